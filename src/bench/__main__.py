@@ -1,0 +1,66 @@
+"""python -m bench: one start of vLLM, or, with -m, a sweep of them; each start is an MLflow run."""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from bench.config import Settings, conf_dir, normalised, settings_from
+from bench.console import say
+from bench.errors import BenchError, SettingError
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's end of time is to leave as little behind as Ctrl-C
+    sys.argv[1:] = normalised(sys.argv[1:])
+    try:
+        start()
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")
+def start(config: DictConfig) -> object:
+    """One start. In a sweep Hydra calls it for each; the sweeper has checked the settings before."""
+    from bench.job import run_job
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return run_job(settings_from(config), folder)
+    try:
+        outcome = run_job(_alone(config), folder)
+    except SettingError as error:
+        shutil.rmtree(folder)  # Hydra has made it before anybody could check the settings; nothing was started
+        say(str(error))
+        sys.exit(2)
+    except BenchError as error:
+        say(str(error))
+        sys.exit(2)
+    if outcome.reason or not outcome.run_id:
+        sys.exit(1)
+    return outcome
+
+
+def _alone(config: DictConfig) -> Settings:
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    settings = settings_from(config)
+    if settings.repeats > 1:
+        raise SettingError(f"repeats={settings.repeats}: several starts are a sweep. Add -m.")
+    return settings
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""The schema of conf/: what a start of vLLM can be told, checked before anything is started.
+
+Hydra composes conf/, pydantic checks it, and what comes out is `Settings`: frozen, complete, the same for every room.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import SettingError
+
+OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Scalar = str | int | float | bool | None
+
+SECRET = re.compile(r"(TOKEN|KEY|KEY_ID|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RandomLlama(_Section):
+    """The shape of a Llama whose weights are drawn at random; names as in its config.json where they are not shorter."""
+
+    seed: int
+    hidden_size: Count
+    intermediate_size: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count
+    vocab_size: Annotated[int, Field(ge=260)]  # 256 bytes and the special tokens
+    max_positions: Count
+    shard_gib: Annotated[float, Field(gt=0)]  # a file is closed before it grows beyond this
+
+
+class Model(_Section):
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    path: str  # a folder, or a hub id
+    sharded_path: str  # where the checkpoint cut for tensor_parallel_size lies, or will lie
+    random: RandomLlama | None  # None: the model is the user's, and is never made here
+
+
+class LoadFormat(_Section):
+    name: str  # vLLM's --load-format
+    checkpoint: Literal["original", "sharded", "config_only"]  # which layout of the weights it reads
+    args: dict[str, Any]  # vLLM arguments it needs; None: vLLM's default
+    env: dict[str, Scalar]
+    extra: dict[str, Any]  # --model-loader-extra-config; None: vLLM's default
+
+
+class Vllm(_Section):
+    python: str | None
+    args: dict[str, Any]
+    env: dict[str, Scalar]
+    ready_timeout_s: Seconds
+    stop_timeout_s: Seconds
+
+
+class Tracking(_Section):
+    uri: str
+    experiment: str
+
+
+class Completion(_Section):
+    prompt: Annotated[str, Field(min_length=1)]
+    max_tokens: Count
+    timeout_s: Seconds
+
+
+class Sweep(_Section):
+    """Where in its sweep a start stands. The sweeper writes it; all None and zero for a start on its own."""
+
+    id: str | None
+    parent_run_id: str | None
+    point: str | None
+    repeat: Annotated[int, Field(ge=0)]
+    position: Count  # in the order of the whole sweep, from 1
+    starts: Count  # of the whole sweep
+
+
+# Arguments of vLLM that have a setting of their own here, or that belong to bench.
+TAKEN = {
+    "model": "model.path", "load_format": "load_format", "model_loader_extra_config": "load_format.extra",
+    "tensor_parallel_size": "tensor_parallel_size", "gpu_memory_utilization": "gpu_memory_utilization",
+    "max_model_len": "max_model_len", "host": None, "port": None, "api_key": None, "uds": None,
+}  # fmt: skip
+
+
+class Settings(_Section):
+    """Everything that one start was asked for."""
+
+    model: Model
+    load_format: LoadFormat
+    tracking: Tracking
+    tensor_parallel_size: Annotated[int, Field(ge=1, le=1024)]
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None
+    max_model_len: Count | None
+    repeats: Count
+    seed: int
+    models_dir: str
+    vllm: Vllm
+    completion: Completion
+    sweep: Sweep
+
+    @property
+    def checkpoint_path(self) -> str:
+        """The folder, or hub id, that this load format reads."""
+        return self.model.sharded_path if self.load_format.checkpoint == "sharded" else self.model.path
+
+    def flat(self) -> dict[str, str]:
+        """Every setting by its dotted name, as MLflow's params hold it: the group's choice under the group's own name,
+        secrets masked, and nothing that says where results go instead of what was measured."""
+        tree = self.model_dump(exclude={"tracking", "sweep", "repeats", "seed"})
+        flat = dict(_leaves(tree))
+        for group in ("model", "load_format"):
+            flat[group] = flat.pop(f"{group}.name")
+        return {name: mask(name, value) for name, value in sorted(flat.items())}
+
+
+def mask(name: str, value: object) -> str:
+    """The value as text, or `***` where the name sounds like a secret."""
+    return "***" if value and SECRET.search(name.rpartition(".")[2]) else str(value)
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def settings_from(config: DictConfig) -> Settings:
+    """Check a composed config.
+
+    Raises:
+        SettingError: names each setting that is not allowed, what is allowed and what was given.
+    """
+    try:
+        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        assert isinstance(tree, dict)
+        tree.pop("experiment", None)
+        settings = Settings.model_validate(tree)
+    except OmegaConfBaseException as error:
+        raise SettingError(f"A setting has no value yet: {str(error).splitlines()[0]}.") from error
+    except ValidationError as error:
+        raise SettingError("\n".join(_sentence(problem) for problem in error.errors())) from error
+    _refuse_taken_arguments(settings)
+    return settings
+
+
+def _sentence(problem: Any) -> str:
+    # pydantic names the branch of a union as a last part of the place ("float"): the setting's name ends before it.
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting; python -m bench --help lists them."
+    if problem["type"] == "missing":
+        return f"{name}: this setting is missing."
+    what = problem["msg"].removeprefix("Input should be ").replace("a valid integer", "a whole number")
+    return f"{name}={problem['input']!r}: must be {what}."
+
+
+def _refuse_taken_arguments(settings: Settings) -> None:
+    for section, args in (("vllm.args", settings.vllm.args), ("load_format.args", settings.load_format.args)):
+        for name in args:
+            key = name.replace("-", "_")
+            if key not in TAKEN:
+                continue
+            instead = f"set {TAKEN[key]} instead" if TAKEN[key] else "bench sets it itself, for each start"
+            raise SettingError(f"{section}.{name}: {instead}.")
+
+
+def conf_dir() -> str:
+    """The absolute path of conf/: the checkout's own, else the copy inside the installed package."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "conf" / "config.yaml").is_file():
+        return str(checkout / "conf")
+    return str(files("bench") / "conf")
+
+
+def normalised(overrides: Sequence[str]) -> list[str]:
+    """Hydra wants `++` before a key that is not in conf/ yet. Nobody should have to know which of vLLM's arguments are."""
+    grown = [re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.)", r"++\1", item) for item in overrides]
+    return [re.sub(r"^\+(experiment=)", r"\1", item) for item in grown]
+
+
+def compose_settings(overrides: Sequence[str]) -> list[Settings]:
+    """The settings that a command line means: one, or one for each point where it lists several values.
+
+    For the doors that start no sweep. The sweeper composes with Hydra's own loader, which knows --config-dir too.
+    """
+    return [settings_from(config) for config in compose_points(overrides)]
+
+
+def compose_points(overrides: Sequence[str]) -> list[DictConfig]:
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            return [compose("config", overrides=list(point)) for point in points_of(normalised(overrides), loader)]
+    except HydraException as error:
+        raise SettingError(str(error)) from error
+
+
+def points_of(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
+    """Every combination of the values that the overrides list: the points of a sweep, the last key fastest.
+
+    Takes Hydra's whole override grammar for discrete values: a,b · choice() · range() · glob() of a group, which needs
+    the loader, and the modifiers. A key that comes twice has its last value.
+
+    Raises:
+        SettingError: for an interval(), which has no values to list.
+    """
+    choices: dict[str, list[str]] = {}
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)):
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise SettingError(f"{override.input_line}: a sweep needs values that can be listed, like a,b or range(1,5).")
+        key = override.get_key_element()
+        values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+        choices[key] = [f"{key}={value}" for value in values]
+    return list(product(*choices.values()))

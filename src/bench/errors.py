@@ -1,0 +1,41 @@
+"""Everything that can go wrong by a user's hand or the world's, drawn as a tree.
+
+BenchError
+├── SettingError        a setting is outside what is allowed: nothing was started
+├── CheckpointError     a checkpoint is missing, unfinished or not the one that is needed
+├── StartError          vLLM did not become ready or did not answer
+│   └── StartTimeout    … in the time that it was given
+├── TrackingError       MLflow cannot be reached, or does not hold what was asked for
+└── LogError            a log that was to be replayed cannot be read
+
+Each message says what was seen, what was expected and what to do next, and names the setting. A bug of ours is an
+`assert` or a plain exception, and keeps its traceback.
+"""
+
+
+class BenchError(Exception):
+    """The root: a message for a person. The doors print it without a traceback and exit with a code that is not 0."""
+
+
+class SettingError(BenchError):
+    """A setting is outside what is allowed. Raised for the whole sweep before its first start."""
+
+
+class CheckpointError(BenchError):
+    """A checkpoint is missing, unfinished, or was made for something else."""
+
+
+class StartError(BenchError):
+    """vLLM did not become ready, or did not answer. The message is the reason, in one line."""
+
+
+class StartTimeout(StartError):
+    """vLLM was still at it when its time was over: the log's last error, if any, is not the reason."""
+
+
+class TrackingError(BenchError):
+    """MLflow cannot be reached, or does not hold what was asked for."""
+
+
+class LogError(BenchError):
+    """A log that was to be replayed cannot be read or tells nothing about a start of vLLM."""

@@ -1,0 +1,118 @@
+"""Starts vLLM and answers for its whole process tree. Run as a script, between the driver and vLLM; standard library only.
+
+    python keeper.py REPORT_FD STOP_TIMEOUT_S COMMAND...
+
+The keeper is the subreaper of everything that vLLM starts (prctl(2), PR_SET_CHILD_SUBREAPER): a process that is
+orphaned, or that moves to a session of its own, still ends up below the keeper, so nothing can hide from it. Its
+standard input is its line to the driver. When that closes, because the driver is done, was interrupted or was killed,
+the keeper ends the tree: SIGTERM to vLLM, SIGKILL to all that is left after STOP_TIMEOUT_S. That is the one way a
+start ends, whatever happened.
+
+It tells the driver, as JSON lines on REPORT_FD: {"pid", "started_s"} right after exec, on CLOCK_MONOTONIC, and
+{"exit_code"} when vLLM itself ended. vLLM's own output is inherited and never passes through here.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36
+POLL_S = 0.05
+
+
+def main() -> None:
+    reports, stop_timeout_s, command = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)  # only the driver's line ends a start
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.set_inheritable(reports, False)
+    started_s = time.monotonic()
+    try:
+        pid = start(command)
+    except OSError as error:
+        report(reports, error=f"{command[0]}: {error.strerror}")
+        return
+    report(reports, pid=pid, started_s=started_s)
+    watch(pid, reports)
+    end(pid, reports, stop_timeout_s)
+
+
+def start(command: list[str]) -> int:
+    """exec the command in a session of its own, reading from nothing."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    return os.posix_spawnp(
+        command[0],
+        command,
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, null, 0)],
+        setsid=True,
+        setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+    )
+
+
+def report(reports: int, **facts: Any) -> None:
+    with suppress(BrokenPipeError):  # the driver is gone: what it wanted to know no longer matters
+        os.write(reports, json.dumps(facts).encode() + b"\n")
+
+
+def watch(pid: int, reports: int) -> None:
+    """Return once the driver closes its line. vLLM's own end is reported as soon as it comes."""
+    while not select.select([0], [], [], POLL_S)[0]:
+        reap(pid, reports)
+    # The driver never writes, so a readable line is a closed one.
+
+
+def end(pid: int, reports: int, stop_timeout_s: float) -> None:
+    """End all that vLLM started: politely first, so that it can free its GPU and shared memory itself."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline_s = time.monotonic() + stop_timeout_s
+    while descendants() and time.monotonic() < deadline_s:
+        reap(pid, reports)
+        time.sleep(POLL_S)
+    while remaining := descendants():
+        for process in remaining:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        reap(pid, reports)
+        time.sleep(POLL_S)
+    reap(pid, reports)
+
+
+def reap(pid: int, reports: int) -> None:
+    """Bury the dead, orphans too, and report vLLM's own exit code: negative for a signal, as subprocess has it."""
+    with suppress(ChildProcessError):
+        while (done := os.waitpid(-1, os.WNOHANG))[0]:
+            if done[0] == pid:
+                report(reports, exit_code=os.waitstatus_to_exitcode(done[1]))
+
+
+def descendants() -> list[int]:
+    """Every living process below this one. Zombies do not count: they hold nothing, and their parent may never wait."""
+    children: dict[int, list[int]] = {}
+    zombies = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            process, _, rest = stat.read_text(errors="replace").partition(" (")
+            state, parent = rest.rpartition(") ")[2].split()[:2]
+            children.setdefault(int(parent), []).append(int(process))
+            if state == "Z":
+                zombies.add(int(process))
+    found: list[int] = []
+    frontier = [os.getpid()]
+    while frontier:
+        below = children.get(frontier.pop(), [])
+        found += below
+        frontier += below
+    return [process for process in found if process not in zombies]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""A command whose whole process tree ends with the block that started it, and whose output is stamped on arrival."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from select import select
+from typing import Any
+
+from bench.errors import StartError
+from bench.processes import keeper
+
+LAST_OUTPUT_S = 10.0  # how long a dead process's last lines may take through the pipe
+UNKILLABLE_S = 60.0  # a process that SIGKILL does not end in this time sits in the kernel, and will not end at all
+POLL_S = 0.1
+
+OnLine = Callable[[float, str], None]
+
+
+class Kept:
+    """The command, running. Every time is in seconds since exec, on CLOCK_MONOTONIC."""
+
+    def __init__(self, reports: int) -> None:
+        self._reports = reports
+        self._exit_code: int | None = None
+        first = self._next_report()
+        if "started_s" not in first:
+            raise StartError(f"the process could not be started: {first.get('error', 'its keeper died')}")
+        self._started_s = float(first["started_s"])
+
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started_s
+
+    def exit_code(self) -> int | None:
+        """Of the command itself, None while it runs; negative for the signal that killed it."""
+        if self._exit_code is None and select([self._reports], [], [], 0)[0]:
+            self._exit_code = self._next_report().get("exit_code", -signal.SIGKILL)
+        return self._exit_code
+
+    def wait(self) -> int:
+        """Until it ends by itself."""
+        while (code := self.exit_code()) is None:
+            time.sleep(POLL_S)
+        return code
+
+    def _next_report(self) -> dict[str, Any]:
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = os.read(self._reports, 1)
+            if not byte:
+                return {}
+            line += byte
+        report: dict[str, Any] = json.loads(line)
+        return report
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code in words; SIGKILL is what the kernel's out-of-memory killer sends too."""
+    if code >= 0:
+        return f"exit code {code}"
+    hint = ", as when the host is out of memory" if code == -signal.SIGKILL else ""
+    return f"killed by {signal.Signals(-code).name}{hint}"
+
+
+@contextmanager
+def kept(
+    arguments: Sequence[str], environment: Mapping[str, str], *, log_path: Path, stop_timeout_s: float, on_line: OnLine
+) -> Iterator[Kept]:
+    """The command, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`.
+
+    `environment` comes on top of the driver's own.
+
+    Raises:
+        StartError: it could not be executed, or a process of its tree could not be ended even by SIGKILL.
+    """
+    reports, reports_end = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", keeper.__file__, str(reports_end), str(stop_timeout_s), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | environment,
+        pass_fds=[reports_end],
+        start_new_session=True,
+    )
+    os.close(reports_end)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    reader = None
+    try:
+        running = Kept(reports)
+        output = process.stdout.fileno()
+        reader = threading.Thread(target=stamp, args=(output, running.elapsed_s, log_path, on_line), daemon=True)
+        reader.start()
+        yield running
+    finally:
+        process.stdin.close()  # the keeper takes this as: end it all
+        _await_end(process, stop_timeout_s)
+        if reader is not None:
+            reader.join(LAST_OUTPUT_S)
+        process.stdout.close()
+        os.close(reports)
+
+
+def _await_end(process: subprocess.Popen[bytes], stop_timeout_s: float) -> None:
+    try:
+        process.wait(stop_timeout_s + UNKILLABLE_S)
+    except subprocess.TimeoutExpired as error:
+        raise StartError(
+            f"a process is still there {UNKILLABLE_S:g} s after SIGKILL; the keeper that goes on killing it is {process.pid}. "
+            "End it by hand, or restart the host, before you measure again"
+        ) from error
+
+
+def stamp(output: int, elapsed_s: Callable[[], float], log_path: Path, on_line: OnLine) -> None:
+    """Copy the output to the log, each line behind the seconds since exec at which its end arrived.
+
+    Progress bars end their lines with a carriage return: each state of a bar becomes a line of its own. Empty lines,
+    which bars leave in number, are left out.
+    """
+    pending = b""
+    with log_path.open("ab", buffering=0) as log, suppress(OSError):
+        while chunk := os.read(output, 1 << 16):
+            arrived_s = elapsed_s()
+            *lines, pending = (pending + chunk).replace(b"\r", b"\n").split(b"\n")
+            _write(log.write, lines, arrived_s, on_line)
+        _write(log.write, [pending], elapsed_s(), on_line)
+
+
+def _write(write: Callable[[bytes], Any], lines: list[bytes], arrived_s: float, on_line: OnLine) -> None:
+    whole = [line for line in lines if line]
+    write(b"".join(b"%9.3f %s\n" % (arrived_s, line) for line in whole))
+    for line in whole:
+        on_line(arrived_s, line.decode(errors="replace"))

@@ -1,0 +1,79 @@
+"""Settings -> the exact command and environment of one start of vLLM. Pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.config import Settings, mask
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is executed. `environment` holds only what is set on top of the driver's own."""
+
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+
+    def shown(self) -> str:
+        """For people and params: the variables, secrets masked, and the words, as a shell takes them."""
+        variables = [f"{name}={mask(name, value)}" for name, value in sorted(self.environment.items())]
+        return " ".join(map(_quoted, [*variables, *self.arguments]))
+
+
+def _quoted(word: str) -> str:
+    import shlex
+
+    name, equals, value = word.partition("=")
+    return f"{name}={shlex.quote(value)}" if equals and name.isupper() else shlex.quote(word)
+
+
+def command_for(
+    settings: Settings, *, python: str, port: int, arguments: Mapping[str, Any], environment: Mapping[str, str]
+) -> Command:
+    """vLLM's server with these settings. `arguments` and `environment` are what this host needs; the settings win."""
+    words: dict[str, Any] = {
+        "model": settings.checkpoint_path,
+        "host": HOST,
+        "port": port,
+        "load_format": settings.load_format.name,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "max_model_len": settings.max_model_len,
+        "model_loader_extra_config": {name: value for name, value in settings.load_format.extra.items() if value is not None},
+        **arguments,
+    }
+    for chosen in (settings.load_format.args, settings.vllm.args):
+        words |= {name.replace("-", "_"): value for name, value in chosen.items()}
+    variables = {"VLLM_NO_USAGE_STATS": "1", **environment}
+    variables |= as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
+    return Command((python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(words)), variables)
+
+
+def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
+    """`enforce_eager: True` becomes `--enforce-eager`, False its `--no-` form, None nothing, a dict JSON, a list several words."""
+    words: list[str] = []
+    for name, value in arguments.items():
+        if value is None or value == {}:
+            continue
+        flag = name.replace("_", "-")
+        match value:
+            case True:
+                words.append(f"--{flag}")
+            case False:
+                words.append(f"--no-{flag}")
+            case dict():
+                words += [f"--{flag}", json.dumps(value)]
+            case list():
+                words += [f"--{flag}", *map(str, value)]
+            case _:
+                words += [f"--{flag}", str(value)]
+    return words
+
+
+def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
+    """Environment variables as text. True and False become 1 and 0, as vLLM reads them; None is left out."""
+    return {
+        name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in values.items() if value is not None
+    }

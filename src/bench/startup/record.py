@@ -1,0 +1,64 @@
+"""Startup: everything about one start, as it is written to disk before anybody else hears of it."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.startup.phases import Phase, Reading
+
+FILE = "startup.json"
+LOG = "vllm.log"
+EXCERPTS = "vllm_excerpts.log"
+
+
+@dataclass(frozen=True)
+class Startup:
+    """One start of vLLM, from exec to the first token, or to its end if it failed.
+
+    Times named _s are seconds since exec; `started_at` and `ended_at` are UNIX time. None: not reached, or not known.
+    """
+
+    name: str  # for people: the point, and the repeat where there are several
+    parent_run_id: str | None  # the sweep's run
+    params: dict[str, str]
+    tags: dict[str, str]
+    started_at: float
+    ended_at: float
+    ready_s: float | None = None
+    first_token_s: float | None = None
+    completion_ended_s: float | None = None
+    text: str | None = None
+    token_ids: list[int] | None = None
+    reason: str | None = None  # why it failed; None: it did not
+    metrics: dict[str, float] = field(default_factory=dict)
+    phases: list[Phase] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return self.reason is not None
+
+    def save(self, folder: Path) -> None:
+        """Write startup.json whole or not at all: to another name first, then moved."""
+        partial = folder / f"{FILE}.partial"
+        with partial.open("w") as file:
+            json.dump(asdict(self), file, indent=2, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(folder / FILE)
+
+
+def load_startup(folder: Path) -> Startup:
+    """The Startup that `save` wrote there."""
+    tree: dict[str, Any] = json.loads((folder / FILE).read_text())
+    return Startup(**tree | {"phases": [Phase(**phase) for phase in tree["phases"]]})
+
+
+def write_excerpts(readings: list[Reading], folder: Path) -> None:
+    """The lines that gave a number, as vLLM printed them, each once."""
+    lines = {(reading.line.number, reading.line.raw): None for reading in readings if reading.values}
+    with (folder / EXCERPTS).open("w") as file:
+        for _, raw in sorted(lines):
+            file.write(f"{raw}\n")

@@ -1,0 +1,43 @@
+"""Cuts a checkpoint for a tensor-parallel size with vLLM's own writer. Run as a script by the interpreter that has vLLM.
+
+    python save_sharded_state.py MODEL FOLDER '{"tensor_parallel_size": 2, …}'
+
+Source: save_sharded_state in vllm/model_executor/model_loader/sharded_state_loader.py and vLLM's example of that name.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
+LEFT_OUT = {"bench_manifest.json", "model.safetensors.index.json", "pytorch_model.bin.index.json"}
+
+
+def main() -> None:
+    from vllm import LLM
+
+    model, folder, arguments = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
+    llm = LLM(model=model, enforce_eager=True, **arguments)
+    llm.llm_engine.engine_core.save_sharded_state(path=str(folder), pattern=None, max_size=5 * 1024**3)
+    copy_the_rest(local_folder(model), folder)
+
+
+def local_folder(model: str) -> Path:
+    """Where the model's files lie: the folder itself, or the hub's snapshot that vLLM has just loaded."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(model, local_files_only=True, ignore_patterns=[f"*{suffix}" for suffix in WEIGHTS]))
+
+
+def copy_the_rest(source: Path, folder: Path) -> None:
+    """Config and tokenizer: every file at the top that holds no weights."""
+    for path in source.iterdir():
+        if path.is_file() and path.suffix not in WEIGHTS and path.name not in LEFT_OUT:
+            shutil.copy(path, folder)
+
+
+if __name__ == "__main__":
+    main()

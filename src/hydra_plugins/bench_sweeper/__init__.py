@@ -1,0 +1,1 @@
+"""Found by Hydra through the namespace package `hydra_plugins`."""

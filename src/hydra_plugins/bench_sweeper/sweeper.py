@@ -1,0 +1,103 @@
+"""The Hydra end of a sweep: overrides in, composed points out, and any launcher called block by block.
+
+Hydra imports this module whenever it starts, so the rest of bench is imported only when a sweep is run.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+if TYPE_CHECKING:
+    from hydra.plugins.launcher import Launcher
+
+    from bench.job import Outcome
+    from bench.sweep import Point
+
+REFUSED_LAUNCHERS = {
+    "submitit_local": "it starts all jobs at once and hides the GPUs: starts would disturb each other",
+    "joblib": "it starts several jobs at once, and its pool dies with the first job that is killed",
+}
+
+
+class BlockSweeper(Sweeper):
+    """Every point once a block, in shuffled order; `params` are overrides that an experiment brings along."""
+
+    def __init__(self, params: dict[str, str] | None) -> None:
+        self.params = params or {}
+        self.context: HydraContext | None = None
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+        self.launched = 0
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """The whole sweep. Ends the process: with 1 where a start failed, with 2 where a setting is not allowed."""
+        from bench.console import say
+        from bench.errors import BenchError
+        from bench.sweep import run_sweep
+
+        assert self.config is not None
+        try:
+            points = self.points(arguments)
+            self.refuse_launcher()
+            folder = Path(self.config.hydra.sweep.dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(self.config, folder / "multirun.yaml")
+            outcomes = run_sweep(points, folder, self.launch)
+        except BenchError as error:
+            say(str(error))
+            sys.exit(2)
+        if any(outcome.reason or not outcome.run_id for outcome in outcomes):
+            sys.exit(1)
+        return outcomes
+
+    def points(self, arguments: list[str]) -> list["Point"]:
+        """Compose and check every point before anything is started. All that is wrong is said at once."""
+        from bench.config import normalised, points_of, settings_from
+        from bench.errors import SettingError
+        from bench.sweep import label_points
+
+        assert self.context is not None
+        assert self.config is not None
+        loader = self.context.config_loader
+        given = normalised([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+        overrides = points_of(given, loader)
+        settings, problems = [], []
+        for point in overrides:
+            composed = loader.load_sweep_config(self.config, list(point))
+            with open_dict(composed):
+                composed.pop("hydra", None)
+            try:
+                settings.append(settings_from(composed))
+            except SettingError as error:
+                problems += str(error).splitlines()
+        if problems:
+            raise SettingError("\n".join(dict.fromkeys(problems)))
+        return label_points(overrides, settings)
+
+    def refuse_launcher(self) -> None:
+        from bench.errors import SettingError
+
+        assert self.config is not None
+        name = str(self.config.hydra.runtime.choices["hydra/launcher"])
+        if name in REFUSED_LAUNCHERS:
+            raise SettingError(f"hydra/launcher={name}: {REFUSED_LAUNCHERS[name]}. Use basic, submitit_slurm or ray.")
+
+    def launch(self, jobs: Sequence[list[str]]) -> list["Outcome"]:
+        """One block. A job that raises is a bug of ours, and its traceback is shown."""
+        assert self.launcher is not None
+        returns = self.launcher.launch(jobs, initial_job_idx=self.launched)
+        self.launched += len(jobs)
+        return [each.return_value for each in returns]
