@@ -37,7 +37,7 @@ class _Section(BaseModel):
 class RandomLlama(_Section):
     """The shape of a Llama whose weights are drawn at random; names as in its config.json where they are not shorter."""
 
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     hidden_size: Count
     intermediate_size: Count
     layers: Count
@@ -49,6 +49,8 @@ class RandomLlama(_Section):
 
 
 class Model(_Section):
+    """Which checkpoint."""
+
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     path: str  # a folder, or a hub id
     sharded_path: str  # where the checkpoint cut for tensor_parallel_size lies, or will lie
@@ -56,6 +58,8 @@ class Model(_Section):
 
 
 class LoadFormat(_Section):
+    """How the weights get from files into memory."""
+
     name: str  # vLLM's --load-format
     checkpoint: Literal["original", "sharded", "config_only"]  # which layout of the weights it reads
     args: dict[str, Any]  # vLLM arguments it needs; None: vLLM's default
@@ -64,6 +68,8 @@ class LoadFormat(_Section):
 
 
 class Vllm(_Section):
+    """The vLLM that is measured, and anything else it is told."""
+
     python: str | None
     args: dict[str, Any]
     env: dict[str, Scalar]
@@ -72,11 +78,15 @@ class Vllm(_Section):
 
 
 class Tracking(_Section):
+    """Where MLflow is."""
+
     uri: str
     experiment: str
 
 
 class Completion(_Section):
+    """The greedy completion that ends a start."""
+
     prompt: Annotated[str, Field(min_length=1)]
     max_tokens: Count
     timeout_s: Seconds
@@ -98,6 +108,7 @@ TAKEN = {
     "model": "model.path", "load_format": "load_format", "model_loader_extra_config": "load_format.extra",
     "tensor_parallel_size": "tensor_parallel_size", "gpu_memory_utilization": "gpu_memory_utilization",
     "max_model_len": "max_model_len", "host": None, "port": None, "api_key": None, "uds": None,
+    "served_model_name": None, "ssl_keyfile": None, "ssl_certfile": None,
 }  # fmt: skip
 
 
@@ -122,9 +133,16 @@ class Settings(_Section):
         """The folder, or hub id, that this load format reads."""
         return self.model.sharded_path if self.load_format.checkpoint == "sharded" else self.model.path
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What vLLM is told beyond the settings of bench: by argument, with underscores, the user's word last."""
+        chosen = [*self.load_format.args.items(), *self.vllm.args.items()]
+        return {name.replace("-", "_"): value for name, value in chosen}
+
     def flat(self) -> dict[str, str]:
         """Every setting by its dotted name, as MLflow's params hold it: the group's choice under the group's own name,
-        secrets masked, and nothing that says where results go instead of what was measured."""
+        secrets masked, and nothing that says where results go instead of what was measured.
+        """
         tree = self.model_dump(exclude={"tracking", "sweep", "repeats", "seed"})
         flat = dict(_leaves(tree))
         for group in ("model", "load_format"):
@@ -153,26 +171,49 @@ def settings_from(config: DictConfig) -> Settings:
     """
     try:
         tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        assert isinstance(tree, dict)
-        tree.pop("experiment", None)
-        settings = Settings.model_validate(tree)
     except OmegaConfBaseException as error:
-        raise SettingError(f"A setting has no value yet: {str(error).splitlines()[0]}.") from error
+        raise SettingError(f"{error.full_key}: this setting has no value yet.") from error
+    assert isinstance(tree, dict)
+    tree.pop("experiment", None)
+    try:
+        settings = Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingError("\n".join(_sentence(problem) for problem in error.errors())) from error
+        raise SettingError("\n".join(_sentences(error, tree))) from error
     _refuse_taken_arguments(settings)
     return settings
 
 
-def _sentence(problem: Any) -> str:
-    # pydantic names the branch of a union as a last part of the place ("float"): the setting's name ends before it.
-    name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting; python -m bench --help lists them."
-    if problem["type"] == "missing":
-        return f"{name}: this setting is missing."
-    what = problem["msg"].removeprefix("Input should be ").replace("a valid integer", "a whole number")
-    return f"{name}={problem['input']!r}: must be {what}."
+def _sentences(error: ValidationError, tree: Any) -> list[str]:
+    """One for each setting. Where several types are allowed, pydantic complains once for each of them."""
+    found: dict[str, tuple[Any, list[str]]] = {}
+    for problem in error.errors():
+        name = _name(problem, tree)
+        if problem["type"] == "extra_forbidden":
+            words = "there is no such setting; python -m bench --help lists them"
+        elif problem["type"] == "missing":
+            words = "this setting is missing"
+        else:
+            words = problem["msg"].replace("Input should", "must").replace("String should", "must")
+            words = words.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+        found.setdefault(name, (problem["input"], []))[1].append(words)
+    return [_sentence(name, given, words) for name, (given, words) in found.items()]
+
+
+def _name(problem: Any, tree: Any) -> str:
+    """The setting's dotted name. Behind it pydantic names the type that it tried, which the config does not have."""
+    parts: list[str] = []
+    for part in problem["loc"]:
+        if not isinstance(tree, dict) or (part not in tree and problem["type"] != "missing"):
+            break
+        parts.append(str(part))
+        tree = tree.get(part)
+    return ".".join(parts)
+
+
+def _sentence(name: str, given: Any, words: Sequence[str]) -> str:
+    if not words[0].startswith("must"):
+        return f"{name}: {words[0]}."
+    return f"{name}={given!r}: {' or '.join([words[0], *(word.removeprefix('must ') for word in words[1:])])}."
 
 
 def _refuse_taken_arguments(settings: Settings) -> None:
@@ -195,7 +236,9 @@ def conf_dir() -> str:
 
 def normalised(overrides: Sequence[str]) -> list[str]:
     """Hydra wants `++` before a key that is not in conf/ yet. Nobody should have to know which of vLLM's arguments are."""
-    grown = [re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.)", r"++\1", item) for item in overrides]
+    grown = [
+        re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.)", r"++\1", item) for item in overrides
+    ]
     return [re.sub(r"^\+(experiment=)", r"\1", item) for item in grown]
 
 
@@ -208,11 +251,16 @@ def compose_settings(overrides: Sequence[str]) -> list[Settings]:
 
 
 def compose_points(overrides: Sequence[str]) -> list[DictConfig]:
+    """The configs of a command line's points, composed and not yet checked."""
+    given = normalised(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
-            return [compose("config", overrides=list(point)) for point in points_of(normalised(overrides), loader)]
+            first = compose("config", list(points_of(given, loader)[0]), return_hydra_config=True)
+            brought = [f"{name}={values}" for name, values in first.hydra.sweeper.params.items()]  # by an experiment
+            points = points_of([*normalised(brought), *given], loader)
+            return [compose("config", list(point)) for point in points]
     except HydraException as error:
         raise SettingError(str(error)) from error
 
@@ -229,8 +277,12 @@ def points_of(overrides: Sequence[str], loader: ConfigLoader | None = None) -> l
     choices: dict[str, list[str]] = {}
     for override in OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)):
         if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise SettingError(f"{override.input_line}: a sweep needs values that can be listed, like a,b or range(1,5).")
+            raise SettingError(
+                f"{override.input_line}: a sweep needs values that can be listed, like a,b or range(1,5)."
+            )
         key = override.get_key_element()
-        values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+        values = (
+            override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+        )
         choices[key] = [f"{key}={value}" for value in values]
     return list(product(*choices.values()))

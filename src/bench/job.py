@@ -5,11 +5,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.config import Settings
+from bench.config import Settings, Tracking
 from bench.console import following, outcome, say
 from bench.errors import TrackingError
 from bench.measure import interrupted, measure, name_of
-from bench.startup.record import Startup
+from bench.startup.record import Startup, load_startup
 from bench.tracking.runs import log_start
 
 RUN = "mlflow_run.json"
@@ -36,26 +36,34 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
         startup = measure(settings, folder, progress.saw)
     outcome(startup, progress)
     draw(startup, folder)
-    run_id = remember(settings, startup, folder)
+    run_id = remember(settings, folder)
     if interrupted(startup):
         raise KeyboardInterrupt
     return Outcome(startup.name, str(folder), startup.reason, run_id)
 
 
 def draw(startup: Startup, folder: Path) -> None:
+    """The figure of this start, beside its log."""
     from bench.report.startup_figure import draw_startup
 
     draw_startup(startup, folder)
 
 
-def remember(settings: Settings, startup: Startup, folder: Path) -> str | None:
-    """Into MLflow; if it is away, the start stays on disk and a later call brings it in."""
-    try:
-        run_id = log_start(settings.tracking, startup, folder)
-    except TrackingError as error:
-        say(f"{error}\nNothing is lost. Later:  python -m bench.replay {os.path.relpath(folder)}")
-        return None
+def bring_in(tracking: Tracking, folder: Path) -> str:
+    """A start that is on disk, into MLflow. Returns the run's id.
+
+    Raises:
+        TrackingError: MLflow is still away.
+    """
+    run_id = log_start(tracking, load_startup(folder), folder)
     (folder / RUN).write_text(json.dumps({"run_id": run_id}))
     return run_id
 
 
+def remember(settings: Settings, folder: Path) -> str | None:
+    """Into MLflow; if that is away, the start stays on disk, and the end of the sweep or a later call brings it in."""
+    try:
+        return bring_in(settings.tracking, folder)
+    except TrackingError as error:
+        say(f"{error}\nNothing is lost. Later:  python -m bench.replay {os.path.relpath(folder)}")
+        return None

@@ -5,14 +5,13 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.config import Settings
 from bench.errors import BenchError, StartError, StartTimeout
-from bench.host.environment import Device, compiler, describe_host, describe_source, find_device, interpreter, measured_versions
-from bench.host.needs import Needs, needs_of
+from bench.host.environment import describe_host, describe_source
+from bench.host.measured import Host, look_at_host
 from bench.processes.kept import OnLine
 from bench.startup.command import Command, command_for
 from bench.startup.failure import reason_in
@@ -22,55 +21,17 @@ from bench.startup.phases import Reading, read_phases, timeline
 from bench.startup.record import LOG, Startup, write_excerpts
 from bench.startup.server import Answer, free_port, serve
 from bench.weights.checkpoint import size_gib
-from bench.weights.prepare import Made, ensure_checkpoint
+from bench.weights.prepare import ensure_checkpoint
 
 INTERRUPTED = "interrupted"
 SETTINGS = "settings.json"
 
 
-@dataclass(frozen=True)
-class Host:
-    """What this start runs on, and what vLLM must be told because of it."""
-
-    device: Device
-    python: str
-    versions: dict[str, str]
-    needs: Needs
-
-
-def look_at_host(settings: Settings) -> Host:
-    """Find the device and the measured vLLM.
-
-    Raises:
-        SettingError: the interpreter has no vLLM, or this device cannot hold the ranks.
-    """
-    device = _device()
-    python = interpreter(settings.vllm.python)
-    return Host(device, python, _versions(python), needs_of(settings, device, compiler()))
-
-
-_device = cache(find_device)
-_versions = cache(measured_versions)
-
-
-def prepare_checkpoint(settings: Settings, folder: Path, on_line: OnLine, *, remake: bool = False) -> list[Made]:
-    """Make what the load format needs and is missing, and check what is there."""
-    host = look_at_host(settings)
-    return ensure_checkpoint(
-        settings,
-        python=host.python,
-        vllm_version=host.versions["vllm"],
-        needs=host.needs,
-        folder=folder,
-        on_line=on_line,
-        remake=remake,
-    )
-
-
 @dataclass
 class Reached:
-    """How far a start came. Times are seconds since exec."""
+    """How far a start came. Times are seconds since exec; `started_at` is its UNIX time, or when it was tried."""
 
+    started_at: float
     ready_s: float | None = None
     answer: Answer | None = None
     reason: str | None = None
@@ -84,31 +45,27 @@ def measure(settings: Settings, folder: Path, on_line: OnLine) -> Startup:
     """
     folder.mkdir(parents=True, exist_ok=True)
     host = look_at_host(settings)
-    port = free_port()
-    command = command_for(
-        settings, python=host.python, port=port, arguments=host.needs.arguments, environment=host.needs.environment
-    )
+    command = command_for(settings, host, free_port())
     (folder / SETTINGS).write_text(json.dumps(settings.flat(), indent=2))
-    started_at = time.time()
-    reached = run(settings, command, port, folder, on_line)
-    startup = describe(settings, host, command, folder, reached, (started_at, time.time()))
+    reached = run(settings, host, command, folder, on_line)
+    startup = describe(settings, host, command, folder, reached)
     startup.save(folder)
     return startup
 
 
-def run(settings: Settings, command: Command, port: int, folder: Path, on_line: OnLine) -> Reached:
+def run(settings: Settings, host: Host, command: Command, folder: Path, on_line: OnLine) -> Reached:
     """vLLM from exec to its completion, and to the end of its last process."""
-    reached = Reached()
+    reached = Reached(time.time())
     try:
-        prepare_checkpoint(settings, folder, on_line)
+        ensure_checkpoint(settings, host, folder, on_line)
         with serve(
             command,
-            port=port,
             api_key=secrets.token_hex(16),
             log_path=folder / LOG,
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=on_line,
         ) as vllm:
+            reached.started_at = vllm.process.started_at
             reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
     except StartTimeout as error:
@@ -122,9 +79,7 @@ def run(settings: Settings, command: Command, port: int, folder: Path, on_line: 
     return reached
 
 
-def describe(
-    settings: Settings, host: Host, command: Command, folder: Path, reached: Reached, lasted: tuple[float, float]
-) -> Startup:
+def describe(settings: Settings, host: Host, command: Command, folder: Path, reached: Reached) -> Startup:
     """All that the log, the clock and this host tell about a start."""
     lines = _read(folder / LOG)
     readings = read_phases(lines)
@@ -136,8 +91,8 @@ def describe(
         parent_run_id=settings.sweep.parent_run_id,
         params=params_of(settings, host, command),
         tags=tags_of(settings, host, answer),
-        started_at=lasted[0],
-        ended_at=lasted[1],
+        started_at=reached.started_at,
+        ended_at=time.time(),
         ready_s=reached.ready_s,
         first_token_s=first_token_s,
         completion_ended_s=answer.ended_s if answer else None,
@@ -174,7 +129,7 @@ def metrics_of(
 
 def doubts(settings: Settings, host: Host, readings: list[Reading]) -> list[str]:
     """A warning for each phase that a start of this kind prints and this one did not."""
-    arguments: dict[str, Any] = host.needs.arguments | settings.vllm.args
+    arguments: dict[str, Any] = host.needs.arguments | settings.arguments
     expected = expected_phases(
         device=host.device.kind,
         load_format=settings.load_format.name,
@@ -203,7 +158,11 @@ def name_of(settings: Settings) -> str:
 def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, str]:
     """What identifies a start and what it ran on."""
     place = settings.sweep
-    tags = {"bench.kind": "start", "bench.repeat": str(place.repeat), "bench.point": place.point or settings.load_format.name}
+    tags = {
+        "bench.kind": "start",
+        "bench.repeat": str(place.repeat),
+        "bench.point": place.point or settings.load_format.name,
+    }
     if place.id:
         tags["bench.sweep"] = place.id
     if answer:
@@ -219,6 +178,5 @@ def digest(answer: Answer) -> str:
 
 
 def interrupted(startup: Startup) -> bool:
+    """Whether a person or a scheduler ended this start."""
     return startup.reason == INTERRUPTED
-
-

@@ -9,18 +9,19 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.config import Settings, mask
+from bench.config import Settings, Tracking, mask
 from bench.console import say
-from bench.errors import StartError
+from bench.errors import StartError, TrackingError
 from bench.host.environment import describe_source
-from bench.job import Outcome
-from bench.measure import look_at_host, prepare_checkpoint
+from bench.host.measured import look_at_host
+from bench.job import Outcome, bring_in
 from bench.tracking.runs import close_sweep, log_preparation, open_sweep
+from bench.weights.checkpoint import MANIFEST
 from bench.weights.prepare import LOG as PREPARE_LOG
-from bench.weights.prepare import Made
+from bench.weights.prepare import Made, ensure_checkpoint
 
 SHORT = {"tensor_parallel_size": "tp", "gpu_memory_utilization": "mem", "max_model_len": "len"}
 
@@ -45,15 +46,16 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
         look_at_host(point.settings)
     settings = points[0].settings
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    parent = open_sweep(
-        settings.tracking, sweep_id, adopted=adopted, params=_params(points), tags=_tags(points)
-    )
+    parent = open_sweep(settings.tracking, sweep_id, adopted=adopted, params=_params(points), tags=_tags(points))
+    blocks = blocks_of(points, settings.seed)
+    place = {"id": sweep_id, "parent_run_id": parent, "starts": sum(map(len, blocks))}
     outcomes: list[Outcome] = []
     failed = True
     try:
         prepare_points(points, folder)
-        for block in blocks_of(points, settings.seed):
-            outcomes += launch([_job(point, repeat, position, sweep_id, parent, points) for position, repeat, point in block])
+        for block in blocks:
+            outcomes += launch([_job(start, place) for start in block])
+        outcomes = [second_try(settings.tracking, outcome) for outcome in outcomes]
         failed = any(outcome.reason for outcome in outcomes)
     finally:
         if adopted is None:  # else `mlflow run` ends its run itself
@@ -62,33 +64,35 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     return outcomes
 
 
-def blocks_of(points: Sequence[Point], seed: int) -> list[list[tuple[int, int, Point]]]:
-    """The order of the starts: (position from 1, repeat from 0, point), in blocks that hold every point once, shuffled.
+@dataclass(frozen=True)
+class Start:
+    """A point's place in the order of the whole sweep. `position` counts from 1, `repeat` from 0."""
+
+    point: Point
+    repeat: int
+    position: int
+
+
+def blocks_of(points: Sequence[Point], seed: int) -> list[list[Start]]:
+    """The order of the starts, in blocks that hold every point once, shuffled.
 
     A drift of the host over the sweep then touches all points alike. A point that asks for fewer repeats is left out of
     the later blocks.
     """
-    shuffler = random.Random(seed)
+    shuffler = random.Random(seed)  # noqa: S311  # an order, not a secret
     position = 0
     blocks = []
     for repeat in range(max(point.settings.repeats for point in points)):
         members = [point for point in points if repeat < point.settings.repeats]
         shuffler.shuffle(members)
-        blocks.append([(position + offset, repeat, point) for offset, point in enumerate(members, 1)])
+        blocks.append([Start(point, repeat, position) for position, point in enumerate(members, position + 1)])
         position += len(members)
     return blocks
 
 
-def _job(point: Point, repeat: int, position: int, sweep_id: str, parent: str, points: Sequence[Point]) -> Job:
-    place = {
-        "id": sweep_id,
-        "parent_run_id": parent,
-        "point": f"'{point.label}'",
-        "repeat": repeat,
-        "position": position,
-        "starts": sum(each.settings.repeats for each in points),
-    }
-    return [*point.overrides, *(f"sweep.{name}={value}" for name, value in place.items())]
+def _job(start: Start, shared: dict[str, object]) -> Job:
+    place = shared | {"point": f"'{start.point.label}'", "repeat": start.repeat, "position": start.position}
+    return [*start.point.overrides, *(f"sweep.{name}={value}" for name, value in place.items())]
 
 
 def label_points(points: Sequence[tuple[str, ...]], settings: Sequence[Settings]) -> list[Point]:
@@ -129,18 +133,25 @@ def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = Fal
     folder.mkdir(parents=True, exist_ok=True)
     if not Path(settings.checkpoint_path).exists():
         say(f"preparing {settings.checkpoint_path}")
-    made = prepare_checkpoint(settings, folder, lambda *_: None, remake=remake)
-    log = folder / PREPARE_LOG
+    made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
     for each in made:
-        metrics = {"prepare_s": each.duration_s, "checkpoint/size_gib": each.size_gib}
-        files = [path for path in (log, each.folder / "bench_manifest.json") if path.exists()]
-        log_preparation(
-            settings.tracking, each.folder.name, params=settings.flat(), metrics=metrics, tags=_source_tags(), files=files
-        )
+        files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
+        log_preparation(settings.tracking, settings.flat(), each, files, _source_tags())
         say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
     if not any(folder.iterdir()):
         folder.rmdir()
     return made
+
+
+def second_try(tracking: Tracking, outcome: Outcome) -> Outcome:
+    """MLflow may be back from being away."""
+    if outcome.run_id:
+        return outcome
+    try:
+        return replace(outcome, run_id=bring_in(tracking, Path(outcome.folder)))
+    except TrackingError as error:
+        say(str(error))
+        return outcome
 
 
 def tell(outcomes: Sequence[Outcome], sweep_id: str) -> None:
@@ -168,5 +179,3 @@ def _tags(points: Sequence[Point]) -> dict[str, str]:
 
 def _source_tags() -> dict[str, str]:
     return {f"source.{name}": value for name, value in describe_source().items()}
-
-

@@ -1,1 +1,1 @@
-
+"""Starts -> comparisons; pure."""

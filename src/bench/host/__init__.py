@@ -1,1 +1,1 @@
-
+"""What must be equal between two starts, and what this host is."""

@@ -59,7 +59,9 @@ def _nvidia_gpus() -> tuple[tuple[str, ...], str | None]:
         return (), None
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(str(pynvml.nvmlDeviceGetName(handle)) for handle in handles), str(pynvml.nvmlSystemGetDriverVersion())
+        return tuple(str(pynvml.nvmlDeviceGetName(handle)) for handle in handles), str(
+            pynvml.nvmlSystemGetDriverVersion()
+        )
     finally:
         pynvml.nvmlShutdown()
 
@@ -131,7 +133,9 @@ def describe_source() -> dict[str, str]:
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -30,7 +30,7 @@ def needs_of(settings: Settings, device: Device, compiler: str | None) -> Needs:
     # On a CPU it is a share of the host's memory, and that much of it must be free: 0.9 would hardly ever start.
     arguments: dict[str, Any] = {"gpu_memory_utilization": 0.2 if share is None else share}
     notes: tuple[str, ...] = ()
-    if compiler is None and "enforce_eager" not in settings.vllm.args:
+    if compiler is None and "enforce_eager" not in settings.arguments:
         arguments["enforce_eager"] = True
         notes = ("no C++ compiler on this host, so torch.compile is off (vllm.args.enforce_eager=true)",)
     return Needs(arguments, cpu_environment(settings.tensor_parallel_size, device.cores), notes)
@@ -40,7 +40,9 @@ def cpu_environment(ranks: int, cores: Sequence[int]) -> dict[str, str]:
     """The KV cache's GiB, and for several ranks the cores of each: without them vLLM refuses a single NUMA node."""
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1"}
     if ranks > len(cores):
-        raise SettingError(f"tensor_parallel_size={ranks}: on a CPU each rank needs a core of its own; there are {len(cores)}.")
+        raise SettingError(
+            f"tensor_parallel_size={ranks}: on a CPU each rank needs a core of its own; there are {len(cores)}."
+        )
     if ranks > 1:
         share = len(cores) // ranks
         groups = [cores[rank * share : (rank + 1) * share] for rank in range(ranks)]

@@ -1,1 +1,1 @@
-
+"""Commands whose whole process tree ends with us."""

@@ -28,11 +28,12 @@ POLL_S = 0.05
 
 
 def main() -> None:
+    """Start the command, report, wait for the driver's line to close, end everything."""
     reports, stop_timeout_s, command = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # only the driver's line ends a start
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    os.set_inheritable(reports, False)
+    os.set_inheritable(reports, False)  # noqa: FBT003  # positional only
     started_s = time.monotonic()
     try:
         pid = start(command)
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def start(command: list[str]) -> int:
-    """exec the command in a session of its own, reading from nothing."""
+    """Exec the command in a session of its own, reading from nothing."""
     null = os.open(os.devnull, os.O_RDONLY)
     return os.posix_spawnp(
         command[0],
@@ -58,6 +59,7 @@ def start(command: list[str]) -> int:
 
 
 def report(reports: int, **facts: Any) -> None:
+    """Tell the driver."""
     with suppress(BrokenPipeError):  # the driver is gone: what it wanted to know no longer matters
         os.write(reports, json.dumps(facts).encode() + b"\n")
 

@@ -33,6 +33,7 @@ class Kept:
         if "started_s" not in first:
             raise StartError(f"the process could not be started: {first.get('error', 'its keeper died')}")
         self._started_s = float(first["started_s"])
+        self.started_at = time.time() - self.elapsed_s()  # UNIX time
 
     def elapsed_s(self) -> float:
         return time.monotonic() - self._started_s

@@ -1,1 +1,1 @@
-
+"""Comparison -> markdown, figures, JSON."""

@@ -1,5 +1,67 @@
-"""placeholder"""
+"""One start on a time axis: what its log can place, from exec to the first token."""
+
 from pathlib import Path
+
+from bench.report.style import GREY, colour, figure
+from bench.startup.phases import Phase
 from bench.startup.record import Startup
-def draw_startup(startup: Startup, folder: Path) -> None:
-    return
+
+FILE = "phases.png"
+
+TITLES = {
+    "start_api_server": "API server: imports",
+    "start_engine_core": "config, engine core: imports",
+    "start_worker": "workers: imports, device",
+    "load_weights": "load weights",
+    "load_model": "load model",
+    "stream": "stream",
+    "torch_compile": "torch.compile",
+    "graph_capture": "graph capture",
+    "init_engine": "init engine",
+    "first_token": "first token",
+}
+
+
+def draw_startup(startup: Startup, folder: Path) -> Path | None:
+    """phases.png in `folder`, or None where the log has no stamps and so nothing can be placed."""
+    if not startup.phases:
+        return None
+    lanes = startup.phases
+    drawn = figure(9, 1.4 + 0.34 * len(lanes))
+    axes = drawn.add_subplot()
+    end_s = startup.first_token_s or max(phase.ended_at_s for phase in lanes)
+    for index, phase in enumerate(lanes):
+        axes.barh(index, phase.duration_s, left=phase.started_at_s, height=0.62, color=_colour(phase))
+        right = phase.ended_at_s < 0.8 * end_s
+        place = phase.ended_at_s if right else phase.started_at_s
+        axes.annotate(
+            f"{phase.duration_s:.2f} s", (place, index), xytext=(4 if right else -4, 0), textcoords="offset points",
+            ha="left" if right else "right", va="center", fontsize=8, color=GREY,
+        )  # fmt: skip
+    axes.set_yticks(range(len(lanes)), [_title(phase) for phase in lanes], fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, end_s * 1.02)
+    axes.set_xlabel("seconds since exec")
+    axes.spines[["top", "right"]].set_visible(False)
+    if startup.ready_s is not None:
+        axes.axvline(startup.ready_s, color=GREY, linestyle="--", linewidth=0.8)
+    axes.set_title(_heading(startup), loc="left", fontsize=10)
+    path = folder / FILE
+    drawn.savefig(path)
+    return path
+
+
+def _title(phase: Phase) -> str:
+    title = TITLES.get(phase.name, phase.name)
+    return f"{title} ({phase.rank})" if phase.rank else title
+
+
+def _colour(phase: Phase) -> str:
+    return colour(list(TITLES).index(phase.name)) if phase.name in TITLES else GREY
+
+
+def _heading(startup: Startup) -> str:
+    if startup.failed:
+        return f"{startup.name}: failed"
+    reached = [("ready (dashed)", startup.ready_s), ("first token", startup.first_token_s)]
+    return f"{startup.name}: " + ", ".join(f"{name} {value:.2f} s" for name, value in reached if value is not None)

@@ -1,1 +1,1 @@
-
+"""One vLLM start, from exec to the first token."""

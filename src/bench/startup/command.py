@@ -1,11 +1,13 @@
 """Settings -> the exact command and environment of one start of vLLM. Pure."""
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.config import Settings, mask
+from bench.config import SECRET, Settings, mask
+from bench.host.measured import Host
 
 HOST = "127.0.0.1"
 
@@ -16,24 +18,42 @@ class Command:
 
     arguments: tuple[str, ...]
     environment: dict[str, str]
+    port: int
 
     def shown(self) -> str:
         """For people and params: the variables, secrets masked, and the words, as a shell takes them."""
         variables = [f"{name}={mask(name, value)}" for name, value in sorted(self.environment.items())]
-        return " ".join(map(_quoted, [*variables, *self.arguments]))
+        return " ".join(map(_quoted, [*variables, *_masked(self.arguments)]))
+
+
+def _masked(words: Sequence[str]) -> Iterator[str]:
+    name = ""
+    for word in words:
+        if name and not word.startswith("--"):
+            yield mask_json(word) if word.startswith("{") else mask(name, word)
+        else:
+            yield word
+        name = word.removeprefix("--").replace("-", "_") if word.startswith("--") else ""
+
+
+def mask_json(text: str) -> str:
+    """A JSON object with the values of secret-sounding keys masked, at any depth."""
+
+    def hidden(value: Any, name: str = "") -> Any:
+        if isinstance(value, dict):
+            return {key: hidden(inner, key) for key, inner in value.items()}
+        return "***" if value and SECRET.search(name) else value
+
+    return json.dumps(hidden(json.loads(text)))
 
 
 def _quoted(word: str) -> str:
-    import shlex
-
     name, equals, value = word.partition("=")
     return f"{name}={shlex.quote(value)}" if equals and name.isupper() else shlex.quote(word)
 
 
-def command_for(
-    settings: Settings, *, python: str, port: int, arguments: Mapping[str, Any], environment: Mapping[str, str]
-) -> Command:
-    """vLLM's server with these settings. `arguments` and `environment` are what this host needs; the settings win."""
+def command_for(settings: Settings, host: Host, port: int) -> Command:
+    """vLLM's server with these settings on this host. Where both decide something, the settings win."""
     words: dict[str, Any] = {
         "model": settings.checkpoint_path,
         "host": HOST,
@@ -41,14 +61,15 @@ def command_for(
         "load_format": settings.load_format.name,
         "tensor_parallel_size": settings.tensor_parallel_size,
         "max_model_len": settings.max_model_len,
-        "model_loader_extra_config": {name: value for name, value in settings.load_format.extra.items() if value is not None},
-        **arguments,
+        "model_loader_extra_config": {
+            name: value for name, value in settings.load_format.extra.items() if value is not None
+        },
+        **host.needs.arguments,
+        **settings.arguments,
     }
-    for chosen in (settings.load_format.args, settings.vllm.args):
-        words |= {name.replace("-", "_"): value for name, value in chosen.items()}
-    variables = {"VLLM_NO_USAGE_STATS": "1", **environment}
+    variables = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment}
     variables |= as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
-    return Command((python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(words)), variables)
+    return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(words)), variables, port)
 
 
 def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
@@ -75,5 +96,7 @@ def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
 def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
     """Environment variables as text. True and False become 1 and 0, as vLLM reads them; None is left out."""
     return {
-        name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in values.items() if value is not None
+        name: str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+        if value is not None
     }

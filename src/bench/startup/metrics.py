@@ -1,7 +1,7 @@
 """Readings -> named numbers, as MLflow keeps them. Pure.
 
 Ranks work in parallel and the start waits for the last of them. So over ranks counts the slowest time, the least rate,
-the largest share of memory taken and the smallest KV cache. Within one rank two models (speculative decoding) load and compile one after the other: those times add up.
+the largest share of memory taken and the smallest KV cache. Within one process two models (speculative decoding) load and compile one after the other: those times add up.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from bench.startup.phases import Reading
 
 Values = list[float]
+Process = tuple[str | None, int | None]  # rank, pid
 Combine = Callable[[Values], float]
 
 
@@ -38,17 +39,29 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
     """Every metric that the log gives, and `rank/<rank>/…` for what a rank said itself. What was not found is absent."""
     metrics: dict[str, float] = {}
     for name, phase, field, within, over in METRICS:
-        by_rank: dict[str | None, Values] = {}
-        for index, reading in enumerate(readings):
+        by_process: dict[Process, Values] = {}
+        for reading in readings:
             if reading.phase == phase and field in reading.values:
-                # Lines without a rank may come from several: each stands for itself.
-                key = reading.rank or (f"?{index}" if phase == "stream" else None)
-                by_rank.setdefault(key, []).append(reading.values[field])
-        if by_rank:
-            of_ranks = {rank: within(values) for rank, values in by_rank.items()}
-            metrics[name] = over(list(of_ranks.values()))
-            metrics |= {f"rank/{rank}/{name}": value for rank, value in of_ranks.items() if rank and rank[0] != "?"}
+                by_process.setdefault(_process(reading), []).append(reading.values[field])
+        if by_process:
+            of_processes = {process: within(values) for process, values in by_process.items()}
+            metrics[name] = over(list(of_processes.values()))
+            metrics |= _of_ranks(name, of_processes, over)
     return metrics
+
+
+def _process(reading: Reading) -> Process:
+    """Who said it. A line of the streamer without a process may come from any rank, so each stands for itself."""
+    line = reading.line
+    return reading.rank, line.pid or (-line.number if reading.phase == "stream" else None)
+
+
+def _of_ranks(name: str, of_processes: dict[Process, float], over: Combine) -> dict[str, float]:
+    ranks = sorted({rank for rank, _ in of_processes if rank})
+    return {
+        f"rank/{rank}/{name}": over([value for (whose, _), value in of_processes.items() if whose == rank])
+        for rank in ranks
+    }
 
 
 def with_checkpoint(metrics: dict[str, float], size_gib: float | None) -> dict[str, float]:
@@ -82,5 +95,6 @@ def missing_phases(readings: Iterable[Reading], expected: set[str], version: str
     """A warning for each expected phase that no line told of: the text may have been reworded."""
     found = {reading.phase for reading in readings}
     return [
-        f"no line of vLLM {version or '(version unknown)'} told of {phase}: its metrics are absent" for phase in sorted(expected - found)
+        f"no line of vLLM {version or '(version unknown)'} told of {phase}: its metrics are absent"
+        for phase in sorted(expected - found)
     ]

@@ -14,7 +14,8 @@ TEXT_FIELDS = {"version"}
 @dataclass(frozen=True)
 class Reading:
     """What one line told. `values` holds fields named with their unit: duration_s, memory_gib, size_gib, rate_gib_per_s,
-    tokens, max_concurrency."""
+    tokens, max_concurrency.
+    """
 
     phase: str
     rank: str | None
@@ -66,7 +67,9 @@ MILESTONES = (
 )
 
 
-def timeline(lines: Iterable[LogLine], readings: Iterable[Reading], ready_s: float | None, first_token_s: float | None) -> list[Phase]:
+def timeline(
+    lines: Iterable[LogLine], readings: Iterable[Reading], ready_s: float | None, first_token_s: float | None
+) -> list[Phase]:
     """The stretches of a start that its stamped log can place in time, for the figure.
 
     A phase ends where its line was printed and began its duration earlier. The imports of the API server, the engine core

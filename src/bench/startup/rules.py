@@ -14,6 +14,8 @@ UNIT = r"Bytes?|[KMGT]iB"
 
 @dataclass(frozen=True)
 class Rule:
+    """A text that vLLM prints, and what it tells."""
+
     phase: str
     pattern: re.Pattern[str]
     example: str

@@ -119,14 +119,14 @@ def _short(body: bytes) -> str:
 
 @contextmanager
 def serve(
-    command: Command, *, port: int, api_key: str, log_path: Path, stop_timeout_s: float, on_line: OnLine
+    command: Command, *, api_key: str, log_path: Path, stop_timeout_s: float, on_line: OnLine
 ) -> Iterator[Server]:
     """vLLM, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`, stamped."""
     environment = command.environment | plugin_path(os.environ | command.environment) | {"VLLM_API_KEY": api_key}
     with kept(
         command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=on_line
     ) as process:
-        yield Server(process, port, api_key)
+        yield Server(process, command.port, api_key)
 
 
 def plugin_path(environment: Mapping[str, str]) -> dict[str, str]:

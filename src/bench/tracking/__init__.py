@@ -1,1 +1,1 @@
-
+"""MLflow; no other room imports it."""

@@ -1,7 +1,10 @@
 """A connection to MLflow: one store, one experiment. No other room imports mlflow."""
 
 import os
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,13 +17,35 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LENGTH = 300
 BATCH = 90  # MLflow takes 100 params or tags a call, and 1,000 metrics
 
 
 @dataclass(frozen=True)
 class Store:
+    """A client, and where it leads."""
+
     client: "MlflowClient"
     uri: str
+
+
+@contextmanager
+def talking_to(uri: str) -> Iterator[None]:
+    """Whatever MLflow raises in this block becomes a TrackingError, in one line."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        words = " ".join(str(error).split())[:LENGTH]
+        raise TrackingError(f"tracking.uri={masked(uri)}: MLflow did not do as asked: {words}") from error
+
+
+def masked(uri: str) -> str:
+    """The address without the password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//***@", uri)
 
 
 @cache
@@ -31,45 +56,35 @@ def connect(uri: str) -> Store:
         TrackingError: nothing answers there.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would send while vLLM is being measured
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own 7 are four minutes
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
-    try:
+    with talking_to(uri):
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
-        raise TrackingError(f"tracking.uri={uri}: MLflow cannot be reached: {str(error).splitlines()[0]}") from error
     return Store(client, uri)
 
 
 def experiment_id(store: Store, name: str) -> str:
     """The experiment of this name, created if missing: by the driver, before any job, since two processes that create
-    it at once break it."""
-    from mlflow.exceptions import MlflowException
-
-    if found := store.client.get_experiment_by_name(name):
-        return str(found.experiment_id)
-    try:
-        return str(store.client.create_experiment(name))
-    except MlflowException as error:  # somebody was faster
-        if found := store.client.get_experiment_by_name(name):
-            return str(found.experiment_id)
-        raise TrackingError(f"tracking.experiment={name}: {error}") from error
+    it at once break it.
+    """
+    found = store.client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else store.client.create_experiment(name))
 
 
 def log(store: Store, run_id: str, *, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]) -> None:
     """Everything at once, after measuring: a value at a time costs four milliseconds each."""
-    import time
-
     from mlflow.entities import Metric, Param, RunTag
 
     now_ms = int(time.time() * 1000)
-    for some in _batches(Param(name, value) for name, value in params.items()):
-        store.client.log_batch(run_id, params=some)
-    for some in _batches(Metric(name, value, now_ms, 0) for name, value in metrics.items()):
-        store.client.log_batch(run_id, metrics=some)
-    for some in _batches(RunTag(name, value) for name, value in tags.items()):
-        store.client.log_batch(run_id, tags=some)
+    for some_params in _batches(Param(name, value) for name, value in params.items()):
+        store.client.log_batch(run_id, params=some_params)
+    for some_metrics in _batches(Metric(name, value, now_ms, 0) for name, value in metrics.items()):
+        store.client.log_batch(run_id, metrics=some_metrics)
+    for some_tags in _batches(RunTag(name, value) for name, value in tags.items()):
+        store.client.log_batch(run_id, tags=some_tags)
 
 
 def _batches(items: Iterable[T]) -> Iterable[list[T]]:
@@ -78,5 +93,6 @@ def _batches(items: Iterable[T]) -> Iterable[list[T]]:
 
 
 def log_files(store: Store, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
+    """Files as artifacts of a run, below `folder`."""
     for path in paths:
         store.client.log_artifact(run_id, str(path), folder)

@@ -1,1 +1,1 @@
-
+"""Checkpoints: what load formats read."""

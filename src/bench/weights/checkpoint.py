@@ -35,7 +35,10 @@ class Manifest:
 def weight_files(folder: Path) -> dict[str, int]:
     """The files a loader reads, with their bytes: the first kind that is there. Links are followed, each inode counts once."""
     for pattern in WEIGHTS:
-        by_inode = {path.stat().st_ino: path for path in sorted(folder.glob(pattern), reverse=True)}
+        paths = sorted(folder.glob(pattern), reverse=True)
+        if dangling := [path for path in paths if not path.exists()]:
+            raise CheckpointError(f"{dangling[0]} is a link to a file that is not there: the checkpoint is not whole.")
+        by_inode = {path.stat().st_ino: path for path in paths}
         if by_inode:
             return {path.name: path.stat().st_size for path in sorted(by_inode.values())}
     return {}
@@ -50,12 +53,15 @@ def size_gib(settings: Settings) -> float | None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
+    """What the folder says of itself; None where it says nothing."""
     try:
         return Manifest(**json.loads((folder / MANIFEST).read_text()))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST} cannot be read: {error}. Remove {folder} and prepare it again.") from error
+        raise CheckpointError(
+            f"{folder / MANIFEST} cannot be read: {error}. Remove {folder} and prepare it again."
+        ) from error
 
 
 def check_manifest(folder: Path, wanted: Manifest, command: str) -> None:
@@ -72,7 +78,7 @@ def check_manifest(folder: Path, wanted: Manifest, command: str) -> None:
     for name in ("tensor_parallel_size", "made_from", "made_by"):
         was, should = getattr(found, name), getattr(wanted, name)
         if was != should:
-            raise _refusal(folder, f"{name} is {_shortest_difference(was, should)}", command)
+            raise _refusal(folder, f"{name}: {_shortest_difference(was, should)}", command)
     if (on_disk := weight_files(folder)) != found.files:
         changed = sorted(set(on_disk.items()) ^ set(found.files.items()))
         raise _refusal(folder, f"its files changed since they were written, among them {changed[0][0]}", command)
@@ -80,9 +86,20 @@ def check_manifest(folder: Path, wanted: Manifest, command: str) -> None:
 
 def _shortest_difference(was: Any, should: Any) -> str:
     if isinstance(was, dict) and isinstance(should, dict):
-        key = next(key for key in sorted(was.keys() | should.keys()) if was.get(key) != should.get(key))
-        return f"{key}={was.get(key)!r} where {should.get(key)!r} is needed"
+        key = next(
+            key for key in sorted(was.keys() | should.keys()) if was.get(key, MISSING) != should.get(key, MISSING)
+        )
+        inner = _shortest_difference(was.get(key, MISSING), should.get(key, MISSING))
+        return f"{key}: {inner}"
     return f"{was!r} where {should!r} is needed"
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
 
 
 def _refusal(folder: Path, why: str, command: str) -> CheckpointError:
@@ -96,7 +113,7 @@ def making(folder: Path) -> Iterator[Path]:
     What an earlier, killed preparation left behind is removed too.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.*.partial"):
+    for left in folder.parent.glob(f".{folder.name}.????????.partial"):
         shutil.rmtree(left, ignore_errors=True)
     partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
     partial.mkdir()

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.config import Settings
 from bench.errors import CheckpointError, StartError
-from bench.host.needs import Needs
+from bench.host.measured import Host
 from bench.processes.kept import OnLine, how_it_ended, kept
 from bench.startup.failure import reason_in
 from bench.startup.log import read_log
@@ -37,7 +37,7 @@ class Made:
 
 
 def ensure_checkpoint(
-    settings: Settings, *, python: str, vllm_version: str, needs: Needs, folder: Path, on_line: OnLine, remake: bool = False
+    settings: Settings, host: Host, folder: Path, on_line: OnLine, *, remake: bool = False
 ) -> list[Made]:
     """Everything that a start with these settings reads: made if missing, checked if there. Returns what was made.
 
@@ -47,9 +47,10 @@ def ensure_checkpoint(
         CheckpointError: what is there is not what is needed; says the command that makes the right one.
         StartError: vLLM could not cut the checkpoint; the reason in its own words.
     """
-    made = _ensure_original(settings, remake=remake)
-    if settings.load_format.checkpoint == "sharded":
-        made += _ensure_sharded(settings, python, vllm_version, needs, folder, on_line, remake=remake or bool(made))
+    sharded = settings.load_format.checkpoint == "sharded"
+    made = _ensure_original(settings, remake=remake and not sharded)
+    if sharded:
+        made += _ensure_sharded(settings, host, folder, on_line, remake=remake)
     return made
 
 
@@ -57,10 +58,16 @@ def _ensure_original(settings: Settings, *, remake: bool) -> list[Made]:
     place, recipe = Path(settings.model.path), settings.model.random
     if recipe is None:
         if not place.exists() and _must_be_a_folder(settings.model.path):
-            raise CheckpointError(f"model.path={settings.model.path}: there is no such folder, and it cannot be a hub id.")
+            raise CheckpointError(
+                f"model.path={settings.model.path}: there is no such folder, and it cannot be a hub id."
+            )
         return []
     wanted = Manifest(made_from(recipe), {}, None, {})
-    return _ensure(place, wanted, _command(settings), lambda partial: write_random_llama(recipe, partial), remake=remake)
+    found = read_manifest(place)
+    known = found.made_from.get("random_llama", {}) if found else recipe.model_dump()
+    changed = [f"model.random.{name}={value}" for name, value in recipe if known.get(name) != value]
+    command = _command([f"model={settings.model.name}", *changed])
+    return _ensure(place, wanted, command, lambda partial: write_random_llama(recipe, partial), remake=remake)
 
 
 def _must_be_a_folder(path: str) -> bool:
@@ -68,22 +75,26 @@ def _must_be_a_folder(path: str) -> bool:
     return not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path)
 
 
-def _ensure_sharded(
-    settings: Settings, python: str, vllm_version: str, needs: Needs, folder: Path, on_line: OnLine, *, remake: bool
-) -> list[Made]:
+def _ensure_sharded(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, remake: bool) -> list[Made]:
     source = Path(settings.model.path)
     origin = read_manifest(source)
     came_from: dict[str, Any] = {"model": settings.model.name, "files": weight_files(source)}
     came_from |= origin.made_from if origin else {}
-    wanted = Manifest(came_from, {"vllm": vllm_version}, settings.tensor_parallel_size, {})
+    wanted = Manifest(came_from, {"vllm": host.versions["vllm"]}, settings.tensor_parallel_size, {})
 
     def cut(partial: Path) -> Manifest:
-        _run_vllm(settings, python, needs, partial, folder, on_line)
+        _run_vllm(settings, host, partial, folder / LOG, on_line)
         manifest = Manifest(wanted.made_from, wanted.made_by, wanted.tensor_parallel_size, weight_files(partial))
         write_manifest(partial, manifest)
         return manifest
 
-    return _ensure(Path(settings.model.sharded_path), wanted, _command(settings), cut, remake=remake)
+    model = [f"model={settings.model.name}"] if settings.model.random else ["model=hf", f"model.path={source}"]
+    format_and_size = [
+        f"load_format={settings.load_format.name}",
+        f"tensor_parallel_size={settings.tensor_parallel_size}",
+    ]
+    command = _command([*model, *format_and_size])
+    return _ensure(Path(settings.model.sharded_path), wanted, command, cut, remake=remake)
 
 
 def _ensure(
@@ -93,35 +104,42 @@ def _ensure(
         check_manifest(place, wanted, command)
         return []
     if place.exists() and any(place.iterdir()) and read_manifest(place) is None:
-        raise CheckpointError(f"{place} was not made by bench, so it is not overwritten. Move it away, or choose another place.")
+        raise CheckpointError(
+            f"{place} was not made by bench, so it is not overwritten. Move it away, or choose another place."
+        )
     began_s = time.monotonic()
     with making(place) as partial:
         manifest = make(partial)
     return [Made(place, manifest, time.monotonic() - began_s)]
 
 
-def _command(settings: Settings) -> str:
-    words = [f"model={settings.model.name}"] if settings.model.random else ["model=hf", f"model.path={settings.model.path}"]
-    words += [f"load_format={settings.load_format.name}", f"tensor_parallel_size={settings.tensor_parallel_size}"]
+def _command(words: list[str]) -> str:
     return f"python -m bench.prepare {' '.join(words)} remake=true"
 
 
-def _run_vllm(settings: Settings, python: str, needs: Needs, partial: Path, folder: Path, on_line: OnLine) -> None:
-    """vLLM's own writer, in the measured environment, its output in `folder`."""
-    log_path = folder / LOG
+def _run_vllm(settings: Settings, host: Host, partial: Path, log_path: Path, on_line: OnLine) -> None:
+    """vLLM's own writer, in the measured environment."""
     log_path.unlink(missing_ok=True)
     arguments = {
-        **{name: value for name, value in needs.arguments.items() if name != "enforce_eager"},
+        **{name: value for name, value in host.needs.arguments.items() if name != "enforce_eager"},
         "tensor_parallel_size": settings.tensor_parallel_size,
         "max_model_len": CUTTING_MAX_MODEL_LEN,
     }
     for name in ("dtype", "quantization", "trust_remote_code", "hf_overrides"):  # what decides how the weights look
         if name in settings.vllm.args:
             arguments[name] = settings.vllm.args[name]
-    words = [python, save_sharded_state.__file__, settings.model.path, str(partial.resolve()), json.dumps(arguments)]
-    environment = {"VLLM_NO_USAGE_STATS": "1", **needs.environment}
+    words = [
+        host.python,
+        save_sharded_state.__file__,
+        settings.model.path,
+        str(partial.resolve()),
+        json.dumps(arguments),
+    ]
+    environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment}
     with kept(words, environment, log_path=log_path, stop_timeout_s=STOP_TIMEOUT_S, on_line=on_line) as process:
         code = process.wait()
     if code != 0 or not weight_files(partial):
-        reason = reason_in(read_log(log_path.open("rb"))) if log_path.exists() else None
-        raise StartError(f"vLLM could not cut {settings.model.path} ({how_it_ended(code)}): {reason or f'see {log_path}'}")
+        reason = reason_in(read_log(log_path.read_bytes().splitlines(keepends=True)))
+        raise StartError(
+            f"vLLM could not cut {settings.model.path} ({how_it_ended(code)}): {reason or f'see {log_path}'}"
+        )

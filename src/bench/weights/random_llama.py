@@ -22,6 +22,8 @@ SPECIAL = {"<|begin|>": 256, "<|end|>": 257, "<|pad|>": 258}
 
 @dataclass(frozen=True)
 class Tensor:
+    """A name and a shape; every weight is bfloat16."""
+
     name: str
     shape: tuple[int, ...]
 
@@ -46,6 +48,7 @@ def write_random_llama(recipe: RandomLlama, folder: Path) -> Manifest:
 
 
 def made_from(recipe: RandomLlama) -> dict[str, Any]:
+    """The recipe, as a manifest holds it."""
     return {"random_llama": recipe.model_dump()}
 
 
@@ -118,6 +121,7 @@ def write_weights(recipe: RandomLlama, folder: Path) -> None:
         weights = {tensor.name: draw(recipe.seed, tensor) for tensor in members}
         save_file(weights, folder / name, {"format": "pt"})
         weight_map |= dict.fromkeys(weights, name)
+        del weights  # before the next file's are drawn
     total = sum(tensor.size for tensor in tensors(recipe)) * BF16_BYTES
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
@@ -162,6 +166,7 @@ def byte_symbols() -> list[str]:
 
 
 def tokenizer_config(recipe: RandomLlama) -> dict[str, Any]:
+    """tokenizer_config.json."""
     begin, end, pad = SPECIAL
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",

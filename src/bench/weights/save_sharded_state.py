@@ -15,6 +15,7 @@ LEFT_OUT = {"bench_manifest.json", "model.safetensors.index.json", "pytorch_mode
 
 
 def main() -> None:
+    """Load, cut, copy the rest."""
     from vllm import LLM
 
     model, folder, arguments = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])

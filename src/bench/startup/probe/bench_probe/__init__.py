@@ -22,7 +22,7 @@ def name_streamer_lines() -> None:
     import logging
 
     handler = logging.StreamHandler()
-    handler._runai_stderr_handler = True  # type: ignore[attr-defined]  # the streamer's mark
+    handler._runai_stderr_handler = True  # type: ignore[attr-defined]  # noqa: SLF001  # its mark
     handler.setFormatter(logging.Formatter("(%(processName)s pid=%(process)d) %(asctime)s [%(levelname)s] %(message)s"))
     logger = logging.getLogger("runai_model_streamer")
     if not logger.handlers:

@@ -1,0 +1,32 @@
+"""What the tracking store gives back: a sweep and its starts, as plain values."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One start, as MLflow remembers it."""
+
+    run_id: str
+    name: str
+    point: str
+    repeat: int
+    failed: bool
+    reason: str | None
+    warnings: tuple[str, ...]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """A sweep's run and the starts below it, in the order in which they were started."""
+
+    run_id: str
+    sweep_id: str
+    started_at: float  # UNIX time
+    experiment_id: str
+    replayed: bool
+    starts: tuple[RunRecord, ...]
+    order: tuple[str, ...]  # the points, as the sweep listed them

@@ -1,0 +1,33 @@
+"""python -m bench.prepare: makes the checkpoints that load formats need, where they are missing.
+
+    python -m bench.prepare                                                        the random weights of the default model
+    python -m bench.prepare load_format=runai_streamer_sharded tensor_parallel_size=1,2
+    python -m bench.prepare model=hf model.path=/data/llama load_format=sharded_state tensor_parallel_size=8
+    python -m bench.prepare load_format=sharded_state remake=true                  makes it again, whatever is there
+
+Takes the settings of python -m bench; several values make several checkpoints. A sweep does this by itself.
+"""
+
+import time
+from pathlib import Path
+
+from bench.config import compose_settings
+from bench.door import door, split_arguments
+from bench.sweep import prepare_and_remember
+
+OWN = {"remake": "false"}
+
+
+@door(__doc__)
+def main(arguments: list[str]) -> None:
+    """Make what is missing, and say what is there."""
+    own, _, overrides = split_arguments(arguments, OWN)
+    folder = Path("outputs") / time.strftime("prepare-%Y%m%d-%H%M%S")
+    for settings in compose_settings(overrides):
+        place = Path(settings.checkpoint_path)
+        prepare_and_remember(settings, folder / place.name, remake=own["remake"].lower() == "true")
+        print(f"ready: {place}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""How every figure of bench looks: one set of colours that colour-blind readers can tell apart, and no screen needed."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+GREY = "#555555"
+DPI = 150
+
+
+def figure(width: float, height: float) -> "Figure":
+    """A figure of this size in inches, drawn without pyplot: no state, no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure((width, height), layout="constrained", dpi=DPI)
+    FigureCanvasAgg(made)
+    return made
+
+
+def colour(index: int) -> str:
+    """The colour of the index-th point; they repeat after eight."""
+    return COLOURS[index % len(COLOURS)]

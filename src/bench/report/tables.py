@@ -1,0 +1,82 @@
+"""Which numbers a report shows, under which names, and how they are written. Pure."""
+
+from dataclasses import dataclass
+
+from bench.analysis.comparison import Comparison, Point
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: the name that a person reads, and the metric."""
+
+    title: str
+    metric: str
+    digits: int = 2
+
+
+SMALLEST_GIB = 0.1
+
+KEY_METRICS = (
+    Row("Wall time to model ready (s)", "ready_s"),
+    Row("First token (s)", "first_token_s"),
+    Row("Weights loading time (s)", "phase/load_weights_s"),
+    Row("Model loading time (s)", "phase/load_model_s"),
+    Row("Engine init time (s)", "phase/init_engine_s"),
+    Row("torch.compile total (s)", "phase/torch_compile_s"),
+    Row("Graph capture time (s)", "phase/graph_capture_s"),
+    Row("Model loading memory (GiB)", "memory/load_model_gib"),
+    Row("Graph capture memory (GiB)", "memory/graph_capture_gib"),
+    Row("KV cache memory (GiB)", "memory/kv_cache_gib"),
+    Row("KV cache (tokens)", "kv_cache/tokens", 0),
+    Row("Checkpoint (GiB)", "checkpoint/size_gib", 3),
+)
+
+SPEEDUPS = (
+    Row("Wall time to ready", "ready_s"),
+    Row("First token", "first_token_s"),
+    Row("Weights loading", "phase/load_weights_s"),
+    Row("Model loading", "phase/load_model_s"),
+)
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A markdown table, the first column left, the others right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
+
+
+def key_metrics(comparison: Comparison) -> str:
+    """Means over the finished starts of each point; a row that no point has is left out."""
+    points = [point for point in comparison.points if point.starts]
+    rows = [
+        [row.title, *(_mean(point, row) for point in points)]
+        for row in KEY_METRICS
+        if any(point.mean(row.metric) is not None for point in points)
+    ]
+    starts = ["Starts (n)", *(str(point.n) for point in points)]
+    return table(["Metric", *(point.label for point in points)], [*rows, starts])
+
+
+def _mean(point: Point, row: Row) -> str:
+    mean, values = point.mean(row.metric), point.values(row.metric)
+    if mean is None:
+        return "-"
+    return f"{mean:,.{row.digits}f}" + (f" (n={len(values)})" if len(values) < point.n else "")
+
+
+def speedups(comparison: Comparison) -> str:
+    """Every candidate against its baseline."""
+    candidates = [label for label in comparison.baselines if label not in comparison.withheld]
+    rows = []
+    for row in SPEEDUPS:
+        found = [comparison.speedup(candidate, row.metric) for candidate in candidates]
+        if any(found):
+            rows.append([row.title, *(f"{each.ratio:.2f}x" if each else "-" for each in found)])
+    starts = [comparison.speedup(candidate, "ready_s") for candidate in candidates]
+    rows.append(["Starts (n), the fewer of the two", *(str(each.n) if each else "-" for each in starts)])
+    return table(["Metric", *candidates], rows) if candidates else ""
+
+
+def size(gib: float) -> str:
+    """GiB, or MiB where GiB would be all zeros."""
+    return f"{gib:.2f} GiB" if gib >= SMALLEST_GIB else f"{gib * 1024:.2f} MiB"

@@ -1,0 +1,89 @@
+"""A Comparison as a folder: report.md, figure, JSON, and each start's log and excerpts."""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Point
+from bench.analysis.records import RunRecord
+from bench.report.comparison_figure import draw_comparison
+from bench.report.markdown import FIGURE, METRICS, report
+
+REPORT = "report.md"
+LOGS = {"vllm.log": ".log", "vllm_excerpts.log": "_excerpts.log"}
+
+
+class Fetch(Protocol):
+    """Brings one artifact of a run into a folder; None if the run has no such file."""
+
+    def __call__(self, run_id: str, name: str, folder: Path) -> Path | None: ...
+
+
+def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Path]:
+    """Everything into `folder`. Returns the files that belong in the sweep's own run: report, figure, JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    logs = {
+        start.run_id: _fetch_logs(start, folder, fetch)
+        for point in comparison.points
+        for start in (*point.starts, *point.failed)
+    }
+    excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
+    draw_comparison(comparison, folder)
+    (folder / METRICS).write_text(json.dumps(as_json(comparison), indent=2, sort_keys=True))
+    names = [METRICS, FIGURE, *(path.name for paths in logs.values() for path in paths)]
+    (folder / REPORT).write_text(report(comparison, excerpts, names))
+    return [folder / REPORT, folder / FIGURE, folder / METRICS]
+
+
+def _fetch_logs(start: RunRecord, folder: Path, fetch: Fetch) -> list[Path]:
+    stem = re.sub(r"[^\w.-]+", "_", start.name)
+    kept = []
+    for name, suffix in LOGS.items():
+        if found := fetch(start.run_id, name, folder):
+            kept.append(found.replace(folder / f"{stem}{suffix}"))
+    return kept
+
+
+def _excerpts(point: Point, logs: dict[str, list[Path]]) -> str | None:
+    for start in point.starts:
+        for path in logs[start.run_id]:
+            if path.name.endswith("_excerpts.log"):
+                return path.read_text(errors="replace")
+    return None
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """All values of all starts, so that nobody has to read them off a table."""
+    return {
+        "sweep": comparison.sweep.sweep_id,
+        "run_id": comparison.sweep.run_id,
+        "where": comparison.where,
+        "baselines": comparison.baselines,
+        "withheld": comparison.withheld,
+        "speedups": [asdict(speedup) for speedup in comparison.speedups],
+        "points": {point.label: _point(point) for point in comparison.points},
+    }
+
+
+def _point(point: Point) -> dict[str, Any]:
+    metrics = sorted({name for start in point.starts for name in start.metrics})
+    return {
+        "n": point.n,
+        "metrics": {name: {"mean": point.mean(name), "values": point.values(name)} for name in metrics},
+        "failed": [{"name": start.name, "run_id": start.run_id, "reason": start.reason} for start in point.failed],
+        "run_ids": [start.run_id for start in point.starts],
+    }
+
+
+def summary_metrics(comparison: Comparison) -> dict[str, float]:
+    """For the sweep's own run, so that its row in MLflow is not empty."""
+    means = {
+        f"mean {metric.rpartition('/')[2]}/{point.label}": mean
+        for point in comparison.points
+        for metric in SPEEDUP_METRICS
+        if (mean := point.mean(metric)) is not None
+    }
+    ratios = {f"speedup {each.metric.rpartition('/')[2]}/{each.candidate}": each.ratio for each in comparison.speedups}
+    return means | ratios

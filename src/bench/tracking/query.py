@@ -1,0 +1,104 @@
+"""Reading: sweeps and their starts, as plain records."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.analysis.records import RunRecord, SweepRecord
+from bench.errors import TrackingError
+from bench.tracking.runs import PARENT
+from bench.tracking.store import Store, connect, masked, talking_to
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+LATEST = "latest"
+PAGE = 1000
+
+
+def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
+    """A sweep by its id, its run's id or name, or the latest of the store, whatever experiment it is in.
+
+    Raises:
+        TrackingError: there is none.
+    """
+    store = connect(uri)
+    with talking_to(uri):
+        parent = _latest(store) if sweep == LATEST else _named(store, sweep)
+        starts = sorted(_children(store, parent), key=lambda run: run.info.start_time)
+    if not starts:
+        raise TrackingError(f"sweep={sweep}: sweep {parent.data.tags['bench.sweep']} has no start yet.")
+    return SweepRecord(
+        run_id=parent.info.run_id,
+        sweep_id=parent.data.tags["bench.sweep"],
+        started_at=parent.info.start_time / 1000,
+        experiment_id=parent.info.experiment_id,
+        replayed=any(run.data.tags.get("bench.kind") == "replay" for run in starts),
+        starts=tuple(map(_record, starts)),
+        order=tuple(parent.data.tags.get("bench.points", "").splitlines()),
+    )
+
+
+def _latest(store: Store) -> "Run":
+    found = next(_search(store, "tags.`bench.kind` = 'sweep'"), None)
+    if found is None:
+        raise TrackingError(
+            f"tracking.uri={masked(store.uri)}: there is no sweep yet. Make one:  python -m bench -m load_format=auto,safetensors"
+        )
+    return found
+
+
+def _named(store: Store, sweep: str) -> "Run":
+    name = sweep.replace("'", "")
+    for condition in (
+        f"tags.`bench.sweep` = '{name}'",
+        f"attributes.run_id = '{name}'",
+        f"attributes.run_name = '{name}'",
+    ):
+        for found in _search(store, f"{condition} AND tags.`bench.kind` = 'sweep'"):
+            return found
+    raise TrackingError(f"sweep={sweep}: there is none of this id or name in {masked(store.uri)}.")
+
+
+def _children(store: Store, parent: "Run") -> list["Run"]:
+    runs = _search(store, f"tags.`{PARENT}` = '{parent.info.run_id}'", [parent.info.experiment_id])
+    return [run for run in runs if run.data.tags.get("bench.kind") in {"start", "replay"}]
+
+
+def _search(store: Store, condition: str, experiments: list[str] | None = None) -> Iterator["Run"]:
+    """Newest first, a page at a time: MLflow needs two milliseconds for each run that it returns."""
+    places = experiments or [str(each.experiment_id) for each in store.client.search_experiments()]
+    token = None
+    while True:
+        page = store.client.search_runs(
+            places, condition, max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _record(run: "Run") -> RunRecord:
+    tags = dict(run.data.tags)
+    return RunRecord(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        point=tags.get("bench.point", run.info.run_name),
+        repeat=int(tags.get("bench.repeat", 0)),
+        failed=run.info.status != "FINISHED",
+        reason=tags.get("bench.reason"),
+        warnings=tuple(tags.get("bench.warnings", "").splitlines()),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        tags=tags,
+    )
+
+
+def download(uri: str, run_id: str, name: str, folder: Path) -> Path | None:
+    """One of a run's artifacts, or None if it has no such file."""
+    store = connect(uri)
+    with talking_to(uri):
+        if name not in {each.path for each in store.client.list_artifacts(run_id)}:
+            return None
+        return Path(store.client.download_artifacts(run_id, name, str(folder)))

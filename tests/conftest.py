@@ -1,0 +1,173 @@
+"""What tests share: the fake vLLM, and a place of its own for each whole run of bench."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+FAKE = Path(__file__).parent / "fake_vllm" / "python"
+PATIENCE_S = 120.0  # for what takes a second or two; only a hopelessly slow host, or a bug, uses it up
+FOREIGN = ("MLFLOW_", "VLLM_", "FAKE_", "BENCH_", "HYDRA_", "HF_")  # of the environment that tests happen to run in
+MARK = "BENCH_TEST_MARK"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A `python -m bench …` that is over."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder with an MLflow store in it, as a user would have it. `mark` tells this place's processes from all others."""
+
+    folder: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def models(self) -> Path:
+        return self.folder / "models"
+
+    def launch(
+        self, *overrides: str, python: tuple[str, ...] = (), environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """`python -m bench …` with the fake vLLM, running."""
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # a shell's background jobs would pass on that they ignore it
+        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        return subprocess.Popen(
+            [sys.executable, *python, "-m", "bench", *overrides, *fake_for(overrides)],
+            cwd=self.folder,
+            env=own | {MARK: self.mark} | (environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def bench(self, *overrides: str, python: tuple[str, ...] = (), environment: dict[str, str] | None = None) -> Done:
+        """`python -m bench …` with the fake vLLM, to its end."""
+        return ended(self.launch(*overrides, python=python, environment=environment))
+
+    def living(self) -> list[int]:
+        """Every process that was started from here and is still there, whatever became of its parents and its session."""
+        return living(self.mark)
+
+    def logs(self) -> list[Path]:
+        """What vLLM has printed so far, of each start in which it has printed anything."""
+        return [path for path in self.folder.glob("*/*/**/vllm.log") if path.stat().st_size]
+
+    def runs(self, experiment: str = "bench") -> list["Run"]:
+        """The store's runs, the oldest first."""
+        with quiet():
+            client = mlflow_client(self.folder)
+            found = client.get_experiment_by_name(experiment)
+            return client.search_runs([found.experiment_id], order_by=["start_time"]) if found else []
+
+    def artifacts(self, run: "Run") -> dict[str, bytes]:
+        """A run's files, by their path below its artifacts."""
+        root = Path(run.info.artifact_uri.removeprefix("file://"))
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def fake_for(overrides: tuple[str, ...]) -> list[str]:
+    """Behind the rest: Hydra wants all overrides in a row, behind its flags."""
+    return [] if any(override.startswith("vllm.python=") for override in overrides) else [f"vllm.python={FAKE}"]
+
+
+def ended(process: subprocess.Popen[str]) -> Done:
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return Done(process.returncode, out, err)
+
+
+def living(mark: str) -> list[int]:
+    """Processes that have this mark in their environment, which every child inherits. Zombies have none any more."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # somebody else's, or it ended meanwhile
+            if f"{MARK}={mark}".encode() in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+    return found
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for it, and fail where it does not come."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not come"
+        time.sleep(0.05)
+
+
+def mlflow_client(folder: Path):
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+
+
+def quiet() -> warnings.catch_warnings:
+    """MLflow's own warnings are not errors of ours."""
+    return warnings.catch_warnings(action="ignore")
+
+
+def end_all(mark: str) -> None:
+    """What a failed test has left behind."""
+    for process in living(mark):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.fixture
+def fake() -> str:
+    """The interpreter of an environment in which a fake vLLM is installed: `vllm.python`."""
+    return str(FAKE)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and no experiment of ours. Creating one takes seconds, copying it does not."""
+    folder = tmp_path_factory.mktemp("store")
+    with quiet():
+        mlflow_client(folder).search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def new_workplace(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Callable[[], Workplace]]:
+    """Makes workplaces, for runs that several tests look at."""
+    made: list[Workplace] = []
+
+    def make() -> Workplace:
+        made.append(Workplace(tmp_path_factory.mktemp("workplace")))
+        shutil.copy(empty_store, made[-1].folder)
+        return made[-1]
+
+    yield make
+    for each in made:
+        end_all(each.mark)
+
+
+@pytest.fixture
+def workplace(new_workplace: Callable[[], Workplace], monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """A workplace of one test, which runs in it."""
+    place = new_workplace()
+    monkeypatch.chdir(place.folder)
+    return place

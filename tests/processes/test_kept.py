@@ -1,0 +1,254 @@
+"""A kept command's tree ends with its block, and what it prints is stamped on arrival."""
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.errors import StartError
+from bench.processes.kept import Kept, how_it_ended, kept, stamp
+from conftest import MARK, end_all, living, until
+
+STUBBORN = "trap '' TERM; echo up; while true; do sleep 60; done"
+ORPHAN = "trap '' TERM; setsid sleep 1000 & echo up; trap - TERM; sleep 1000"  # what is ignored stays so in a child
+
+
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """Told to every process of a test by its environment."""
+    mark = uuid.uuid4().hex
+    yield mark
+    end_all(mark)
+
+
+class Heard(list):
+    """The lines that a block was told of."""
+
+    def __call__(self, _elapsed_s: float, text: str) -> None:
+        self.append(text)
+
+
+def shell(script: str, folder: Path, mark: str, *, heard: Heard | None = None, stop_timeout_s: float = 0.2):
+    return kept(
+        ["sh", "-c", script],
+        {MARK: mark},
+        log_path=folder / "log",
+        stop_timeout_s=stop_timeout_s,
+        on_line=Heard() if heard is None else heard,
+    )
+
+
+def test_a_command_that_runs_on_ends_with_its_block(tmp_path, mark):
+    """The block is left, so vLLM is no longer needed."""
+    with shell("sleep 1000 & sleep 1000 & wait", tmp_path, mark):
+        until(lambda: len(living(mark)) == 4)  # the keeper, the shell and what it started
+
+    assert living(mark) == []
+
+
+def test_a_tree_ends_when_the_block_raises(tmp_path, mark):
+    """An error in the driver, or Ctrl-C, leaves nothing behind either."""
+    with pytest.raises(KeyboardInterrupt), shell("echo up; sleep 1000", tmp_path, mark):
+        raise KeyboardInterrupt
+
+    assert living(mark) == []
+
+
+def test_a_command_is_asked_to_end_before_it_is_killed(tmp_path, mark):
+    """vLLM is to free its GPU and its shared memory itself."""
+    heard = Heard()
+    with shell(
+        "trap 'echo freed; exit' TERM; echo up; while true; do sleep 0.01; done",
+        tmp_path,
+        mark,
+        heard=heard,
+        stop_timeout_s=60.0,
+    ):
+        until(lambda: "up" in heard)
+
+    assert heard == ["up", "freed"]
+
+
+def test_a_command_that_ignores_sigterm_is_killed(tmp_path, mark):
+    """After stop_timeout_s, and not before it was asked."""
+    heard = Heard()
+    with shell(STUBBORN, tmp_path, mark, heard=heard):
+        until(lambda: "up" in heard)
+
+    assert living(mark) == []
+
+
+def test_an_orphan_in_a_session_of_its_own_is_killed(tmp_path, mark):
+    """vLLM's workers start sessions; one that outlived vLLM would hold the GPU's memory."""
+    heard = Heard()
+    with shell(ORPHAN, tmp_path, mark, heard=heard):
+        until(lambda: "up" in heard)
+
+    assert living(mark) == []
+
+
+def test_an_orphan_is_killed_when_its_parent_ended_by_itself(tmp_path, mark):
+    """The command is over, with a good exit code; its tree is not."""
+    with shell("trap '' TERM; setsid sleep 1000 & exit 0", tmp_path, mark) as running:
+        running.wait()
+
+    assert living(mark) == []
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from bench.processes.kept import kept
+
+with kept(["sh", "-c", sys.argv[1]], {}, log_path=Path("log"), stop_timeout_s=0.2, on_line=lambda *_: None) as running:
+    running.wait()
+"""
+
+
+@pytest.mark.parametrize("script", [STUBBORN, ORPHAN], ids=["stubborn", "orphan"])
+def test_the_tree_ends_when_the_driver_is_killed(tmp_path, mark, script):
+    """SIGKILL gives the driver no time to clean up, so somebody else has to."""
+    log = tmp_path / "log"
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER, script], cwd=tmp_path, env=os.environ | {MARK: mark}
+    ) as driver:
+        until(lambda: log.exists() and b"up" in log.read_bytes())
+        driver.kill()
+
+    until(lambda: not living(mark))
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", -signal.SIGKILL)])
+def test_an_exit_code_is_reported(tmp_path, mark, script, code):
+    """A signal is a negative one, as in subprocess."""
+    with shell(script, tmp_path, mark) as running:
+        reported = running.wait()
+
+    assert reported == code
+
+
+def test_a_running_command_has_no_exit_code(tmp_path, mark):
+    """None is unknown; 0 would be a good end."""
+    with shell("sleep 1000", tmp_path, mark) as running:
+        code = running.exit_code()
+
+    assert code is None
+
+
+def test_an_exit_code_stays_known(tmp_path, mark):
+    """It is reported once, and may be asked for often."""
+    with shell("exit 7", tmp_path, mark) as running:
+        codes = [running.wait(), running.exit_code(), running.exit_code()]
+
+    assert codes == [7, 7, 7]
+
+
+def test_a_sigkill_is_said_to_look_like_a_host_out_of_memory():
+    """The kernel's out-of-memory killer says nothing itself."""
+    assert how_it_ended(-signal.SIGKILL) == "killed by SIGKILL, as when the host is out of memory"
+
+
+def test_an_exit_code_is_said_as_it_is():
+    """Other ends need no explanation."""
+    assert [how_it_ended(1), how_it_ended(-signal.SIGSEGV)] == ["exit code 1", "killed by SIGSEGV"]
+
+
+def test_a_command_that_does_not_exist_is_named(tmp_path, mark):
+    """The setting that names it, vllm.python, is a user's."""
+    with (
+        pytest.raises(StartError, match=r"/nowhere/python: No such file or directory"),
+        kept(["/nowhere/python"], {MARK: mark}, log_path=tmp_path / "log", stop_timeout_s=60.0, on_line=Heard()),
+    ):
+        raise AssertionError("the block was entered")
+
+    assert living(mark) == []
+
+
+def test_time_begins_at_exec(tmp_path, mark):
+    """The interpreter's own start is part of what is measured, and so is bench's wait for it."""
+    with shell("exit 0", tmp_path, mark) as running:
+        running.wait()
+        elapsed_s = running.elapsed_s()
+
+    assert 0 < elapsed_s < 60
+
+
+def test_the_log_is_whole_when_the_block_is_left(tmp_path, mark):
+    """The last lines of a vLLM that failed are the ones that say why."""
+    with shell("seq 20000", tmp_path, mark) as running:
+        running.wait()
+
+    assert len((tmp_path / "log").read_bytes().splitlines()) == 20000
+
+
+def stamped(folder: Path, chunks: list[bytes]) -> tuple[bytes, list[tuple[float, str]]]:
+    """The log of a command that prints a chunk each second, from the first on; and what the driver was told."""
+    output, end = os.pipe()
+    clock = seconds(chunks, end)
+    told: list[tuple[float, str]] = []
+    next(clock)
+    stamp(output, lambda: next(clock), folder / "log", lambda elapsed_s, text: told.append((elapsed_s, text)))
+    os.close(output)
+    return (folder / "log").read_bytes(), told
+
+
+def seconds(chunks: list[bytes], end: int) -> Iterator[float]:
+    """A clock that is looked at when a chunk was read, and writes the next one then: nothing here depends on real time."""
+    for second, chunk in enumerate(chunks):
+        os.write(end, chunk)
+        yield float(second)
+    os.close(end)
+    yield from (float(second) for second in range(len(chunks), len(chunks) + 2))
+
+
+def test_a_line_is_stamped_when_its_end_arrives(tmp_path):
+    """Seconds since exec, in a fixed width, in the order of arrival."""
+    log, _ = stamped(tmp_path, [b"one\ntwo\nthr", b"ee\n"])
+
+    assert log == b"    1.000 one\n    1.000 two\n    2.000 three\n"
+
+
+def test_a_progress_bar_is_a_line_for_each_of_its_states(tmp_path):
+    """It ends them with a carriage return, and vLLM's next line is glued behind; empty lines are left out."""
+    log, _ = stamped(tmp_path, [b"\r 0%\r", b"50%\r100%", b"\r\n\nloaded\r\n"])
+
+    assert log == b"    1.000  0%\n    2.000 50%\n    3.000 100%\n    3.000 loaded\n"
+
+
+def test_bytes_that_are_not_text_are_kept(tmp_path):
+    """The log is evidence; only who looks at it may replace anything."""
+    log, told = stamped(tmp_path, [b"caf\xe9 \xff\xfe\n"])
+
+    assert log == b"    1.000 caf\xe9 \xff\xfe\n"
+    assert told == [(1.0, "caf\ufffd \ufffd\ufffd")]
+
+
+def test_a_character_may_arrive_in_two_pieces(tmp_path):
+    """A read ends where the pipe happens to be empty."""
+    _, told = stamped(tmp_path, ["█ vLLM\n".encode()[:2], "█ vLLM\n".encode()[2:]])
+
+    assert told == [(2.0, "█ vLLM")]
+
+
+def test_a_last_line_without_an_end_is_kept(tmp_path):
+    """As of a process that was killed in the middle of a word."""
+    log, _ = stamped(tmp_path, [b"whole\n", b"torn"])
+
+    assert [line.split()[1] for line in log.splitlines()] == [b"whole", b"torn"]
+
+
+def test_a_keeper_that_died_is_an_end_of_the_command():
+    """Nobody can tell its exit code any more; it must not look as if it still ran."""
+    reports, written = os.pipe()
+    os.write(written, b'{"pid": 1, "started_s": 0.0}\n')
+    os.close(written)
+    running = Kept(reports)
+    code = running.exit_code()
+    os.close(reports)
+
+    assert code == -signal.SIGKILL

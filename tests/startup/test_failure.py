@@ -1,0 +1,204 @@
+"""Why a start failed, in vLLM's own words."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.startup.failure import reason_in
+from bench.startup.log import read_log
+
+LOGS = Path(__file__).parents[1] / "logs"
+FAILED = LOGS / "cpu-vllm0.32.0/fastsafetensors-tp1-FAILED.log"
+OTHERS = sorted(path for path in LOGS.rglob("*.log") if path != FAILED)
+
+WORKER = "(Worker_TP0 pid=7) ERROR 11-24 02:15:51 [multiproc_executor.py:953] "
+ENGINE = "(EngineCore pid=5) ERROR 11-24 02:15:53 [core.py:1510] "
+SERVER = "(APIServer pid=4) "
+
+
+def reason(*lines: str) -> str | None:
+    return reason_in(read_log(line.encode() for line in lines))
+
+
+def test_the_worker_that_met_the_accident_gives_the_reason():
+    """The recorded failure ends with three exceptions; the engine core and the API server only lost their child."""
+    with FAILED.open("rb") as log:
+        found = reason_in(read_log(log))
+
+    assert found == "RuntimeError: Invalid device string: 'cuda:cpu'"
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
+def test_a_start_that_did_not_fail_has_no_reason(path):
+    """Good starts print warnings, errors that were survived, and the word Exception; a log that stops says nothing either."""
+    with path.open("rb") as log:
+        found = reason_in(read_log(log))
+
+    assert found is None
+
+
+def test_silence_has_no_reason():
+    """A process that was killed says nothing: None, and the caller says how it ended."""
+    assert reason() is None
+    assert reason("INFO 11-24 02:47:12 [model.py:623] Resolved architecture: LlamaForCausalLM") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("api_server.py: error: unrecognized arguments: --foo", "unrecognized arguments: --foo"),
+        (f"{SERVER}api_server.py: error: unrecognized arguments: --foo", "unrecognized arguments: --foo"),
+        (
+            "vllm serve: error: argument --tensor-parallel-size/-tp: invalid int value: 'two'",
+            "argument --tensor-parallel-size/-tp: invalid int value: 'two'",
+        ),
+        ("vllm: error: unrecognized arguments: --foo", "unrecognized arguments: --foo"),
+    ],
+)
+def test_an_argument_that_vllm_does_not_know_is_the_reason(line, words):
+    """argparse says it in one line below its usage, without an exception."""
+    usage = "usage: api_server.py [-h] [--headless] [--api-server-count API_SERVER_COUNT]"
+
+    assert reason(usage, "                     [--config CONFIG]", line) == words
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "Exception: WorkerProc initialization failed due to an exception in a background process. See stack trace for root cause.",
+        "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}",
+        "RuntimeError: Engine process failed to start. See stack trace for the root cause.",
+        "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.",
+    ],
+)
+def test_what_a_parent_says_of_its_dead_child_is_passed_over(echo):
+    """An echo may even be printed first; the cause is what its child met."""
+    assert reason(f"{ENGINE}{echo}", f"{WORKER}ValueError: no such file") == "ValueError: no such file"
+
+
+def test_the_first_of_several_ranks_gives_the_reason():
+    """All ranks meet the same accident, or die of the first one's."""
+    found = reason(
+        f"{WORKER}torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB.",
+        "(Worker_TP1 pid=8) ERROR 11-24 02:15:52 [multiproc_executor.py:953] RuntimeError: Connection closed by peer",
+    )
+
+    assert found == "OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB."
+
+
+@pytest.mark.parametrize("prefix", [WORKER, SERVER, ""], ids=["logged", "prefixed", "bare"])
+def test_an_exception_that_was_being_handled_is_not_the_reason(prefix):
+    """Python prints it first, but the one that came while it was handled is what ended the start."""
+    found = reason(
+        f"{prefix}Traceback (most recent call last):",
+        f"{prefix}KeyError: 'mistral3'",
+        f"{prefix}",
+        f"{prefix}During handling of the above exception, another exception occurred:",
+        f"{prefix}",
+        f"{prefix}Traceback (most recent call last):",
+        f"{prefix}ValueError: The checkpoint has model type `mistral3` but Transformers does not know it.",
+    )
+
+    assert found == "ValueError: The checkpoint has model type `mistral3` but Transformers does not know it."
+
+
+def test_of_a_chain_of_three_the_last_is_the_reason():
+    """Each was handled when the next one came."""
+    found = reason(
+        "KeyError: 1",
+        "",
+        "During handling of the above exception, another exception occurred:",
+        "",
+        "OSError: 2",
+        "",
+        "During handling of the above exception, another exception occurred:",
+        "",
+        "ValueError: 3",
+    )
+
+    assert found == "ValueError: 3"
+
+
+def test_a_direct_cause_is_the_reason():
+    """`raise … from …` wraps an accident; the first one is the accident."""
+    found = reason(
+        "FileNotFoundError: [Errno 2] No such file or directory: 'model.safetensors'",
+        "",
+        "The above exception was the direct cause of the following exception:",
+        "",
+        "RuntimeError: could not load the model",
+    )
+
+    assert found == "FileNotFoundError: [Errno 2] No such file or directory: 'model.safetensors'"
+
+
+def test_a_validation_error_of_pydantic_says_what_was_wrong():
+    """Its first line only counts; what was not allowed is in the next one."""
+    found = reason(
+        f"{SERVER}pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
+        f"{SERVER}  Value error, User-specified max_model_len (99999) is greater than the derived max_model_len (4096).",
+        f"{SERVER}    For further information visit https://errors.pydantic.dev/2.12/v/value_error",
+    )
+
+    assert found == (
+        "ValidationError: 1 validation error for ModelConfig: "
+        "Value error, User-specified max_model_len (99999) is greater than the derived max_model_len (4096)."
+    )
+
+
+def test_a_validation_error_that_the_log_ends_with_is_told_as_far_as_it_goes():
+    """The log of a killed process stops anywhere."""
+    found = reason("pydantic_core._pydantic_core.ValidationError: 2 validation errors for ModelConfig")
+
+    assert found == "ValidationError: 2 validation errors for ModelConfig"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    raise RuntimeError(",
+        '  File "site-packages/vllm/engine.py", line 1, in <module>',
+        "Exception ignored in: <function Pool.__del__ at 0x7f>",
+        "(Worker pid=7) WARNING 11-24 02:11:37 [utils.py:597] Failed to create oneDNN linear. Exception: could not create a primitive",
+        "site-packages/x.py:138: FutureWarning: `torch.distributed.reduce_op` is deprecated",
+        "the error: a ValueError: inside a sentence",
+    ],
+)
+def test_a_line_that_only_speaks_of_exceptions_is_no_reason(line):
+    """An exception's own line begins with its name."""
+    assert reason(line) is None
+
+
+def test_a_long_reason_is_cut():
+    """It becomes a tag and a line on the terminal; the whole text is in the log."""
+    found = reason(f"ValueError: {'x' * 1000}")
+
+    assert found is not None
+    assert found.startswith("ValueError: xxx")
+    assert found.endswith("x…")
+    assert len(found) == 300
+
+
+def test_a_reason_of_the_full_length_is_not_cut():
+    """The limit is what may be kept, not where cutting begins."""
+    words = f"ValueError: {'x' * (300 - len('ValueError: '))}"
+
+    assert reason(words) == words
+
+
+def test_a_reason_is_one_line():
+    """Tabs and runs of blanks would break the tables it stands in."""
+    assert reason("ValueError: too  many\tblanks  ") == "ValueError: too many blanks"
+
+
+@pytest.mark.parametrize("prefix", [WORKER, ""], ids=["logged", "bare"])
+@pytest.mark.parametrize("name", ["AssertionError", "NotImplementedError"])
+def test_an_exception_without_a_message_is_a_reason_too(prefix, name):
+    """Python prints it without a colon. vLLM has hundreds of bare asserts, and what follows them is only echoes."""
+    found = reason(
+        f"{prefix}    assert self.quant_config is not None",
+        f"{prefix}{name}",
+        f"{ENGINE}Exception: WorkerProc initialization failed due to an exception in a background process. See stack trace.",
+    )
+
+    assert found == name

@@ -1,0 +1,342 @@
+"""Checkpoints on disk: what is counted, what is believed, and that none is ever seen half-made."""
+
+import json
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bench.config import compose_settings
+from bench.errors import CheckpointError
+from bench.weights.checkpoint import (
+    MANIFEST,
+    Manifest,
+    check_manifest,
+    making,
+    read_manifest,
+    size_gib,
+    weight_files,
+    write_manifest,
+)
+
+COMMAND = "python -m bench.prepare model=tiny_llama remake=true"
+
+
+def write(folder: Path, **sizes: int) -> Path:
+    """A folder with files of these sizes; a double underscore in a name stands for the dot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, size in sizes.items():
+        (folder / name.replace("__", ".")).write_bytes(bytes(size))
+    return folder
+
+
+def made(folder: Path, manifest: Manifest | None = None) -> Path:
+    """A finished checkpoint of two files."""
+    write(folder, a__safetensors=10, b__safetensors=20, config__json=5)
+    write_manifest(folder, manifest or MADE)
+    return folder
+
+
+MADE = Manifest({"model": "tiny", "seed": 0}, {"vllm": "0.32.0"}, 2, {"a.safetensors": 10, "b.safetensors": 20})
+
+
+def test_the_files_of_weights_are_listed_with_their_bytes(tmp_path):
+    """Config, tokenizer and index are not what a loader's time goes into."""
+    write(tmp_path, a__safetensors=10, b__safetensors=20, config__json=5, model__safetensors__index__json=7)
+
+    assert weight_files(tmp_path) == {"a.safetensors": 10, "b.safetensors": 20}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [
+        ({"a__safetensors": 1, "a__bin": 2, "a__pt": 3}, {"a.safetensors": 1}),
+        ({"a__bin": 2, "b__bin": 4, "a__pt": 3}, {"a.bin": 2, "b.bin": 4}),
+        ({"a__pt": 3}, {"a.pt": 3}),
+        ({"config__json": 5}, {}),
+        ({}, {}),
+    ],
+)
+def test_of_several_kinds_the_one_that_vllm_prefers_counts(tmp_path, sizes, found):
+    """A repository often has its weights twice; a loader reads safetensors where there are any."""
+    assert weight_files(write(tmp_path, **sizes)) == found
+
+
+def test_a_folder_that_is_not_there_has_no_weights(tmp_path):
+    """Nothing was made yet."""
+    assert weight_files(tmp_path / "nowhere") == {}
+
+
+def test_links_are_followed(tmp_path):
+    """A Hugging Face snapshot is links into a store of blobs: the bytes are the blob's."""
+    blobs = write(tmp_path / "blobs", abc=10, def_=20)
+    snapshot = write(tmp_path / "snapshot")
+    (snapshot / "model-1.safetensors").symlink_to(blobs / "abc")
+    (snapshot / "model-2.safetensors").symlink_to("../blobs/def_")
+
+    assert weight_files(snapshot) == {"model-1.safetensors": 10, "model-2.safetensors": 20}
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink], ids=["hard link", "symbolic link"])
+def test_an_inode_counts_once(tmp_path, link):
+    """Two names of one file are read from the same pages; the first name in order stands for both."""
+    write(tmp_path, b__safetensors=10, z__safetensors=20)
+    link(tmp_path / "b.safetensors", tmp_path / "a.safetensors")
+    link(tmp_path / "b.safetensors", tmp_path / "c.safetensors")
+
+    assert weight_files(tmp_path) == {"a.safetensors": 10, "z.safetensors": 20}
+
+
+@pytest.mark.parametrize("name", ["with blank.safetensors", "ünïcödé.safetensors", "-n.safetensors", "a'b.safetensors"])
+def test_odd_names_are_names(tmp_path, name):
+    """Nothing here goes through a shell."""
+    (tmp_path / name).write_bytes(bytes(3))
+
+    assert weight_files(tmp_path) == {name: 3}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "size"),
+    [
+        ((), 3 / 1024),
+        (("load_format=runai_streamer_sharded", "tensor_parallel_size=2"), 1 / 1024),
+        (("load_format=runai_streamer_sharded", "tensor_parallel_size=4"), None),  # not made yet
+        (("load_format=dummy",), None),  # reads no weights
+        (("model=hf", "model.path=organisation/name"), None),  # lies in a hub
+    ],
+    ids=["original", "sharded", "not made", "dummy", "hub"],
+)
+def test_the_size_is_that_of_what_the_format_reads(tmp_path, overrides, size):
+    """None where nothing is read that bench can see: never 0."""
+    write(tmp_path / "tiny_llama", a__safetensors=2 * 1024**2, b__safetensors=1024**2)
+    write(tmp_path / "tiny_llama-tp2", a__safetensors=1024**2)
+    (settings,) = compose_settings([f"models_dir={tmp_path}", *overrides])
+
+    assert size_gib(settings) == size
+
+
+def test_an_empty_folder_has_no_size(tmp_path):
+    """A folder of config alone is what a start of dummy needs, and weighs nothing that is known."""
+    write(tmp_path / "tiny_llama", config__json=5)
+    (settings,) = compose_settings([f"models_dir={tmp_path}"])
+
+    assert size_gib(settings) is None
+
+
+def test_a_manifest_comes_back_as_it_was_written(tmp_path):
+    """What a checkpoint was made from is compared by equality, so nothing may change on the way through JSON."""
+    manifest = Manifest(
+        {
+            "random_llama": {"seed": 0, "shard_gib": 0.0125, "big": 2**53 + 1},
+            "files": {"ü.safetensors": 10},
+            "none": None,
+        },
+        {"vllm": "0.32.0"},
+        None,
+        {"a.safetensors": 10},
+    )
+    write_manifest(tmp_path, manifest)
+
+    assert read_manifest(tmp_path) == manifest
+
+
+@pytest.mark.parametrize("place", ["nowhere", "file", "file/below"])
+def test_where_there_is_no_manifest_it_is_none(tmp_path, place):
+    """Nothing there, or a file where a folder should be: not made by bench."""
+    (tmp_path / "file").touch()
+
+    assert read_manifest(tmp_path / place) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"made_from": {}}', '{"unknown": 1}', "null"])
+def test_a_manifest_that_cannot_be_read_says_what_to_do(tmp_path, text):
+    """Cut off, edited, or of another version of bench: the file is named, and so is the way out."""
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(CheckpointError) as refused:
+        read_manifest(tmp_path)
+
+    assert str(tmp_path / MANIFEST) in str(refused.value)
+    assert f"Remove {tmp_path}" in str(refused.value)
+
+
+def test_the_checkpoint_that_is_wanted_is_accepted(tmp_path):
+    """Its own list of files is what the disk must hold; the wanted one does not know them yet."""
+    folder = made(tmp_path / "checkpoint")
+
+    assert check_manifest(folder, Manifest(MADE.made_from, MADE.made_by, 2, {}), COMMAND) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (Manifest(MADE.made_from, MADE.made_by, 4, {}), ["tensor_parallel_size", "2", "4"]),
+        (Manifest(MADE.made_from, MADE.made_by, None, {}), ["tensor_parallel_size", "2", "None"]),
+        (Manifest(MADE.made_from, {"vllm": "0.33.0"}, 2, {}), ["made_by", "vllm", "0.32.0", "0.33.0"]),
+        (Manifest({"model": "tiny", "seed": 1}, MADE.made_by, 2, {}), ["made_from", "seed: 0 where 1"]),
+        (
+            Manifest({"model": "tiny", "seed": 0, "files": {"x": 1}}, MADE.made_by, 2, {}),
+            ["made_from", "files", "nothing", "'x'"],
+        ),
+    ],
+    ids=["another size", "not cut", "another vLLM", "another seed", "other files"],
+)
+def test_another_checkpoint_is_refused_with_what_differs(tmp_path, wanted, words):
+    """What it is, what it should be, and the command that makes it."""
+    folder = made(tmp_path / "checkpoint")
+    with pytest.raises(CheckpointError) as refused:
+        check_manifest(folder, wanted, COMMAND)
+    message = str(refused.value)
+
+    assert [word for word in words if word not in message] == []
+    assert str(folder) in message
+    assert message.endswith(f"\nMake it:  {COMMAND}")
+
+
+def test_of_a_deep_difference_only_the_part_that_differs_is_said(tmp_path):
+    """A recipe is a dict in a dict with nine numbers in it: a person wants to read the one that is not the same."""
+    recipe = {"seed": 0, "hidden_size": 512, "layers": 4}
+    folder = made(tmp_path / "checkpoint", Manifest({"random_llama": recipe}, {}, None, MADE.files))
+    with pytest.raises(CheckpointError) as refused:
+        check_manifest(folder, Manifest({"random_llama": recipe | {"seed": 1}}, {}, None, {}), COMMAND)
+
+    assert "seed" in str(refused.value)
+    assert "hidden_size" not in str(refused.value)
+
+
+def test_nothing_and_none_differ_too(tmp_path):
+    """A recipe gains a setting that is null: the old checkpoint does not have it, and is refused, not stumbled over."""
+    folder = made(tmp_path / "checkpoint")
+    with pytest.raises(CheckpointError, match="tied"):
+        check_manifest(folder, Manifest({**MADE.made_from, "tied": None}, MADE.made_by, 2, {}), COMMAND)
+
+
+def _remove(folder: Path) -> None:
+    (folder / "b.safetensors").unlink()
+
+
+def _grow(folder: Path) -> None:
+    (folder / "b.safetensors").write_bytes(bytes(21))
+
+
+def _cut(folder: Path) -> None:
+    (folder / "b.safetensors").write_bytes(bytes(19))
+
+
+def _add(folder: Path) -> None:
+    (folder / "b2.safetensors").write_bytes(bytes(1))
+
+
+@pytest.mark.parametrize("change", [_remove, _grow, _cut, _add])
+def test_files_that_changed_since_are_refused(tmp_path, change):
+    """A copy that was cut off loads, or fails, or measures something else."""
+    folder = made(tmp_path / "checkpoint")
+    change(folder)
+    with pytest.raises(CheckpointError) as refused:
+        check_manifest(folder, MADE, COMMAND)
+
+    assert "b.safetensors" in str(refused.value) or "b2.safetensors" in str(refused.value)
+    assert COMMAND in str(refused.value)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path):
+    """It was never finished, or somebody else made it: nobody knows what its weights are."""
+    folder = write(tmp_path / "checkpoint", a__safetensors=10)
+    with pytest.raises(CheckpointError) as refused:
+        check_manifest(folder, MADE, COMMAND)
+
+    assert MANIFEST in str(refused.value)
+    assert COMMAND in str(refused.value)
+
+
+def test_a_checkpoint_appears_whole(tmp_path):
+    """While it is written its place is empty and what is there is hidden; then it is there at once, and nothing else."""
+    folder = tmp_path / "models" / "tiny"
+    with making(folder) as partial:
+        write(partial, a__safetensors=10)
+        seen = [path for path in folder.parent.iterdir() if not path.name.startswith(".")]
+    left = list(folder.parent.iterdir())
+
+    assert seen == []
+    assert left == [folder]
+    assert weight_files(folder) == {"a.safetensors": 10}
+
+
+def test_the_hidden_folder_lies_beside_its_place(tmp_path):
+    """A move is whole only within one file system."""
+    with making(tmp_path / "tiny") as partial:
+        inside = partial
+
+    assert inside.parent == tmp_path
+    assert inside.name.startswith(".")
+
+
+@pytest.mark.parametrize("accident", [RuntimeError, KeyboardInterrupt])
+def test_an_accident_leaves_nothing(tmp_path, accident):
+    """An error or Ctrl-C: the next command finds the place as it was."""
+    with pytest.raises(accident), making(tmp_path / "tiny") as partial:
+        write(partial, a__safetensors=10)
+        raise accident
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_accident_leaves_the_checkpoint_that_was_there(tmp_path):
+    """The old one goes only when the new one is whole."""
+    folder = made(tmp_path / "tiny")
+    with pytest.raises(RuntimeError), making(folder) as partial:
+        write(partial, a__safetensors=99)
+        raise RuntimeError
+
+    assert list(tmp_path.iterdir()) == [folder]
+    assert check_manifest(folder, MADE, COMMAND) is None
+
+
+def test_a_new_checkpoint_takes_the_old_ones_place(tmp_path):
+    """With nothing of the old one in it."""
+    folder = made(tmp_path / "tiny")
+    with making(folder) as partial:
+        write(partial, c__safetensors=7)
+        during = weight_files(folder)
+
+    assert during == MADE.files
+    assert [path.name for path in folder.iterdir()] == ["c.safetensors"]
+
+
+def test_what_a_killed_preparation_left_is_removed(tmp_path):
+    """A kill runs no cleanup; 15 GiB in a hidden folder would stay for ever."""
+    never_left = ExitStack()
+    killed = never_left.enter_context(making(tmp_path / "tiny"))
+    write(killed, a__safetensors=10)
+    with making(tmp_path / "tiny"):
+        still_there = killed.exists()
+
+    assert not still_there
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("other", ["other", "tiny-tp2", "tiny.v2"])
+def test_what_another_preparation_is_writing_is_left_alone(tmp_path, other):
+    """Two models are often prepared at once, and one's name may begin with the other's and a dot: Llama-3, Llama-3.1."""
+    with making(tmp_path / other) as partial:
+        write(partial, a__safetensors=10)
+        with making(tmp_path / "tiny"):
+            pass
+        still_there = partial.exists()
+        partial.mkdir(exist_ok=True)
+
+    assert still_there
+
+
+def test_the_manifest_holds_what_was_given(tmp_path):
+    """People read it too: it is JSON, in a stable order."""
+    write_manifest(tmp_path, MADE)
+    text = (tmp_path / MANIFEST).read_text()
+
+    assert json.loads(text)["files"] == {"a.safetensors": 10, "b.safetensors": 20}
+    assert (
+        text.index('"files"')
+        < text.index('"made_by"')
+        < text.index('"made_from"')
+        < text.index('"tensor_parallel_size"')
+    )
