@@ -1,6 +1,7 @@
 """What a load format needs is made where it is missing, by the fake vLLM, and only believed where it is right."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,29 +12,43 @@ from bench.errors import CheckpointError, StartError
 from bench.host.measured import look_at_host
 from bench.weights.checkpoint import MANIFEST
 from bench.weights.prepare import LOG, Made, ensure_checkpoint
+from conftest import FAKE
 
 Ensure = Callable[..., list[Made]]
 
 
+def ensured(*overrides: str, remake: bool = False) -> list[Made]:
+    """What had to be made for these settings, below models/."""
+    (settings,) = compose_settings([f"vllm.python={FAKE}", *overrides])
+    return ensure_checkpoint(settings, look_at_host(settings), Path(), lambda *_: None, remake=remake)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """models/tiny_llama, made once."""
+    folder = tmp_path_factory.mktemp("original")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert names(ensured()) == ["tiny_llama"]
+    return folder / "models"
+
+
 @pytest.fixture
-def ensure(fake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ensure:
-    """Makes sure of what these settings read, below tmp_path/models."""
+def ensure(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ensure:
+    """`ensured` in a place where the original is there already."""
+    shutil.copytree(original, tmp_path / "models")
     monkeypatch.chdir(tmp_path)
-
-    def ensure(*overrides: str, remake: bool = False) -> list[Made]:
-        (settings,) = compose_settings([f"vllm.python={fake}", *overrides])
-        return ensure_checkpoint(settings, look_at_host(settings), tmp_path, lambda *_: None, remake=remake)
-
-    return ensure
+    return ensured
 
 
 def names(made: list[Made]) -> list[str]:
     return [each.folder.name for each in made]
 
 
-def test_what_is_missing_is_made_once(ensure):
+def test_what_is_missing_is_made_once(tmp_path, monkeypatch):
     """First the original, then what is cut from it; then nothing more."""
-    first, second = ensure("load_format=sharded_state"), ensure("load_format=sharded_state")
+    monkeypatch.chdir(tmp_path)
+    first, second = ensured("load_format=sharded_state"), ensured("load_format=sharded_state")
 
     assert names(first) == ["tiny_llama", "tiny_llama-tp1"]
     assert second == []

@@ -1,0 +1,174 @@
+"""The real vLLM on this host's CPU, as a user would start it: two load formats, one and two ranks, one that cannot load."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conftest import Done, Workplace, quiet
+
+pytestmark = pytest.mark.real
+
+PATIENCE_S = 900.0
+
+# What the log, the clock and the files of a CPU start can give; a GPU gives more.
+OF_EVERY_START = {
+    "ready_s",
+    "first_token_s",
+    "phase/load_weights_s",
+    "phase/init_engine_s",
+    "memory/kv_cache_gib",
+    "kv_cache/tokens",
+    "kv_cache/max_concurrency",
+    "checkpoint/size_gib",
+    "throughput/load_weights_gib_per_s",
+}
+OF_A_STREAM = {"phase/stream_s", "stream/size_gib", "throughput/stream_gib_per_s"}
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep that is over, and the processes of vLLM that were there before and after it."""
+
+    place: Workplace
+    done: Done
+    before: set[int]
+    after: set[int]
+
+    def runs(self, kind: str, status: str = "FINISHED"):
+        return {
+            run.data.params.get("load_format", kind): run
+            for run in self.place.runs()
+            if run.data.tags["bench.kind"] == kind and run.info.status == status
+        }
+
+
+def processes_of_vllm() -> set[int]:
+    """By their command line, or the title that vLLM's processes give themselves, which wipes their environment."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if re.search(rb"vllm\.entrypoints|^VLLM::|save_sharded_state", path.read_bytes()):
+                found.add(int(path.parent.name))
+    return found
+
+
+def sweep(folder: Path, *overrides: str) -> Swept:
+    """`python -m bench -m …`, eager, since compiling takes most of a CPU start and says nothing about loading."""
+    before = processes_of_vllm()
+    command = [sys.executable, "-m", "bench", "-m", "vllm.args.enforce_eager=true", *overrides]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    done = Done(ended.returncode, ended.stdout, ended.stderr)
+    return Swept(Workplace(folder), done, before, processes_of_vllm())
+
+
+@pytest.fixture(scope="module")
+def one_rank(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Two formats that a CPU can load, and one that it cannot."""
+    folder = tmp_path_factory.mktemp("tp1")
+    return sweep(folder, "load_format=auto,runai_streamer_sharded,fastsafetensors")
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    folder = tmp_path_factory.mktemp("tp2")
+    return sweep(folder, "load_format=auto,runai_streamer_sharded", "tensor_parallel_size=2")
+
+
+@pytest.fixture(params=["one_rank", "two_ranks"])
+def swept(request: pytest.FixtureRequest) -> Swept:
+    found: Swept = request.getfixturevalue(request.param)
+    return found
+
+
+def test_both_formats_finish_below_one_sweep(swept):
+    """One parent, and a FINISHED child for each format that a CPU can load."""
+    (parent,) = [run for run in swept.place.runs() if run.data.tags["bench.kind"] == "sweep"]
+    starts = swept.runs("start")
+
+    assert set(starts) == {"auto", "runai_streamer_sharded"}, swept.done.err
+    assert {run.data.tags["mlflow.parentRunId"] for run in starts.values()} == {parent.info.run_id}
+
+
+def test_a_start_has_every_number_that_a_cpu_can_give(swept):
+    """All of them positive: what was not found would be absent, never 0."""
+    starts = swept.runs("start")
+    numbers = {name: run.data.metrics for name, run in starts.items()}
+
+    assert numbers["auto"].keys() >= OF_EVERY_START
+    assert numbers["runai_streamer_sharded"].keys() >= OF_EVERY_START | OF_A_STREAM
+    assert all(value > 0 for metrics in numbers.values() for value in metrics.values())
+    assert all(metrics["ready_s"] < metrics["first_token_s"] for metrics in numbers.values())
+
+
+def test_every_rank_tells_its_own_time_to_stream(two_ranks):
+    """Streamer 0.17 names neither process nor rank: bench's plugin lets it."""
+    metrics = two_ranks.runs("start")["runai_streamer_sharded"].data.metrics
+
+    assert {"rank/TP0/phase/stream_s", "rank/TP1/phase/stream_s"} <= metrics.keys()
+    assert metrics["phase/stream_s"] == max(metrics["rank/TP0/phase/stream_s"], metrics["rank/TP1/phase/stream_s"])
+
+
+def test_both_formats_load_the_same_weights(swept):
+    """The greedy tokens after a load tell whether it was right."""
+    assert len({run.data.tags["bench.tokens"] for run in swept.runs("start").values()}) == 1
+
+
+def test_a_format_that_cannot_load_is_a_failed_run_with_the_reason(one_rank):
+    """The sweep goes on, and says at its end what failed, in vLLM's words, in one line."""
+    (failed,) = one_rank.runs("start", "FAILED").values()
+    listed = [line for line in one_rank.done.err.splitlines() if line.startswith("  FAILED  fastsafetensors: ")]
+
+    assert one_rank.done.code == 1
+    assert failed.data.tags["bench.reason"] == "ModuleNotFoundError: No module named 'fastsafetensors'"
+    assert len(listed) == 1
+    assert failed.data.tags["bench.reason"] in listed[0]
+    assert "vllm.log" in one_rank.place.artifacts(failed)
+
+
+def test_a_sweep_without_failures_exits_with_0(two_ranks):
+    """And with 0 only then."""
+    assert two_ranks.done.code == 0, two_ranks.done.err
+
+
+def test_nothing_of_vllm_is_left(swept):
+    """No process that was not there before, and nobody on the ports that were used."""
+    commands = [run.data.params["vllm_command"] for run in swept.place.runs() if "vllm_command" in run.data.params]
+    ports = [int(found[1]) for command in commands if (found := re.search(r"--port (\d+)", command))]
+
+    assert swept.after - swept.before == set()
+    assert ports
+    assert not [port for port in ports if listens(port)]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_report_is_written_from_what_mlflow_remembers(two_ranks):
+    """The last step of `make bench`."""
+    with quiet():
+        ended = subprocess.run(
+            [sys.executable, "-m", "bench.compare"],
+            cwd=two_ranks.place.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    (folder,) = (two_ranks.place.folder / "benchmark_results").iterdir()
+
+    assert ended.returncode == 0, ended.stderr
+    assert "| Wall time to model ready (s) |" in ended.stdout
+    assert {"report.md", "vllm_load_benchmark.png", "benchmark_metrics.json"} <= {
+        path.name for path in folder.iterdir()
+    }
