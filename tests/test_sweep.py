@@ -271,9 +271,6 @@ def test_a_secret_is_in_no_param_tag_or_artifact(mixed):
 SECRET_POINTS = ["vllm.env.HF_TOKEN=a-token,another-token"]
 
 
-@pytest.mark.xfail(
-    reason="sweep.py:_label does not mask: the label is the run's name, its bench.point and bench.points"
-)
 def test_a_secret_is_in_no_name_of_a_point():
     """Two accounts are compared: each point is named by what varies, which may not be told."""
     overrides = points_of(normalised(SECRET_POINTS))

@@ -20,7 +20,8 @@ from bench.errors import BenchError, SettingError
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's end of time is to leave as little behind as Ctrl-C
-    sys.argv[1:] = normalised(sys.argv[1:])
+    # Hydra wants its flags before the overrides, or behind them all.
+    sys.argv[1:] = sorted(normalised(sys.argv[1:]), key=lambda word: word not in {"-m", "--multirun"})
     try:
         start()
     except KeyboardInterrupt:

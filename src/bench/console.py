@@ -70,7 +70,6 @@ def following(name: str, position: int, starts: int) -> Iterator[Progress]:
     else:
         with Live(progress, console=console, refresh_per_second=REFRESHES_PER_S, transient=True):
             yield progress
-    _lasted_s.append(time.monotonic() - progress.began_s)
 
 
 def outcome(startup: Startup, progress: Progress) -> None:
@@ -78,6 +77,7 @@ def outcome(startup: Startup, progress: Progress) -> None:
     if startup.reason:
         say(f"{progress.head()}  FAILED: {startup.reason}")
     else:
+        _lasted_s.append(startup.ended_at - startup.started_at)
         say(f"{progress.head()}  ready {startup.ready_s:.2f} s, first token {startup.first_token_s:.2f} s")
     for warning in startup.warnings:
         say(f"  warning: {warning}")

@@ -46,7 +46,10 @@ def draw(startup: Startup, folder: Path) -> None:
     """The figure of this start, beside its log."""
     from bench.report.startup_figure import draw_startup
 
-    draw_startup(startup, folder)
+    try:
+        draw_startup(startup, folder)
+    except Exception as error:  # noqa: BLE001  # a picture is not worth a start
+        say(f"  warning: no figure of this start: {error!r}")
 
 
 def bring_in(tracking: Tracking, folder: Path) -> str:

@@ -20,7 +20,7 @@ from bench.startup.record import FILE
 def main(arguments: list[str]) -> None:
     """Replay every file, then bring in every folder."""
     overrides = [word for word in arguments if "=" in word and not Path(word).exists()]
-    places = [word for word in arguments if word not in overrides]
+    places = list(dict.fromkeys(word for word in arguments if word not in overrides))
     if not places:
         raise LogError("which log?  python -m bench.replay LOG...")
     tracking = compose_settings(overrides)[0].tracking

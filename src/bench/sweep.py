@@ -8,13 +8,13 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.config import Settings, Tracking, mask
+from bench.config import SECRET, Settings, Tracking, mask
 from bench.console import say
-from bench.errors import StartError, TrackingError
+from bench.errors import SettingError, StartError, TrackingError
 from bench.host.environment import describe_source
 from bench.host.measured import look_at_host
 from bench.job import Outcome, bring_in
@@ -42,8 +42,7 @@ Launch = Callable[[Sequence[Job]], Sequence[Outcome]]
 def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Outcome]:
     """Every start of the sweep, block by block, below one MLflow run. Failed starts do not stop it."""
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)  # of `mlflow run`; a start must not take it for its own
-    for point in points:
-        look_at_host(point.settings)
+    refuse_what_this_host_cannot(points)
     settings = points[0].settings
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     parent = open_sweep(settings.tracking, sweep_id, adopted=adopted, params=_params(points), tags=_tags(points))
@@ -62,6 +61,22 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
             close_sweep(settings.tracking, parent, failed=failed)
     tell(outcomes, sweep_id)
     return outcomes
+
+
+def refuse_what_this_host_cannot(points: Sequence[Point]) -> None:
+    """Before the first start, and all at once.
+
+    Raises:
+        SettingError: an interpreter without vLLM, more ranks than a CPU host has cores.
+    """
+    problems = []
+    for point in points:
+        try:
+            look_at_host(point.settings)
+        except SettingError as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingError("\n".join(dict.fromkeys(problems)))
 
 
 @dataclass(frozen=True)
@@ -98,15 +113,28 @@ def _job(start: Start, shared: dict[str, object]) -> Job:
 def label_points(points: Sequence[tuple[str, ...]], settings: Sequence[Settings]) -> list[Point]:
     """Name each point by what varies between them."""
     varying = {override for point in points for override in point if not all(override in other for other in points)}
-    chosen = [[override for override in point if override in varying] for point in points]
+    names = _shown(points)
+    chosen = [[names[override] for override in point if override in varying] for point in points]
     labels = [_label(overrides, each) for overrides, each in zip(chosen, settings, strict=True)]
     if len(set(labels)) < len(labels):
         labels = [" ".join(overrides) for overrides in chosen]
     return [Point(label, point, each) for label, point, each in zip(labels, points, settings, strict=True)]
 
 
+def _shown(points: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Each override as it may be printed: the values of a secret are numbered instead."""
+    shown: dict[str, str] = {}
+    for override in (override for point in points for override in point):
+        key, _, value = override.lstrip("+").partition("=")
+        if SECRET.search(key):
+            numbered = 1 + sum(each.lstrip("+").startswith(f"{key}=") for each in shown if each != override)
+            value = f"#{numbered}"
+        shown.setdefault(override, f"{key}={value}")
+    return shown
+
+
 def _label(overrides: Sequence[str], settings: Settings) -> str:
-    pairs = [override.lstrip("+").partition("=")[::2] for override in overrides]
+    pairs = [override.partition("=")[::2] for override in overrides]
     if not pairs:
         return settings.load_format.name
     formats = [value for key, value in pairs if key == "load_format"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import StartError
-from bench.processes.kept import Kept, how_it_ended, kept, stamp
+from bench.processes.kept import Copy, Kept, how_it_ended, kept
 from conftest import MARK, end_all, living, until
 
 STUBBORN = "trap '' TERM; echo up; while true; do sleep 60; done"
@@ -192,7 +192,8 @@ def stamped(folder: Path, chunks: list[bytes]) -> tuple[bytes, list[tuple[float,
     clock = seconds(chunks, end)
     told: list[tuple[float, str]] = []
     next(clock)
-    stamp(output, lambda: next(clock), folder / "log", lambda elapsed_s, text: told.append((elapsed_s, text)))
+    copy = Copy(output, folder / "log", lambda elapsed_s, text: told.append((elapsed_s, text)))
+    copy.run(lambda: next(clock))
     os.close(output)
     return (folder / "log").read_bytes(), told
 
@@ -252,3 +253,37 @@ def test_a_keeper_that_died_is_an_end_of_the_command():
     os.close(reports)
 
     assert code == -signal.SIGKILL
+
+
+def test_a_listener_that_fails_does_not_stall_the_command(tmp_path):
+    """The output is read on, or vLLM would hang on a full pipe; the failure is raised when it is gone."""
+
+    def fail(_elapsed_s: float, _text: str) -> None:
+        raise ValueError("a bug of ours")
+
+    printing = [sys.executable, "-c", "for _ in range(20000): print('a line of some length, to fill the pipe')"]
+    codes = []
+    with (
+        pytest.raises(ValueError, match="a bug of ours"),
+        kept(printing, {}, log_path=tmp_path / "log", stop_timeout_s=5, on_line=fail) as running,
+    ):
+        codes.append(running.wait())
+
+    assert codes == [0]
+
+
+def test_a_killed_keeper_does_not_leave_the_command_behind(tmp_path):
+    """Should somebody kill the one that answers for the tree, the driver ends the session itself."""
+    sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with kept(sleeping, {}, log_path=tmp_path / "log", stop_timeout_s=5, on_line=lambda *_: None) as running:
+        keeper = int(Path(f"/proc/{running.pid}/stat").read_text().rpartition(") ")[2].split()[1])
+        os.kill(keeper, signal.SIGKILL)
+
+    until(lambda: not Path(f"/proc/{running.pid}").exists() or "Z" in state_of(running.pid))
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"

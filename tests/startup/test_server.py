@@ -117,7 +117,6 @@ def test_the_first_token_comes_after_ready_and_before_the_last(start):
     assert ready_s < answer.first_token_s < answer.ended_s
 
 
-@pytest.mark.xfail(reason="http.client hides an end between two chunks; server.py does not look for data: [DONE]")
 def test_a_stream_that_breaks_off_is_a_failure(ask):
     """Tokens have come, but not all that were asked for: the start cannot be compared with another."""
     with pytest.raises(StartError, match=r"^vLLM broke off the completion"):

@@ -104,9 +104,8 @@ def _same(found: str | None, wanted: str) -> bool:
 
 
 def _points(starts: Sequence[RunRecord], order: Sequence[str]) -> tuple[Point, ...]:
-    labels = sorted(
-        {start.point for start in starts}, key=lambda label: order.index(label) if label in order else len(order)
-    )
+    seen = dict.fromkeys(start.point for start in starts)
+    labels = sorted(seen, key=lambda label: order.index(label) if label in order else len(order))
     return tuple(
         Point(
             label,
@@ -118,15 +117,15 @@ def _points(starts: Sequence[RunRecord], order: Sequence[str]) -> tuple[Point, .
 
 
 def _baselines(points: Sequence[Point], asked: str) -> dict[str, str]:
-    """The baseline of each candidate."""
+    """The baseline of each candidate. Points that never finished are neither."""
     finished = [point for point in points if point.starts]
-    labels = [point.label for point in points]
-    if asked in labels and (asked != AUTO or len({_others(point, finished) for point in finished}) <= 1):
-        groups = {asked: finished}
-    elif asked == AUTO:
+    if asked == AUTO:
         groups = _auto_groups(finished)
+    elif asked in {point.label for point in finished}:
+        groups = {asked: finished}
     else:
-        raise SettingError(f"baseline={asked}: this sweep has the points {', '.join(labels)}.")
+        labels = ", ".join(point.label for point in finished)
+        raise SettingError(f"baseline={asked}: the points of this sweep that have finished starts are {labels}.")
     return {point.label: base for base, members in groups.items() for point in members if point.label != base}
 
 
@@ -138,9 +137,9 @@ def _auto_groups(points: Sequence[Point]) -> dict[str, list[Point]]:
     for point in points:
         groups.setdefault(_others(point, points), []).append(point)
     members = list(groups.values())
-    if all(len(group) == 1 for group in members):
-        members = [list(points)] if points else []
-    return {next((p.label for p in group if _format(p) == "auto"), group[0].label): group for group in members}
+    if all(len(group) == 1 for group in members) and len({_format(point) for point in points}) == 1:
+        members = [list(points)]
+    return {next((p.label for p in group if AUTO in {_format(p), p.label}), group[0].label): group for group in members}
 
 
 def _others(point: Point, points: Sequence[Point]) -> tuple[tuple[str, str], ...]:

@@ -81,10 +81,15 @@ def measured_versions(python: str) -> dict[str, str]:
         SettingError: the interpreter cannot be run, or has no vLLM.
     """
     try:
-        done = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise SettingError(f"vllm.python={python}: this interpreter cannot be run: {error}") from error
-    versions: dict[str, str] = json.loads(done.stdout)
+        done = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, timeout=60, check=False)
+        versions: dict[str, str] = json.loads(done.stdout)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SettingError(f"vllm.python={python}: this interpreter cannot be run: {error}.") from error
+    except ValueError as error:
+        said = " ".join((done.stderr or done.stdout).split())[-200:]
+        raise SettingError(
+            f"vllm.python={python}: this is no Python interpreter, or a broken one. It said: {said!r}."
+        ) from error
     if "vllm" not in versions:
         raise SettingError(
             f"vllm.python={python}: no vLLM is installed there. Install bench with an extra that brings one "

@@ -76,44 +76,43 @@ def end(pid: int, reports: int, stop_timeout_s: float) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     deadline_s = time.monotonic() + stop_timeout_s
-    while descendants() and time.monotonic() < deadline_s:
-        reap(pid, reports)
+    while reap(pid, reports):
+        if time.monotonic() > deadline_s:
+            for process in descendants():
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
         time.sleep(POLL_S)
-    while remaining := descendants():
-        for process in remaining:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        reap(pid, reports)
-        time.sleep(POLL_S)
-    reap(pid, reports)
 
 
-def reap(pid: int, reports: int) -> None:
-    """Bury the dead, orphans too, and report vLLM's own exit code: negative for a signal, as subprocess has it."""
-    with suppress(ChildProcessError):
+def reap(pid: int, reports: int) -> bool:
+    """Bury the dead, orphans too, and report vLLM's own exit code: negative for a signal, as subprocess has it.
+
+    Returns whether anybody is left. Every orphan becomes a child of the subreaper, so nobody else can be.
+    """
+    try:
         while (done := os.waitpid(-1, os.WNOHANG))[0]:
             if done[0] == pid:
                 report(reports, exit_code=os.waitstatus_to_exitcode(done[1]))
+    except ChildProcessError:
+        return False
+    return True
 
 
 def descendants() -> list[int]:
-    """Every living process below this one. Zombies do not count: they hold nothing, and their parent may never wait."""
+    """Every process below this one."""
     children: dict[int, list[int]] = {}
-    zombies = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended meanwhile
             process, _, rest = stat.read_text(errors="replace").partition(" (")
-            state, parent = rest.rpartition(") ")[2].split()[:2]
-            children.setdefault(int(parent), []).append(int(process))
-            if state == "Z":
-                zombies.add(int(process))
+            parent = int(rest.rpartition(") ")[2].split()[1])
+            children.setdefault(parent, []).append(int(process))
     found: list[int] = []
     frontier = [os.getpid()]
     while frontier:
         below = children.get(frontier.pop(), [])
         found += below
         frontier += below
-    return [process for process in found if process not in zombies]
+    return found
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Kept:
         first = self._next_report()
         if "started_s" not in first:
             raise StartError(f"the process could not be started: {first.get('error', 'its keeper died')}")
+        self.pid = int(first["pid"])  # and its session's
         self._started_s = float(first["started_s"])
         self.started_at = time.time() - self.elapsed_s()  # UNIX time
 
@@ -66,7 +67,8 @@ def how_it_ended(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     hint = ", as when the host is out of memory" if code == -signal.SIGKILL else ""
-    return f"killed by {signal.Signals(-code).name}{hint}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"killed by {name}{hint}"
 
 
 @contextmanager
@@ -93,20 +95,24 @@ def kept(
     os.close(reports_end)
     assert process.stdin is not None
     assert process.stdout is not None
-    reader = None
+    copied = Copy(process.stdout.fileno(), log_path, on_line)
+    running = None
     try:
         running = Kept(reports)
-        output = process.stdout.fileno()
-        reader = threading.Thread(target=stamp, args=(output, running.elapsed_s, log_path, on_line), daemon=True)
-        reader.start()
+        copied.start(running.elapsed_s)
         yield running
     finally:
         process.stdin.close()  # the keeper takes this as: end it all
         _await_end(process, stop_timeout_s)
-        if reader is not None:
-            reader.join(LAST_OUTPUT_S)
+        if running is not None:
+            running.exit_code()  # the last that can be asked
+            if process.returncode != 0:
+                end_session(running.pid)  # the keeper itself was killed
+        copied.finish()
         process.stdout.close()
         os.close(reports)
+    if copied.failure:
+        raise copied.failure
 
 
 def _await_end(process: subprocess.Popen[bytes], stop_timeout_s: float) -> None:
@@ -119,23 +125,54 @@ def _await_end(process: subprocess.Popen[bytes], stop_timeout_s: float) -> None:
         ) from error
 
 
-def stamp(output: int, elapsed_s: Callable[[], float], log_path: Path, on_line: OnLine) -> None:
-    """Copy the output to the log, each line behind the seconds since exec at which its end arrived.
+def end_session(leader: int) -> None:
+    """SIGKILL for every process of a session. Less sure than the keeper: a process may have left it."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text(errors="replace").rpartition(") ")[2].split()
+            if int(fields[3]) == leader:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+
+
+class Copy:
+    """Copies output to a log as it comes, each line behind the seconds since exec at which its end arrived.
 
     Progress bars end their lines with a carriage return: each state of a bar becomes a line of its own. Empty lines,
-    which bars leave in number, are left out.
+    which bars leave in number, are left out. Whatever goes wrong here, the output is read on: a full pipe would stall vLLM.
     """
-    pending = b""
-    with log_path.open("ab", buffering=0) as log, suppress(OSError):
-        while chunk := os.read(output, 1 << 16):
-            arrived_s = elapsed_s()
-            *lines, pending = (pending + chunk).replace(b"\r", b"\n").split(b"\n")
-            _write(log.write, lines, arrived_s, on_line)
-        _write(log.write, [pending], elapsed_s(), on_line)
 
+    def __init__(self, output: int, log_path: Path, on_line: OnLine) -> None:
+        self.failure: Exception | None = None
+        self._output = output
+        self._log_path = log_path
+        self._on_line = on_line
+        self._thread: threading.Thread | None = None
 
-def _write(write: Callable[[bytes], Any], lines: list[bytes], arrived_s: float, on_line: OnLine) -> None:
-    whole = [line for line in lines if line]
-    write(b"".join(b"%9.3f %s\n" % (arrived_s, line) for line in whole))
-    for line in whole:
-        on_line(arrived_s, line.decode(errors="replace"))
+    def start(self, elapsed_s: Callable[[], float]) -> None:
+        self._thread = threading.Thread(target=self.run, args=(elapsed_s,), daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        if self._thread:
+            self._thread.join(LAST_OUTPUT_S)
+
+    def run(self, elapsed_s: Callable[[], float]) -> None:
+        """Until the output ends."""
+        pending = b""
+        with suppress(OSError):  # closed under it: a process that cannot be ended still holds the other end
+            while chunk := os.read(self._output, 1 << 16):
+                *lines, pending = (pending + chunk).replace(b"\r", b"\n").split(b"\n")
+                self._keep(lines, elapsed_s())
+            self._keep([pending], elapsed_s())
+
+    def _keep(self, lines: list[bytes], arrived_s: float) -> None:
+        if self.failure:
+            return
+        whole = [line for line in lines if line]
+        try:
+            with self._log_path.open("ab") as log:
+                log.writelines(b"%9.3f %s\n" % (arrived_s, line) for line in whole)
+            for line in whole:
+                self._on_line(arrived_s, line.decode(errors="replace"))
+        except Exception as error:  # noqa: BLE001  # shown at the end of the block, when vLLM is gone
+            self.failure = error

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.comparison import Comparison, Point
 from bench.report.markdown import FIGURE
-from bench.report.style import GREY, colour, figure
+from bench.report.style import GREY, colour, figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+LEGEND_WIDTH = 110  # characters
 
 TIMES = (
     ("ready", "ready_s"),
@@ -31,6 +33,8 @@ SPEEDUPS = (
 
 def draw_comparison(comparison: Comparison, folder: Path) -> Path:
     """vllm_load_benchmark.png in `folder`."""
+    from matplotlib.patches import Patch
+
     points = [point for point in comparison.points if point.starts]
     times = [(title, metric) for title, metric in TIMES if any(point.values(metric) for point in points)]
     height = max(3.2, 1.6 + len(times) * (0.16 + 0.2 * len(points)))
@@ -41,8 +45,10 @@ def draw_comparison(comparison: Comparison, folder: Path) -> Path:
     else:
         left = drawn.add_subplot()
     _draw_times(left, points, times)
-    handles, labels = left.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper left", ncols=min(3, len(points) or 1), frameon=False, fontsize=9)
+    handles = [Patch(color=colour(index)) for index in range(len(points))]
+    labels = [f"{plain(point.label)} (n={point.n})" for point in points]
+    columns = max(1, min(3, LEGEND_WIDTH // max(map(len, labels), default=1)))
+    drawn.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
     path = folder / FIGURE
     drawn.savefig(path)
     return path
@@ -57,8 +63,7 @@ def _draw_times(axes: "Axes", points: list[Point], times: list[tuple[str, str]])
             mean = point.mean(metric)
             if mean is None:
                 continue
-            label = f"{point.label} (n={point.n})" if row == 0 else None
-            axes.barh(row + offset, mean, height=thickness * 0.9, color=colour(index), label=label)
+            axes.barh(row + offset, mean, height=thickness * 0.9, color=colour(index))
             values = point.values(metric)
             if len(values) > 1:
                 axes.plot(values, [row + offset] * len(values), "o", color="black", markersize=2.5, alpha=0.6)

@@ -143,7 +143,7 @@ def _rank_words(point: Point) -> str:
 
 
 def _failed_section(comparison: Comparison) -> str:
-    rows = [[start.name, (start.reason or "no reason was recorded").replace("|", "\\|")] for start in comparison.failed]
+    rows = [[start.name, start.reason or "no reason was recorded"] for start in comparison.failed]
     return f"## Failed starts\n{table(['Start', 'Reason'], rows).replace('---:', '---')}" if rows else ""
 
 

@@ -24,3 +24,9 @@ def figure(width: float, height: float) -> "Figure":
 def colour(index: int) -> str:
     """The colour of the index-th point; they repeat after eight."""
     return COLOURS[index % len(COLOURS)]
+
+
+def plain(text: str) -> str:
+    """A label as it is: matplotlib takes $…$ for mathematics, and leaves a label that begins with _ out of the legend."""
+    shown = f" {text}" if text.startswith("_") else text
+    return shown.replace("$", r"\$")

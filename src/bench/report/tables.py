@@ -42,7 +42,8 @@ SPEEDUPS = (
 def table(header: list[str], rows: list[list[str]]) -> str:
     """A markdown table, the first column left, the others right."""
     rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
+    escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in [header, rule, *rows]]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in escaped)
 
 
 def key_metrics(comparison: Comparison) -> str:
@@ -72,9 +73,13 @@ def speedups(comparison: Comparison) -> str:
         found = [comparison.speedup(candidate, row.metric) for candidate in candidates]
         if any(found):
             rows.append([row.title, *(f"{each.ratio:.2f}x" if each else "-" for each in found)])
-    starts = [comparison.speedup(candidate, "ready_s") for candidate in candidates]
-    rows.append(["Starts (n), the fewer of the two", *(str(each.n) if each else "-" for each in starts)])
-    return table(["Metric", *candidates], rows) if candidates else ""
+    if not rows:
+        return ""
+    starts = [
+        min((each.n for each in comparison.speedups if each.candidate == label), default=0) for label in candidates
+    ]
+    rows.append(["Starts (n), the fewer of the two", *(str(n) if n else "-" for n in starts)])
+    return table(["Metric", *candidates], rows)
 
 
 def size(gib: float) -> str:

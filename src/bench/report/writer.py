@@ -2,8 +2,11 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Point
@@ -12,6 +15,7 @@ from bench.report.comparison_figure import draw_comparison
 from bench.report.markdown import FIGURE, METRICS, report
 
 REPORT = "report.md"
+LONGEST = 120  # characters of a file's name
 LOGS = {"vllm.log": ".log", "vllm_excerpts.log": "_excerpts.log"}
 
 
@@ -24,25 +28,33 @@ class Fetch(Protocol):
 def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Path]:
     """Everything into `folder`. Returns the files that belong in the sweep's own run: report, figure, JSON."""
     folder.mkdir(parents=True, exist_ok=True)
-    logs = {
-        start.run_id: _fetch_logs(start, folder, fetch)
-        for point in comparison.points
-        for start in (*point.starts, *point.failed)
-    }
+    names = file_names([start for point in comparison.points for start in (*point.starts, *point.failed)])
+    logs = {run_id: _fetch_logs(run_id, name, folder, fetch) for run_id, name in names.items()}
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
     draw_comparison(comparison, folder)
     (folder / METRICS).write_text(json.dumps(as_json(comparison), indent=2, sort_keys=True))
-    names = [METRICS, FIGURE, *(path.name for paths in logs.values() for path in paths)]
-    (folder / REPORT).write_text(report(comparison, excerpts, names))
+    beside = [METRICS, FIGURE, *(path.name for paths in logs.values() for path in paths)]
+    (folder / REPORT).write_text(report(comparison, excerpts, beside))
     return [folder / REPORT, folder / FIGURE, folder / METRICS]
 
 
-def _fetch_logs(start: RunRecord, folder: Path, fetch: Fetch) -> list[Path]:
-    stem = re.sub(r"[^\w.-]+", "_", start.name)
+def file_names(starts: Sequence[RunRecord]) -> dict[str, str]:
+    """A name for the files of each start, by run: its own as far as a file system takes it, and never one twice."""
+    names: dict[str, str] = {}
+    for start in starts:
+        stem = re.sub(r"[^\w.-]+", "_", start.name)[:LONGEST]
+        stem = re.sub(r"_excerpts$", "_", stem)  # the ending of another start's file
+        numbered = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+        names[start.run_id] = next(name for name in numbered if name.lower() not in map(str.lower, names.values()))
+    return names
+
+
+def _fetch_logs(run_id: str, name: str, folder: Path, fetch: Fetch) -> list[Path]:
     kept = []
-    for name, suffix in LOGS.items():
-        if found := fetch(start.run_id, name, folder):
-            kept.append(found.replace(folder / f"{stem}{suffix}"))
+    with TemporaryDirectory(dir=folder) as place:
+        for artifact, suffix in LOGS.items():
+            if found := fetch(run_id, artifact, Path(place)):
+                kept.append(found.replace(folder / f"{name}{suffix}"))
     return kept
 
 

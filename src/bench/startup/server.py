@@ -17,6 +17,7 @@ from bench.startup.command import HOST, Command
 
 HEALTH_INTERVAL_S = 0.02
 HEALTH_TIMEOUT_S = 5.0
+DONE = b"data: [DONE]"
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,14 @@ class Server:
             connection.close()
 
     def _read_stream(self, response: http.client.HTTPResponse, deadline_s: float) -> Answer:
-        first_token_s = None
+        first_token_s, done = None, False
         texts: list[str] = []
         token_ids: list[int] = []
         for line in response:
             if self.process.elapsed_s() > deadline_s:
                 raise TimeoutError
+            if line.startswith(DONE):
+                done = True
             if not line.startswith(b"data: {"):
                 continue
             chunk = json.loads(line.removeprefix(b"data: "))
@@ -108,6 +111,8 @@ class Server:
                     first_token_s = self.process.elapsed_s()
                 texts.append(choice["text"])
                 token_ids += choice.get("token_ids") or []
+        if not done:  # http.client takes a connection that broke between two chunks for the end
+            raise StartError(f"vLLM broke off the completion after {len(token_ids) or len(texts)} tokens")
         if first_token_s is None:
             raise StartError("the completion ended without a token")
         return Answer(first_token_s, self.process.elapsed_s(), "".join(texts), token_ids or None)

@@ -44,10 +44,13 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
         else:
             experiment = experiment_id(store, tracking.experiment)
         run_id = _create(store, experiment, startup.name, startup.started_at, tags)
-        log(store, run_id, params=startup.params, metrics=startup.metrics, tags=_doubts(startup))
-        log_files(store, run_id, (path for path in sorted(folder.iterdir()) if path.is_file()))
-        status = "FAILED" if startup.failed else "FINISHED"
-        store.client.set_terminated(run_id, status, int(startup.ended_at * 1000))
+        status = "KILLED"  # should somebody interrupt the upload
+        try:
+            log(store, run_id, params=startup.params, metrics=startup.metrics, tags=_doubts(startup))
+            log_files(store, run_id, (path for path in sorted(folder.iterdir()) if path.is_file()))
+            status = "FAILED" if startup.failed else "FINISHED"
+        finally:
+            store.client.set_terminated(run_id, status, int(startup.ended_at * 1000))
     return run_id
 
 
@@ -91,5 +94,5 @@ def log_report(tracking: Tracking, run_id: str, *, metrics: dict[str, float], no
 
 
 def metric_name(text: str) -> str:
-    """MLflow takes letters, digits and _ - . / : and blanks."""
-    return re.sub(r"[^\w\-./: ]", ":", text)
+    """MLflow takes letters, digits and _ - . / : and blanks, and no empty part between slashes."""
+    return re.sub(r"/+", "/", re.sub(r"[^\w\-./: ]", ":", text))

@@ -12,6 +12,7 @@ from bench.config import Settings
 from bench.errors import CheckpointError, StartError
 from bench.host.measured import Host
 from bench.processes.kept import OnLine, how_it_ended, kept
+from bench.startup.command import as_environment
 from bench.startup.failure import reason_in
 from bench.startup.log import read_log
 from bench.weights import save_sharded_state
@@ -135,7 +136,7 @@ def _run_vllm(settings: Settings, host: Host, partial: Path, log_path: Path, on_
         str(partial.resolve()),
         json.dumps(arguments),
     ]
-    environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment}
+    environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **as_environment(settings.vllm.env)}
     with kept(words, environment, log_path=log_path, stop_timeout_s=STOP_TIMEOUT_S, on_line=on_line) as process:
         code = process.wait()
     if code != 0 or not weight_files(partial):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -54,7 +54,6 @@ class BlockSweeper(Sweeper):
             self.refuse_launcher()
             folder = Path(self.config.hydra.sweep.dir)
             folder.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(self.config, folder / "multirun.yaml")
             outcomes = run_sweep(points, folder, self.launch)
         except BenchError as error:
             say(str(error))

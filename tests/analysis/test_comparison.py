@@ -1,0 +1,358 @@
+"""Which point is compared with which, what enters a mean, and when there is no speedup."""
+
+import pytest
+
+from bench.analysis.comparison import compare
+from bench.analysis.records import RunRecord
+from bench.errors import SettingError
+from made_sweeps import made_failure, made_start, made_sweep
+
+
+def varied(load_format: str, ready_s: float = 10.0, *, tp: int = 1, point: str | None = None) -> RunRecord:
+    """A start of a sweep over load formats and ranks, with its settings as params."""
+    params = {"load_format": load_format, "tensor_parallel_size": str(tp), "max_model_len": "2048"}
+    return made_start(point or f"{load_format} tp={tp}", {"ready_s": ready_s}, params=params)
+
+
+def timed(point: str, *ready_s: float, tokens: str | None = None) -> list[RunRecord]:
+    """Starts of one point that were ready after these times."""
+    tags = {} if tokens is None else {"bench.tokens": tokens}
+    return [made_start(point, {"ready_s": value}, repeat=repeat, tags=tags) for repeat, value in enumerate(ready_s)]
+
+
+# Who is compared with whom.
+
+
+def test_auto_is_the_baseline_of_the_other_load_formats():
+    """What vLLM does by itself is what everything else has to beat, wherever in the command it stands."""
+    sweep = made_sweep(
+        varied("safetensors", point="safetensors"), varied("auto", point="auto"), varied("dummy", point="dummy")
+    )
+
+    assert compare(sweep).baselines == {"safetensors": "auto", "dummy": "auto"}
+
+
+def test_each_tensor_parallel_size_has_a_baseline_of_its_own():
+    """A load format is compared at otherwise equal settings: more ranks are no merit of it."""
+    sweep = made_sweep(*(varied(name, tp=tp) for tp in (1, 2) for name in ("auto", "safetensors", "runai_streamer")))
+
+    assert compare(sweep).baselines == {
+        "safetensors tp=1": "auto tp=1",
+        "runai_streamer tp=1": "auto tp=1",
+        "safetensors tp=2": "auto tp=2",
+        "runai_streamer tp=2": "auto tp=2",
+    }
+
+
+def test_the_first_point_is_the_baseline_where_there_is_no_auto():
+    """First as the command listed them, and not as they happened to be started."""
+    started = varied("safetensors", point="safetensors"), varied("dummy", point="dummy")
+    sweep = made_sweep(*started, order=["dummy", "safetensors"])
+
+    assert compare(sweep).baselines == {"safetensors": "dummy"}
+
+
+def test_a_group_without_auto_has_its_own_first_point():
+    """Where auto failed with two ranks, the others with two are still not compared with one rank."""
+    sweep = made_sweep(
+        varied("auto"), varied("safetensors"), varied("safetensors", tp=2), varied("runai_streamer", tp=2)
+    )
+
+    assert compare(sweep).baselines == {
+        "safetensors tp=1": "auto tp=1",
+        "runai_streamer tp=2": "safetensors tp=2",
+    }
+
+
+def test_points_of_one_load_format_are_one_group():
+    """Where only other settings were varied, their first value is the baseline of all."""
+    sweep = made_sweep(*(varied("auto", tp=tp) for tp in (1, 2, 4)))
+
+    assert compare(sweep).baselines == {"auto tp=2": "auto tp=1", "auto tp=4": "auto tp=1"}
+
+
+def test_points_that_differ_in_more_than_the_load_format_are_not_compared():
+    """Nobody could say whether the format or the ranks made the difference: each other's partner has failed."""
+    sweep = made_sweep(varied("auto", tp=1), varied("safetensors", tp=2))
+
+    assert compare(sweep).baselines == {}
+
+
+def test_settings_of_a_load_format_divide_no_group():
+    """They belong to the candidate: the streamer with 4 and with 16 threads both face auto."""
+    streamer = {"load_format": "runai_streamer", "tensor_parallel_size": "1"}
+    sweep = made_sweep(
+        made_start("auto", params={"load_format": "auto", "tensor_parallel_size": "1"}),
+        *(
+            made_start(f"concurrency={threads}", params=streamer | {"load_format.extra.concurrency": threads})
+            for threads in ("4", "16")
+        ),
+    )
+
+    assert compare(sweep).baselines == {"concurrency=4": "auto", "concurrency=16": "auto"}
+
+
+def test_the_command_divides_no_group():
+    """It differs in every start, at least in the port, and follows from the rest."""
+    sweep = made_sweep(
+        *(
+            made_start(name, params={"load_format": name, "vllm_command": f"python --load-format {name} --port {port}"})
+            for name, port in (("auto", 4711), ("safetensors", 4712), ("dummy", 4713))
+        )
+    )
+
+    assert compare(sweep).baselines == {"safetensors": "auto", "dummy": "auto"}
+
+
+def test_logs_without_settings_are_one_group():
+    """A replayed log says nothing of what was asked: the first file is the baseline."""
+    sweep = made_sweep(*timed("base", 421.89), *timed("runai_sharded", 62.25), replayed=True)
+
+    assert compare(sweep).baselines == {"runai_sharded": "base"}
+
+
+def test_a_log_that_is_called_auto_is_the_baseline():
+    """Its name is all that it says, and it says it as the load format would."""
+    sweep = made_sweep(*timed("runai_streamer", 62.25), *timed("auto", 421.89), replayed=True)
+
+    assert compare(sweep).baselines == {"runai_streamer": "auto"}
+
+
+def test_a_single_point_is_compared_with_nothing():
+    """It has means, and nothing beside them."""
+    comparison = compare(made_sweep(*timed("auto", 10.0, 12.0)))
+
+    assert (comparison.baselines, comparison.speedups, comparison.withheld) == ({}, (), {})
+
+
+def test_a_baseline_that_is_named_is_that_of_all_points():
+    """Whatever else differs: whoever names it has a reason."""
+    sweep = made_sweep(*(varied(name, tp=tp) for tp in (1, 2) for name in ("auto", "safetensors")))
+
+    assert compare(sweep, baseline="safetensors tp=2").baselines == {
+        "auto tp=1": "safetensors tp=2",
+        "safetensors tp=1": "safetensors tp=2",
+        "auto tp=2": "safetensors tp=2",
+    }
+
+
+def test_an_unknown_baseline_is_refused_with_the_points_that_there_are():
+    """Labels are long, and nobody remembers them. A point that always failed is none of them: it has no time to divide."""
+    sweep = made_sweep(varied("auto"), varied("safetensors"), made_failure("dummy tp=1", "no device"))
+
+    for asked in ("auto tp=8", "dummy tp=1"):
+        with pytest.raises(SettingError) as refused:
+            compare(sweep, baseline=asked)
+
+        assert str(refused.value) == (
+            f"baseline={asked}: the points of this sweep that have finished starts are auto tp=1, safetensors tp=1."
+        )
+
+
+# Which starts.
+
+
+def test_where_keeps_the_starts_whose_params_have_these_values():
+    """All of them at once, and the rest is as if it had never been started."""
+    sweep = made_sweep(*(varied(name, tp=tp) for tp in (1, 2) for name in ("auto", "safetensors", "dummy")))
+    comparison = compare(sweep, where={"tensor_parallel_size": "2", "load_format": "DUMMY"})
+
+    assert [point.label for point in comparison.points] == ["dummy tp=2"]
+    assert comparison.where == {"tensor_parallel_size": "2", "load_format": "DUMMY"}
+
+
+def test_where_leaves_the_baseline_to_what_is_left():
+    """Among the starts with two ranks, auto with two ranks."""
+    sweep = made_sweep(*(varied(name, tp=tp) for tp in (1, 2) for name in ("auto", "safetensors")))
+
+    assert compare(sweep, where={"tensor_parallel_size": "2"}).baselines == {"safetensors tp=2": "auto tp=2"}
+
+
+@pytest.mark.parametrize("where", [{"tensor_parallel_size": "8"}, {"tensor_paralel_size": "1"}])
+def test_where_that_leaves_no_start_is_refused(where):
+    """Whether the value or the name is wrong: an empty report would look like a result."""
+    sweep = made_sweep(varied("auto"), varied("safetensors"))
+
+    with pytest.raises(SettingError) as refused:
+        compare(sweep, where=where)
+
+    assert "where: none of the 2 starts" in str(refused.value)
+    assert next(iter(where)) in str(refused.value)
+
+
+def test_points_come_in_the_order_of_the_command():
+    """Blocks are shuffled, reports are not."""
+    started = [*timed("b", 1.0), *timed("c", 1.0), *timed("a", 1.0)]
+    comparison = compare(made_sweep(*started, order=["c", "b", "a"]))
+
+    assert [point.label for point in comparison.points] == ["c", "b", "a"]
+
+
+def test_points_that_the_sweep_does_not_list_come_as_they_were_started():
+    """The same report twice, from the same starts."""
+    labels = [f"point {letter}" for letter in "hgfedcba"]
+    comparison = compare(made_sweep(*(start for label in labels for start in timed(label, 1.0)), order=[]))
+
+    assert [point.label for point in comparison.points] == labels
+
+
+# What counts.
+
+
+def test_a_failed_start_enters_no_mean():
+    """How fast it was until it died tells nothing."""
+    sweep = made_sweep(*timed("auto", 10.0, 20.0), made_failure("auto", "out of memory", {"ready_s": 1.0}, repeat=2))
+    (point,) = compare(sweep).points
+
+    assert (point.n, point.values("ready_s"), point.mean("ready_s")) == (2, [10.0, 20.0], 15.0)
+
+
+def test_failed_starts_are_listed():
+    """With their reasons, those of a point that has finished starts too."""
+    sweep = made_sweep(
+        *timed("auto", 10.0), made_failure("auto", "out of memory", repeat=1), made_failure("dummy", "no device")
+    )
+
+    assert [start.reason for start in compare(sweep).failed] == ["out of memory", "no device"]
+
+
+def test_a_point_that_always_failed_is_a_point_of_the_sweep():
+    """Its absence would say that nobody tried."""
+    comparison = compare(
+        made_sweep(*timed("auto", 20.0), made_failure("dummy", "no device"), *timed("safetensors", 10.0))
+    )
+
+    assert [(point.label, point.n) for point in comparison.points] == [("auto", 1), ("dummy", 0), ("safetensors", 1)]
+    assert comparison.baselines == {"safetensors": "auto"}
+
+
+def test_where_auto_always_failed_the_first_point_that_finished_is_the_baseline():
+    """The rest of the sweep is worth a comparison all the same."""
+    sweep = made_sweep(made_failure("auto", "no device"), *timed("dummy", 10.0), *timed("safetensors", 20.0))
+    comparison = compare(sweep)
+
+    assert comparison.baselines == {"safetensors": "dummy"}
+    assert comparison.speedup("safetensors", "ready_s").ratio == pytest.approx(0.5)
+
+
+def test_a_sweep_in_which_everything_failed_has_no_speedups():
+    """And is no error: its failures are worth a report."""
+    comparison = compare(made_sweep(made_failure("auto", "no device"), made_failure("dummy", None)))
+
+    assert (comparison.baselines, comparison.speedups) == ({}, ())
+    assert len(comparison.failed) == 2
+
+
+def test_a_metric_that_nothing_said_has_no_mean():
+    """None, and never zero; a start that lacks it takes no part in the mean of the others."""
+    sweep = made_sweep(
+        made_start("auto", {"ready_s": 10.0, "phase/load_weights_s": 4.0}), made_start("auto", {"ready_s": 20.0})
+    )
+    (point,) = compare(sweep).points
+
+    assert point.mean("phase/load_model_s") is None
+    assert point.mean("phase/load_weights_s") == 4.0
+    assert point.mean("ready_s") == 15.0
+
+
+# Speedups.
+
+
+@pytest.mark.parametrize(("candidate_s", "ratio"), [(5.0, 2.0), (10.0, 1.0), (40.0, 0.25)])
+def test_a_speedup_is_the_time_of_the_baseline_over_that_of_the_candidate(candidate_s, ratio):
+    """Above 1 the candidate is faster."""
+    found = compare(made_sweep(*timed("auto", 10.0), *timed("dummy", candidate_s))).speedup("dummy", "ready_s")
+
+    assert found.ratio == pytest.approx(ratio)
+    assert (found.baseline, found.candidate) == ("auto", "dummy")
+
+
+def test_a_speedup_is_the_ratio_of_geometric_means():
+    """200 s over 10 s. The arithmetic means, 250 s and 10 s, would let one slow start of the baseline decide."""
+    found = compare(made_sweep(*timed("auto", 100.0, 400.0), *timed("dummy", 10.0, 10.0)))
+
+    assert found.speedup("dummy", "ready_s").ratio == pytest.approx(20.0)
+
+
+def test_the_n_of_a_speedup_is_that_of_the_point_with_fewer_starts():
+    """A chain is as strong as its weakest link."""
+    comparison = compare(made_sweep(*timed("auto", 10.0, 11.0, 12.0), *timed("dummy", 5.0, 6.0)))
+
+    assert comparison.speedup("dummy", "ready_s").n == 2
+
+
+def test_the_n_of_a_speedup_counts_the_starts_that_have_the_metric():
+    """Three were ready, one said how long its weights took."""
+    sweep = made_sweep(
+        made_start("auto", {"ready_s": 10.0, "phase/load_weights_s": 4.0}),
+        made_start("auto", {"ready_s": 10.0}),
+        *(made_start("dummy", {"ready_s": 5.0, "phase/load_weights_s": 2.0}, repeat=repeat) for repeat in range(3)),
+    )
+    comparison = compare(sweep)
+
+    assert comparison.speedup("dummy", "phase/load_weights_s").n == 1
+    assert comparison.speedup("dummy", "ready_s").n == 2
+
+
+@pytest.mark.parametrize("lacking", ["auto", "safetensors"])
+def test_a_metric_that_one_of_the_two_lacks_has_no_speedup(lacking):
+    """Some loaders never say how long they took; the rest is compared all the same."""
+    both = {"ready_s": 10.0, "phase/load_weights_s": 4.0}
+    sweep = made_sweep(
+        *(
+            made_start(name, {"ready_s": 10.0} if name == lacking else both, tags={"bench.tokens": "4711"})
+            for name in ("auto", "safetensors")
+        )
+    )
+    comparison = compare(sweep)
+
+    assert comparison.speedup("safetensors", "phase/load_weights_s") is None
+    assert comparison.speedup("safetensors", "ready_s") is not None
+
+
+@pytest.mark.parametrize("odd_s", [0.0, -1.0])
+@pytest.mark.parametrize("whose", ["auto", "dummy"])
+def test_a_time_that_cannot_be_has_no_speedup(odd_s, whose):
+    """A log may print 0.00 seconds: that is no reason to divide by it, and none to stop."""
+    times = {"auto": [10.0, 10.0], "dummy": [5.0, 5.0], whose: [10.0, odd_s]}
+    comparison = compare(made_sweep(*timed("auto", *times["auto"]), *timed("dummy", *times["dummy"])))
+
+    assert comparison.speedups == ()
+    assert [point.n for point in comparison.points] == [2, 2]
+
+
+# The same weights.
+
+
+def test_other_greedy_tokens_than_the_baselines_withhold_the_speedup():
+    """Whoever loads other weights may well be faster. The reason is said, and the other candidates keep theirs."""
+    sweep = made_sweep(
+        *timed("auto", 10.0, tokens="4711"),
+        *timed("dummy", 1.0, tokens="0815"),
+        *timed("safetensors", 5.0, tokens="4711"),
+    )
+    comparison = compare(sweep)
+
+    assert comparison.withheld == {
+        "dummy": "its greedy tokens differ from the baseline's, so it did not load the same weights"
+    }
+    assert {each.candidate for each in comparison.speedups} == {"safetensors"}
+
+
+def test_one_repeat_with_other_tokens_withholds_the_speedup():
+    """The mean would hold a start of which nobody knows what it loaded."""
+    starts = [*timed("dummy", 5.0, tokens="4711"), made_start("dummy", {"ready_s": 5.0}, tags={"bench.tokens": "0815"})]
+    comparison = compare(made_sweep(*timed("auto", 10.0, 10.0, tokens="4711"), *starts))
+
+    assert comparison.withheld.keys() == {"dummy"}
+    assert comparison.speedups == ()
+
+
+@pytest.mark.parametrize(("baseline", "candidate"), [("4711", None), (None, "4711"), (None, None)])
+def test_unknown_tokens_withhold_nothing(baseline, candidate):
+    """A replayed log has none: it is for the reader to know what was loaded."""
+    sweep = made_sweep(*timed("auto", 10.0, tokens=baseline), *timed("dummy", 5.0, tokens=candidate))
+    comparison = compare(sweep)
+
+    assert comparison.withheld == {}
+    assert comparison.speedup("dummy", "ready_s").ratio == pytest.approx(2.0)

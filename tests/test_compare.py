@@ -1,0 +1,302 @@
+"""`python -m bench.compare` on sweeps that MLflow holds: the folder it writes, what it tells MLflow, and what it refuses."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import compare, replay
+from conftest import Done, Workplace, mlflow_client, quiet
+from doors import door, knock, uri
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+LOGS = {f"{start}_{repeat}{kind}.log" for start in ("auto", "fastsafetensors", "runai_streamer_sharded")
+        for repeat in (1, 2) for kind in ("", "_excerpts")}  # fmt: skip
+REPORT = {"report.md", "vllm_load_benchmark.png", "benchmark_metrics.json"}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A sweep that was compared, and what there was then."""
+
+    place: Workplace
+    done: Done
+    sweep: "Run"
+    starts: "list[Run]"
+    artifacts: dict[str, bytes]  # of the sweep's run
+    files: dict[str, bytes]  # of the report's folder
+
+    @property
+    def sweep_id(self) -> str:
+        return self.sweep.data.tags["bench.sweep"]
+
+    @property
+    def report(self) -> str:
+        return self.files["report.md"].decode()
+
+
+@pytest.fixture(scope="module")
+def compared(new_workplace: Callable[[], Workplace]) -> Compared:
+    """Three load formats, twice each: one fails on a CPU, one streams."""
+    place = new_workplace()
+    measured = place.bench("-m", "load_format=auto,fastsafetensors,runai_streamer_sharded", "repeats=2")
+    assert measured.code == 1, measured.err
+    done = door(place, "compare")
+    assert done.code == 0, done.err
+    (folder,) = (place.folder / "benchmark_results").iterdir()
+    runs = place.runs()
+    (sweep,) = (run for run in runs if run.data.tags["bench.kind"] == "sweep")
+    return Compared(
+        place,
+        done,
+        sweep,
+        [run for run in runs if run.data.tags["bench.kind"] == "start"],
+        place.artifacts(sweep),
+        {path.name: path.read_bytes() for path in folder.iterdir()},
+    )
+
+
+# What it writes.
+
+
+def test_the_report_lies_in_a_folder_that_is_called_as_the_sweep(compared):
+    """With every start's log beside it: it can be sent to somebody who has no MLflow."""
+    (folder,) = (compared.place.folder / "benchmark_results").iterdir()
+
+    assert folder.name == compared.sweep_id
+    assert compared.files.keys() == REPORT | LOGS
+
+
+def test_every_log_is_the_artifact_of_its_start(compared):
+    """Byte by byte: what MLflow remembers is what the report was made of."""
+    for run in compared.starts:
+        kept = compared.place.artifacts(run)
+        stem = run.info.run_name.replace(" #", "_")
+
+        assert compared.files[f"{stem}.log"] == kept["vllm.log"]
+        assert compared.files[f"{stem}_excerpts.log"] == kept["vllm_excerpts.log"]
+
+
+def test_everything_that_the_report_links_to_is_there(compared):
+    """And the other way round, except for the report itself."""
+    linked = re.findall(r"\]\(\./([^)]+)\)", compared.report)
+
+    assert {*linked, "report.md"} == compared.files.keys()
+
+
+def test_the_figure_is_a_picture(compared):
+    """The test of the figure looks at it more closely."""
+    assert compared.files["vllm_load_benchmark.png"].startswith(b"\x89PNG")
+
+
+def test_the_report_names_what_the_starts_had_in_common(compared):
+    """The model, the settings, the versions of the environment that was measured, and the host."""
+    for words in ("Model: `models/tiny_llama`", "tensor_parallel_size: `1`", "vLLM: `0.32.0`", "Host: `"):
+        assert f"- {words}" in compared.report
+
+
+def test_a_failed_start_is_listed_and_no_column(compared):
+    """With vLLM's own words; its point is mentioned where the points are counted."""
+    assert "| fastsafetensors #2 | RuntimeError: Invalid device string: 'cuda:cpu' |" in compared.report
+    assert "- `fastsafetensors`: 0 starts finished, 2 failed" in compared.report
+    assert "| Metric | auto | runai_streamer_sharded |" in compared.report
+
+
+def test_auto_is_the_baseline(compared):
+    """Without a word from the user."""
+    assert "## Speedups (auto / runai_streamer_sharded)" in compared.report
+
+
+def test_the_streamer_has_its_section(compared):
+    """The recorded log says 14.8 MiB in 0.06 s, twice played."""
+    assert "- Streamed size: 14.80 MiB" in compared.report
+    assert "- Best observed stream time: 0.06 s" in compared.report
+
+
+def test_the_json_has_the_values_of_every_start(compared):
+    """The same ones as in MLflow."""
+    points = json.loads(compared.files["benchmark_metrics.json"])["points"]
+    kept = {run.info.run_id: run.data.metrics for run in compared.starts}
+
+    for label in ("auto", "runai_streamer_sharded"):
+        found = points[label]
+        assert found["metrics"]["ready_s"]["values"] == [kept[run]["ready_s"] for run in found["run_ids"]]
+        assert len(found["run_ids"]) == 2
+
+
+# What it tells MLflow.
+
+
+def test_the_sweeps_run_has_the_report_too(compared):
+    """The same bytes: whoever has MLflow alone needs no folder."""
+    kept = {name.removeprefix("report/"): content for name, content in compared.artifacts.items()}
+
+    assert kept == {name: compared.files[name] for name in REPORT}
+
+
+def test_the_sweeps_run_has_the_means_and_the_speedups(compared):
+    """Else its row in MLflow's list is empty; those of the single starts stay with the starts."""
+    points = json.loads(compared.files["benchmark_metrics.json"])["points"]
+    metrics = compared.sweep.data.metrics
+
+    assert metrics["mean ready_s/auto"] == pytest.approx(points["auto"]["metrics"]["ready_s"]["mean"])
+    assert metrics["speedup ready_s/runai_streamer_sharded"] > 0
+    assert all(name.startswith(("mean ", "speedup ")) for name in metrics)
+    assert not any("fastsafetensors" in name for name in metrics)
+
+
+def test_the_sweeps_description_is_the_table(compared):
+    """MLflow shows it as one, on the run's page."""
+    note = compared.sweep.data.tags["mlflow.note.content"]
+
+    assert "| Metric | auto | runai_streamer_sharded |\n| --- | ---: | ---: |\n" in note
+    assert "| Wall time to ready | " in note
+
+
+# What it tells the user.
+
+
+def test_the_tables_are_printed(compared):
+    """The numbers are what one came for; they are those of the report."""
+    tables, _, _ = compared.done.out.partition("\n\nreport")
+
+    assert tables == compared.sweep.data.tags["mlflow.note.content"]
+    assert all(table in compared.report for table in tables.split("\n\n"))
+
+
+def test_the_last_lines_say_where_the_report_is_and_how_to_see_the_runs(compared):
+    """Both can be copied: a path from here, and a command."""
+    report, mlflow = compared.done.out.splitlines()[-2:]
+
+    assert report == f"report   benchmark_results/{compared.sweep_id}/report.md"
+    assert re.fullmatch(
+        r"MLflow   \S*mlflow ui --backend-store-uri sqlite:///mlflow\.db    then "
+        rf"http://127\.0\.0\.1:5000/#/experiments/{compared.sweep.info.experiment_id}/runs\?workflowType=machine_learning",
+        mlflow,
+    )
+    assert compared.done.err == ""
+
+
+# Which sweep, and how.
+
+
+def test_a_sweep_is_found_by_its_id_its_run_and_as_the_latest(compared, tmp_path):
+    """Whatever of it one has before one's eyes, in the terminal or in MLflow."""
+    names = ["latest", compared.sweep_id, compared.sweep.info.run_id]
+    found = [
+        knock(compared.place, compare.main, f"sweep={name}", f"output={tmp_path / str(index)}")
+        for index, name in enumerate(names)
+    ]
+    reports = [(tmp_path / str(index) / compared.sweep_id / "report.md").read_text() for index in range(len(names))]
+
+    assert [done.code for done in found] == [0, 0, 0]
+    assert set(reports) == {compared.report}
+
+
+def test_comparing_twice_is_comparing_once(compared):
+    """The same files in the same place, and nothing left over."""
+    done = knock(compared.place, compare.main)
+    (folder,) = (compared.place.folder / "benchmark_results").iterdir()
+    again = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    assert done.code == 0
+    assert again.keys() == compared.files.keys()
+    assert again["report.md"] == compared.files["report.md"]
+    assert again["benchmark_metrics.json"] == compared.files["benchmark_metrics.json"]
+
+
+def test_a_baseline_can_be_named(compared, tmp_path):
+    """By the label of its point."""
+    done = knock(compared.place, compare.main, "baseline=runai_streamer_sharded", f"output={tmp_path}")
+
+    assert done.code == 0
+    assert "## Speedups (runai_streamer_sharded / auto)" in (tmp_path / compared.sweep_id / "report.md").read_text()
+
+
+def test_where_leaves_a_part_of_the_sweep(compared, tmp_path):
+    """One load format is left, so there is nothing to divide."""
+    done = knock(compared.place, compare.main, "where.load_format=auto", f"output={tmp_path}")
+    text = (tmp_path / compared.sweep_id / "report.md").read_text()
+
+    assert done.code == 0
+    assert "- Only starts with load_format=auto." in text
+    assert "Speedups" not in text
+
+
+def test_the_latest_sweep_is_the_one_that_began_last(workplace):
+    """Whatever was compared, or named, in between."""
+    for name in ("first", "second"):
+        (workplace.folder / f"{name}.log").write_text("BENCHMARK_READY_SECONDS=1.0\n")
+        assert knock(workplace, replay.main, f"{name}.log").code == 0
+    done = knock(workplace, compare.main)
+
+    assert done.code == 0
+    assert "| Metric | second |" in done.out
+
+
+# What it refuses.
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sweep=nonsense", "sweep=nonsense: there is none of this id or name in sqlite:///"),
+        (
+            "baseline=nonsense",
+            "baseline=nonsense: the points of this sweep that have finished starts are auto, runai_streamer_sharded.",
+        ),
+        ("where.load_format=nonsense", "where: none of the 6 starts of sweep"),
+        ("where.nonsense=auto", "where: none of the 6 starts of sweep"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_one_line(word, message, compared, tmp_path):
+    """It names the setting; nothing is written, and nobody has to read a traceback."""
+    done = knock(compared.place, compare.main, word, f"output={tmp_path / 'results'}")
+
+    assert done.code == 2
+    assert done.err.startswith(message)
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_store_without_a_sweep_says_how_to_make_one(workplace):
+    """It is what everybody sees who starts with the wrong command."""
+    done = knock(workplace, compare.main)
+
+    assert done.code == 2
+    assert done.err == (
+        f"tracking.uri={uri(workplace)}: there is no sweep yet. Make one:  python -m bench -m load_format=auto,safetensors\n"
+    )
+
+
+def test_a_sweep_without_a_start_says_so(workplace):
+    """It has only just begun, or it was ended before."""
+    with quiet():
+        client = mlflow_client(workplace.folder)
+        client.create_run("0", tags={"bench.kind": "sweep", "bench.sweep": "20260215-051500-1a2b"})
+    done = knock(workplace, compare.main)
+
+    assert (done.code, done.err) == (2, "sweep=latest: sweep 20260215-051500-1a2b has no start yet.\n")
+
+
+def test_a_setting_that_does_not_exist_is_refused(compared):
+    """A typo in one of the door's own must not pass for nothing."""
+    done = knock(compared.place, compare.main, "basline=auto")
+
+    assert done.code == 2
+    assert "basline" in done.err
+
+
+def test_help_is_what_the_door_says_of_itself(workplace):
+    """Without looking at any store."""
+    done = knock(workplace, compare.main, "--help")
+
+    assert done.code == 0
+    assert "python -m bench.compare sweep=ID" in done.out
+    assert (workplace.folder / "benchmark_results").exists() is False

@@ -1,0 +1,114 @@
+"""`mlflow run`: the project's own run becomes the sweep's, and every parameter arrives as it was given."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import FAKE, Done, Workplace, ended
+from doors import opened, uri
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+CHECKOUT = Path(__file__).parents[1]
+EXPERIMENT = "projects"
+PARENT = "mlflow.parentRunId"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A project that was run, and what MLflow held then."""
+
+    place: Workplace
+    project: Path
+    done: Done
+    runs: "list[Run]"
+
+    @property
+    def sweep(self) -> "Run":
+        (sweep,) = (run for run in self.runs if run.data.tags.get("bench.kind") == "sweep")
+        return sweep
+
+
+def mlflow_run(place: Workplace, project: Path, *words: str) -> Done:
+    command = ("mlflow", "run", ".", "--env-manager", "local", "--experiment-name", EXPERIMENT, *words)
+    return ended(opened(place, *command, folder=project, environment={"MLFLOW_TRACKING_URI": uri(place)}))
+
+
+@pytest.fixture(scope="module")
+def main(new_workplace: Callable[[], Workplace]) -> Ran:
+    """Two load formats, and overrides with a star that a shell must not touch."""
+    place = new_workplace()
+    project = place.folder / "project"
+    for name in ("conf", "src"):
+        shutil.copytree(CHECKOUT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CHECKOUT / "MLproject", project)
+    overrides = f"vllm.python={FAKE} max_model_len=1024 vllm.args.served=*"
+    done = mlflow_run(place, project, "-P", "load_format=auto,safetensors", "-P", f"overrides={overrides}")
+    return Ran(place, project, done, place.runs(EXPERIMENT))
+
+
+@pytest.fixture(scope="module")
+def compared(main: Ran) -> Ran:
+    """The project's second entry point, on what the first has left."""
+    done = mlflow_run(main.place, main.project, "--entry-point", "compare")
+    return Ran(main.place, main.project, done, main.place.runs(EXPERIMENT))
+
+
+def test_the_run_of_the_project_is_the_sweep(main):
+    """One run, FINISHED, opened by MLflow and adopted by bench: a second one beside it would be empty."""
+    assert main.done.code == 0, main.done.err
+    (project,) = (run for run in main.runs if run.data.tags.get("mlflow.source.type") == "PROJECT")
+
+    assert project.info.run_id == main.sweep.info.run_id
+    assert project.info.status == "FINISHED"
+    assert [run for run in main.runs if PARENT not in run.data.tags] == [project]
+
+
+def test_the_starts_are_below_the_run_of_the_project(main):
+    """In its experiment, whatever tracking.experiment says: MLflow shows no child of another experiment."""
+    starts = [run for run in main.runs if run.data.tags.get("bench.kind") == "start"]
+
+    assert [run.data.tags[PARENT] for run in starts] == [main.sweep.info.run_id] * 2
+    assert {run.info.status for run in starts} == {"FINISHED"}
+    assert main.place.runs("bench") == []
+
+
+def test_the_parameters_arrive_as_they_were_given(main):
+    """Commas are values, blanks divide overrides, and a star is a star."""
+    starts = [run for run in main.runs if PARENT in run.data.tags]
+
+    assert {run.data.params["load_format"] for run in starts} == {"auto", "safetensors"}
+    assert {run.data.params["max_model_len"] for run in starts} == {"1024"}
+    assert {run.data.params["vllm.args.served"] for run in starts} == {"*"}
+
+
+def test_the_project_keeps_its_own_parameters(main):
+    """Those that MLflow wrote for `mlflow run`, beside those of the sweep."""
+    params = main.sweep.data.params
+
+    assert params["load_format"] == "auto,safetensors"
+    assert params["points"] == "2"
+    assert params["repeats"] == "1"
+
+
+def test_the_entry_point_compare_reports_the_latest_sweep(compared):
+    """Into the project's folder and into the sweep's run."""
+    assert compared.done.code == 0, compared.done.err
+    (folder,) = (compared.project / "benchmark_results").iterdir()
+
+    assert folder.name == compared.sweep.data.tags["bench.sweep"]
+    assert "| Metric | auto | safetensors |" in (folder / "report.md").read_text()
+    assert "report/report.md" in compared.place.artifacts(compared.sweep)
+    assert compared.sweep.data.metrics["speedup ready_s/safetensors"] > 0
+
+
+def test_the_report_leaves_the_sweep_as_it_was(compared, main):
+    """The run that MLflow opens for the entry point is another one, and no sweep."""
+    assert compared.sweep.info.run_id == main.sweep.info.run_id
+    assert compared.sweep.info.status == "FINISHED"
+    assert len([run for run in compared.runs if PARENT in run.data.tags]) == 2

@@ -1,0 +1,379 @@
+"""`python -m bench.replay`: logs recorded elsewhere become runs like any other, and a start that MLflow missed is brought in."""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import compare, replay
+from conftest import FAKE, Done, Workplace, ended
+from doors import door, knock
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+LOGS = Path(__file__).parent / "logs"
+SEED = LOGS / "seed"
+FAILED = LOGS / "cpu-vllm0.32.0" / "fastsafetensors-tp1-FAILED.log"
+STAMPED = LOGS / "h100-vllm0.26.0" / "auto-tp1-coldcache.stamped.log"
+PARENT = "mlflow.parentRunId"
+NOWHERE = "tracking.uri=http://127.0.0.1:1"  # where nothing listens
+AWAY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+
+
+def sweeps(runs: "list[Run]") -> "list[Run]":
+    return [run for run in runs if run.data.tags["bench.kind"] == "sweep"]
+
+
+def children(runs: "list[Run]") -> "list[Run]":
+    return [run for run in runs if PARENT in run.data.tags]
+
+
+def named(runs: "list[Run]", name: str) -> "Run":
+    (run,) = (run for run in runs if run.info.run_name == name)
+    return run
+
+
+def rows(table: str) -> dict[str, str]:
+    """What stands behind the title of each row."""
+    found = re.findall(r"^\| (.+?) \| (.+) \|$", table, re.MULTILINE)
+    return dict(found)
+
+
+def report_of(place: Workplace, sweep_id: str) -> str:
+    return (place.folder / "benchmark_results" / sweep_id / "report.md").read_text()
+
+
+# The seed.
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The two logs of the first result of this kind, replayed and compared."""
+
+    place: Workplace
+    replayed: Done
+    compared: Done
+    runs: "list[Run]"
+    report: str
+
+
+@pytest.fixture(scope="module")
+def seed(new_workplace: Callable[[], Workplace]) -> Seed:
+    place = new_workplace()
+    replayed = door(place, "replay", str(SEED / "base.log"), str(SEED / "runai_sharded.log"))
+    assert replayed.code == 0, replayed.err
+    compared = door(place, "compare")
+    assert compared.code == 0, compared.err
+    runs = place.runs()
+    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
+
+
+def test_the_seed_has_the_numbers_that_it_was_published_with(seed):
+    """All eight rows of its first table, to the last digit."""
+    found = rows(seed.report.partition("## Key Metrics")[2].partition("## ")[0])
+
+    assert found == {
+        "Metric": "base | runai_sharded",
+        "---": "---: | ---:",
+        "Wall time to model ready (s)": "421.89 | 62.25",
+        "Weights loading time (s)": "387.56 | 28.75",
+        "Model loading time (s)": "390.37 | 31.53",
+        "Engine init time (s)": "22.52 | 22.70",
+        "torch.compile total (s)": "8.94 | 8.95",
+        "Graph capture time (s)": "10.00 | 10.00",
+        "Model loading memory (GiB)": "34.38 | 34.38",
+        "Graph capture memory (GiB)": "1.01 | 1.01",
+        "Starts (n)": "1 | 1",
+    }
+
+
+def test_the_seed_has_the_speedups_that_it_was_published_with(seed):
+    """And, other than there, how many starts they come from."""
+    found = rows(seed.report.partition("## Speedups (base / runai_sharded)")[2].partition("## ")[0])
+
+    assert found == {
+        "Metric": "runai_sharded",
+        "---": "---:",
+        "Wall time to ready": "6.78x",
+        "Weights loading": "13.48x",
+        "Model loading": "12.38x",
+        "Starts (n), the fewer of the two": "1",
+    }
+
+
+def test_the_seed_has_its_streamer_metrics(seed):
+    """The best of its two ranks."""
+    lines = seed.report.partition("## RunAI Streamer Metrics\n")[2].splitlines()
+
+    assert "- Streamed size: 34.30 GiB" in lines
+    assert "- Best observed stream time: 28.52 s" in lines
+    assert "- Best observed throughput: 1.20 GiB/s" in lines
+
+
+def test_the_seed_has_its_excerpts(seed):
+    """Every line of both logs gave a number, so every line is there."""
+    for name in ("base", "runai_sharded"):
+        text = (SEED / f"{name}.log").read_text()
+
+        assert f"### {name}\n```text\n{text.rstrip()}\n```" in seed.report
+
+
+def test_the_report_says_that_nothing_is_known_of_how_it_was_measured(seed):
+    """It was not bench that started vLLM there, and n is 1."""
+    assert ", replayed " in seed.report
+    assert "the state of the caches and the order of the starts are unknown" in seed.report
+    assert "n = 1: there is no interval" in seed.report
+
+
+def test_replayed_logs_are_one_sweep(seed):
+    """A parent and a child for each file, all FINISHED."""
+    (parent,) = sweeps(seed.runs)
+
+    assert [run.data.tags[PARENT] for run in children(seed.runs)] == [parent.info.run_id] * 2
+    assert {run.info.status for run in seed.runs} == {"FINISHED"}
+    assert parent.data.tags["bench.points"] == "base\nrunai_sharded"
+    assert parent.data.tags["bench.replayed"] == "true"
+
+
+def test_a_replayed_log_is_no_start_of_bench(seed):
+    """It is marked by its kind, with the file that it came from, and has no settings that anybody could have checked."""
+    base = named(seed.runs, "base")
+
+    assert base.data.tags["bench.kind"] == "replay"
+    assert base.data.tags["bench.file"] == "base.log"
+    assert base.data.tags["bench.point"] == "base"
+    assert base.data.params == {}
+
+
+def test_a_replayed_log_has_the_metrics_that_it_tells(seed):
+    """With what each rank said, and its wall time from the line of the script that recorded it."""
+    metrics = named(seed.runs, "runai_sharded").data.metrics
+
+    assert metrics["ready_s"] == 62.2471
+    assert metrics["rank/TP1/phase/stream_s"] == 28.52
+    assert "first_token_s" not in metrics
+
+
+def test_a_replayed_log_is_kept_whole(seed):
+    """Byte by byte, to be read again by rules that are better than today's."""
+    files = seed.place.artifacts(named(seed.runs, "base"))
+
+    assert files["vllm.log"] == (SEED / "base.log").read_bytes()
+    assert {"startup.json", "vllm_excerpts.log"} < files.keys()
+
+
+def test_the_last_line_says_how_to_compare(seed):
+    """A command to be copied."""
+    (parent,) = sweeps(seed.runs)
+
+    assert seed.replayed.out.splitlines() == [
+        f"replayed 2 logs as sweep {parent.info.run_name}",
+        f"compare them:  python -m bench.compare sweep={parent.info.run_name}",
+    ]
+
+
+# Other logs.
+
+
+@pytest.fixture(scope="module")
+def several(new_workplace: Callable[[], Workplace]) -> Seed:
+    """A log from standard input, one of a start that failed, and two that have the same name."""
+    place = new_workplace()
+    for name in ("one", "two"):
+        (place.folder / name).mkdir()
+        shutil.copy(SEED / "base.log", place.folder / name / "serve.log")
+    files = ["-", str(FAILED), "one/serve.log", "two/serve.log"]
+    replayed = knock(place, replay.main, *files, stdin=STAMPED.read_bytes())
+    assert replayed.code == 0, replayed.err
+    compared = knock(place, compare.main)
+    assert compared.code == 0, compared.err
+    runs = place.runs()
+    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
+
+
+def test_a_dash_is_standard_input(several):
+    """So that a log can come through a pipe, from kubectl or ssh."""
+    metrics = named(several.runs, "stdin").data.metrics
+
+    assert metrics["ready_s"] == 105.4873
+    assert metrics["phase/torch_compile_s"] == 28.76
+
+
+def test_a_log_says_which_vllm_wrote_it(several):
+    """A tag, as of a start of bench's own."""
+    assert named(several.runs, "stdin").data.tags["version.vllm"] == "0.26.0"
+
+
+def test_a_log_with_stamps_has_a_figure_and_one_without_has_none(several):
+    """Without them nothing can be placed in time."""
+    assert "phases.png" in several.place.artifacts(named(several.runs, "stdin"))
+    assert "phases.png" not in several.place.artifacts(named(several.runs, "one/serve.log"))
+
+
+def test_the_log_of_a_failed_start_is_a_failed_run(several):
+    """With the reason in vLLM's words, in its tags and in the report, and without a time that it did not reach."""
+    failed = named(several.runs, FAILED.stem)
+
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["bench.reason"] == "RuntimeError: Invalid device string: 'cuda:cpu'"
+    assert "ready_s" not in failed.data.metrics
+    assert f"| {FAILED.stem} | RuntimeError: Invalid device string: 'cuda:cpu' |" in several.report
+
+
+def test_files_of_the_same_name_are_told_apart_by_their_paths(several):
+    """Two hosts' logs are both called serve.log: each is a run, and a column."""
+    names = {run.info.run_name for run in children(several.runs)}
+
+    assert {"one/serve.log", "two/serve.log"} < names
+    assert "| Metric | stdin | one/serve.log | two/serve.log |" in several.report
+
+
+def dotted(name: str) -> pytest.param:
+    reason = "runs.py:metric_name: MLflow refuses `mean ready_s/../…`, which would be another file"
+    return pytest.param(name, marks=pytest.mark.xfail(reason=reason))
+
+
+@pytest.mark.parametrize("where", ["{place}", dotted("."), dotted("../{place.name}")])
+def test_files_of_the_same_name_can_be_given_by_any_path(where, workplace):
+    """A shell's completion and globs make all sorts of them; each is a label, and part of a metric's name."""
+    for name in ("one", "two"):
+        (workplace.folder / name).mkdir()
+        shutil.copy(SEED / "base.log", workplace.folder / name / "serve.log")
+    folder = where.format(place=workplace.folder)
+    replayed = knock(workplace, replay.main, *(f"{folder}/{name}/serve.log" for name in ("one", "two")))
+    compared = knock(workplace, compare.main)
+
+    assert (replayed.code, compared.code, compared.err) == (0, 0, "")
+
+
+def test_a_file_that_is_given_twice_is_one_run(workplace):
+    """And is said to be one."""
+    done = knock(workplace, replay.main, str(SEED / "base.log"), str(SEED / "base.log"))
+
+    assert done.out.startswith("replayed 1 logs as sweep ")
+    assert len(children(workplace.runs())) == 1
+
+
+@pytest.mark.xfail(
+    reason="startup_figure.py:draw_startup: matplotlib takes $…$ in a title for mathematics", raises=ValueError
+)
+def test_a_log_may_be_called_anything(workplace):
+    """Its name is the figure's title."""
+    shutil.copy(STAMPED, workplace.folder / "a $x^$ b.log")
+    done = knock(workplace, replay.main, "a $x^$ b.log")
+
+    assert done.code == 0
+
+
+# What is refused.
+
+
+def test_a_file_that_tells_nothing_of_a_start_is_refused(workplace):
+    """With its name; the good log beside it is not replayed either, so that the whole command can be given again."""
+    (workplace.folder / "hello.log").write_text("hello\n")
+    done = knock(workplace, replay.main, str(SEED / "base.log"), "hello.log")
+
+    assert (done.code, done.err) == (2, "hello.log: no line of this file tells anything about a start of vLLM.\n")
+    assert workplace.runs() == []
+
+
+def test_an_empty_standard_input_is_refused(workplace):
+    """The command before the pipe has failed."""
+    done = knock(workplace, replay.main, "-")
+
+    assert (done.code, done.err) == (2, "-: no line of this file tells anything about a start of vLLM.\n")
+
+
+def test_a_file_that_is_not_there_is_refused(workplace):
+    """In one line, and no run is left behind."""
+    done = knock(workplace, replay.main, str(SEED / "base.log"), "nowhere.log")
+
+    assert (done.code, done.err) == (2, "nowhere.log: No such file or directory\n")
+    assert workplace.runs() == []
+
+
+def test_no_file_at_all_is_refused(workplace):
+    """With what to type."""
+    done = knock(workplace, replay.main)
+
+    assert (done.code, done.err) == (2, "which log?  python -m bench.replay LOG...\n")
+
+
+def test_a_folder_without_a_start_is_refused(workplace):
+    """It may be the sweep's instead of a start's."""
+    (workplace.folder / "empty").mkdir()
+    done = knock(workplace, replay.main, "empty")
+
+    assert (done.code, done.err) == (2, "empty: there is no startup.json, so no start of bench's was finished here.\n")
+    assert workplace.runs() == []
+
+
+# Where MLflow is away.
+
+
+@dataclass(frozen=True)
+class Away:
+    """bench, told of an MLflow server that does not answer: a sweep, and a start on its own."""
+
+    place: Workplace
+    sweep: Done
+    alone: Done
+
+
+@pytest.fixture(scope="module")
+def away(new_workplace: Callable[[], Workplace]) -> Away:
+    place = new_workplace()
+    running = [
+        place.launch("-m", "load_format=auto,dummy", NOWHERE, f"vllm.python={FAKE}", environment=AWAY),
+        place.launch("load_format=auto", NOWHERE, f"vllm.python={FAKE}", environment=AWAY),
+    ]
+    return Away(place, *(ended(process) for process in running))
+
+
+def test_a_sweep_does_not_begin_where_mlflow_is_away(away):
+    """Hours later is too late to say so: one line, before any start."""
+    assert away.sweep.code == 2
+    assert away.sweep.err.startswith(f"{NOWHERE}: MLflow did not do as asked: ")
+    assert away.sweep.err.count("\n") == 1
+    assert list(away.place.folder.glob("multirun/**/vllm.log")) == []
+
+
+def test_a_start_that_mlflow_missed_is_kept_with_the_command_that_brings_it_in(away):
+    """Its exit code is not that of a success."""
+    (folder,) = away.place.folder.glob("outputs/*/*")
+
+    assert away.alone.code == 1
+    assert (folder / "startup.json").is_file()
+    assert f"Nothing is lost. Later:  python -m bench.replay {folder.relative_to(away.place.folder)}" in away.alone.err
+    assert "Traceback" not in away.alone.err
+
+
+def test_a_start_that_mlflow_missed_is_brought_in(away, workplace):
+    """Into any store, whole: settings, times, tags and files are those of a start that MLflow saw."""
+    (folder,) = away.place.folder.glob("outputs/*/*")
+    kept = shutil.copytree(folder, workplace.folder / "start")
+    done = knock(workplace, replay.main, str(kept))
+    (run,) = workplace.runs()
+
+    assert done.out == f"{kept}: run {run.info.run_id}\n"
+    assert (run.info.status, run.info.run_name, run.data.tags["bench.kind"]) == ("FINISHED", "auto", "start")
+    assert run.data.params["load_format"] == "auto"
+    assert 0 < run.data.metrics["ready_s"] < run.data.metrics["first_token_s"]
+    assert workplace.artifacts(run)["vllm.log"] == (folder / "vllm.log").read_bytes()
+    assert run.data.tags["version.vllm"] == "0.32.0"
+
+
+def test_a_start_that_is_brought_in_has_its_own_time(away, workplace):
+    """When it was measured, and not when somebody thought of bringing it in."""
+    (folder,) = away.place.folder.glob("outputs/*/*")
+    kept = shutil.copytree(folder, workplace.folder / "start")
+    knock(workplace, replay.main, str(kept))
+    (run,) = workplace.runs()
+
+    assert run.info.start_time / 1000 <= (folder / "startup.json").stat().st_mtime
+    assert run.info.start_time <= run.info.end_time
