@@ -335,9 +335,6 @@ def test_points_that_share_no_metric_have_no_table_of_speedups():
     assert "Ratios of geometric means" not in text
 
 
-@pytest.mark.xfail(
-    reason="markdown.py:_speedup_section: baselines without speedups and without doubts leave a heading alone"
-)
 def test_no_section_is_empty():
     """Where nothing can be divided, either that is said or there is no section."""
     text = section(reported(base({"ready_s": 1.0}), sharded({"phase/load_model_s": 1.0})), "Speedups")

@@ -74,7 +74,7 @@ def _states(point: Point) -> str:
 
 
 def _speedup_section(comparison: Comparison) -> str:
-    if not comparison.baselines:
+    if not comparison.speedups and not comparison.withheld:
         return ""
     lines = [f"## Speedups ({_pairs(comparison)})"]
     if found := speedups(comparison):
