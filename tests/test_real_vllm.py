@@ -34,12 +34,11 @@ OF_A_STREAM = {"phase/stream_s", "stream/size_gib", "throughput/stream_gib_per_s
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep that is over, and the processes of vLLM that were there before and after it."""
+    """A sweep that is over, and the processes that it left."""
 
     place: Workplace
     done: Done
-    before: set[int]
-    after: set[int]
+    left: set[int]
 
     def runs(self, kind: str, status: str = "FINISHED"):
         return {
@@ -49,26 +48,25 @@ class Swept:
         }
 
 
-def processes_of_vllm() -> set[int]:
-    """By their command line, or the title that vLLM's processes give themselves, which wipes their environment."""
+def processes_in(folder: Path) -> set[int]:
+    """By their working directory: vLLM's processes wipe their environment with the title that they give themselves."""
     found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
-            if re.search(rb"vllm\.entrypoints|^VLLM::|save_sharded_state", path.read_bytes()):
+            if path.readlink() == folder:
                 found.add(int(path.parent.name))
     return found
 
 
 def sweep(folder: Path, *overrides: str) -> Swept:
     """`python -m bench -m …`, eager, since compiling takes most of a CPU start and says nothing about loading."""
-    before = processes_of_vllm()
     command = [sys.executable, "-m", "bench", "-m", "vllm.args.enforce_eager=true", *overrides]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     ended = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     done = Done(ended.returncode, ended.stdout, ended.stderr)
-    return Swept(Workplace(folder), done, before, processes_of_vllm())
+    return Swept(Workplace(folder), done, processes_in(folder))
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +139,11 @@ def test_a_sweep_without_failures_exits_with_0(two_ranks):
 
 
 def test_nothing_of_vllm_is_left(swept):
-    """No process that was not there before, and nobody on the ports that were used."""
+    """No process, and nobody on the ports that were used."""
     commands = [run.data.params["vllm_command"] for run in swept.place.runs() if "vllm_command" in run.data.params]
     ports = [int(found[1]) for command in commands if (found := re.search(r"--port (\d+)", command))]
 
-    assert swept.after - swept.before == set()
+    assert swept.left == set()
     assert ports
     assert not [port for port in ports if listens(port)]
 
