@@ -42,12 +42,9 @@ class Compared:
 
 @pytest.fixture(scope="module")
 def compared(new_workplace: Callable[[], Workplace]) -> Compared:
-    """Three load formats, twice each: one fails on a CPU, one streams. The fake's shards have a few bytes, so whether those
-    are cold cannot be told, and nothing is asked of the page cache.
-    """
+    """Three load formats, twice each: one fails on a CPU, one streams."""
     place = new_workplace()
-    formats = "load_format=auto,fastsafetensors,runai_streamer_sharded"
-    measured = place.bench("-m", formats, "repeats=2", "page_cache=as_is")
+    measured = place.bench("-m", "load_format=auto,fastsafetensors,runai_streamer_sharded", "repeats=2")
     assert measured.code == 1, measured.err
     done = door(place, "compare")
     assert done.code == 0, done.err

@@ -1,9 +1,8 @@
 """Which numbers a report shows, under which names, and how they are written. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.comparison import Comparison, Point, Speedup
+from bench.analysis.comparison import Comparison, Point
 
 
 @dataclass(frozen=True)
@@ -40,25 +39,16 @@ SPEEDUPS = (
 )
 
 
-def table(header: list[str], rows: list[list[str]], *, right: bool = True) -> str:
-    """A markdown table, the first column left, the others right, as numbers are, unless they are words."""
-    rule = ["---", *["---:" if right else "---"] * (len(header) - 1)]
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A markdown table, the first column left, the others right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
     escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in [header, rule, *rows]]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in escaped)
 
 
 def key_metrics(comparison: Comparison) -> str:
-    """Means over the starts that count; a row that no point has is left out. One table for each state of the page cache:
-    a cold start and a warm one are not neighbours.
-    """
-    finished = [point for point in comparison.points if point.starts]
-    if len(comparison.states) <= 1:
-        return _key_metrics(finished)
-    tables = [(state, [point for point in finished if point.state in {state, "none"}]) for state in comparison.states]
-    return "\n\n".join(f"Page cache: {state}\n\n{_key_metrics(points)}" for state, points in tables)
-
-
-def _key_metrics(points: Sequence[Point]) -> str:
+    """Means over the finished starts of each point; a row that no point has is left out."""
+    points = [point for point in comparison.points if point.starts]
     rows = [
         [row.title, *(_mean(point, row) for point in points)]
         for row in KEY_METRICS
@@ -82,7 +72,7 @@ def speedups(comparison: Comparison) -> str:
     for row in SPEEDUPS:
         found = [comparison.speedup(candidate, row.metric) for candidate in candidates]
         if any(found):
-            rows.append([row.title, *(_ratio(each) for each in found)])
+            rows.append([row.title, *(f"{each.ratio:.2f}x" if each else "-" for each in found)])
     if not rows:
         return ""
     starts = [
@@ -90,13 +80,6 @@ def speedups(comparison: Comparison) -> str:
     ]
     rows.append(["Starts (n), the fewer of the two", *(str(n) if n else "-" for n in starts)])
     return table(["Metric", *candidates], rows)
-
-
-def _ratio(speedup: Speedup | None) -> str:
-    if speedup is None:
-        return "-"
-    interval = "" if speedup.low is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
-    return f"{speedup.ratio:.2f}x{interval}"
 
 
 def size(gib: float) -> str:

@@ -28,13 +28,10 @@ def open_sweep(
     return run_id
 
 
-def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str, adopted: bool) -> None:
-    """End the sweep's run, and write down what ended it. An adopted run is ended by the one that opened it."""
-    client = connect(tracking.uri).client
+def close_sweep(tracking: Tracking, run_id: str, *, failed: bool) -> None:
+    """End the sweep's run."""
     with talking_to(tracking.uri):
-        client.set_tag(run_id, "bench.ended_by", ended_by)
-        if not adopted:
-            client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+        connect(tracking.uri).client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
 
 def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
@@ -45,8 +42,7 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
         if parent:  # a child goes where its parent is
             experiment = str(store.client.get_run(parent).info.experiment_id)
         else:
-            priming = startup.tags.get("bench.kind") == "prime"
-            experiment = experiment_id(store, tracking.experiment + (PREPARATIONS if priming else ""))
+            experiment = experiment_id(store, tracking.experiment)
         run_id = _create(store, experiment, startup.name, startup.started_at, tags)
         status = "KILLED"  # should somebody interrupt the upload
         try:
@@ -64,7 +60,6 @@ def _doubts(startup: Startup) -> dict[str, str]:
     if startup.warnings:
         tags["bench.warnings"] = "\n".join(startup.warnings)
     lines = [f"**Failed:** {startup.reason}"] if startup.reason else []
-    lines += [f"**Does not count:** {problem}" for problem in startup.problems]
     lines += [f"- Warning: {warning}" for warning in startup.warnings]
     return tags | ({NOTE: "\n".join(lines)} if lines else {})
 
@@ -99,6 +94,5 @@ def log_report(tracking: Tracking, run_id: str, *, metrics: dict[str, float], no
 
 
 def metric_name(text: str) -> str:
-    """MLflow takes letters, digits and _ - . / : and blanks, and no part between slashes that is empty or a dot or two."""
-    parts = re.sub(r"[^\w\-./: ]", ":", text).split("/")
-    return "/".join(part for part in parts if part not in {"", ".", ".."})
+    """MLflow takes letters, digits and _ - . / : and blanks, and no empty part between slashes."""
+    return re.sub(r"/+", "/", re.sub(r"[^\w\-./: ]", ":", text))
