@@ -300,3 +300,13 @@ def test_help_is_what_the_door_says_of_itself(workplace):
     assert done.code == 0
     assert "python -m bench.compare sweep=ID" in done.out
     assert (workplace.folder / "benchmark_results").exists() is False
+
+
+def test_a_folder_without_a_store_is_left_without_one(workplace):
+    """Who only reads makes nothing, and says what may be wrong: most likely the folder."""
+    (workplace.folder / "mlflow.db").unlink()
+    done = knock(workplace, compare.main)
+
+    assert done.code == 2
+    assert "there is no such file" in done.err
+    assert not (workplace.folder / "mlflow.db").exists()

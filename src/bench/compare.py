@@ -15,10 +15,12 @@ from pathlib import Path
 from bench.analysis.comparison import AUTO, compare
 from bench.config import compose_settings
 from bench.door import door, split_arguments
-from bench.report.tables import key_metrics, speedups
+from bench.report.markdown import failed_section, speedup_section
+from bench.report.tables import key_metrics
 from bench.report.writer import summary_metrics, write_report
 from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
+from bench.tracking.store import masked
 
 OWN = {"sweep": LATEST, "baseline": AUTO, "output": "benchmark_results"}
 
@@ -32,7 +34,8 @@ def main(arguments: list[str]) -> None:
     comparison = compare(sweep, baseline=own["baseline"], where=where)
     folder = Path(own["output"]) / sweep.sweep_id
     files = write_report(comparison, folder, partial(download, tracking.uri))
-    tables = "\n\n".join(filter(None, [key_metrics(comparison), speedups(comparison)]))
+    sections = [f"## Key Metrics\n{key_metrics(comparison)}", speedup_section(comparison), failed_section(comparison)]
+    tables = "\n\n".join(filter(None, sections))
     log_report(tracking, sweep.run_id, metrics=summary_metrics(comparison), note=tables, files=files)
     print(tables)
     print(f"\nreport   {folder / 'report.md'}")
@@ -42,9 +45,9 @@ def main(arguments: list[str]) -> None:
 def _ui(uri: str, experiment: str) -> str:
     page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
     if uri.startswith("http"):
-        return f"{uri.rstrip('/')}/{page}"
+        return f"{masked(uri).rstrip('/')}/{page}"
     mlflow = os.path.relpath(Path(sys.executable).parent / "mlflow")
-    return f"{mlflow} ui --backend-store-uri {uri}    then http://127.0.0.1:5000/{page}"
+    return f"{mlflow} ui --backend-store-uri {masked(uri)}    then http://127.0.0.1:5000/{page}"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from bench.errors import TrackingError
 from bench.measure import interrupted, measure, name_of
 from bench.startup.record import Startup, load_startup
 from bench.tracking.runs import log_start
+from bench.tracking.store import masked
 
 RUN = "mlflow_run.json"
 
@@ -68,5 +69,7 @@ def remember(settings: Settings, folder: Path) -> str | None:
     try:
         return bring_in(settings.tracking, folder)
     except TrackingError as error:
-        say(f"{error}\nNothing is lost. Later:  python -m bench.replay {os.path.relpath(folder)}")
+        say(
+            f"{error}\nNothing is lost. Later:  python -m bench.replay {os.path.relpath(folder)} tracking.uri={masked(settings.tracking.uri)}"
+        )
         return None

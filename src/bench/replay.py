@@ -8,10 +8,10 @@ python -m bench.replay LOG... tracking.uri=URI
 import sys
 from pathlib import Path
 
-from bench.config import Tracking, compose_settings
+from bench.config import compose_settings
 from bench.door import door
 from bench.errors import LogError
-from bench.job import bring_in
+from bench.job import RUN, bring_in
 from bench.replayed import replay_sweep
 from bench.startup.record import FILE
 
@@ -25,12 +25,14 @@ def main(arguments: list[str]) -> None:
         raise LogError("which log?  python -m bench.replay LOG...")
     tracking = compose_settings(overrides)[0].tracking
     folders = [Path(place) for place in places if Path(place).is_dir()]
+    for folder in folders:
+        _refuse_what_is_no_start(folder)
     logs = [place for place in places if not Path(place).is_dir()]
     if logs:
         sweep_id = replay_sweep(tracking, {name: _content(name) for name in logs})
         print(f"replayed {len(logs)} logs as sweep {sweep_id}\ncompare them:  python -m bench.compare sweep={sweep_id}")
     for folder in folders:
-        _bring_in(tracking, folder)
+        print(f"{folder}: run {bring_in(tracking, folder)}")
 
 
 def _content(name: str) -> bytes:
@@ -40,10 +42,11 @@ def _content(name: str) -> bytes:
         raise LogError(f"{name}: {error.strerror}") from error
 
 
-def _bring_in(tracking: Tracking, folder: Path) -> None:
+def _refuse_what_is_no_start(folder: Path) -> None:
     if not (folder / FILE).is_file():
         raise LogError(f"{folder}: there is no {FILE}, so no start of bench's was finished here.")
-    print(f"{folder}: run {bring_in(tracking, folder)}")
+    if (folder / RUN).is_file():
+        raise LogError(f"{folder}: MLflow has it already; see {folder / RUN}.")
 
 
 if __name__ == "__main__":

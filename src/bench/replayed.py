@@ -35,11 +35,15 @@ def replay_sweep(tracking: Tracking, logs: dict[str, bytes]) -> str:
             params={},
             tags={"bench.points": "\n".join(labels.values()), "bench.replayed": "true"},
         )
-        for name, startup in startups.items():
-            child = _below(startup, parent, sweep_id)
-            child.save(folders[name])
-            log_start(tracking, child, folders[name])
-        close_sweep(tracking, parent, failed=False)
+        failed = True
+        try:
+            for name, startup in startups.items():
+                child = _below(startup, parent, sweep_id)
+                child.save(folders[name])
+                log_start(tracking, child, folders[name])
+            failed = False
+        finally:
+            close_sweep(tracking, parent, failed=failed)
     return sweep_id
 
 
@@ -71,16 +75,25 @@ def read_startup(name: str, label: str, content: bytes, folder: Path) -> Startup
         params={},
         tags={"bench.kind": "replay", "bench.point": label, "bench.repeat": "0", "bench.file": Path(name).name}
         | _version(readings),
-        started_at=now,
-        ended_at=now + (ready_s or 0.0),
+        started_at=now - (ready_s or 0.0),
+        ended_at=now,
         ready_s=ready_s,
-        reason=None if ready_s is not None else reason,
+        reason=None if ready_s is not None else reason or _unfinished(readings),
         metrics=summarise(readings) | ({} if ready_s is None else {"ready_s": ready_s}),
         phases=timeline(lines, readings, ready_s, None),
-        warnings=[] if ready_s is not None or reason else ["the log does not say when vLLM was ready"],
+        warnings=[] if ready_s is not None else ["the log does not say when vLLM was ready"],
     )
     draw_startup(startup, folder)
     return startup
+
+
+def _unfinished(readings: list[Reading]) -> str | None:
+    """A log that just ends is not a start that finished. The engine's own last line is enough: offline starts have no other."""
+    return (
+        None
+        if any(reading.phase == "init_engine" for reading in readings)
+        else "the log ends before the engine was ready"
+    )
 
 
 def _ready(readings: list[Reading]) -> float | None:

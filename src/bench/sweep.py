@@ -47,7 +47,11 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     parent = open_sweep(settings.tracking, sweep_id, adopted=adopted, params=_params(points), tags=_tags(points))
     blocks = blocks_of(points, settings.seed)
-    place = {"id": sweep_id, "parent_run_id": parent, "starts": sum(map(len, blocks))}
+    place = {
+        "id": sweep_id,
+        "parent_run_id": f"'{parent}'",  # quoted: an id like 12e34 is no number
+        "starts": sum(map(len, blocks)),
+    }
     outcomes: list[Outcome] = []
     failed = True
     try:

@@ -10,6 +10,7 @@ from bench.report.style import GREY, colour, figure, plain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FEWEST_ROWS = 3  # a single bar does not fill the panel
 LEGEND_WIDTH = 110  # characters
 
 TIMES = (
@@ -67,10 +68,10 @@ def _draw_times(axes: "Axes", points: list[Point], times: list[tuple[str, str]])
             values = point.values(metric)
             if len(values) > 1:
                 axes.plot(values, [row + offset] * len(values), "o", color="black", markersize=2.5, alpha=0.6)
-            _write(axes, max(values), row + offset, f"{mean:.2f}")
+            _write(axes, max(values), row + offset, f"{mean:.2f}" if len(values) == 1 else f"mean {mean:.2f}")
     axes.set_yticks(range(len(times)), [title for title, _ in times])
     axes.invert_yaxis()
-    axes.set_xlim(0, longest_s * 1.13)
+    axes.set_xlim(0, (longest_s or 1.0) * 1.16)
     axes.set_xlabel("seconds (bar: mean; dots: single starts)")
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -92,7 +93,7 @@ def _draw_speedups(axes: "Axes", comparison: Comparison, points: list[Point]) ->
                 best = max(best, found.ratio)
     axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
     axes.set_yticks(range(len(rows)), [title for title, _ in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(rows), FEWEST_ROWS) - 0.5, -0.5)
     axes.set_xlim(0, best * 1.18)
     axes.set_xlabel("speedup: baseline ÷ candidate (1: equal)")
     axes.spines[["top", "right"]].set_visible(False)

@@ -31,9 +31,9 @@ def report(comparison: Comparison, excerpts: dict[str, str], files: Sequence[str
         "## Scope\n" + "\n".join(_scope(comparison)),
         f"## Visualization\n![vLLM load benchmark](./{FIGURE})",
         "## Key Metrics\n" + key_metrics(comparison),
-        _speedup_section(comparison),
+        speedup_section(comparison),
         _streamer_section(comparison),
-        _failed_section(comparison),
+        failed_section(comparison),
         _warnings_section(comparison),
         _excerpts_section(excerpts),
         "## Raw Artifacts\n" + "\n".join(f"- [{name}](./{name})" for name in files),
@@ -73,7 +73,8 @@ def _states(point: Point) -> str:
     return finished + (f", {len(point.failed)} failed" if point.failed else "")
 
 
-def _speedup_section(comparison: Comparison) -> str:
+def speedup_section(comparison: Comparison) -> str:
+    """Every candidate against its baseline, how sure that is, and which are not compared and why."""
     if not comparison.speedups and not comparison.withheld:
         return ""
     lines = [f"## Speedups ({_pairs(comparison)})"]
@@ -142,9 +143,10 @@ def _rank_words(point: Point) -> str:
     return f"mean of each rank: {', '.join(times)}" if times else "the log does not say which rank streamed"
 
 
-def _failed_section(comparison: Comparison) -> str:
+def failed_section(comparison: Comparison) -> str:
+    """Every start that failed, with vLLM's words."""
     rows = [[start.name, start.reason or "no reason was recorded"] for start in comparison.failed]
-    return f"## Failed starts\n{table(['Start', 'Reason'], rows).replace('---:', '---')}" if rows else ""
+    return f"## Failed starts\n{table(['Start', 'Reason'], rows, right=False)}" if rows else ""
 
 
 def _warnings_section(comparison: Comparison) -> str:

@@ -1,12 +1,17 @@
 """One start on a time axis: what its log can place, from exec to the first token."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bench.report.style import GREY, colour, figure
+from bench.report.style import GREY, colour, figure, plain
 from bench.startup.phases import Phase
 from bench.startup.record import Startup
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FILE = "phases.png"
+LATE = 0.85  # of the axis
 
 TITLES = {
     "start_api_server": "API server: imports",
@@ -32,12 +37,7 @@ def draw_startup(startup: Startup, folder: Path) -> Path | None:
     end_s = startup.first_token_s or max(phase.ended_at_s for phase in lanes)
     for index, phase in enumerate(lanes):
         axes.barh(index, phase.duration_s, left=phase.started_at_s, height=0.62, color=_colour(phase))
-        right = phase.ended_at_s < 0.8 * end_s
-        place = phase.ended_at_s if right else phase.started_at_s
-        axes.annotate(
-            f"{phase.duration_s:.2f} s", (place, index), xytext=(4 if right else -4, 0), textcoords="offset points",
-            ha="left" if right else "right", va="center", fontsize=8, color=GREY,
-        )  # fmt: skip
+        _write_duration(axes, index, phase, end_s)
     axes.set_yticks(range(len(lanes)), [_title(phase) for phase in lanes], fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, end_s * 1.02)
@@ -51,6 +51,18 @@ def draw_startup(startup: Startup, folder: Path) -> Path | None:
     return path
 
 
+def _write_duration(axes: "Axes", row: int, phase: Phase, end_s: float) -> None:
+    """Behind the bar; before it where it ends late; inside where it fills the axis."""
+    text: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8, "color": GREY}
+    words = f"{phase.duration_s:.2f} s"
+    if phase.ended_at_s < LATE * end_s:
+        axes.annotate(words, (phase.ended_at_s, row), xytext=(4, 0), ha="left", **text)
+    elif phase.started_at_s > (1 - LATE) * end_s:
+        axes.annotate(words, (phase.started_at_s, row), xytext=(-4, 0), ha="right", **text)
+    else:
+        axes.annotate(words, (phase.ended_at_s, row), xytext=(-4, 0), ha="right", **text | {"color": "white"})
+
+
 def _title(phase: Phase) -> str:
     title = TITLES.get(phase.name, phase.name)
     return f"{title} ({phase.rank})" if phase.rank else title
@@ -62,6 +74,7 @@ def _colour(phase: Phase) -> str:
 
 def _heading(startup: Startup) -> str:
     if startup.failed:
-        return f"{startup.name}: failed"
+        return f"{plain(startup.name)}: failed"
     reached = [("ready (dashed)", startup.ready_s), ("first token", startup.first_token_s)]
-    return f"{startup.name}: " + ", ".join(f"{name} {value:.2f} s" for name, value in reached if value is not None)
+    words = [f"{name} {value:.2f} s" for name, value in reached if value is not None]
+    return f"{plain(startup.name)}: {', '.join(words) or 'when it was ready is unknown'}"

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito (2008), https://jfly.uni-koeln.de/color/
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999", "#000000", "#7B4B94")
 GREY = "#555555"
 DPI = 150
 
@@ -22,7 +22,7 @@ def figure(width: float, height: float) -> "Figure":
 
 
 def colour(index: int) -> str:
-    """The colour of the index-th point; they repeat after eight."""
+    """The colour of the index-th point; they repeat after ten."""
     return COLOURS[index % len(COLOURS)]
 
 

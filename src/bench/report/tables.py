@@ -39,9 +39,9 @@ SPEEDUPS = (
 )
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A markdown table, the first column left, the others right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
+def table(header: list[str], rows: list[list[str]], *, right: bool = True) -> str:
+    """A markdown table, the first column left, the others right, as numbers are, unless they are words."""
+    rule = ["---", *["---:" if right else "---"] * (len(header) - 1)]
     escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in [header, rule, *rows]]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in escaped)
 

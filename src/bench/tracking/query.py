@@ -22,6 +22,11 @@ def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
     Raises:
         TrackingError: there is none.
     """
+    path = uri.removeprefix("sqlite:///")
+    if path != uri and not Path(path).exists():  # who only reads makes no store
+        raise TrackingError(
+            f"tracking.uri={uri}: there is no such file, and so no sweep. Is this the folder where you ran it?"
+        )
     store = connect(uri)
     with talking_to(uri):
         parent = _latest(store) if sweep == LATEST else _named(store, sweep)

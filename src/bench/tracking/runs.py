@@ -94,5 +94,6 @@ def log_report(tracking: Tracking, run_id: str, *, metrics: dict[str, float], no
 
 
 def metric_name(text: str) -> str:
-    """MLflow takes letters, digits and _ - . / : and blanks, and no empty part between slashes."""
-    return re.sub(r"/+", "/", re.sub(r"[^\w\-./: ]", ":", text))
+    """MLflow takes letters, digits and _ - . / : and blanks, and no part between slashes that is empty or a dot or two."""
+    parts = re.sub(r"[^\w\-./: ]", ":", text).split("/")
+    return "/".join(part for part in parts if part not in {"", ".", ".."})

@@ -1,5 +1,6 @@
 """A connection to MLflow: one store, one experiment. No other room imports mlflow."""
 
+import logging
 import os
 import re
 import time
@@ -39,8 +40,13 @@ def talking_to(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        words = " ".join(str(error).split())[:LENGTH]
+        words = _shortened(" ".join(str(error).split()))
         raise TrackingError(f"tracking.uri={masked(uri)}: MLflow did not do as asked: {words}") from error
+
+
+def _shortened(text: str) -> str:
+    """Its beginning says what was tried, its end what went wrong."""
+    return text if len(text) <= LENGTH else f"{text[: LENGTH // 3]} … {text[-2 * LENGTH // 3 :]}"
 
 
 def masked(uri: str) -> str:
@@ -60,6 +66,7 @@ def connect(uri: str) -> Store:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is no news
     with talking_to(uri):
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
