@@ -89,8 +89,13 @@ class Workplace:
 
 
 def fake_for(overrides: tuple[str, ...]) -> list[str]:
-    """Behind the rest: Hydra wants all overrides in a row, behind its flags."""
-    return [] if any(override.startswith("vllm.python=") for override in overrides) else [f"vllm.python={FAKE}"]
+    """Behind the rest: Hydra wants all overrides in a row, behind its flags.
+
+    The fake plays recorded logs, so it cannot fill a cache: what they say of compiling is left as it is.
+    """
+    given = {override.partition("=")[0] for override in overrides}
+    defaults = {"vllm.python": str(FAKE), "compile_cache": "as_is"}
+    return [f"{name}={value}" for name, value in defaults.items() if name not in given]
 
 
 def ended(process: subprocess.Popen[str]) -> Done:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.config import compose_settings, normalised, points_of
-from bench.sweep import label_points
+from bench.plan import label_points
 from bench.weights.checkpoint import MANIFEST
 from conftest import Done, Workplace, ended, mlflow_client, quiet, until
 
@@ -327,11 +327,13 @@ def test_one_bad_point_stops_the_whole_sweep_before_its_first_start(workplace):
 
 
 def test_several_starts_are_refused_where_there_is_no_sweep(workplace):
-    """`repeats` would silently mean nothing."""
-    done = workplace.bench("repeats=2")
+    """`repeats` and `precision` would silently mean nothing."""
+    several = {"repeats=2": "repeats=2, precision=None", "precision=10%": "repeats=1, precision=0.1"}
+    done = {word: workplace.bench(word) for word in several}
 
-    assert done.code == 2
-    assert done.err.strip() == "repeats=2: several starts are a sweep. Add -m."
+    assert {word: each.code for word, each in done.items()} == dict.fromkeys(several, 2)
+    for word, shown in several.items():
+        assert done[word].err.strip() == f"{shown}: several starts are a sweep. Add -m."
     assert workplace.runs() == []
 
 

@@ -36,13 +36,24 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 @hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")
 def start(config: DictConfig) -> object:
     """One start. In a sweep Hydra calls it for each; the sweeper has checked the settings before."""
+    from bench.host.measured import look_at_host
     from bench.job import run_job
+    from bench.plan import Point
+    from bench.priming import as_priming, unprimed
+    from bench.sweep import print_plan
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_job(settings_from(config), folder)
     try:
-        outcome = run_job(_alone(config), folder)
+        settings = _alone(config)
+        if settings.dry_run:
+            shutil.rmtree(folder)
+            print_plan([Point(settings.load_format.name, (), settings)], [look_at_host(settings)])
+            return None
+        for unfilled in unprimed([settings]):
+            run_job(as_priming(unfilled), folder / "prime")
+        outcome = run_job(settings, folder)
     except SettingError as error:
         shutil.rmtree(folder)  # Hydra has made it before anybody could check the settings; nothing was started
         say(str(error))
@@ -58,8 +69,10 @@ def start(config: DictConfig) -> object:
 def _alone(config: DictConfig) -> Settings:
     os.environ.pop("MLFLOW_RUN_ID", None)
     settings = settings_from(config)
-    if settings.repeats > 1:
-        raise SettingError(f"repeats={settings.repeats}: several starts are a sweep. Add -m.")
+    if settings.repeats > 1 or settings.precision is not None:
+        raise SettingError(
+            f"repeats={settings.repeats}, precision={settings.precision}: several starts are a sweep. Add -m."
+        )
     return settings
 
 

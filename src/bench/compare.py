@@ -4,6 +4,7 @@ python -m bench.compare                                    the latest sweep
 python -m bench.compare sweep=ID                           one sweep, by its id or its run's id or name
 python -m bench.compare baseline=auto                      a point's label; auto: load_format=auto, else the first point
 python -m bench.compare where.tensor_parallel_size=2       only the starts whose params have this value
+python -m bench.compare ignore=version.vllm,host.gpu       compares although these differ, and says so
 python -m bench.compare output=FOLDER tracking.uri=URI
 """
 
@@ -15,14 +16,14 @@ from pathlib import Path
 from bench.analysis.comparison import AUTO, compare
 from bench.config import compose_settings
 from bench.door import door, split_arguments
-from bench.report.markdown import failed_section, speedup_section
+from bench.report.markdown import failed_section, invalid_section, speedup_section
 from bench.report.tables import key_metrics
 from bench.report.writer import summary_metrics, write_report
 from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
 from bench.tracking.store import masked
 
-OWN = {"sweep": LATEST, "baseline": AUTO, "output": "benchmark_results"}
+OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results"}
 
 
 @door(__doc__)
@@ -31,10 +32,11 @@ def main(arguments: list[str]) -> None:
     own, where, overrides = split_arguments(arguments, OWN, prefix="where.")
     tracking = compose_settings(overrides)[0].tracking
     sweep = find_sweep(tracking.uri, own["sweep"])
-    comparison = compare(sweep, baseline=own["baseline"], where=where)
+    comparison = compare(sweep, baseline=own["baseline"], where=where, ignore=[*filter(None, own["ignore"].split(","))])
     folder = Path(own["output"]) / sweep.sweep_id
     files = write_report(comparison, folder, partial(download, tracking.uri))
-    sections = [f"## Key Metrics\n{key_metrics(comparison)}", speedup_section(comparison), failed_section(comparison)]
+    sections = [f"## Key Metrics\n{key_metrics(comparison)}", speedup_section(comparison)]
+    sections += [failed_section(comparison), invalid_section(comparison)]
     tables = "\n\n".join(filter(None, sections))
     log_report(tracking, sweep.run_id, metrics=summary_metrics(comparison), note=tables, files=files)
     print(tables)

@@ -62,6 +62,7 @@ class LoadFormat(_Section):
 
     name: str  # vLLM's --load-format
     checkpoint: Literal["original", "sharded", "config_only"]  # which layout of the weights it reads
+    direct_io: bool  # reads past the page cache, with O_DIRECT, where the file system allows it
     args: dict[str, Any]  # vLLM arguments it needs; None: vLLM's default
     env: dict[str, Scalar]
     extra: dict[str, Any]  # --model-loader-extra-config; None: vLLM's default
@@ -98,6 +99,7 @@ class Sweep(_Section):
     id: str | None
     parent_run_id: str | None
     point: str | None
+    kind: Literal["start", "prime"]
     repeat: Annotated[int, Field(ge=0)]
     position: Count  # in the order of the whole sweep, from 1
     starts: Count  # of the whole sweep
@@ -112,6 +114,10 @@ TAKEN = {
 }  # fmt: skip
 
 
+# Settings that say how often and in which order, not what one start is.
+OF_THE_SWEEP = {"repeats", "precision", "min_blocks", "max_blocks", "time_budget_s", "aa", "resume", "dry_run", "seed"}
+
+
 class Settings(_Section):
     """Everything that one start was asked for."""
 
@@ -121,7 +127,17 @@ class Settings(_Section):
     tensor_parallel_size: Annotated[int, Field(ge=1, le=1024)]
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None
     max_model_len: Count | None
+    page_cache: Literal["cold", "warm", "as_is"]
+    compile_cache: Literal["primed", "fresh", "as_is"]
+    caches_dir: str
     repeats: Count
+    precision: Annotated[float, Field(gt=0, lt=1)] | None
+    min_blocks: Annotated[int, Field(ge=2)]
+    max_blocks: Count
+    time_budget_s: Seconds | None
+    aa: bool
+    resume: bool
+    dry_run: bool
     seed: int
     models_dir: str
     vllm: Vllm
@@ -143,7 +159,7 @@ class Settings(_Section):
         """Every setting by its dotted name, as MLflow's params hold it: the group's choice under the group's own name,
         secrets masked, and nothing that says where results go instead of what was measured.
         """
-        tree = self.model_dump(exclude={"tracking", "sweep", "repeats", "seed"})
+        tree = self.model_dump(exclude={"tracking", "sweep", *OF_THE_SWEEP})
         flat = dict(_leaves(tree))
         for group in ("model", "load_format"):
             flat[group] = flat.pop(f"{group}.name")
@@ -175,6 +191,8 @@ def settings_from(config: DictConfig) -> Settings:
         raise SettingError(f"{error.full_key}: this setting has no value yet.") from error
     assert isinstance(tree, dict)
     tree.pop("experiment", None)
+    if re.fullmatch(r"\d+(\.\d+)?%", percent := str(tree.get("precision"))):
+        tree["precision"] = float(percent.removesuffix("%")) / 100
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:

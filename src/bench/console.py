@@ -79,6 +79,8 @@ def outcome(startup: Startup, progress: Progress) -> None:
     else:
         _lasted_s.append(startup.ended_at - startup.started_at)
         say(f"{progress.head()}  ready {startup.ready_s:.2f} s, first token {startup.first_token_s:.2f} s")
+    for problem in startup.problems:
+        say(f"  INVALID: {problem}")
     for warning in startup.warnings:
         say(f"  warning: {warning}")
 

@@ -5,10 +5,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.analysis.records import RunRecord
 from bench.config import Settings, Tracking
 from bench.console import following, outcome, say
+from bench.describe import interrupted, name_of
 from bench.errors import TrackingError
-from bench.measure import interrupted, measure, name_of
+from bench.measure import measure
 from bench.startup.record import Startup, load_startup
 from bench.tracking.runs import log_start
 from bench.tracking.store import masked
@@ -24,6 +26,11 @@ class Outcome:
     folder: str
     reason: str | None
     run_id: str | None
+    record: RunRecord  # as MLflow will give it back
+
+    @property
+    def invalid_reason(self) -> str | None:
+        return self.record.invalid_reason
 
 
 def run_job(settings: Settings, folder: Path) -> Outcome:
@@ -40,7 +47,25 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
     run_id = remember(settings, folder)
     if interrupted(startup):
         raise KeyboardInterrupt
-    return Outcome(startup.name, str(folder), startup.reason, run_id)
+    return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id))
+
+
+def record_of(startup: Startup, run_id: str | None) -> RunRecord:
+    """For the stopping rule, which must not wait for MLflow."""
+    return RunRecord(
+        run_id=run_id or startup.name,
+        name=startup.name,
+        point=startup.tags["bench.point"],
+        repeat=int(startup.tags["bench.repeat"]),
+        order=int(startup.tags["bench.order"]),
+        failed=startup.failed,
+        invalid_reason="; ".join(startup.problems) or None,
+        reason=startup.reason,
+        warnings=tuple(startup.warnings),
+        params=startup.params,
+        metrics=startup.metrics,
+        tags=startup.tags,
+    )
 
 
 def draw(startup: Startup, folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.config import compose_settings
 from bench.door import door, split_arguments
-from bench.sweep import prepare_and_remember
+from bench.preparing import prepare_and_remember
 
 OWN = {"remake": "false"}
 

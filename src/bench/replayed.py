@@ -43,7 +43,7 @@ def replay_sweep(tracking: Tracking, logs: dict[str, bytes]) -> str:
                 log_start(tracking, child, folders[name])
             failed = False
         finally:
-            close_sweep(tracking, parent, failed=failed)
+            close_sweep(tracking, parent, failed=failed, ended_by="the last log", adopted=False)
     return sweep_id
 
 

@@ -149,7 +149,7 @@ def test_excerpts_stand_as_they_were_printed():
 
 
 def test_the_scope_says_what_all_starts_had_in_common():
-    """And leaves out what was varied: that is in the names of the points."""
+    """And lists the values of what was varied, in the order of the points."""
     common = {"model.path": "models/gpt-oss-120b", "max_model_len": "4096"}
     text = section(
         reported(base(**common, tensor_parallel_size="1"), sharded(**common, tensor_parallel_size="2")), "Scope"
@@ -157,7 +157,8 @@ def test_the_scope_says_what_all_starts_had_in_common():
 
     assert "- Model: `models/gpt-oss-120b`" in text
     assert "- max_model_len: `4096`" in text
-    assert "tensor_parallel_size" not in text
+    assert "- tensor_parallel_size: `1`, `2`\n" in text
+    assert "gpu_memory_utilization" not in text
 
 
 def test_the_scope_counts_the_starts_of_each_point():
@@ -178,13 +179,35 @@ def test_the_scope_says_which_starts_were_left_out():
 @pytest.mark.parametrize(
     ("replayed", "words"),
     [
-        (False, "Page cache and compile caches were as they were found: neither controlled nor verified."),
+        (False, "- Page cache before each start: unknown\n- Compile and JIT caches: unknown\n"),
         (True, "These logs were recorded elsewhere: the state of the caches and the order of the starts are unknown."),
     ],
 )
 def test_the_scope_says_what_is_not_known_of_the_caches(replayed, words):
     """No number without its state, even if all that can be said is that it is unknown."""
     assert words in section(reported(base(), replayed=replayed), "Scope")
+
+
+@pytest.mark.parametrize(
+    ("tag", "state", "words"),
+    [
+        ("bench.page_cache", "cold", "- Page cache before each start: cold (evicted and measured)\n"),
+        ("bench.page_cache", "unverified", "unverified: nothing on this host tells it truly\n"),
+        ("bench.compile_cache", "primed", "primed by a start that does not count, and found to be used\n"),
+    ],
+)
+def test_the_scope_says_in_which_state_the_starts_were(tag, state, words):
+    """What it was, which is not always what was asked, in words that need no manual."""
+    start = made_start("base", {"ready_s": 421.89}, tags={tag: state})
+
+    assert words in section(reported(start), "Scope")
+
+
+def test_the_scope_says_what_ended_the_sweep():
+    """Whether it is as precise as was asked, or somebody lost patience."""
+    sweep = replace(made_sweep(base(), sharded()), ended_by="after max_blocks=20")
+
+    assert "- It ended after max_blocks=20.\n" in report(compare(sweep), {}, [])
 
 
 # Tables.
@@ -287,6 +310,16 @@ def test_a_speedup_has_two_digits_and_an_x():
     assert found["Starts (n), the fewer of the two"] == ["1"]
 
 
+def test_every_speedup_has_its_own_n():
+    """One candidate was started twice, the other once."""
+    found = rows(
+        speedups(compared(base(), base(repeat=1), sharded(), sharded(repeat=1), made_start("dummy", STREAMED)))
+    )
+
+    assert found["Metric"] == ["sharded", "dummy"]
+    assert found["Starts (n), the fewer of the two"] == ["2", "1"]
+
+
 def test_the_heading_of_the_speedups_names_what_is_divided_by_what():
     """Which of the two is faster must not be left to guess."""
     assert "## Speedups (base / sharded)\n" in reported(base(), sharded())
@@ -310,12 +343,45 @@ def test_one_start_each_is_said_to_prove_nothing():
     assert "n = 1: there is no interval, and nothing says that the same sweep would give these figures again." in text
 
 
-def test_several_starts_each_are_said_to_have_no_interval_yet():
+def test_two_starts_each_are_said_to_tell_little():
     """The words for one start would be wrong, and silence too."""
     text = section(reported(base(), base(repeat=1), sharded(), sharded(repeat=1)), "Speedups")
 
     assert "n = 1" not in text
-    assert "No interval is given: look at the spread of the single starts in the figure." in text
+    assert "n = 2: the intervals are those of two pairs, and as wide as that must be." in text
+
+
+def test_three_starts_each_need_no_excuse():
+    """The interval says itself how much they tell, and what it is."""
+    text = section(
+        reported(*(base(repeat=repeat) for repeat in range(3)), *(sharded(repeat=repeat) for repeat in range(3))),
+        "Speedups",
+    )
+
+    assert "n = " not in text
+    assert "In brackets: 95 % t intervals of log ratios, paired within blocks." in text
+
+
+def test_a_ratio_has_its_interval_in_brackets():
+    """No figure without how far it can be trusted. By hand: the log ratios are ln 2, ln 2 and ln 4; see test_statistics."""
+    starts = [base({"ready_s": value}, repeat=repeat) for repeat, value in enumerate((10.0, 10.0, 20.0))]
+    starts += [sharded({"ready_s": 5.0}, repeat=repeat) for repeat in range(3)]
+    found = rows(speedups(compared(*starts)))
+
+    assert found["Wall time to ready"] == ["2.52x [0.93, 6.81]"]
+
+
+def test_intervals_of_several_candidates_are_said_to_be_widened():
+    """Who looks for the fastest of three sees the luckiest of three."""
+    labels = ("base", "sharded", "dummy")
+    starts = [
+        made_start(label, {"ready_s": 10.0 + repeat}, repeat=repeat, params={})
+        for label in labels
+        for repeat in range(3)
+    ]
+
+    assert "They are widened so that all 2 of one baseline hold together (Bonferroni)." in reported(*starts)
+    assert "Bonferroni" not in reported(*(start for start in starts if start.point != "dummy"))
 
 
 def test_a_speedup_without_a_wall_time_has_its_n_too():
@@ -526,6 +592,7 @@ def test_no_start_loses_its_log_to_another(first, second, no_figure, tmp_path):
     kept = {path.read_text() for path in tmp_path.glob("*.log")}
 
     assert kept == {content.decode() for content in logs_of(*starts).values()}
+    assert len({path.name.lower() for path in tmp_path.glob("*.log")}) == 4
 
 
 # JSON.
@@ -550,8 +617,11 @@ def test_the_json_has_the_speedups_and_what_was_withheld():
     tree = as_json(compared(*starts))
 
     assert tree["speedups"] == [
-        {"metric": "ready_s", "baseline": "base", "candidate": "dummy", "n": 1, "ratio": pytest.approx(1.0)}
-    ]
+        {
+            "metric": "ready_s", "baseline": "base", "candidate": "dummy", "n": 1, "ratio": pytest.approx(1.0),
+            "low": None, "high": None, "paired": True,
+        }
+    ]  # fmt: skip
     assert tree["withheld"].keys() == {"sharded"}
     assert tree["baselines"] == {"sharded": "base", "dummy": "base"}
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import sqrt
 from statistics import fmean
 
 from bench.analysis.records import RunRecord, SweepRecord
+from bench.analysis.statistics import drift, outliers, paired_ratio, unpaired_ratio
 from bench.errors import SettingError
 
 AUTO = "auto"
@@ -19,11 +20,14 @@ DERIVED = {"vllm_command"}
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of settings: its finished starts, which count, and its failed ones, which are named."""
+    """One combination of settings: its finished starts, which count; those that failed, and those whose state was not
+    what was asked for, which are named and enter nothing.
+    """
 
     label: str
     starts: tuple[RunRecord, ...]
-    failed: tuple[RunRecord, ...]
+    failed: tuple[RunRecord, ...] = ()
+    invalid: tuple[RunRecord, ...] = ()
 
     @property
     def n(self) -> int:
@@ -33,6 +37,15 @@ class Point:
         """One for each start that has it."""
         return [start.metrics[metric] for start in self.starts if metric in start.metrics]
 
+    def by_block(self, metric: str) -> dict[int, float]:
+        """The value in each block of the sweep."""
+        return {start.repeat: start.metrics[metric] for start in self.starts if metric in start.metrics}
+
+    @property
+    def state(self) -> str | None:
+        """Of the page cache, in the word that was measured; None for a log from elsewhere."""
+        return self.starts[0].tags.get("bench.page_cache") if self.starts else None
+
     def mean(self, metric: str) -> float | None:
         values = self.values(metric)
         return fmean(values) if values else None
@@ -40,8 +53,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Speedup:
-    """baseline ÷ candidate, of geometric means: the estimate that a paired comparison of logarithms gives. Above 1 the
-    candidate is faster. `n` is the number of starts of the one that has fewer.
+    """baseline ÷ candidate; above 1 the candidate is faster. The interval holds for all candidates of one baseline
+    together, with 95 %; None at n = 1. `n` counts pairs within blocks, or the starts of the one that has fewer.
     """
 
     metric: str
@@ -49,6 +62,14 @@ class Speedup:
     candidate: str
     n: int
     ratio: float
+    low: float | None = None
+    high: float | None = None
+    paired: bool = True
+
+    @property
+    def half_width(self) -> float | None:
+        """Relative: 0.1 says that the ratio is known to about 10 %."""
+        return None if self.low is None or self.high is None else sqrt(self.high / self.low) - 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +82,7 @@ class Comparison:
     speedups: tuple[Speedup, ...]
     withheld: dict[str, str]  # by candidate
     where: dict[str, str]
+    ignored: tuple[str, ...] = ()  # differences that the user asked to overlook
 
     def speedup(self, candidate: str, metric: str) -> Speedup | None:
         return next((each for each in self.speedups if (each.candidate, each.metric) == (candidate, metric)), None)
@@ -69,13 +91,24 @@ class Comparison:
     def failed(self) -> list[RunRecord]:
         return [start for point in self.points for start in point.failed]
 
+    @property
+    def invalid(self) -> list[RunRecord]:
+        return [start for point in self.points for start in point.invalid]
 
-def compare(sweep: SweepRecord, *, baseline: str = AUTO, where: Mapping[str, str] | None = None) -> Comparison:
+    @property
+    def states(self) -> list[str | None]:
+        """Of the page cache, each once: their starts are never in one table."""
+        return list(dict.fromkeys(point.state for point in self.points if point.starts and point.state != "none"))
+
+
+def compare(
+    sweep: SweepRecord, *, baseline: str = AUTO, where: Mapping[str, str] | None = None, ignore: Sequence[str] = ()
+) -> Comparison:
     """Compare the points of a sweep.
 
     `baseline` is a point's label, or "auto": then a load format is compared with load_format=auto at otherwise equal
     settings, and with the sweep's first point where there is no such start. `where` keeps the starts whose params have
-    these values.
+    these values. What differs in MUST_AGREE is not compared, unless it is named in `ignore`.
 
     Raises:
         SettingError: no start is left, or the baseline is none of the points.
@@ -92,11 +125,12 @@ def compare(sweep: SweepRecord, *, baseline: str = AUTO, where: Mapping[str, str
     withheld: dict[str, str] = {}
     speedups: list[Speedup] = []
     for candidate, base in baselines.items():
-        if doubt := _why_not(by_label[base], by_label[candidate]):
+        rivals = sum(other == base for other in baselines.values())
+        if doubt := _why_not(by_label[base], by_label[candidate], ignore):
             withheld[candidate] = doubt
         else:
-            speedups += _speedups(by_label[base], by_label[candidate])
-    return Comparison(sweep, points, baselines, tuple(speedups), withheld, wanted)
+            speedups += _speedups(by_label[base], by_label[candidate], rivals)
+    return Comparison(sweep, points, baselines, tuple(speedups), withheld, wanted, tuple(ignore))
 
 
 def _same(found: str | None, wanted: str) -> bool:
@@ -109,8 +143,9 @@ def _points(starts: Sequence[RunRecord], order: Sequence[str]) -> tuple[Point, .
     return tuple(
         Point(
             label,
-            tuple(start for start in starts if start.point == label and not start.failed),
+            tuple(start for start in starts if start.point == label and not start.failed and not start.invalid_reason),
             tuple(start for start in starts if start.point == label and start.failed),
+            tuple(start for start in starts if start.point == label and not start.failed and start.invalid_reason),
         )
         for label in labels
     )
@@ -155,22 +190,73 @@ def _format(point: Point) -> str | None:
     return point.starts[0].params.get("load_format")
 
 
-def _why_not(baseline: Point, candidate: Point) -> str | None:
-    """A speedup counts only if both loaded the same weights: equal greedy tokens, as far as vLLM told them."""
-    tokens = [
-        {start.tags["bench.tokens"] for start in point.starts if "bench.tokens" in start.tags}
-        for point in (baseline, candidate)
-    ]
+# Starts that differ here are not one experiment: by param or tag, with the word for it.
+MUST_AGREE = {
+    "model": "the model",
+    "version.vllm": "the vLLM version",
+    "host.gpu": "the GPU",
+    "host.host": "the host",
+    "bench.page_cache": "the page cache's state",
+    "bench.compile_cache": "the compile cache's state",
+}
+NOTHING = "none"  # a state of what is not there: dummy weights have no page cache, an eager start no compile cache
+
+
+def _why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
+    """Why the two cannot be joined; None: they can."""
+    for name, what in MUST_AGREE.items():
+        found = [_values(point, name) for point in (baseline, candidate)]
+        if name not in ignore and found[0] and found[1] and found[0] != found[1]:
+            was, other = (" and ".join(sorted(values)) for values in found)
+            return f"{what} differs ({was} and {other}); to compare all the same: ignore={name}"
+    tokens = [_values(point, "bench.tokens") for point in (baseline, candidate)]
     if tokens[0] and tokens[1] and tokens[0] != tokens[1]:
         return "its greedy tokens differ from the baseline's, so it did not load the same weights"
     return None
 
 
-def _speedups(baseline: Point, candidate: Point) -> list[Speedup]:
+def _values(point: Point, name: str) -> set[str]:
+    found = {start.params.get(name) or start.tags.get(name) for start in point.starts}
+    return {value for value in found if value and (value != NOTHING or not name.startswith("bench."))}
+
+
+def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:
     found = []
     for metric in SPEEDUP_METRICS:
         slow, fast = baseline.values(metric), candidate.values(metric)
-        if slow and fast and min(*slow, *fast) > 0:
-            ratio = exp(fmean(map(log, slow)) - fmean(map(log, fast)))
-            found.append(Speedup(metric, baseline.label, candidate.label, min(len(slow), len(fast)), ratio))
+        if not slow or not fast or min(*slow, *fast) <= 0:
+            continue
+        pairs = baseline.by_block(metric), candidate.by_block(metric)
+        in_blocks = (len(pairs[0]), len(pairs[1])) == (len(slow), len(fast))  # else a block has a point twice
+        ratio = paired_ratio(*pairs, rivals) if in_blocks else None
+        ratio = ratio or unpaired_ratio(slow, fast, rivals)
+        assert ratio is not None
+        found.append(
+            Speedup(metric, baseline.label, candidate.label, ratio.n, ratio.ratio, ratio.low, ratio.high, ratio.paired)
+        )
+    return found
+
+
+def doubts(comparison: Comparison) -> list[str]:
+    """What a reader should look at before believing the figures: outliers, which stay in, and a drift over the sweep."""
+    found = []
+    for point in comparison.points:
+        times = [(start, start.metrics["ready_s"]) for start in point.starts if start.metrics.get("ready_s", 0) > 0]
+        for index in outliers([value for _, value in times]):
+            start, value = times[index]
+            found.append(
+                f"{start.name}: {value:.2f} s to ready lies far from the other starts of its point; it is in all figures"
+            )
+    timed = [
+        (start.order, point.label, start.metrics["ready_s"])
+        for point in comparison.points
+        for start in point.starts
+        if start.order and start.metrics.get("ready_s", 0) > 0
+    ]
+    drifted = drift(timed)
+    if drifted and drifted.significant:
+        found.append(
+            f"the time to ready changed by {drifted.per_start:+.1%} a start over the sweep (p = {drifted.p_value:.3f}); "
+            "the order within blocks was random, so it burdens all points alike"
+        )
     return found

@@ -11,7 +11,9 @@ class RunRecord:
     name: str
     point: str
     repeat: int
+    order: int  # in the sweep, from 1; 0: unknown
     failed: bool
+    invalid_reason: str | None  # why it does not count though it finished; None: it counts
     reason: str | None
     warnings: tuple[str, ...]
     params: dict[str, str]
@@ -30,3 +32,4 @@ class SweepRecord:
     replayed: bool
     starts: tuple[RunRecord, ...]
     order: tuple[str, ...]  # the points, as the sweep listed them
+    ended_by: str | None = None  # in words; None: it has not ended, or nobody wrote it down

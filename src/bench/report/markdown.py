@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from bench.analysis.comparison import Comparison, Point
+from bench.analysis.comparison import Comparison, Point, doubts
 from bench.report.tables import key_metrics, size, speedups, table
 
 FIGURE = "vllm_load_benchmark.png"
@@ -34,6 +34,7 @@ def report(comparison: Comparison, excerpts: dict[str, str], files: Sequence[str
         speedup_section(comparison),
         _streamer_section(comparison),
         failed_section(comparison),
+        invalid_section(comparison),
         _warnings_section(comparison),
         _excerpts_section(excerpts),
         "## Raw Artifacts\n" + "\n".join(f"- [{name}](./{name})" for name in files),
@@ -50,27 +51,51 @@ def _scope(comparison: Comparison) -> list[str]:
     sweep = comparison.sweep
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(sweep.started_at))
     lines = [f"- Sweep `{sweep.sweep_id}`, {'replayed' if sweep.replayed else 'started'} {when}."]
+    lines += [f"- It ended {sweep.ended_by}."] if sweep.ended_by and not sweep.replayed else []
     lines += [f"- Only starts with {name}={value}." for name, value in comparison.where.items()]
-    lines += [f"- {title}: `{value}`" for title, name in COMMON if (value := _common(comparison, name))]
+    lines += [f"- {title}: {words}" for title, name in COMMON if (words := _all_values(comparison, name))]
     lines += [f"- `{point.label}`: {_states(point)}" for point in comparison.points]
     if sweep.replayed:
         lines.append(
             "- These logs were recorded elsewhere: the state of the caches and the order of the starts are unknown."
         )
     else:
-        lines.append("- Page cache and compile caches were as they were found: neither controlled nor verified.")
+        lines += [f"- {title}: {_state_words(comparison, tag)}" for title, tag in STATES.items()]
+    lines += [f"- Compared although it differs, as asked: {name}." for name in comparison.ignored]
     return lines
 
 
-def _common(comparison: Comparison, name: str) -> str | None:
+STATES = {"Page cache before each start": "bench.page_cache", "Compile and JIT caches": "bench.compile_cache"}
+
+MEANINGS = {
+    "cold": "cold (evicted and measured)",
+    "warm": "warm (read and measured)",
+    "as_is": "as it was found, not controlled",
+    "unverified": "unverified: nothing on this host tells it truly",
+    "none": "nothing that it could hold was used",
+    "primed": "primed by a start that does not count, and found to be used",
+    "unloadable": "primed by a start that does not count, but vLLM could not load the graph and compiled again",
+    "fresh": "fresh, and found to be filled",
+    "wrong": "not what was asked",
+}
+
+
+def _state_words(comparison: Comparison, tag: str) -> str:
+    found = dict.fromkeys(start.tags.get(tag, "unknown") for point in comparison.points for start in point.starts)
+    return "; ".join(MEANINGS.get(state, state) for state in found) or "unknown"
+
+
+def _all_values(comparison: Comparison, name: str) -> str:
+    """Most are one for all starts; what was varied is listed."""
     starts = [start for point in comparison.points for start in point.starts]
-    values = {start.params.get(name) or start.tags.get(name) for start in starts}
-    return values.pop() if len(values) == 1 else None
+    values = dict.fromkeys(start.params.get(name) or start.tags.get(name) for start in starts)
+    return ", ".join(f"`{value}`" for value in values if value)
 
 
 def _states(point: Point) -> str:
     finished = f"{point.n} start{'' if point.n == 1 else 's'} finished"
-    return finished + (f", {len(point.failed)} failed" if point.failed else "")
+    others = [(len(point.failed), "failed"), (len(point.invalid), "invalid")]
+    return ", ".join([finished, *(f"{count} {what}" for count, what in others if count)])
 
 
 def speedup_section(comparison: Comparison) -> str:
@@ -79,7 +104,7 @@ def speedup_section(comparison: Comparison) -> str:
         return ""
     lines = [f"## Speedups ({_pairs(comparison)})"]
     if found := speedups(comparison):
-        lines += [found, "", _how_sure(comparison)]
+        lines += [found, "", _how_sure(comparison), _same_weights(comparison)]
     lines += [f"- `{label}`: no speedup is shown: {why}." for label, why in comparison.withheld.items()]
     return "\n".join(lines)
 
@@ -92,14 +117,32 @@ def _pairs(comparison: Comparison) -> str:
     return "; ".join(f"{base} / {candidate}" for candidate, base in comparison.baselines.items())
 
 
+WORDS = {
+    1: "n = 1: there is no interval, and nothing says that the same sweep would give these figures again.",
+    2: "n = 2: the intervals are those of two pairs, and as wide as that must be. Three are enough to look, five to publish.",
+}
+
+
 def _how_sure(comparison: Comparison) -> str:
     fewest = min((each.n for each in comparison.speedups), default=0)
-    means = "Ratios of geometric means over the starts; above 1 the candidate is faster."
-    if fewest == 1:
-        return (
-            f"{means} n = 1: there is no interval, and nothing says that the same sweep would give these figures again."
+    rivals = max(list(comparison.baselines.values()).count(base) for base in comparison.baselines.values())
+    lines = ["Ratios of geometric means; above 1 the candidate is faster."]
+    if fewest > 1:
+        paired = all(each.paired for each in comparison.speedups)
+        how = "paired within blocks" if paired else "unpaired (Welch)"
+        lines.append(f"In brackets: 95 % t intervals of log ratios, {how}.")
+        lines += (
+            [f"They are widened so that all {rivals} of one baseline hold together (Bonferroni)."] if rivals > 1 else []
         )
-    return f"{means} No interval is given: look at the spread of the single starts in the figure."
+    return " ".join([*lines, *([WORDS[fewest]] if fewest in WORDS else [])])
+
+
+def _same_weights(comparison: Comparison) -> str:
+    compared = {each.candidate for each in comparison.speedups} | {each.baseline for each in comparison.speedups}
+    starts = [start for point in comparison.points if point.label in compared for start in point.starts]
+    if all("bench.tokens" in start.tags for start in starts):
+        return "The same greedy tokens came from every start that is compared."
+    return "Whether the same weights were loaded is unverified: not every start tells its tokens."
 
 
 def _streamer_section(comparison: Comparison) -> str:
@@ -149,8 +192,15 @@ def failed_section(comparison: Comparison) -> str:
     return f"## Failed starts\n{table(['Start', 'Reason'], rows, right=False)}" if rows else ""
 
 
+def invalid_section(comparison: Comparison) -> str:
+    """Their state was not what was asked for: they are in no figure above."""
+    rows = [[start.name, start.invalid_reason or ""] for start in comparison.invalid]
+    return f"## Invalid starts\n{table(['Start', 'Reason'], rows, right=False)}" if rows else ""
+
+
 def _warnings_section(comparison: Comparison) -> str:
-    warnings = [
+    warnings = [f"- {doubt}" for doubt in doubts(comparison)]
+    warnings += [
         f"- `{start.name}`: {text}" for point in comparison.points for start in point.starts for text in start.warnings
     ]
     return "## Warnings\n" + "\n".join(dict.fromkeys(warnings)) if warnings else ""

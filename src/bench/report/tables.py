@@ -1,8 +1,9 @@
 """Which numbers a report shows, under which names, and how they are written. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.comparison import Comparison, Point
+from bench.analysis.comparison import Comparison, Point, Speedup
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,17 @@ def table(header: list[str], rows: list[list[str]], *, right: bool = True) -> st
 
 
 def key_metrics(comparison: Comparison) -> str:
-    """Means over the finished starts of each point; a row that no point has is left out."""
-    points = [point for point in comparison.points if point.starts]
+    """Means over the starts that count; a row that no point has is left out. One table for each state of the page cache:
+    a cold start and a warm one are not neighbours.
+    """
+    finished = [point for point in comparison.points if point.starts]
+    if len(comparison.states) <= 1:
+        return _key_metrics(finished)
+    tables = [(state, [point for point in finished if point.state in {state, "none"}]) for state in comparison.states]
+    return "\n\n".join(f"Page cache: {state}\n\n{_key_metrics(points)}" for state, points in tables)
+
+
+def _key_metrics(points: Sequence[Point]) -> str:
     rows = [
         [row.title, *(_mean(point, row) for point in points)]
         for row in KEY_METRICS
@@ -72,7 +82,7 @@ def speedups(comparison: Comparison) -> str:
     for row in SPEEDUPS:
         found = [comparison.speedup(candidate, row.metric) for candidate in candidates]
         if any(found):
-            rows.append([row.title, *(f"{each.ratio:.2f}x" if each else "-" for each in found)])
+            rows.append([row.title, *(_ratio(each) for each in found)])
     if not rows:
         return ""
     starts = [
@@ -80,6 +90,13 @@ def speedups(comparison: Comparison) -> str:
     ]
     rows.append(["Starts (n), the fewer of the two", *(str(n) if n else "-" for n in starts)])
     return table(["Metric", *candidates], rows)
+
+
+def _ratio(speedup: Speedup | None) -> str:
+    if speedup is None:
+        return "-"
+    interval = "" if speedup.low is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
+    return f"{speedup.ratio:.2f}x{interval}"
 
 
 def size(gib: float) -> str:

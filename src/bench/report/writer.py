@@ -28,7 +28,9 @@ class Fetch(Protocol):
 def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Path]:
     """Everything into `folder`. Returns the files that belong in the sweep's own run: report, figure, JSON."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = file_names([start for point in comparison.points for start in (*point.starts, *point.failed)])
+    names = file_names(
+        [start for point in comparison.points for start in (*point.starts, *point.failed, *point.invalid)]
+    )
     logs = {run_id: _fetch_logs(run_id, name, folder, fetch) for run_id, name in names.items()}
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
     draw_comparison(comparison, folder)
@@ -84,6 +86,9 @@ def _point(point: Point) -> dict[str, Any]:
     return {
         "n": point.n,
         "metrics": {name: {"mean": point.mean(name), "values": point.values(name)} for name in metrics},
+        "invalid": [
+            {"name": start.name, "run_id": start.run_id, "reason": start.invalid_reason} for start in point.invalid
+        ],
         "failed": [{"name": start.name, "run_id": start.run_id, "reason": start.reason} for start in point.failed],
         "run_ids": [start.run_id for start in point.starts],
     }

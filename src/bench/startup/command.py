@@ -52,8 +52,11 @@ def _quoted(word: str) -> str:
     return f"{name}={shlex.quote(value)}" if equals and name.isupper() else shlex.quote(word)
 
 
-def command_for(settings: Settings, host: Host, port: int) -> Command:
-    """vLLM's server with these settings on this host. Where both decide something, the settings win."""
+def command_for(settings: Settings, host: Host, port: int, caches: Mapping[str, str] | None = None) -> Command:
+    """vLLM's server with these settings on this host. Where several decide something, the settings win.
+
+    `caches` are the variables that move vLLM's compile and JIT caches.
+    """
     words: dict[str, Any] = {
         "model": settings.checkpoint_path,
         "host": HOST,
@@ -67,7 +70,7 @@ def command_for(settings: Settings, host: Host, port: int) -> Command:
         **host.needs.arguments,
         **settings.arguments,
     }
-    variables = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment}
+    variables = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **(caches or {})}
     variables |= as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
     return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(words)), variables, port)
 

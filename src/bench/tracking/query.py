@@ -1,7 +1,9 @@
 """Reading: sweeps and their starts, as plain records."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.analysis.records import RunRecord, SweepRecord
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 PAGE = 1000
+ENOUGH = 20  # earlier starts, to say how long the next will take
 
 
 def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
@@ -22,17 +25,21 @@ def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
     Raises:
         TrackingError: there is none.
     """
-    path = uri.removeprefix("sqlite:///")
-    if path != uri and not Path(path).exists():  # who only reads makes no store
+    if not _exists(uri):
         raise TrackingError(
             f"tracking.uri={uri}: there is no such file, and so no sweep. Is this the folder where you ran it?"
         )
     store = connect(uri)
     with talking_to(uri):
         parent = _latest(store) if sweep == LATEST else _named(store, sweep)
-        starts = sorted(_children(store, parent), key=lambda run: run.info.start_time)
-    if not starts:
-        raise TrackingError(f"sweep={sweep}: sweep {parent.data.tags['bench.sweep']} has no start yet.")
+        found = _sweep_record(store, parent)
+    if not found.starts:
+        raise TrackingError(f"sweep={sweep}: sweep {found.sweep_id} has no start yet.")
+    return found
+
+
+def _sweep_record(store: Store, parent: "Run") -> SweepRecord:
+    starts = sorted(_children(store, parent), key=lambda run: run.info.start_time)
     return SweepRecord(
         run_id=parent.info.run_id,
         sweep_id=parent.data.tags["bench.sweep"],
@@ -41,7 +48,37 @@ def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
         replayed=any(run.data.tags.get("bench.kind") == "replay" for run in starts),
         starts=tuple(map(_record, starts)),
         order=tuple(parent.data.tags.get("bench.points", "").splitlines()),
+        ended_by=parent.data.tags.get("bench.ended_by"),
     )
+
+
+def _exists(uri: str) -> bool:
+    """Whether a SQLite store is there: who only reads makes none."""
+    path = uri.removeprefix("sqlite:///")
+    return path == uri or Path(path).exists()
+
+
+def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
+    """The latest sweep of this signature, with all that it has done: what `resume=true` goes on with."""
+    store = connect(uri)
+    condition = f"tags.`bench.signature` = '{signature}' AND tags.`bench.kind` = 'sweep'"
+    with talking_to(uri):
+        parent = next(_search(store, condition), None)
+        return _sweep_record(store, parent) if parent else None
+
+
+def earlier_duration_s(uri: str, identity: str) -> float | None:
+    """How long starts of the same settings took here, from exec to their end; None where there were none."""
+    if not _exists(uri):
+        return None
+    store = connect(uri)
+    condition = (
+        f"tags.`bench.identity` = '{identity}' AND tags.`bench.kind` = 'start' AND attributes.status = 'FINISHED'"
+    )
+    with talking_to(uri):
+        runs = list(islice(_search(store, condition), ENOUGH))
+    lasted_s = [(run.info.end_time - run.info.start_time) / 1000 for run in runs if run.info.end_time]
+    return fmean(lasted_s) if lasted_s else None
 
 
 def _latest(store: Store) -> "Run":
@@ -91,6 +128,8 @@ def _record(run: "Run") -> RunRecord:
         name=run.info.run_name,
         point=tags.get("bench.point", run.info.run_name),
         repeat=int(tags.get("bench.repeat", 0)),
+        order=int(tags.get("bench.order", 0)),
+        invalid_reason=tags.get("bench.invalid_reason") if tags.get("bench.valid") == "false" else None,
         failed=run.info.status != "FINISHED",
         reason=tags.get("bench.reason"),
         warnings=tuple(tags.get("bench.warnings", "").splitlines()),

@@ -28,10 +28,13 @@ def open_sweep(
     return run_id
 
 
-def close_sweep(tracking: Tracking, run_id: str, *, failed: bool) -> None:
-    """End the sweep's run."""
+def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str, adopted: bool) -> None:
+    """End the sweep's run, and write down what ended it. An adopted run is ended by the one that opened it."""
+    client = connect(tracking.uri).client
     with talking_to(tracking.uri):
-        connect(tracking.uri).client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+        client.set_tag(run_id, "bench.ended_by", ended_by)
+        if not adopted:
+            client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
 
 def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
@@ -42,7 +45,8 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
         if parent:  # a child goes where its parent is
             experiment = str(store.client.get_run(parent).info.experiment_id)
         else:
-            experiment = experiment_id(store, tracking.experiment)
+            priming = startup.tags.get("bench.kind") == "prime"
+            experiment = experiment_id(store, tracking.experiment + (PREPARATIONS if priming else ""))
         run_id = _create(store, experiment, startup.name, startup.started_at, tags)
         status = "KILLED"  # should somebody interrupt the upload
         try:
@@ -60,6 +64,7 @@ def _doubts(startup: Startup) -> dict[str, str]:
     if startup.warnings:
         tags["bench.warnings"] = "\n".join(startup.warnings)
     lines = [f"**Failed:** {startup.reason}"] if startup.reason else []
+    lines += [f"**Does not count:** {problem}" for problem in startup.problems]
     lines += [f"- Warning: {warning}" for warning in startup.warnings]
     return tags | ({NOTE: "\n".join(lines)} if lines else {})
 

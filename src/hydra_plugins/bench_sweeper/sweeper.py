@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
 
     from bench.job import Outcome
-    from bench.sweep import Point
+    from bench.plan import Point
 
 REFUSED_LAUNCHERS = {
     "submitit_local": "it starts all jobs at once and hides the GPUs: starts would disturb each other",
@@ -53,7 +53,6 @@ class BlockSweeper(Sweeper):
             points = self.points(arguments)
             self.refuse_launcher()
             folder = Path(self.config.hydra.sweep.dir)
-            folder.mkdir(parents=True, exist_ok=True)
             outcomes = run_sweep(points, folder, self.launch)
         except BenchError as error:
             say(str(error))
@@ -66,7 +65,7 @@ class BlockSweeper(Sweeper):
         """Compose and check every point before anything is started. All that is wrong is said at once."""
         from bench.config import normalised, points_of, settings_from
         from bench.errors import SettingError
-        from bench.sweep import label_points
+        from bench.plan import label_points
 
         assert self.context is not None
         assert self.config is not None

@@ -1,0 +1,34 @@
+"""The values that pass between starting vLLM and describing the start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.condition import Condition
+from bench.config import Settings
+from bench.host.measured import Host
+from bench.startup.command import Command
+from bench.startup.server import Answer
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start that is about to be made. Its files go to `folder`."""
+
+    settings: Settings
+    host: Host
+    command: Command
+    folder: Path
+
+
+@dataclass
+class Reached:
+    """How far a start came. Times are seconds since exec; `started_at` is its UNIX time, or when it was tried."""
+
+    started_at: float
+    condition: Condition | None = None  # None: it did not come to that
+    ready_s: float | None = None
+    answer: Answer | None = None
+    reason: str | None = None
+    log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why

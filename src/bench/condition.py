@@ -1,0 +1,124 @@
+"""The condition of one start: the host is brought into the state that was asked for, and what it was is written down."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.config import Settings
+from bench.errors import StartError
+from bench.host.measured import Host
+from bench.host.page_cache import (
+    agreeing_gauge,
+    find_gauge,
+    make_cold,
+    make_warm,
+    mapped_by,
+    residency,
+    unique_files,
+)
+from bench.host.state import HostState, Verdict, judge
+from bench.host.vllm_caches import Caches, caches_of, empty, what_happened
+from bench.startup.reads import ReadWatch
+from bench.weights.checkpoint import weight_files
+
+
+@dataclass
+class Condition:
+    """What is known before exec, and what watches until the end."""
+
+    settings: Settings
+    paths: list[Path]
+    gauge: str | None = None
+    resident_before: float | None = None
+    reads: ReadWatch = field(default_factory=ReadWatch)
+
+
+def caches_for(settings: Settings, host: Host) -> Caches:
+    """The compile and JIT caches of this start, emptied where fresh ones were asked for."""
+    caches = caches_of(settings, host)
+    if caches.asked == "fresh":
+        empty(caches)
+    return caches
+
+
+def caches_for_plan(settings: Settings, host: Host) -> dict[str, str]:
+    """The variables that would move the caches; nothing is made or emptied."""
+    return caches_of(settings, host).environment
+
+
+def establish(settings: Settings) -> Condition:
+    """Make the page cache cold or warm, and measure it: the last thing before exec.
+
+    Raises:
+        StartError: a cold start was asked for while a process has the checkpoint mapped. Its pages cannot be evicted.
+    """
+    folder = Path(settings.checkpoint_path)
+    reads_files = settings.load_format.checkpoint != "config_only" and folder.is_dir()
+    names = weight_files(folder) if reads_files else {}
+    condition = Condition(settings, unique_files(folder / name for name in names))
+    if not condition.paths:
+        return condition
+    if settings.page_cache == "cold":
+        _refuse_mapped(condition.paths)
+        condition.gauge = find_gauge(condition.paths)
+        make_cold(condition.paths, condition.gauge)
+    elif settings.page_cache == "warm":
+        condition.gauge = find_gauge(condition.paths)
+        make_warm(condition.paths, condition.gauge)
+    else:
+        condition.gauge = agreeing_gauge(condition.paths)
+    condition.resident_before = residency(condition.paths, condition.gauge).share
+    return condition
+
+
+def _refuse_mapped(paths: list[Path]) -> None:
+    if holders := mapped_by(paths):
+        who = ", ".join(f"{name} (pid {pid})" for pid, name in sorted(holders.items()))
+        raise StartError(
+            f"page_cache=cold: {who} has the checkpoint mapped, so its pages cannot be evicted and the start would not be "
+            "cold. End that process, or set page_cache=as_is"
+        )
+
+
+def conclude(condition: Condition, texts: Iterable[str]) -> HostState:
+    """After the last process of vLLM is gone."""
+    settings = condition.settings
+    return HostState(
+        page_cache_asked=settings.page_cache,
+        compile_cache_asked=settings.compile_cache if settings.sweep.kind == "start" else "as_is",  # a priming fills it
+        reads_weights=settings.load_format.checkpoint != "config_only",
+        direct_io=settings.load_format.direct_io,
+        gauge=condition.gauge,
+        resident_before=condition.resident_before,
+        resident_after=residency(condition.paths, condition.gauge).share if condition.paths else None,
+        must_read=sum(path.stat().st_size for path in condition.paths) or None,
+        read=condition.reads.by_process(),
+        compile_cache_found=what_happened(texts),
+    )
+
+
+def state_metrics(state: HostState) -> dict[str, float]:
+    """What was measured of the state; what could not be is absent."""
+    values = {
+        "page_cache/resident_before": state.resident_before,
+        "page_cache/resident_after": state.resident_after,
+        "io/read_gib": state.read_gib,
+        "io/read_amplification": state.read_amplification,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def state_tags(state: HostState) -> tuple[dict[str, str], Verdict]:
+    """What the state was, in words, and whether the start counts."""
+    verdict = judge(state)
+    tags = {
+        "bench.page_cache": verdict.page_cache,
+        "bench.page_cache_gauge": state.gauge or "none is true here",
+        "bench.bypasses_page_cache": str(state.bypasses_page_cache).lower(),
+        "bench.compile_cache": verdict.compile_cache,
+        "bench.compile_cache_found": state.compile_cache_found or "unknown",
+        "bench.valid": str(verdict.valid).lower(),
+    }
+    if not verdict.valid:
+        tags["bench.invalid_reason"] = "; ".join(verdict.problems)
+    return tags, verdict

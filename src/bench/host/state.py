@@ -1,0 +1,140 @@
+"""The state in which a start ran: what was asked, what was measured before and after, and whether the two agree. Pure.
+
+A number counts only with its state. What is measured and differs from what was asked makes a start invalid; what cannot
+be measured here is called unverified, and says so in the report.
+"""
+
+from dataclasses import dataclass, field
+
+COLD_AT_MOST = 0.01
+WARM_AT_LEAST = 0.99
+READ_ALMOST_NOTHING = 0.5  # of the bytes that had to be read, in a cold start
+READ_THE_WHOLE = 0.5  # in a warm one
+MOSTLY = 0.5
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class HostState:
+    """Shares are 0 to 1, None is unknown. `must_read` are the checkpoint's unique bytes, `read` what each loading process
+    took from storage, by pid.
+    """
+
+    page_cache_asked: str  # cold, warm, as_is
+    compile_cache_asked: str  # primed, fresh, as_is
+    reads_weights: bool = True  # False: this format reads no file that is seen here
+    direct_io: bool = False  # this format is known to read past the page cache
+    gauge: str | None = None
+    resident_before: float | None = None
+    resident_after: float | None = None
+    mapped_by: tuple[str, ...] = ()
+    must_read: int | None = None
+    read: dict[int, int | None] = field(default_factory=dict)
+    compile_cache_found: str | None = None  # what the log says: compiled, loaded, both, load_failed, none
+
+    @property
+    def read_gib(self) -> float | None:
+        """Of all processes together."""
+        known = [count for count in self.read.values() if count is not None]
+        return sum(known) / GIB if known and len(known) == len(self.read) else None
+
+    @property
+    def read_amplification(self) -> float | None:
+        """Bytes read over unique bytes; 1.0 is ideal for a cold start."""
+        if self.read_gib is None or not self.must_read:
+            return None
+        return self.read_gib * GIB / self.must_read
+
+    @property
+    def bypasses_page_cache(self) -> bool:
+        """It read the files and left nothing of them in a cold cache; or, known to do so, it read them although the cache
+        held them and still does. The latter alone is no proof: a file that was evicted and read again looks the same.
+        """
+        amplification, before, after = self.read_amplification, self.resident_before, self.resident_after
+        if amplification is None or before is None or after is None or amplification < READ_THE_WHOLE:
+            return False
+        if before <= COLD_AT_MOST:
+            return after <= COLD_AT_MOST
+        return self.direct_io and after >= MOSTLY
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the state was, in the words of the report, and why the start does not count, if so."""
+
+    page_cache: str  # cold, warm, as_is, unverified, none (nothing is read)
+    compile_cache: str  # primed, unloadable (primed, and vLLM could not load it), fresh, as_is, none (not used), wrong
+    problems: tuple[str, ...]
+
+    @property
+    def valid(self) -> bool:
+        return not self.problems
+
+
+def judge(state: HostState) -> Verdict:
+    """Compare what was asked with what was found."""
+    page_cache, problems = _judge_page_cache(state)
+    compile_cache, more = _judge_compile_cache(state)
+    return Verdict(page_cache, compile_cache, (*problems, *more))
+
+
+def _judge_page_cache(state: HostState) -> tuple[str, list[str]]:
+    asked = state.page_cache_asked
+    if not state.reads_weights:
+        return "none", []
+    if asked == "as_is":
+        return "as_is", []
+    if state.resident_before is None:
+        return "unverified", []
+    problems = _asked_and_found(state) + _asked_and_read(state)
+    return asked, problems
+
+
+def _asked_and_found(state: HostState) -> list[str]:
+    share, asked = state.resident_before, state.page_cache_asked
+    assert share is not None
+    who = f"; mapped by {', '.join(state.mapped_by)}" if state.mapped_by else ""
+    if asked == "cold" and (share > COLD_AT_MOST or state.mapped_by):
+        return [f"page_cache=cold was asked, but {share:.0%} of the checkpoint was in the page cache before exec{who}"]
+    if asked == "warm" and share < WARM_AT_LEAST:
+        return [f"page_cache=warm was asked, but only {share:.0%} of the checkpoint was in the page cache before exec"]
+    return []
+
+
+def _asked_and_read(state: HostState) -> list[str]:
+    amplification = state.read_amplification
+    if amplification is None:
+        return []
+    read = f"{state.read_gib:.2f} GiB from storage, {amplification:.0%} of the checkpoint"
+    problems = [
+        f"page_cache={state.page_cache_asked} was asked, but process {pid} read nothing while others read"
+        for pid, count in state.read.items()
+        if state.page_cache_asked == "cold" and count == 0 and amplification > 0
+    ]
+    if state.page_cache_asked == "cold" and amplification < READ_ALMOST_NOTHING:
+        problems.append(f"page_cache=cold was asked, but vLLM read only {read}: a cache has answered")
+    if state.page_cache_asked == "warm" and amplification > READ_THE_WHOLE and not state.bypasses_page_cache:
+        problems.append(f"page_cache=warm was asked, but vLLM read {read}: the cache did not hold it")
+    return problems
+
+
+def _judge_compile_cache(state: HostState) -> tuple[str, list[str]]:
+    asked, found = state.compile_cache_asked, state.compile_cache_found
+    if found in {None, "none"}:
+        return ("as_is" if asked == "as_is" else "none"), []
+    if asked == "primed" and found == "load_failed":
+        return "unloadable", []  # vLLM's own failure, the same in every start: vLLM 0.32.0 on a CPU does so
+    if asked == "primed" and found != "loaded":
+        return "wrong", [f"compile_cache=primed was asked, but vLLM {_did(found)}"]
+    if asked == "fresh" and found != "compiled":
+        return "wrong", [f"compile_cache=fresh was asked, but vLLM {_did(found)}"]
+    return asked, []
+
+
+def _did(found: str | None) -> str:
+    return {
+        "compiled": "compiled",
+        "loaded": "loaded a compiled graph",
+        "both": "compiled a part and loaded a part",
+        "load_failed": "found a graph that it could not load",
+    }[found or ""]

@@ -1,0 +1,133 @@
+"""The plan of a sweep: its points, named; their order in blocks; and what it would do, for people. Pure."""
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.analysis.comparison import AUTO
+from bench.config import SECRET, Settings
+from bench.host.measured import Host
+
+SHORT = {
+    "tensor_parallel_size": "tp",
+    "gpu_memory_utilization": "mem",
+    "max_model_len": "len",
+    "page_cache": "page_cache",
+}
+AGAIN = " again"  # the baseline's second name, for a comparison of the rig with itself
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of settings. `label` names it for people: what varies in this sweep, the load format first."""
+
+    label: str
+    overrides: tuple[str, ...]
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Start:
+    """A point's place in the order of the whole sweep. `position` counts from 1, `repeat` from 0."""
+
+    point: Point
+    repeat: int
+    position: int
+
+
+def blocks_of(points: Sequence[Point], seed: int) -> list[list[Start]]:
+    """The order of the starts, in blocks that hold every point once, shuffled.
+
+    A drift of the host over the sweep then touches all points alike. A point that asks for fewer repeats is left out of
+    the later blocks.
+    """
+    shuffler = random.Random(seed)  # noqa: S311  # an order, not a secret
+    position = 0
+    blocks = []
+    for repeat in range(max(blocks_at_most(point.settings) for point in points)):
+        members = [point for point in points if repeat < blocks_at_most(point.settings)]
+        shuffler.shuffle(members)
+        blocks.append([Start(point, repeat, position) for position, point in enumerate(members, position + 1)])
+        position += len(members)
+    return blocks
+
+
+def blocks_at_most(settings: Settings) -> int:
+    """How often a point is started: `repeats`, or up to `max_blocks` where `precision` decides."""
+    return settings.repeats if settings.precision is None else settings.max_blocks
+
+
+def label_points(points: Sequence[tuple[str, ...]], settings: Sequence[Settings]) -> list[Point]:
+    """Name each point by what varies between them."""
+    varying = {override for point in points for override in point if not all(override in other for other in points)}
+    names = _shown(points)
+    chosen = [[names[override] for override in point if override in varying] for point in points]
+    labels = [_label(overrides, each) for overrides, each in zip(chosen, settings, strict=True)]
+    if len(set(labels)) < len(labels):
+        labels = [" ".join(overrides) for overrides in chosen]
+    return [Point(label, point, each) for label, point, each in zip(labels, points, settings, strict=True)]
+
+
+def _shown(points: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Each override as it may be printed: the values of a secret are numbered instead."""
+    shown: dict[str, str] = {}
+    for override in (override for point in points for override in point):
+        key, _, value = override.lstrip("+").partition("=")
+        if SECRET.search(key):
+            numbered = 1 + sum(each.lstrip("+").startswith(f"{key}=") for each in shown if each != override)
+            value = f"#{numbered}"
+        shown.setdefault(override, f"{key}={value}")
+    return shown
+
+
+def _label(overrides: Sequence[str], settings: Settings) -> str:
+    pairs = [override.partition("=")[::2] for override in overrides]
+    if not pairs:
+        return settings.load_format.name
+    formats = [value for key, value in pairs if key == "load_format"]
+    others = [f"{SHORT.get(key, key.rpartition('.')[2])}={value}" for key, value in pairs if key != "load_format"]
+    return re.sub(r"['\"\\]", "", " ".join([*formats, *others]))
+
+
+def with_baseline_again(points: Sequence[Point]) -> list[Point]:
+    """The A/A arm: the baseline a second time, under another name. What its ratio shows is what this rig can resolve."""
+    if not points[0].settings.aa:
+        return list(points)
+    base = next((point for point in points if point.settings.load_format.name == AUTO), points[0])
+    return [*points, Point(base.label + AGAIN, base.overrides, base.settings)]
+
+
+def identity(settings: Settings, host: Host) -> str:
+    """A short name for everything that decides what a start measures: settings, versions, device."""
+    decides = {
+        "settings": {name: value for name, value in settings.flat().items() if not name.startswith("vllm.stop")},
+        "versions": host.versions,
+        "device": [host.device.kind, *host.device.names],
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def signature(points: Sequence[Point], hosts: Sequence[Host], host_name: str) -> str:
+    """A short name for a whole sweep: the same command on the same host has the same, whatever its repeats."""
+    parts = [[point.label, identity(point.settings, host)] for point, host in zip(points, hosts, strict=True)]
+    return hashlib.sha256(json.dumps([host_name, points[0].settings.seed, parts]).encode()).hexdigest()[:12]
+
+
+def describe_plan(
+    starts: Sequence[Start], commands: Mapping[str, str], durations_s: Mapping[str, float | None], ends: str
+) -> str:
+    """Every start in its order, the exact command of each point, and how long it may take by what was seen before."""
+    lines = [f"{len(starts)} starts, {ends}", ""]
+    lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
+    lines += ["", "commands (the port is chosen when it is started)"]
+    lines += [f"  {label}\n    {command}" for label, command in commands.items()]
+    known = [durations_s[start.point.label] for start in starts]
+    seen = [value for value in known if value is not None]
+    if len(seen) == len(known):
+        lines += ["", f"about {sum(seen) / 60:.0f} min, by earlier starts of the same points"]
+    else:
+        lines += ["", "how long it takes is unknown: not every point was started here before"]
+    return "\n".join(lines)

@@ -1,0 +1,49 @@
+"""Before the first start of a sweep: checkpoints and caches, each made once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.config import Settings
+from bench.console import say
+from bench.errors import StartError
+from bench.host.environment import describe_source
+from bench.host.measured import look_at_host
+from bench.plan import Point
+from bench.tracking.runs import log_preparation
+from bench.weights.checkpoint import MANIFEST
+from bench.weights.prepare import LOG as PREPARE_LOG
+from bench.weights.prepare import Made, ensure_checkpoint
+
+
+def prepare_points(points: Sequence[Point], folder: Path) -> None:
+    """Make every checkpoint that a point needs, before the first start.
+
+    Raises:
+        CheckpointError: one is there and is not the right one.
+    """
+    for point in points:
+        place = folder / f"prepare-{Path(point.settings.checkpoint_path).name}"
+        try:
+            prepare_and_remember(point.settings, place)
+        except StartError as error:  # its starts will fail with this reason, each a run
+            say(f"{point.label}: {error}")
+
+
+def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
+    """Make what is missing for these settings; what was made is a run of the preparations' experiment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not Path(settings.checkpoint_path).exists():
+        say(f"preparing {settings.checkpoint_path}")
+    made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
+    for each in made:
+        files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
+        log_preparation(settings.tracking, settings.flat(), each, files, source_tags())
+        say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    return made
+
+
+def source_tags() -> dict[str, str]:
+    """Which source of bench this is."""
+    return {f"source.{name}": value for name, value in describe_source().items()}

@@ -1,0 +1,42 @@
+"""When a sweep has enough blocks. Pure."""
+
+from collections.abc import Sequence
+
+from bench.analysis.comparison import compare
+from bench.analysis.records import RunRecord, SweepRecord
+from bench.config import Settings
+
+REPEATS = "after the asked number of blocks"
+
+
+def why_stop(
+    settings: Settings, starts: Sequence[RunRecord], order: Sequence[str], blocks: int, lasted_s: float
+) -> str | None:
+    """In words for the report, or None: go on. Asked after each block; without `precision` the sweep has its repeats.
+
+    Enough is when, after `min_blocks`, the 95 % half-width of every ratio that the report will show is at most `precision`.
+    """
+    if settings.precision is None:
+        return None
+    if (
+        blocks >= settings.min_blocks
+        and (widest := _widest(starts, order)) is not None
+        and widest <= settings.precision
+    ):
+        return f"after {blocks} blocks, all ratios known to {widest:.1%} (precision={settings.precision:.0%} was asked)"
+    if blocks >= settings.max_blocks:
+        return f"after max_blocks={settings.max_blocks}, not all ratios known to precision={settings.precision:.0%}"
+    if settings.time_budget_s is not None and lasted_s * (blocks + 1) / blocks > settings.time_budget_s:
+        return f"after {blocks} blocks: another would exceed time_budget_s={settings.time_budget_s:g}"
+    return None
+
+
+def _widest(starts: Sequence[RunRecord], order: Sequence[str]) -> float | None:
+    """The least known ratio's half-width; None: there is a ratio without an interval, or none at all."""
+    if not starts:
+        return None
+    comparison = compare(SweepRecord("", "", 0.0, "", replayed=False, starts=tuple(starts), order=tuple(order)))
+    widths = [speedup.half_width for speedup in comparison.speedups]
+    if not widths or None in widths:
+        return None
+    return max(width for width in widths if width is not None)

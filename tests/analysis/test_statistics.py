@@ -1,0 +1,365 @@
+"""Ratios with their intervals, outliers and drift: against values worked out by hand, SciPy, and simulated sweeps."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from math import exp, log, sqrt
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.analysis.comparison import compare, doubts
+from bench.analysis.statistics import Drift, Ratio, drift, outliers, paired_ratio, unpaired_ratio
+from bench.config import Settings, compose_settings
+from bench.plan import Point, Start, blocks_of
+from made_sweeps import made_start, made_sweep
+
+T_OF_2_PAIRS = 12.7062047  # Student's t for 95 %, from a printed table: 1 degree of freedom
+T_OF_3_PAIRS = 4.30265273  # 2 degrees of freedom
+T_OF_3_PAIRS_OF_3_CANDIDATES = 7.64885  # the same for 1 - 0.05 / 3
+
+BASELINE = {0: 61.2, 1: 63.9, 2: 60.4, 3: 66.0, 4: 62.7}
+CANDIDATE = {0: 50.1, 1: 51.7, 2: 50.9, 3: 53.3, 4: 49.2}
+
+
+def interval(ratio: Ratio | None) -> tuple[float, float]:
+    assert ratio is not None
+    assert ratio.low is not None
+    assert ratio.high is not None
+    return ratio.low, ratio.high
+
+
+def excludes_one(ratio: Ratio | None) -> bool:
+    """What a reader would call a significant difference."""
+    low, high = interval(ratio)
+    return not low <= 1 <= high
+
+
+# Pairs within blocks.
+
+
+def test_a_paired_interval_is_that_of_the_textbook():
+    """The log ratios are ln 2, ln 2, ln 4: their mean is 4/3 ln 2, their standard error 1/3 ln 2."""
+    found = paired_ratio({0: 10.0, 1: 10.0, 2: 20.0}, {0: 5.0, 1: 5.0, 2: 5.0})
+
+    assert found.ratio == pytest.approx(2 ** (4 / 3))
+    assert interval(found) == pytest.approx((2 ** ((4 - T_OF_3_PAIRS) / 3), 2 ** ((4 + T_OF_3_PAIRS) / 3)))
+
+
+def test_a_paired_interval_is_that_of_scipy():
+    """Of its t test for related samples, over the logarithms."""
+    slow, fast = ([log(value) for value in values.values()] for values in (BASELINE, CANDIDATE))
+    scipys = stats.ttest_rel(slow, fast).confidence_interval(0.95)
+    found = paired_ratio(BASELINE, CANDIDATE)
+
+    assert interval(found) == pytest.approx((exp(scipys.low), exp(scipys.high)))
+    assert (found.n, found.paired, found.confidence) == (5, True, pytest.approx(0.95))
+
+
+def test_pairs_are_made_by_block_and_not_by_order():
+    """A dictionary's order is that in which starts came in."""
+    shuffled = {block: CANDIDATE[block] for block in (3, 0, 4, 1, 2)}
+
+    assert paired_ratio(BASELINE, shuffled) == paired_ratio(BASELINE, CANDIDATE)
+
+
+def test_what_all_starts_of_a_block_share_does_not_widen_the_interval():
+    """That is what blocks are for: the host was twice as slow in the third, for both."""
+    slow, fast = BASELINE | {2: 2 * BASELINE[2]}, CANDIDATE | {2: 2 * CANDIDATE[2]}
+
+    assert interval(paired_ratio(slow, fast)) == pytest.approx(interval(paired_ratio(BASELINE, CANDIDATE)))
+
+
+def test_a_block_that_only_one_of_the_two_has_does_not_enter():
+    """The other's start has failed there."""
+    found = paired_ratio(BASELINE, {block: CANDIDATE[block] for block in (0, 1, 3)})
+
+    assert found == paired_ratio({block: BASELINE[block] for block in (0, 1, 3)}, CANDIDATE)
+    assert found.n == 3
+
+
+def test_one_pair_has_a_ratio_and_no_interval():
+    """Nothing is known of its spread, so nothing is said of it."""
+    found = paired_ratio({0: 421.89}, {0: 62.25})
+
+    assert found == Ratio(pytest.approx(421.89 / 62.25), None, None, 1, paired=True, confidence=pytest.approx(0.95))
+
+
+def test_two_pairs_have_an_interval_as_wide_as_that_must_be():
+    """Log ratios ln 2 and ln 4: mean 1.5 ln 2, standard error 0.5 ln 2, and t is 12.7."""
+    found = paired_ratio({0: 10.0, 1: 20.0}, {0: 5.0, 1: 5.0})
+
+    assert interval(found) == pytest.approx((2 ** (1.5 - T_OF_2_PAIRS / 2), 2 ** (1.5 + T_OF_2_PAIRS / 2)))
+    assert found.n == 2
+
+
+@pytest.mark.parametrize(("baseline", "candidate"), [({}, {}), ({0: 1.0}, {}), ({0: 1.0, 2: 1.0}, {1: 1.0, 3: 1.0})])
+def test_without_a_common_block_there_is_no_paired_ratio(baseline, candidate):
+    """None, and never one of starts that do not belong together."""
+    assert paired_ratio(baseline, candidate) is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_equal_ratios_have_an_interval_without_width(n):
+    """Student's t would be 0/0. The times differ, only their ratio does not: it is that of two clocks, or of one log."""
+    slow = {block: 0.1 * (block + 1) for block in range(n)}
+    found = paired_ratio(slow, {block: value / 3 for block, value in slow.items()})
+
+    assert found.ratio == pytest.approx(3.0)
+    assert interval(found) == (found.ratio, found.ratio)
+
+
+def test_swapping_the_two_inverts_ratio_and_interval():
+    """Whoever is called the baseline, the same is known."""
+    forth, back = paired_ratio(BASELINE, CANDIDATE), paired_ratio(CANDIDATE, BASELINE)
+
+    assert back.ratio == pytest.approx(1 / forth.ratio)
+    assert interval(back) == pytest.approx((1 / forth.high, 1 / forth.low))
+
+
+# Several candidates of one baseline.
+
+
+def test_several_candidates_widen_the_interval_by_bonferroni():
+    """Three of them, each wrong with 5/3 %, are all right with 95 %; with the quantile of a table."""
+    found = paired_ratio({0: 10.0, 1: 10.0, 2: 20.0}, {0: 5.0, 1: 5.0, 2: 5.0}, comparisons=3)
+    half = T_OF_3_PAIRS_OF_3_CANDIDATES / 3
+
+    assert interval(found) == pytest.approx((2 ** (4 / 3 - half), 2 ** (4 / 3 + half)), rel=1e-4)
+    assert found.confidence == pytest.approx(1 - 0.05 / 3)
+
+
+def test_the_more_candidates_the_wider():
+    """And the ratio itself is what it was."""
+    found = [paired_ratio(BASELINE, CANDIDATE, comparisons) for comparisons in (1, 2, 3, 10)]
+    widths = [each.high / each.low for each in found]
+
+    assert widths == sorted(set(widths))
+    assert len({each.ratio for each in found}) == 1
+
+
+def test_a_comparison_counts_the_candidates_of_each_baseline():
+    """Two candidates of one baseline are two chances to be lucky."""
+    starts = {"auto": BASELINE, "one": CANDIDATE, "two": CANDIDATE}
+    sweep = made_sweep(
+        *(
+            made_start(point, {"ready_s": value}, repeat=block)
+            for point, times in starts.items()
+            for block, value in times.items()
+        )
+    )
+    found = compare(sweep).speedup("one", "ready_s")
+
+    assert (found.low, found.high) == interval(paired_ratio(BASELINE, CANDIDATE, comparisons=2))
+
+
+# Starts that belong to no common blocks.
+
+
+def test_an_unpaired_interval_is_welchs():
+    """By his formulas, over the logarithms: variances are not pooled."""
+    slow, fast = np.log([61.2, 63.9, 60.4, 66.0]), np.log([50.1, 55.7, 47.0])
+    squares = [np.var(each, ddof=1) / len(each) for each in (slow, fast)]
+    freedom = sum(squares) ** 2 / (squares[0] ** 2 / 3 + squares[1] ** 2 / 2)
+    middle, half = slow.mean() - fast.mean(), stats.t.ppf(0.975, freedom) * sqrt(sum(squares))
+    found = unpaired_ratio([61.2, 63.9, 60.4, 66.0], [50.1, 55.7, 47.0])
+
+    assert found.ratio == pytest.approx(exp(middle))
+    assert interval(found) == pytest.approx((exp(middle - half), exp(middle + half)))
+    assert (found.n, found.paired) == (3, False)
+
+
+def test_an_unpaired_ratio_of_one_start_has_no_interval():
+    """However many the other has: the spread of one of the two is unknown."""
+    found = unpaired_ratio([10.0, 11.0, 12.0], [5.0])
+
+    assert (found.low, found.high, found.n) == (None, None, 1)
+    assert found.ratio == pytest.approx((10 * 11 * 12) ** (1 / 3) / 5)
+
+
+def test_unpaired_starts_without_any_spread_have_an_interval_without_width():
+    """Again 0/0."""
+    assert interval(unpaired_ratio([10.0, 10.0], [5.0, 5.0, 5.0])) == pytest.approx((2.0, 2.0))
+
+
+@pytest.mark.parametrize(("baseline", "candidate"), [([], []), ([1.0], []), ([], [1.0])])
+def test_without_a_start_on_either_side_there_is_no_ratio(baseline, candidate):
+    """There is nothing to divide."""
+    assert unpaired_ratio(baseline, candidate) is None
+
+
+def test_a_point_that_is_twice_in_a_block_is_not_paired():
+    """Which of the two belongs to the other point's start? Nobody knows, so the comparison falls back to Welch."""
+    slow = [made_start("auto", {"ready_s": value}, repeat=0) for value in (10.0, 11.0, 12.0)]
+    fast = [made_start("dummy", {"ready_s": value}, repeat=0) for value in (5.0, 5.5, 6.5)]
+    found = compare(made_sweep(*slow, *fast)).speedup("dummy", "ready_s")
+
+    assert not found.paired
+    assert (found.low, found.high) == interval(unpaired_ratio([10.0, 11.0, 12.0], [5.0, 5.5, 6.5]))
+
+
+# What the intervals promise, simulated.
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_interval_covers_the_truth_in_95_of_100_sweeps(n):
+    """2,000 sweeps with lognormal noise of 10 % and a common shock in each block. Its standard error is 0.5 %."""
+    rng, truth, hits = np.random.default_rng(n), 1.2, 0
+    for _ in range(2000):
+        shock = rng.normal(0, 0.2, n)
+        slow, fast = (60 * np.exp(shock + rng.normal(0, 0.1, n)) for _ in range(2))
+        low, high = interval(paired_ratio(dict(enumerate(slow)), dict(enumerate(fast / truth))))
+        hits += low <= truth <= high
+
+    assert 0.93 <= hits / 2000 <= 0.97
+
+
+FORMATS = ("auto", "safetensors")
+
+
+@cache
+def settings() -> Settings:
+    """Those of conf/; composing them takes longer than a hundred sweeps."""
+    return compose_settings([])[0]
+
+
+def in_blocks(blocks: int, seed: int, formats: Sequence[str] = FORMATS) -> list[Start]:
+    """As a sweep of these formats would order them."""
+    points = [Point(label, (), settings().model_copy(update={"repeats": blocks})) for label in formats]
+    return [start for block in blocks_of(points, seed) for start in block]
+
+
+def one_after_the_other(blocks: int) -> list[Start]:
+    """AAABBB: all starts of one, then all of the other, as a loop in a shell would order them."""
+    starts = sorted(in_blocks(blocks, 0), key=lambda start: FORMATS.index(start.point.label))
+    return [Start(start.point, start.repeat, position) for position, start in enumerate(starts, 1)]
+
+
+def timed(starts: list[Start], rng: np.random.Generator, drift_a_start: float) -> list[tuple[Start, float]]:
+    """Equal formats on a host that changes: 60 s, noise of 2 %, and the drift."""
+    return [(each, 60 * (1 + drift_a_start) ** each.position * exp(rng.normal(0, 0.02))) for each in starts]
+
+
+def difference(times: list[tuple[Start, float]]) -> Ratio | None:
+    by_format = {label: {each.repeat: s for each, s in times if each.point.label == label} for label in FORMATS}
+    return paired_ratio(*by_format.values())
+
+
+def test_a_drift_of_the_host_makes_no_difference_between_equal_formats_in_blocks():
+    """2 % slower with every start, 5 blocks, 100 sweeps: an interval of 95 % may exclude 1 in a few of them, by chance."""
+    rng = np.random.default_rng(0)
+    found = sum(excludes_one(difference(timed(in_blocks(5, seed), rng, 0.02))) for seed in range(100))
+
+    assert found <= 7
+
+
+def test_the_same_drift_makes_one_where_the_formats_are_started_one_after_the_other():
+    """Which shows that the check before this can fail, and what blocks are good for."""
+    rng = np.random.default_rng(0)
+    found = sum(excludes_one(difference(timed(one_after_the_other(5), rng, 0.02))) for _ in range(100))
+
+    assert found >= 90
+
+
+# Outliers.
+
+
+def test_a_start_that_lies_far_from_the_others_is_found():
+    """By its index: it is for a person to look at its log."""
+    assert outliers([60.1, 61.0, 59.4, 95.0, 60.6, 60.2]) == [3]
+    assert outliers([60.1, 61.0, 59.4, 35.0, 60.6, 60.2]) == [3]
+
+
+def test_starts_that_spread_as_starts_do_have_no_outlier():
+    """Else every report would warn, and nobody read it."""
+    assert outliers([60.1, 63.0, 57.4, 61.9, 60.6, 58.8]) == []
+    assert outliers([60.1, 61.0, 59.4, 62.6, 60.6, 60.2]) == []  # 3.25 robust standard deviations from the middle
+
+
+def test_several_outliers_do_not_hide_each_other():
+    """As they would with a mean and a standard deviation: two of eight pull both towards themselves."""
+    assert outliers([60.1, 61.0, 59.4, 95.0, 60.6, 60.2, 59.9, 96.0]) == [3, 7]
+
+
+@pytest.mark.parametrize("values", [[], [60.0], [60.0, 61.0, 62.0, 600.0]])
+def test_fewer_than_five_starts_have_no_outlier(values):
+    """Nobody can tell then which are the odd ones."""
+    assert outliers(values) == []
+
+
+def test_an_outlier_is_warned_about_and_never_removed():
+    """It happened, and it will happen to a user. It is in the mean, in the ratio and in the interval."""
+    times = [60.1, 61.0, 59.4, 95.0, 60.6]
+    slow = [made_start("auto", {"ready_s": value}, repeat=block) for block, value in enumerate(times)]
+    fast = [made_start("dummy", {"ready_s": value}, repeat=block) for block, value in CANDIDATE.items()]
+    comparison = compare(made_sweep(*slow, *fast))
+
+    assert doubts(comparison) == [
+        "auto #4: 95.00 s to ready lies far from the other starts of its point; it is in all figures"
+    ]
+    assert comparison.points[0].values("ready_s") == times
+    assert comparison.speedup("dummy", "ready_s").ratio == pytest.approx(
+        paired_ratio(dict(enumerate(times)), CANDIDATE).ratio
+    )
+
+
+# Drift.
+
+
+def drifting(blocks: int, drift_a_start: float, seed: int = 0) -> Drift | None:
+    times = timed(in_blocks(blocks, seed), np.random.default_rng(seed), drift_a_start)
+    return drift([(each.position, each.point.label, seconds) for each, seconds in times])
+
+
+@pytest.mark.parametrize("a_start", [0.02, -0.02])
+def test_a_drift_over_the_sweep_is_found(a_start):
+    """With its size: 2 % a start, up or down."""
+    found = drifting(10, a_start)
+
+    assert found.significant
+    assert found.per_start == pytest.approx(a_start, abs=0.005)
+
+
+def test_a_difference_between_the_points_is_no_drift():
+    """Each start is compared with its own point, even where the slower one came first."""
+    values = [(position, "auto", 60.0 + position % 3) for position in range(1, 7)]
+    values += [(position, "dummy", 30.0 + position % 3) for position in range(7, 13)]
+
+    assert not drift(values).significant
+
+
+def test_too_few_starts_have_no_drift():
+    """Points that were started once say nothing: there is nothing of their own to compare with."""
+    once = [(position, f"point {position}", 60.0 + position) for position in range(1, 10)]
+
+    assert drift(once) is None
+    assert drift([(position, "auto", 60.0 + position) for position in range(1, 5)]) is None
+    assert drift([]) is None
+
+
+def test_a_drift_is_said_in_the_warnings():
+    """With how sure that is, and that the order was random."""
+    times = timed(in_blocks(5, 0), np.random.default_rng(0), 0.02)
+    starts = [
+        replace(made_start(each.point.label, {"ready_s": seconds}, repeat=each.repeat), order=each.position)
+        for each, seconds in times
+    ]
+    (doubt,) = doubts(compare(made_sweep(*starts)))
+
+    assert doubt.startswith("the time to ready changed by +1.9% a start over the sweep (p = 0.0")
+    assert doubt.endswith("the order within blocks was random, so it burdens all points alike")
+
+
+FALSE_ALARMS = pytest.mark.xfail(reason="statistics.py:drift: the points' own means cost it no degrees of freedom")
+
+
+@pytest.mark.parametrize(("formats", "blocks"), [("ab", 10), pytest.param("abcde", 2, marks=FALSE_ALARMS)])
+def test_a_drift_that_is_not_there_is_found_in_5_of_100_sweeps(formats, blocks):
+    """That is what p = 0.05 says: 1,000 sweeps on a steady host, and two standard errors more."""
+    rng, found = np.random.default_rng(0), 0
+    for seed in range(1000):
+        times = timed(in_blocks(blocks, seed, formats), rng, 0.0)
+        found += drift([(each.position, each.point.label, seconds) for each, seconds in times]).significant
+
+    assert found / 1000 <= 0.065
