@@ -14,9 +14,9 @@ import pytest
 from bench.condition import Condition, conclude, establish, state_metrics, state_tags
 from bench.config import Settings, compose_settings
 from bench.errors import StartError
+from bench.host.io_counter import bytes_read
 from bench.host.page_cache import evict, find_gauge, warm
 from bench.host.state import HostState, judge
-from bench.startup.reads import bytes_read
 
 MIB = 1024**2
 SIZE = 24 * MIB

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.host.io_counter import bytes_read
 from bench.host.page_cache import evict, find_gauge
-from bench.startup.reads import ReadWatch, bytes_read
+from bench.startup.reads import ReadWatch
 
 LOGS = Path(__file__).parents[1] / "logs"
 CPU = "cpu-vllm0.32.0"

@@ -1,9 +1,9 @@
 """The page cache of a checkpoint's files: emptied or filled on purpose, and measured, never believed.
 
 No kernel interface tells the resident share truly everywhere: cachestat(2) refuses other people's files and says 0 on
-overlayfs, mincore(2) says 100 % to whoever may not write the file, RWF_NOWAIT is not supported by every file system. So
-each is tried on a file of the checkpoint itself, in a state that we know, and the first that tells it is used. Where
-none does, the share is None, and the state of the start is called unverified.
+overlayfs, mincore(2) says 100 % to whoever may not write the file, and what a read took from storage is not counted by
+every kernel and file system. So each is tried on a file of the checkpoint itself, in a state that we know, and the first
+that tells it is used. Where none does, the share is None, and the state of the start is called unverified.
 
 Needs read permission only, not root.
 """
@@ -17,15 +17,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.host.io_counter import storage_bytes
+
 CHUNK = 8 * 1024**2
 WINDOW = 1024**3  # mincore looks at this much at a time
-SAMPLES = 2000  # pages; a share of 50 % is then known to ±2.2 % (95 %, binomial)
+SAMPLES = 2000  # pages of all files together; a share of 50 % is then known to ±2.2 % (95 %, binomial)
 TRIES = 3
 PROBED = 4 * 1024**2  # bytes of the file that the gauges are tried on
 CACHESTAT = 451  # the system call's number on every architecture, since Linux 6.5
 TRUE_WITHIN = 0.05
 
-Gauge = Callable[[Path, int], float | None]  # of the file's first bytes, this many
+Gauge = Callable[[Path, int, int], float | None]  # of the file's first bytes, this many; by so many samples, if it samples
 
 
 @dataclass(frozen=True)
@@ -98,28 +100,32 @@ def residency(paths: Sequence[Path], gauge: str | None) -> Residency:
     """How much of the files is in the page cache, told by this gauge."""
     if gauge is None:
         return Residency(None, None)
-    sizes = [path.stat().st_size for path in paths]
-    shares = [GAUGES[gauge](path, size) for path, size in zip(paths, sizes, strict=True)]
-    if not sum(sizes) or None in shares:
+    sizes = {path: size for path in paths if (size := path.stat().st_size)}
+    total = sum(sizes.values())
+    if not total:
         return Residency(None, None)
-    return Residency(sum(share * size for share, size in zip(shares, sizes, strict=True) if share) / sum(sizes), gauge)
+    shares = {path: GAUGES[gauge](path, size, -(-SAMPLES * size // total)) for path, size in sizes.items()}
+    resident = [share * sizes[path] for path, share in shares.items() if share is not None]
+    return Residency(sum(resident) / total, gauge) if len(resident) == len(sizes) else Residency(None, None)
 
 
 def find_gauge(paths: Sequence[Path]) -> str | None:
     """The first interface that is true for these files and this user, or None.
 
-    Tried on the start of the smallest file that is large enough: emptied, it must say 0; read to its half, a half.
+    Tried on the start of the smallest file that is large enough: emptied, it must say 0; half of its pages read, a half.
     The file's share of the cache is not what it was afterwards: call this before a state is made, not after.
     """
-    by_size = sorted(paths, key=lambda path: path.stat().st_size)
+    by_size = sorted((path for path in paths if path.stat().st_size), key=lambda path: path.stat().st_size)
     chosen = next((path for path in by_size if path.stat().st_size >= PROBED), by_size[-1] if by_size else None)
     if chosen is None:
         return None
     size = min(chosen.stat().st_size, PROBED)
-    empty = _all_gauges(chosen, size, lambda: evict([chosen]))
-    half = _all_gauges(chosen, size, lambda: _read_half(chosen, size))
+    half = -(-_pages(size) // 2)
+    empty_told = _all_gauges(chosen, size, lambda: evict([chosen]))
+    half_told = _all_gauges(chosen, size, lambda: _read_first(chosen, half))
     evict([chosen])
-    true = [name for name in GAUGES if _near(empty[name], 0.0) and _near(half[name], 0.5)]
+    known = half / _pages(size)
+    true = [name for name in GAUGES if _near(empty_told[name], 0.0) and _near(half_told[name], known)]
     return true[0] if true else None
 
 
@@ -157,29 +163,34 @@ def _all_gauges(path: Path, size: int, make_state: Callable[[], None]) -> dict[s
     told: dict[str, float | None] = {}
     for name, gauge in GAUGES.items():
         make_state()
-        told[name] = gauge(path, size)
+        told[name] = gauge(path, size, SAMPLES)
     return told
 
 
-def _read_half(path: Path, size: int) -> None:
+def _read_first(path: Path, pages: int) -> None:
     evict([path])
     with _opened(path) as fd:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # without read-ahead, so that it is the half and no more
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # without read-ahead, so that it is these pages and no more
         buffer = memoryview(bytearray(mmap.PAGESIZE))
-        for offset in range(0, size // 2, mmap.PAGESIZE):
-            os.preadv(fd, [buffer], offset)
+        for page in range(pages):
+            os.preadv(fd, [buffer], page * mmap.PAGESIZE)
 
 
-def _cachestat(path: Path, size: int) -> float | None:
+def _pages(size: int) -> int:
+    """The last one may be cut."""
+    return -(-size // mmap.PAGESIZE)
+
+
+def _cachestat(path: Path, size: int, _samples: int) -> float | None:
     """cachestat(2): exact, and quick. None where the kernel or the file's owner does not allow it."""
     asked = (ctypes.c_uint64 * 2)(0, size)  # offset, length
     answer = (ctypes.c_uint64 * 5)()  # nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted
     with _opened(path) as fd:
         failed = _libc().syscall(CACHESTAT, fd, ctypes.byref(asked), ctypes.byref(answer), 0)
-    return None if failed else min(1.0, answer[0] * mmap.PAGESIZE / size) if size else None
+    return None if failed else min(1.0, answer[0] / _pages(size))
 
 
-def _mincore(path: Path, size: int) -> float | None:
+def _mincore(path: Path, size: int, _samples: int) -> float | None:
     """mincore(2) over a mapping that is never touched."""
     libc = _libc()
     libc.mmap.restype = ctypes.c_void_p
@@ -192,39 +203,46 @@ def _mincore(path: Path, size: int) -> float | None:
             )
             if address in {None, ctypes.c_void_p(-1).value}:
                 return None
-            pages = (ctypes.c_ubyte * -(-length // mmap.PAGESIZE))()
+            pages = (ctypes.c_ubyte * _pages(length))()
             failed = libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(length), pages)
             libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(length))
             if failed:
                 return None
             resident += sum(bytes(pages).count(value) for value in range(1, 256, 2))  # the lowest bit counts
-    return min(1.0, resident * mmap.PAGESIZE / size) if size else None
+    return resident / _pages(size)
 
 
-def _nowait(path: Path, size: int) -> float | None:
-    """Pages drawn at random and read with RWF_NOWAIT, which refuses what is not in the cache. For anybody who may read.
+def _sampled(path: Path, size: int, samples: int) -> float | None:
+    """Pages drawn at random and read: one that this thread had to fetch from storage was absent. For anybody who may read.
 
-    Since some kernels start to read what they refuse, read-ahead is off and what was refused is evicted again.
+    RWF_NOWAIT would ask without reading; but kernels begin to read what they refuse, and where the storage is quick the
+    page is there before they say no. What was absent is evicted again. None where the kernel does not count what we read.
     """
-    pages = -(-size // mmap.PAGESIZE)
-    drawn = sorted(random.Random(size).sample(range(pages), min(SAMPLES, pages)))  # noqa: S311  # no secret
+    pages = _pages(size)
+    drawn = sorted(random.Random(size).sample(range(pages), min(samples, pages)))  # noqa: S311  # no secret
     buffer = memoryview(bytearray(mmap.PAGESIZE))
     absent = []
-    with _opened(path) as fd:
+    try:
+        told = os.open("/proc/thread-self/io", os.O_RDONLY)
+    except OSError:
+        return None
+    with _opened(path) as fd, os.fdopen(told, "rb", buffering=0):
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+        before = storage_bytes(os.pread(told, mmap.PAGESIZE, 0))
         for page in drawn:
-            try:
-                os.preadv(fd, [buffer], page * mmap.PAGESIZE, os.RWF_NOWAIT)
-            except BlockingIOError:
-                absent.append(page)
-            except OSError:
+            os.preadv(fd, [buffer], page * mmap.PAGESIZE)
+            after = storage_bytes(os.pread(told, mmap.PAGESIZE, 0))
+            if after is None:
                 return None
+            if after != before:
+                absent.append(page)
+            before = after
         for page in absent:
             os.posix_fadvise(fd, page * mmap.PAGESIZE, mmap.PAGESIZE, os.POSIX_FADV_DONTNEED)
-    return 1.0 - len(absent) / len(drawn) if drawn else None
+    return 1.0 - len(absent) / len(drawn)
 
 
-GAUGES: dict[str, Gauge] = {"cachestat": _cachestat, "mincore": _mincore, "nowait": _nowait}
+GAUGES: dict[str, Gauge] = {"cachestat": _cachestat, "mincore": _mincore, "sampled": _sampled}
 
 
 def _libc() -> ctypes.CDLL:

@@ -1,16 +1,12 @@
 """What vLLM's processes read from storage while they loaded: /proc/PID/io, taken at the lines that frame the loading.
 
-`read_bytes` counts what came from the device: page faults of a mapping, buffered reads that missed the page cache, and
-O_DIRECT; what the cache served is not in it. Importing packages reads from storage too, so only what a process reads
-between the line that opens the loading and its next word on the weights is the checkpoint's.
-
-Source: proc(5). The file may be read by the same user, or by root.
+Importing packages reads from storage too, so only what a process reads between the line that opens the loading and its
+next word on the weights is the checkpoint's.
 """
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 
+from bench.host.io_counter import bytes_read
 from bench.startup.log import parse_line
 
 # The last of these before the end counts: newer releases say more precisely when the weights' turn comes.
@@ -22,16 +18,6 @@ BEGINS = (
     "Auto-prefetch is disabled",
 )
 ENDS = ("Loading weights took", "Model loading took", "Overall time to stream", "KV cache")
-
-
-def bytes_read(pid: int) -> int | None:
-    """From storage, by this process so far. None: it ended, or is somebody else's."""
-    try:
-        text = Path(f"/proc/{pid}/io").read_text()
-    except OSError:
-        return None
-    found = re.search(r"^read_bytes: (\d+)$", text, re.MULTILINE)
-    return int(found[1]) if found else None
 
 
 class ReadWatch:
