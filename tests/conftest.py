@@ -91,10 +91,11 @@ class Workplace:
 def fake_for(overrides: tuple[str, ...]) -> list[str]:
     """Behind the rest: Hydra wants all overrides in a row, behind its flags.
 
-    The fake plays recorded logs, so it cannot fill a cache: what they say of compiling is left as it is.
+    The fake plays recorded logs, so it cannot fill a cache: what they say of compiling is left as it is. And whatever
+    else this host does meanwhile, it is neither waited for nor a warning.
     """
     given = {override.partition("=")[0] for override in overrides}
-    defaults = {"vllm.python": str(FAKE), "compile_cache": "as_is"}
+    defaults = {"vllm.python": str(FAKE), "compile_cache": "as_is", "rig.wait_s": "0", "rig.busy_cores_at_most": "1"}
     return [f"{name}={value}" for name, value in defaults.items() if name not in given]
 
 

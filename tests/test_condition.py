@@ -71,7 +71,7 @@ def asked(tmp_path: Path) -> Callable[..., Settings]:
         pytest.skip("this kernel does not tell what a process reads from storage")
 
     def settings(*words: str) -> Settings:
-        (found,) = compose_settings(["model=hf", f"model.path={folder}", *words])
+        (found,) = compose_settings(["model=hf", f"model.path={folder}", "rig.wait_s=0", *words])
         return found
 
     return settings
@@ -215,7 +215,7 @@ def test_a_checkpoint_on_a_tmpfs_is_unverified(page_cache):
         pytest.skip("there is no tmpfs that may be written to")
     with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as folder:
         Path(folder, "model.safetensors").write_bytes(os.urandom(SIZE))
-        (settings,) = compose_settings(["model=hf", f"model.path={folder}", f"page_cache={page_cache}"])
+        (settings,) = compose_settings(["model=hf", f"model.path={folder}", f"page_cache={page_cache}", "rig.wait_s=0"])
         condition = establish(settings)
         loads(condition, "mapped")
         tags, verdict = state_tags(conclude(condition, []))

@@ -48,7 +48,7 @@ def main(new_workplace: Callable[[], Workplace]) -> Ran:
         shutil.copytree(CHECKOUT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "MLproject", project)
     as_is = "page_cache=as_is compile_cache=as_is"  # the recorded logs that the fake plays were made in another state
-    overrides = f"vllm.python={FAKE} {as_is} max_model_len=1024 vllm.args.served=*"
+    overrides = f"vllm.python={FAKE} {as_is} rig.wait_s=0 max_model_len=1024 vllm.args.served=*"
     done = mlflow_run(place, project, "-P", "load_format=auto,safetensors", "-P", f"overrides={overrides}")
     return Ran(place, project, done, place.runs(EXPERIMENT))
 

@@ -16,6 +16,7 @@ from bench.host.page_cache import (
     residency,
     unique_files,
 )
+from bench.host.rig import Rig, Waiting, nobody, quiet_rig
 from bench.host.state import HostState, Verdict, judge
 from bench.host.vllm_caches import Caches, caches_of, empty, what_happened
 from bench.startup.reads import ReadWatch
@@ -31,6 +32,8 @@ class Condition:
     gauge: str | None = None
     resident_before: float | None = None
     reads: ReadWatch = field(default_factory=ReadWatch)
+    rig: Rig | None = None
+    noise: list[str] = field(default_factory=list)  # in which the start was made all the same
 
 
 def caches_for(settings: Settings, host: Host) -> Caches:
@@ -46,16 +49,17 @@ def caches_for_plan(settings: Settings, host: Host) -> dict[str, str]:
     return caches_of(settings, host).environment
 
 
-def establish(settings: Settings) -> Condition:
-    """Make the page cache cold or warm, and measure it: the last thing before exec.
+def establish(settings: Settings, waiting: Waiting = nobody) -> Condition:
+    """Wait for a quiet host, then make the page cache cold or warm, and measure it: the last thing before exec.
 
     Raises:
         StartError: a cold start was asked for while a process has the checkpoint mapped. Its pages cannot be evicted.
     """
+    rig, noise = quiet_rig(settings, waiting)  # first: a neighbour could change the page cache while we wait
     folder = Path(settings.checkpoint_path)
     reads_files = settings.load_format.checkpoint != "config_only" and folder.is_dir()
     names = weight_files(folder) if reads_files else {}
-    condition = Condition(settings, unique_files(folder / name for name in names))
+    condition = Condition(settings, unique_files(folder / name for name in names), rig=rig, noise=noise)
     if not condition.paths:
         return condition
     if settings.page_cache == "cold":

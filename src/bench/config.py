@@ -93,6 +93,18 @@ class Completion(_Section):
     timeout_s: Seconds
 
 
+class RigLimits(_Section):
+    """How quiet the host must be before a start, and how long that is waited for. Nothing of it decides what is measured."""
+
+    wait_s: Annotated[float, Field(ge=0)]  # at most; 0: look, and do not wait
+    busy_cores_at_most: Annotated[float, Field(ge=0, le=1)]  # share of the cores that we may use
+    free_memory_at_least_gib: Annotated[float, Field(ge=0)]
+    swap_used_at_most_gib: Annotated[float, Field(ge=0)]
+    gpu_processes_at_most: Annotated[int, Field(ge=0)]  # on each GPU
+    gpu_leftover_at_most_gib: Annotated[float, Field(ge=0)]  # on each GPU, above the least that was seen in use
+    gpu_throttled: bool  # True: a GPU that is slowed down is taken as it is
+
+
 class Sweep(_Section):
     """Where in its sweep a start stands. The sweeper writes it; all None and zero for a start on its own."""
 
@@ -142,6 +154,7 @@ class Settings(_Section):
     models_dir: str
     vllm: Vllm
     completion: Completion
+    rig: RigLimits
     sweep: Sweep
 
     @property
@@ -157,9 +170,9 @@ class Settings(_Section):
 
     def flat(self) -> dict[str, str]:
         """Every setting by its dotted name, as MLflow's params hold it: the group's choice under the group's own name,
-        secrets masked, and nothing that says where results go instead of what was measured.
+        secrets masked, and nothing that says where results go, or what is waited for, instead of what was measured.
         """
-        tree = self.model_dump(exclude={"tracking", "sweep", *OF_THE_SWEEP})
+        tree = self.model_dump(exclude={"tracking", "rig", "sweep", *OF_THE_SWEEP})
         flat = dict(_leaves(tree))
         for group in ("model", "load_format"):
             flat[group] = flat.pop(f"{group}.name")

@@ -12,6 +12,7 @@ from bench.condition import conclude, state_metrics, state_tags
 from bench.config import Settings
 from bench.host.environment import describe_host, describe_source
 from bench.host.measured import Host
+from bench.host.rig import rig_metrics, rig_tags
 from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
 from bench.startup.failure import reason_in
@@ -37,6 +38,9 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     if state:
         more, verdict = state_tags(state)
         tags, metrics, problems = tags | more, metrics | state_metrics(state), verdict.problems
+    noise = reached.condition.noise if reached.condition else []
+    if reached.condition and (rig := reached.condition.rig):
+        tags, metrics = tags | rig_tags(rig, noise), metrics | rig_metrics(rig)
     return Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
@@ -52,7 +56,11 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         reason=reason_of(reached, lines),
         metrics=metrics,
         phases=timeline(lines, readings, reached.ready_s, first_token_s),
-        warnings=[*host.needs.notes, *([] if reached.reason else doubts(settings, host, readings))],
+        warnings=[
+            *host.needs.notes,
+            *(f"noise before the start: {sentence}" for sentence in noise),
+            *([] if reached.reason else doubts(settings, host, readings)),
+        ],
         problems=list(problems),
         host_state=asdict(state) if state else None,
     )

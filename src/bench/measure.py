@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.attempt import INTERRUPTED, Attempt, Reached
 from bench.condition import caches_for, establish
 from bench.config import Settings
+from bench.console import say
 from bench.describe import describe
 from bench.errors import BenchError, StartError, StartTimeout
 from bench.host.measured import look_at_host
@@ -42,9 +43,13 @@ def measure(settings: Settings, folder: Path, on_line: OnLine) -> Startup:
 def run(attempt: Attempt, on_line: OnLine) -> Reached:
     """vLLM from exec to its completion, and to the end of its last process."""
     settings, reached = attempt.settings, Reached(time.time())
+
+    def waiting(noise: list[str]) -> None:
+        say(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
+
     try:
         ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
-        condition = reached.condition = establish(settings)
+        condition = reached.condition = establish(settings, waiting)
 
         def saw(elapsed_s: float, text: str) -> None:
             condition.reads.saw(text)

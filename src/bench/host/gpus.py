@@ -1,0 +1,101 @@
+"""The GPUs as they are now: memory, processes, clocks and what slows them down, by NVML, without importing torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+GIB = 1024**3
+
+# What makes a GPU slower than it could be. An idle one, and clocks that somebody chose, are not among them.
+# Source: nvml.h, nvmlClocksEventReason*.
+SLOWED_BY = {
+    0x04: "SW power cap",
+    0x08: "HW slowdown",
+    0x20: "SW thermal slowdown",
+    0x40: "HW thermal slowdown",
+    0x80: "HW power brake",
+}
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU that vLLM may use. `id` is its number in nvidia-smi, or the name of a MIG slice; None is what NVML does not tell.
+
+    `processes` are those that compute on it, (pid, name); in a container a pid may be the host's.
+    `throttle_reasons` are those that slow it down. Clocks are in MHz; a low one is normal before a start.
+    """
+
+    id: str
+    name: str | None = None
+    memory_used_gib: float | None = None
+    memory_total_gib: float | None = None
+    processes: tuple[tuple[int, str], ...] | None = None
+    sm_clock_mhz: int | None = None
+    max_sm_clock_mhz: int | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+
+
+def look_at_gpus(visible: str | None) -> tuple[Gpu, ...]:
+    """Those that `visible` names as CUDA_VISIBLE_DEVICES does; None: all. Empty on a host without NVML.
+
+    A look must never be the reason that a start fails: whatever NVML refuses is None.
+    """
+    import pynvml  # from nvidia-ml-py
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        return tuple(_gpu(pynvml, name, handle) for name, handle in _handles(pynvml, visible).items())
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _handles(nvml: Any, visible: str | None) -> dict[str, Any]:
+    """The GPUs by their id. As for CUDA, an unknown one hides all behind it. CUDA may number unequal GPUs otherwise.
+
+    Source: CUDA C++ Programming Guide, "CUDA Environment Variables".
+    """
+    indices = range(_told(nvml, "nvmlDeviceGetCount") or 0)
+    every = {str(index): _told(nvml, "nvmlDeviceGetHandleByIndex", index) for index in indices}
+    if visible is None:
+        return {name: handle for name, handle in every.items() if handle is not None}
+    uuids = {name: str(_told(nvml, "nvmlDeviceGetUUID", handle)) for name, handle in every.items()}
+    found: dict[str, Any] = {}
+    for word in visible.replace(" ", "").split(","):
+        full = next((name for name, uuid in uuids.items() if word.startswith("GPU-") and uuid.startswith(word)), word)
+        handle = _told(nvml, "nvmlDeviceGetHandleByUUID", full) if full.startswith("MIG-") else every.get(full)
+        if handle is None:
+            break
+        found[full] = handle
+    return found
+
+
+def _gpu(nvml: Any, name: str, handle: Any) -> Gpu:
+    memory = _told(nvml, "nvmlDeviceGetMemoryInfo", handle)
+    running = _told(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
+    reasons = _told(nvml, "nvmlDeviceGetCurrentClocksEventReasons", handle)
+    return Gpu(
+        id=name,
+        name=_told(nvml, "nvmlDeviceGetName", handle),
+        memory_used_gib=None if memory is None else memory.used / GIB,
+        memory_total_gib=None if memory is None else memory.total / GIB,
+        processes=None if running is None else tuple((each.pid, _process_name(nvml, each.pid)) for each in running),
+        sm_clock_mhz=_told(nvml, "nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
+        max_sm_clock_mhz=_told(nvml, "nvmlDeviceGetMaxClockInfo", handle, nvml.NVML_CLOCK_SM),
+        throttle_reasons=None if reasons is None else tuple(SLOWED_BY[bit] for bit in SLOWED_BY if reasons & bit),
+    )
+
+
+def _process_name(nvml: Any, pid: int) -> str:
+    """NVML's word for it, without its folder. /proc is not asked: in a container the pid may be another process's there."""
+    name = _told(nvml, "nvmlSystemGetProcessName", pid)
+    return name.rpartition("/")[2] if name else "a process without a name"
+
+
+def _told(nvml: Any, function: str, *arguments: Any) -> Any:
+    """NVML's answer; None where this GPU, this driver, this release of pynvml or this user gets none that can be read."""
+    try:
+        return getattr(nvml, function)(*arguments)
+    except (nvml.NVMLError, AttributeError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,216 @@
+"""The noise of the rig before a start: what else keeps this host and its GPUs busy, and waiting until it is over.
+
+A start that shares cores, memory or GPU with something else measures that too. So the rig is looked at before each start;
+what is above its limit is waited for, and what does not go away is said. What cannot be seen is None, and no noise.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.config import RigLimits, Settings
+from bench.host.gpus import Gpu, look_at_gpus
+
+KIB_PER_GIB = 1024**2
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+WINDOW_S = 0.25  # over which cores are seen at work: 25 ticks of /proc/stat on each
+POLL_S = 1.0
+
+# The least memory that this process has seen in use on each GPU, GiB: what the driver takes for itself, and whoever stays.
+LEVEL_GIB: dict[str, float] = {}
+
+Waiting = Callable[[list[str]], None]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A look at the host. `cores` are those that we may use, `busy_cores` how many of them something else keeps busy now."""
+
+    cores: int
+    load_average: float | None = None  # of the last minute
+    busy_cores: float | None = None
+    free_memory_gib: float | None = None  # that can be had without swapping
+    swap_used_gib: float | None = None
+    gpus: tuple[Gpu, ...] = ()  # none where there is no NVML
+
+
+def look_at_rig(visible: str | None = None) -> Rig:
+    """What is going on now, on this host and on the GPUs that `visible` names as CUDA_VISIBLE_DEVICES does; None: as our
+    own environment does. Takes a quarter of a second.
+    """
+    memory = _memory_gib()
+    swap = memory.get("SwapTotal"), memory.get("SwapFree")
+    return Rig(
+        cores=len(os.sched_getaffinity(0)),
+        load_average=_load_average(),
+        busy_cores=_busy_cores(),
+        free_memory_gib=memory.get("MemAvailable"),
+        swap_used_gib=None if swap[0] is None or swap[1] is None else swap[0] - swap[1],
+        gpus=look_at_gpus(os.environ.get(VISIBLE) if visible is None else visible),
+    )
+
+
+def _load_average() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None
+
+
+def _memory_gib() -> dict[str, float]:
+    """The amounts of /proc/meminfo. They are the host's: a container's own limit is not among them. Source: proc(5)."""
+    found = {}
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, amount = line.partition(":")
+            if amount.endswith(" kB"):
+                found[name] = int(amount.removesuffix(" kB")) / KIB_PER_GIB
+    return found
+
+
+def _busy_cores() -> float | None:
+    """How many of our cores are at work for others, on average over the window. None: the kernel does not count it."""
+    before, own_before_s, began_s = _ticks(), _own_s(), time.monotonic()
+    time.sleep(WINDOW_S)
+    after, own_s, window_s = _ticks(), _own_s() - own_before_s, time.monotonic() - began_s
+    if before is None or after is None or sum(after) <= sum(before):
+        return None
+    busy_s = (after[0] - before[0]) / os.sysconf("SC_CLK_TCK")
+    return min(max(0.0, (busy_s - own_s) / window_s), float(len(os.sched_getaffinity(0))))
+
+
+def _ticks() -> tuple[int, int] | None:
+    """Of the cores that we may use, since boot: busy and not. What a hypervisor gave to its other guests is busy too.
+
+    Source: proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests are in user and nice already.
+    """
+    names = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    try:
+        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    except OSError:
+        return None
+    counts = [[int(count) for count in line[1:9]] for line in lines if line and line[0] in names]
+    idle = sum(sum(each[3:5]) for each in counts)
+    return sum(map(sum, counts)) - idle, idle
+
+
+def _own_s() -> float:
+    """CPU time of this very process, which draws its progress meanwhile."""
+    own = os.times()
+    return own.user + own.system
+
+
+def noise(rig: Rig, limits: RigLimits, level_gib: Mapping[str, float]) -> list[str]:
+    """A sentence for each thing that would disturb a start: what was seen, and the setting that says how much may be.
+
+    `level_gib` is the memory in use on each GPU when nothing of ours runs. The load average is no criterion: it lags by a
+    minute, and so would still hold our own start that has just ended.
+    """
+    return [
+        *_noise_of_host(rig, limits),
+        *(words for gpu in rig.gpus for words in _noise_of_gpu(gpu, limits, level_gib)),
+    ]
+
+
+def _noise_of_host(rig: Rig, limits: RigLimits) -> list[str]:
+    busy, free, swap = rig.busy_cores, rig.free_memory_gib, rig.swap_used_gib
+    found = []
+    if busy is not None and busy > limits.busy_cores_at_most * rig.cores:
+        share = limits.busy_cores_at_most
+        found.append(f"{busy:.1f} of {rig.cores} cores are busy with something else (rig.busy_cores_at_most={share:g})")
+    if free is not None and free < limits.free_memory_at_least_gib:
+        least = limits.free_memory_at_least_gib
+        found.append(f"only {free:.1f} GiB of memory are free (rig.free_memory_at_least_gib={least:g})")
+    if swap is not None and swap > limits.swap_used_at_most_gib:
+        found.append(f"{swap:.1f} GiB are swapped out (rig.swap_used_at_most_gib={limits.swap_used_at_most_gib:g})")
+    return found
+
+
+def _noise_of_gpu(gpu: Gpu, limits: RigLimits, level_gib: Mapping[str, float]) -> list[str]:
+    found = []
+    if gpu.processes and len(gpu.processes) > limits.gpu_processes_at_most:
+        who = ", ".join(f"{name} (pid {pid})" for pid, name in gpu.processes)
+        found.append(f"GPU {gpu.id} is used by {who} (rig.gpu_processes_at_most={limits.gpu_processes_at_most})")
+    used, level = gpu.memory_used_gib, level_gib.get(gpu.id)
+    if used is not None and level is not None and used - level > limits.gpu_leftover_at_most_gib:
+        found.append(
+            f"{used:.1f} GiB of GPU {gpu.id} are in use, {used - level:.1f} more than when it was free: left by the start "
+            f"before, or a neighbour's (rig.gpu_leftover_at_most_gib={limits.gpu_leftover_at_most_gib:g})"
+        )
+    if gpu.throttle_reasons and not limits.gpu_throttled:
+        found.append(f"GPU {gpu.id} is slowed down: {', '.join(gpu.throttle_reasons)} (rig.gpu_throttled=false)")
+    return found
+
+
+def nobody(_: list[str]) -> None:
+    """Hears why we wait, and says nothing."""
+
+
+def quiet_rig(settings: Settings, waiting: Waiting = nobody) -> tuple[Rig, list[str]]:
+    """`settle` for the GPUs that this start's vLLM will see."""
+    chosen = (settings.load_format.env | settings.vllm.env).get(VISIBLE)
+    return settle(settings.rig, lambda: look_at_rig(None if chosen is None else str(chosen)), waiting=waiting)
+
+
+def settle(
+    limits: RigLimits,
+    look: Callable[[], Rig] = look_at_rig,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    waiting: Waiting = nobody,
+) -> tuple[Rig, list[str]]:
+    """Look, and wait at most `wait_s` for the noise to end. Returns the last look, and the noise that is still there.
+
+    `waiting` is told once, when the waiting begins, so that a person sees why nothing happens.
+    """
+    began_s = clock()
+    rig, found = _judged(look(), limits)
+    if found and limits.wait_s > 0:
+        waiting(found)
+    while found and (left_s := began_s + limits.wait_s - clock()) > 0:
+        sleep(min(POLL_S, left_s))
+        rig, found = _judged(look(), limits)
+    return rig, found
+
+
+def _judged(rig: Rig, limits: RigLimits) -> tuple[Rig, list[str]]:
+    """The level is the least that was ever seen: a neighbour that was there at the first look may have gone since."""
+    for gpu in rig.gpus:
+        if gpu.memory_used_gib is not None:
+            LEVEL_GIB[gpu.id] = min(gpu.memory_used_gib, LEVEL_GIB.get(gpu.id, gpu.memory_used_gib))
+    return rig, noise(rig, limits, LEVEL_GIB)
+
+
+def rig_metrics(rig: Rig) -> dict[str, float]:
+    """What was seen last before the start, over all GPUs together; what is unknown of one of them is absent."""
+    used = _of_all(gpu.memory_used_gib for gpu in rig.gpus)
+    processes = _of_all(gpu.processes for gpu in rig.gpus)
+    clocks = _of_all(gpu.sm_clock_mhz for gpu in rig.gpus)
+    values = {
+        "rig/load_average": rig.load_average,
+        "rig/busy_cores": rig.busy_cores,
+        "rig/free_memory_gib": rig.free_memory_gib,
+        "rig/swap_used_gib": rig.swap_used_gib,
+        "rig/gpu_memory_used_gib": sum(used) if used else None,
+        "rig/gpu_processes": len({pid for some in processes for pid, _ in some}) if processes else None,
+        "rig/gpu_sm_clock_mhz": min(clocks) if clocks else None,
+    }
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _of_all(values: Iterable[Any]) -> list[Any]:
+    """All of them, or none: a sum without one of its parts would be a lie."""
+    every = list(values)
+    known = [value for value in every if value is not None]
+    return known if len(known) == len(every) else []
+
+
+def rig_tags(rig: Rig, noise: Sequence[str]) -> dict[str, str]:
+    """Where there is something to say: what slows a GPU down, and the noise in which the start was made all the same."""
+    reasons = dict.fromkeys(reason for gpu in rig.gpus for reason in gpu.throttle_reasons or ())
+    tags = {"rig.gpu_throttle_reasons": ", ".join(reasons), "bench.noise": "; ".join(noise)}
+    return {name: words for name, words in tags.items() if words}
