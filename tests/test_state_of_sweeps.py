@@ -367,7 +367,6 @@ def test_a_plan_shows_the_variables_that_move_the_caches(bare):
     assert [*bare.folder.iterdir()] == []
 
 
-@pytest.mark.xfail(reason="__main__.py:start: removes the start's own folder, and leaves outputs/DATE")
 def test_the_plan_of_a_start_on_its_own_leaves_nothing_either(bare):
     """Hydra has made a folder for it before anybody could know."""
     done = bare.bench("load_format=dummy", "dry_run=true")

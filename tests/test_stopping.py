@@ -39,7 +39,7 @@ def noisy(blocks: int) -> list[RunRecord]:
 
 
 def stop(starts: list[RunRecord], blocks: int, settings: Settings | None = None, lasted_s: float = 1.0) -> str | None:
-    return why_stop(settings or asked(), starts, ORDER, blocks, lasted_s)
+    return why_stop(settings or asked(), starts, ORDER, blocks, lasted_s * (blocks + 1) / blocks)
 
 
 # Enough.

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -48,14 +49,14 @@ def start(config: DictConfig) -> object:
     try:
         settings = _alone(config)
         if settings.dry_run:
-            shutil.rmtree(folder)
+            _forget(folder)
             print_plan([Point(settings.load_format.name, (), settings)], [look_at_host(settings)])
             return None
         for unfilled in unprimed([settings]):
             run_job(as_priming(unfilled), folder / "prime")
         outcome = run_job(settings, folder)
     except SettingError as error:
-        shutil.rmtree(folder)  # Hydra has made it before anybody could check the settings; nothing was started
+        _forget(folder)
         say(str(error))
         sys.exit(2)
     except BenchError as error:
@@ -64,6 +65,14 @@ def start(config: DictConfig) -> object:
     if outcome.reason or not outcome.run_id:
         sys.exit(1)
     return outcome
+
+
+def _forget(folder: Path) -> None:
+    """Hydra has made it before anybody could check the settings; nothing was started, so nothing is left."""
+    shutil.rmtree(folder)
+    with suppress(OSError):  # not empty: other starts are there
+        folder.parent.rmdir()
+        folder.parent.parent.rmdir()
 
 
 def _alone(config: DictConfig) -> Settings:

@@ -31,7 +31,9 @@ class Condition:
     paths: list[Path]
     gauge: str | None = None
     resident_before: float | None = None
+    mapped_by: tuple[str, ...] = ()  # processes that could keep a cold checkpoint's pages
     reads: ReadWatch = field(default_factory=ReadWatch)
+    tree_read: int | None = None  # bytes from storage, by all that vLLM started; None: not over, or not counted here
     rig: Rig | None = None
     noise: list[str] = field(default_factory=list)  # in which the start was made all the same
 
@@ -66,6 +68,7 @@ def establish(settings: Settings, waiting: Waiting = nobody) -> Condition:
         _refuse_mapped(condition.paths)
         condition.gauge = find_gauge(condition.paths)
         make_cold(condition.paths, condition.gauge)
+        condition.mapped_by = tuple(_named(mapped_by(condition.paths)))  # somebody may have come meanwhile
     elif settings.page_cache == "warm":
         condition.gauge = find_gauge(condition.paths)
         make_warm(condition.paths, condition.gauge)
@@ -77,11 +80,14 @@ def establish(settings: Settings, waiting: Waiting = nobody) -> Condition:
 
 def _refuse_mapped(paths: list[Path]) -> None:
     if holders := mapped_by(paths):
-        who = ", ".join(f"{name} (pid {pid})" for pid, name in sorted(holders.items()))
         raise StartError(
-            f"page_cache=cold: {who} has the checkpoint mapped, so its pages cannot be evicted and the start would not be "
+            f"page_cache=cold: {', '.join(_named(holders))} has the checkpoint mapped, so its pages cannot be evicted and the start would not be "
             "cold. End that process, or set page_cache=as_is"
         )
+
+
+def _named(holders: dict[int, str]) -> list[str]:
+    return [f"{name} (pid {pid})" for pid, name in sorted(holders.items())]
 
 
 def conclude(condition: Condition, texts: Iterable[str]) -> HostState:
@@ -92,6 +98,9 @@ def conclude(condition: Condition, texts: Iterable[str]) -> HostState:
         compile_cache_asked=settings.compile_cache if settings.sweep.kind == "start" else "as_is",  # a priming fills it
         reads_weights=settings.load_format.checkpoint != "config_only",
         direct_io=settings.load_format.direct_io,
+        shared_files=settings.load_format.checkpoint == "original",
+        mapped_by=condition.mapped_by,
+        tree_read=condition.tree_read,
         gauge=condition.gauge,
         resident_before=condition.resident_before,
         resident_after=residency(condition.paths, condition.gauge).share if condition.paths else None,
@@ -108,6 +117,7 @@ def state_metrics(state: HostState) -> dict[str, float]:
         "page_cache/resident_after": state.resident_after,
         "io/read_gib": state.read_gib,
         "io/read_amplification": state.read_amplification,
+        "io/other_read_gib": state.other_read_gib,
     }
     return {name: value for name, value in values.items() if value is not None}
 

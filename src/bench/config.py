@@ -211,6 +211,8 @@ def settings_from(config: DictConfig) -> Settings:
     except ValidationError as error:
         raise SettingError("\n".join(_sentences(error, tree))) from error
     _refuse_taken_arguments(settings)
+    if settings.precision is not None and settings.min_blocks > settings.max_blocks:
+        raise SettingError(f"min_blocks={settings.min_blocks}: must be at most max_blocks={settings.max_blocks}.")
     return settings
 
 

@@ -1,7 +1,6 @@
 """One start of vLLM, from settings to a Startup that is whole and on disk."""
 
 import json
-import secrets
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from bench.console import say
 from bench.describe import describe
 from bench.errors import BenchError, StartError, StartTimeout
 from bench.host.measured import look_at_host
-from bench.host.vllm_caches import mark_primed
+from bench.host.vllm_caches import api_key, mark_primed
 from bench.processes.kept import OnLine
 from bench.startup.command import command_for
 from bench.startup.record import LOG, Startup
@@ -57,15 +56,17 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
 
         with serve(
             attempt.command,
-            api_key=secrets.token_hex(16),
+            api_key=api_key(settings),
             log_path=attempt.folder / LOG,
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=saw,
         ) as vllm:
+            condition.reads.is_ours = vllm.process.started
             reached.started_at = vllm.process.started_at
             reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
             condition.reads.finish()
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
+        condition.tree_read = vllm.process.read_bytes
     except StartTimeout as error:
         reached.reason = str(error)
     except StartError as error:

@@ -117,10 +117,19 @@ def signature(points: Sequence[Point], hosts: Sequence[Host], host_name: str) ->
 
 
 def describe_plan(
-    starts: Sequence[Start], commands: Mapping[str, str], durations_s: Mapping[str, float | None], ends: str
+    starts: Sequence[Start],
+    commands: Mapping[str, str],
+    durations_s: Mapping[str, float | None],
+    ends: str,
+    *,
+    primings: int = 0,
 ) -> str:
-    """Every start in its order, the exact command of each point, and how long it may take by what was seen before."""
-    lines = [f"{len(starts)} starts, {ends}", ""]
+    """Every start in its order, the exact command of each point, and how long it may take by what was seen before.
+
+    `primings` are the starts that come first and only fill caches.
+    """
+    before = f"{primings} starts that only fill the compile caches, then " if primings else ""
+    lines = [f"{before}{len(starts)} starts, {ends}", ""]
     lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
     lines += ["", "commands (the port is chosen when it is started)"]
     lines += [f"  {label}\n    {command}" for label, command in commands.items()]

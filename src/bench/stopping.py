@@ -10,9 +10,10 @@ REPEATS = "after the asked number of blocks"
 
 
 def why_stop(
-    settings: Settings, starts: Sequence[RunRecord], order: Sequence[str], blocks: int, lasted_s: float
+    settings: Settings, starts: Sequence[RunRecord], order: Sequence[str], blocks: int, another_s: float
 ) -> str | None:
     """In words for the report, or None: go on. Asked after each block; without `precision` the sweep has its repeats.
+    `another_s` is how long the sweep will have lasted after one more block.
 
     Enough is when, after `min_blocks`, the 95 % half-width of every ratio that the report will show is at most `precision`.
     """
@@ -26,7 +27,7 @@ def why_stop(
         return f"after {blocks} blocks, all ratios known to {widest:.1%} (precision={settings.precision:.0%} was asked)"
     if blocks >= settings.max_blocks:
         return f"after max_blocks={settings.max_blocks}, not all ratios known to precision={settings.precision:.0%}"
-    if settings.time_budget_s is not None and lasted_s * (blocks + 1) / blocks > settings.time_budget_s:
+    if settings.time_budget_s is not None and another_s > settings.time_budget_s:
         return f"after {blocks} blocks: another would exceed time_budget_s={settings.time_budget_s:g}"
     return None
 

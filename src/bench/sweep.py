@@ -77,21 +77,23 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
         failed = any(outcome.reason for outcome in outcomes)
     finally:
         # `mlflow run` ends its run itself
-        close_sweep(settings.tracking, sweep.parent, failed=failed, ended_by=ended_by, adopted=adopted is not None)
+        close_sweep(settings.tracking, sweep.parent, failed=failed, ended_by=ended_by, adopted=sweep.parent == adopted)
     tell(outcomes, sweep.sweep_id)
     return outcomes
 
 
 def run_blocks(sweep: Sweep, launch: Launch) -> tuple[list[Outcome], str]:
     """Block by block, until there are enough; and why there were."""
-    settings, began_s = sweep.points[0].settings, time.monotonic()
+    settings, began_s, timed = sweep.points[0].settings, time.monotonic(), 0
     done = {(record.point, record.repeat) for record in sweep.done}
     outcomes: list[Outcome] = []
     for number, block in enumerate(sweep.blocks, 1):
         jobs = [sweep.place(start) for start in block if (start.point.label, start.repeat) not in done]
         outcomes += launch(jobs) if jobs else []
+        timed += bool(jobs)  # a block that an earlier call has done costs no time now
+        another_s = (time.monotonic() - began_s) * (timed + 1) / max(1, timed)
         records = [*sweep.done, *(outcome.record for outcome in outcomes)]
-        if why := why_stop(settings, records, sweep.order, number, time.monotonic() - began_s):
+        if why := why_stop(settings, records, sweep.order, number, another_s):
             return outcomes, why
     return outcomes, REPEATS
 
@@ -99,8 +101,7 @@ def run_blocks(sweep: Sweep, launch: Launch) -> tuple[list[Outcome], str]:
 def open_or_resume(points: list[Point], hosts: Sequence[Host], adopted: str | None) -> Sweep:
     """A new sweep's run; or, with resume=true, that of the same command that was interrupted, with what it has done."""
     settings = points[0].settings
-    hosts = [*hosts, *hosts[: len(points) - len(hosts)]]
-    name = signature(points, hosts, socket.gethostname())
+    name = signature(points, _hosts_of(points, hosts), socket.gethostname())
     blocks = blocks_of(points, settings.seed)
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         done = tuple(start for start in found.starts if not start.failed and not start.invalid_reason)
@@ -131,7 +132,7 @@ def prime(sweep: Sweep, launch: Launch) -> None:
 def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     """What would be done, on standard output. Nothing is started, made or written."""
     settings = points[0].settings
-    found = dict(zip((point.label for point in points), [*hosts, *hosts], strict=False))
+    found = dict(zip((point.label for point in points), _hosts_of(points, hosts), strict=True))
     commands = {
         point.label: command_for(
             point.settings, found[point.label], 0, caches_for_plan(point.settings, found[point.label])
@@ -139,12 +140,21 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
         for point in points
     }
     durations_s = {
-        point.label: earlier_duration_s(settings.tracking.uri, identity(point.settings, found[point.label]))
+        point.label: earlier_duration_s(
+            settings.tracking.uri, identity(point.settings, found[point.label]), socket.gethostname()
+        )
         for point in points
     }
     starts = [start for block in blocks_of(points, settings.seed) for start in block]
     ends = REPEATS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
-    sys.stdout.write(describe_plan(starts, commands, durations_s, ends) + "\n")
+    primings = len(unprimed(point.settings for point in points))
+    sys.stdout.write(describe_plan(starts, commands, durations_s, ends, primings=primings) + "\n")
+
+
+def _hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
+    """What each point runs on; the baseline's second arm, which comes last, on what the baseline does."""
+    by_settings = {id(point.settings): host for point, host in zip(points, hosts, strict=False)}
+    return [by_settings[id(point.settings)] for point in points]
 
 
 def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:

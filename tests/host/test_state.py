@@ -133,7 +133,6 @@ def test_everything_that_is_wrong_is_said():
     ]
 
 
-@pytest.mark.xfail(reason="state.py:_judge_page_cache: gives the asked word, though the tag says what it was")
 @pytest.mark.parametrize("state", [cold(resident_before=0.5), cold(read={11: 0}), warm(resident_before=0.5)])
 def test_a_state_that_was_another_is_not_called_by_the_asked_word(state):
     """Whoever searches MLflow for tags.`bench.page_cache` = 'cold' must not find a start that was warm."""

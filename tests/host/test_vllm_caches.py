@@ -17,9 +17,6 @@ LOGS = Path(__file__).parents[1] / "logs"
 CPU = "cpu-vllm0.32.0"
 H100 = "h100-vllm0.26.0"
 HOST = Host(Device("cuda", ("NVIDIA H100 80GB HBM3",), "570.0", (0, 1)), "/env/bin/python", {"vllm": "0.32.0"}, Needs({}, {}))  # fmt: skip
-NULL_ARGUMENT = pytest.mark.xfail(
-    reason="vllm_caches.py:key_of: takes the load format's own arguments, even an unset one, into the key"
-)
 
 
 @cache
@@ -45,7 +42,7 @@ def texts_of(log: str) -> list[str]:
         "load_format=runai_streamer",
         "load_format=fastsafetensors",
         "load_format=dummy",
-        pytest.param("load_format=safetensors", marks=NULL_ARGUMENT),
+        "load_format=safetensors",
         "load_format.extra.num_threads=8",
         "gpu_memory_utilization=0.5",
         "page_cache=warm",

@@ -248,7 +248,7 @@ def test_a_keeper_that_died_is_an_end_of_the_command():
     reports, written = os.pipe()
     os.write(written, b'{"pid": 1, "started_s": 0.0}\n')
     os.close(written)
-    running = Kept(reports)
+    running = Kept(reports, 0)
     code = running.exit_code()
     os.close(reports)
 

@@ -199,6 +199,7 @@ MUST_AGREE = {
     "bench.page_cache": "the page cache's state",
     "bench.compile_cache": "the compile cache's state",
 }
+SMALLEST_P = 0.001
 NOTHING = "none"  # a state of what is not there: dummy weights have no page cache, an eager start no compile cache
 
 
@@ -237,6 +238,10 @@ def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:
     return found
 
 
+def _p(value: float) -> str:
+    return f"p = {value:.3f}" if value >= SMALLEST_P else f"p < {SMALLEST_P}"
+
+
 def doubts(comparison: Comparison) -> list[str]:
     """What a reader should look at before believing the figures: outliers, which stay in, and a drift over the sweep."""
     found = []
@@ -256,7 +261,7 @@ def doubts(comparison: Comparison) -> list[str]:
     drifted = drift(timed)
     if drifted and drifted.significant:
         found.append(
-            f"the time to ready changed by {drifted.per_start:+.1%} a start over the sweep (p = {drifted.p_value:.3f}); "
+            f"the time to ready changed by {drifted.per_start:+.1%} a start over the sweep ({_p(drifted.p_value)}); "
             "the order within blocks was random, so it burdens all points alike"
         )
     return found

@@ -7,13 +7,15 @@ already, where bootstraps and normal intervals do not.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, log, sqrt
 from statistics import fmean, median
 
 CONFIDENCE = 0.95
 ENOUGH_TO_JUDGE = 5  # values; with fewer, an outlier or a drift cannot be told from chance
 FAR = 3.5  # robust z-scores; Iglewicz and Hoaglin (1993)
-MAD_TO_SIGMA = 1.4826  # for a normal distribution
+MAD_TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
+MEAN_TO_SIGMA = 1.2533  # of the mean absolute deviation
+TINY = 1e-20  # relative: what rounding leaves of a sum of squares
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,15 @@ def unpaired_ratio(baseline: Sequence[float], candidate: Sequence[float], compar
 def outliers(values: Sequence[float]) -> list[int]:
     """The indices of values that lie far from the others, by the median absolute deviation of their logarithms.
 
-    They are shown and warned about, never removed: a slow start happened. Empty with fewer than five values.
+    They are shown and warned about, never removed: a slow start happened. Empty with fewer than five values. Where over
+    half of them are equal that deviation is 0, and the mean one takes its place, as Iglewicz and Hoaglin advise.
     """
     if len(values) < ENOUGH_TO_JUDGE:
         return []
     logs = [log(value) for value in values]
     middle = median(logs)
-    spread = MAD_TO_SIGMA * median(abs(each - middle) for each in logs)
+    away = [abs(each - middle) for each in logs]
+    spread = MAD_TO_SIGMA * median(away) or MEAN_TO_SIGMA * fmean(away)
     return [index for index, each in enumerate(logs) if spread and abs(each - middle) / spread > FAR]
 
 
@@ -98,19 +102,26 @@ class Drift:
 
 
 def drift(values: Sequence[tuple[int, str, float]]) -> Drift | None:
-    """Over (position, point, value): the slope of each value's deviation from its own point's mean, in logarithms.
+    """Over (position, point, value): one slope over the positions for all points, each with a mean of its own, in logarithms.
 
-    None with fewer than five starts that have another of their point beside them.
+    The points' means cost degrees of freedom, so the test is that of an analysis of covariance. None with fewer than five
+    starts that have another of their point beside them, or where the means leave too few to judge.
     """
     from scipy import stats
 
-    by_point: dict[str, list[float]] = {}
-    for _, point, value in values:
-        by_point.setdefault(point, []).append(log(value))
-    used = [
-        (position, log(value) - fmean(by_point[point])) for position, point, value in values if len(by_point[point]) > 1
-    ]
-    if len(used) < ENOUGH_TO_JUDGE or len({position for position, _ in used}) < ENOUGH_TO_JUDGE:
+    by_point: dict[str, list[tuple[int, float]]] = {}
+    for position, point, value in values:
+        by_point.setdefault(point, []).append((position, log(value)))
+    groups = [group for group in by_point.values() if len(group) > 1]
+    x = [position - fmean(each for each, _ in group) for group in groups for position, _ in group]
+    y = [value - fmean(each for _, each in group) for group in groups for _, value in group]
+    freedom = len(x) - len(groups) - 1
+    spread = sum(each**2 for each in x)
+    if len(x) < ENOUGH_TO_JUDGE or freedom < 1 or not spread:
         return None
-    fit = stats.linregress([position for position, _ in used], [deviation for _, deviation in used])
-    return Drift(exp(fit.slope) - 1, float(fit.pvalue))
+    slope = sum(a * b for a, b in zip(x, y, strict=True)) / spread
+    residual = sum((b - slope * a) ** 2 for a, b in zip(x, y, strict=True))
+    if residual <= TINY * sum(b**2 for b in y):  # a straight line, or no change at all
+        return Drift(exp(slope) - 1, 0.0 if slope else 1.0)
+    t = slope / sqrt(residual / freedom / spread)
+    return Drift(exp(slope) - 1, float(2 * stats.t.sf(abs(t), freedom)))

@@ -10,6 +10,7 @@ COLD_AT_MOST = 0.01
 WARM_AT_LEAST = 0.99
 READ_ALMOST_NOTHING = 0.5  # of the bytes that had to be read, in a cold start
 READ_THE_WHOLE = 0.5  # in a warm one
+READ_ALL = 0.95
 MOSTLY = 0.5
 GIB = 1024**3
 
@@ -24,12 +25,14 @@ class HostState:
     compile_cache_asked: str  # primed, fresh, as_is
     reads_weights: bool = True  # False: this format reads no file that is seen here
     direct_io: bool = False  # this format is known to read past the page cache
+    shared_files: bool = False  # all ranks read the same files: through the page cache, one of them reads for all
     gauge: str | None = None
     resident_before: float | None = None
     resident_after: float | None = None
     mapped_by: tuple[str, ...] = ()
     must_read: int | None = None
     read: dict[int, int | None] = field(default_factory=dict)
+    tree_read: int | None = None  # by all that vLLM started, from exec to its end: libraries and caches too
     compile_cache_found: str | None = None  # what the log says: compiled, loaded, both, load_failed, none
 
     @property
@@ -37,6 +40,13 @@ class HostState:
         """Of all processes together."""
         known = [count for count in self.read.values() if count is not None]
         return sum(known) / GIB if known and len(known) == len(self.read) else None
+
+    @property
+    def other_read_gib(self) -> float | None:
+        """What was read for anything but the weights: Python's packages, compiled graphs."""
+        if self.read_gib is None or self.tree_read is None:
+            return None
+        return max(0.0, self.tree_read / GIB - self.read_gib)
 
     @property
     def read_amplification(self) -> float | None:
@@ -62,7 +72,7 @@ class HostState:
 class Verdict:
     """What the state was, in the words of the report, and why the start does not count, if so."""
 
-    page_cache: str  # cold, warm, as_is, unverified, none (nothing is read)
+    page_cache: str  # cold, warm, as_is, unverified, none (nothing is read), wrong (not what was asked)
     compile_cache: str  # primed, unloadable (primed, and vLLM could not load it), fresh, as_is, none (not used), wrong
     problems: tuple[str, ...]
 
@@ -87,7 +97,7 @@ def _judge_page_cache(state: HostState) -> tuple[str, list[str]]:
     if state.resident_before is None:
         return "unverified", []
     problems = _asked_and_found(state) + _asked_and_read(state)
-    return asked, problems
+    return ("wrong" if problems else asked), problems
 
 
 def _asked_and_found(state: HostState) -> list[str]:
@@ -104,18 +114,36 @@ def _asked_and_found(state: HostState) -> list[str]:
 def _asked_and_read(state: HostState) -> list[str]:
     amplification = state.read_amplification
     if amplification is None:
-        return []
+        return _tree_read_too_little(state)
     read = f"{state.read_gib:.2f} GiB from storage, {amplification:.0%} of the checkpoint"
     problems = [
         f"page_cache={state.page_cache_asked} was asked, but process {pid} read nothing while others read"
         for pid, count in state.read.items()
-        if state.page_cache_asked == "cold" and count == 0 and amplification > 0
+        if state.page_cache_asked == "cold" and count == 0 and amplification > 0 and not _another_read_for_all(state)
     ]
     if state.page_cache_asked == "cold" and amplification < READ_ALMOST_NOTHING:
         problems.append(f"page_cache=cold was asked, but vLLM read only {read}: a cache has answered")
     if state.page_cache_asked == "warm" and amplification > READ_THE_WHOLE and not state.bypasses_page_cache:
         problems.append(f"page_cache=warm was asked, but vLLM read {read}: the cache did not hold it")
     return problems
+
+
+def _tree_read_too_little(state: HostState) -> list[str]:
+    """Where the log does not say who loaded, all that was read for whatever reason is still a limit from above."""
+    if state.page_cache_asked != "cold" or state.tree_read is None or not state.must_read:
+        return []
+    if (share := state.tree_read / state.must_read) >= READ_ALMOST_NOTHING:
+        return []
+    read = f"{state.tree_read / GIB:.2f} GiB from storage, {share:.0%} of the checkpoint"
+    return [f"page_cache=cold was asked, but all of vLLM together read only {read}: a cache has answered"]
+
+
+def _another_read_for_all(state: HostState) -> bool:
+    """Where all ranks read the same files through the page cache, the one that comes second finds it filled."""
+    amplification = state.read_amplification
+    return (
+        state.shared_files and not state.bypasses_page_cache and amplification is not None and amplification >= READ_ALL
+    )
 
 
 def _judge_compile_cache(state: HostState) -> tuple[str, list[str]]:

@@ -8,8 +8,10 @@ standard input is its line to the driver. When that closes, because the driver i
 the keeper ends the tree: SIGTERM to vLLM, SIGKILL to all that is left after STOP_TIMEOUT_S. That is the one way a
 start ends, whatever happened.
 
-It tells the driver, as JSON lines on REPORT_FD: {"pid", "started_s"} right after exec, on CLOCK_MONOTONIC, and
-{"exit_code"} when vLLM itself ended. vLLM's own output is inherited and never passes through here.
+It tells the driver, as JSON lines on REPORT_FD: {"pid", "started_s"} right after exec, on CLOCK_MONOTONIC, {"exit_code"}
+when vLLM itself ended, and {"read_bytes"} at the very end: what the whole tree has read from storage. The kernel adds a
+process's count to that of the parent that buries it, and in the end that is the keeper. vLLM's own output is inherited
+and never passes through here.
 """
 
 import ctypes
@@ -43,6 +45,16 @@ def main() -> None:
     report(reports, pid=pid, started_s=started_s)
     watch(pid, reports)
     end(pid, reports, stop_timeout_s)
+    report(reports, read_bytes=read_bytes())
+
+
+def read_bytes() -> int | None:
+    """From storage, by this process and all that it has buried. None: this kernel does not count. Source: proc(5)."""
+    with suppress(OSError):
+        for line in Path("/proc/self/io").read_text().splitlines():
+            if line.startswith("read_bytes: "):
+                return int(line.split()[1])
+    return None
 
 
 def start(command: list[str]) -> int:

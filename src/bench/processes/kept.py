@@ -26,9 +26,11 @@ OnLine = Callable[[float, str], None]
 class Kept:
     """The command, running. Every time is in seconds since exec, on CLOCK_MONOTONIC."""
 
-    def __init__(self, reports: int) -> None:
+    def __init__(self, reports: int, keeper_pid: int) -> None:
         self._reports = reports
+        self._keeper = keeper_pid
         self._exit_code: int | None = None
+        self.read_bytes: int | None = None  # from storage, by the whole tree; known when all of it is gone
         first = self._next_report()
         if "started_s" not in first:
             raise StartError(f"the process could not be started: {first.get('error', 'its keeper died')}")
@@ -45,6 +47,16 @@ class Kept:
             self._exit_code = self._next_report().get("exit_code", -signal.SIGKILL)
         return self._exit_code
 
+    def started(self, pid: int) -> bool:
+        """Whether this process belongs to the tree: it is below the keeper, whatever became of its parents."""
+        return pid != self._keeper and is_below(pid, self._keeper)
+
+    def finish(self) -> None:
+        """Take in what the keeper still said; it is gone."""
+        self.exit_code()
+        while report := self._next_report():
+            self.read_bytes = report.get("read_bytes", self.read_bytes)
+
     def wait(self) -> int:
         """Until it ends by itself."""
         while (code := self.exit_code()) is None:
@@ -60,6 +72,17 @@ class Kept:
             line += byte
         report: dict[str, Any] = json.loads(line)
         return report
+
+
+def is_below(pid: int, ancestor: int) -> bool:
+    """Whether a live process is this one, or was started by it, directly or through others."""
+    while pid not in {0, ancestor}:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        except OSError:
+            return False
+        pid = int(stat.rpartition(") ")[2].split()[1])
+    return pid == ancestor
 
 
 def how_it_ended(code: int) -> str:
@@ -98,14 +121,14 @@ def kept(
     copied = Copy(process.stdout.fileno(), log_path, on_line)
     running = None
     try:
-        running = Kept(reports)
+        running = Kept(reports, process.pid)
         copied.start(running.elapsed_s)
         yield running
     finally:
         process.stdin.close()  # the keeper takes this as: end it all
         _await_end(process, stop_timeout_s)
         if running is not None:
-            running.exit_code()  # the last that can be asked
+            running.finish()
             if process.returncode != 0:
                 end_session(running.pid)  # the keeper itself was killed
         copied.finish()

@@ -23,8 +23,11 @@ ENDS = ("Loading weights took", "Model loading took", "Overall time to stream", 
 class ReadWatch:
     """Sees each line as it comes, and looks at its process's counter at the right moments."""
 
-    def __init__(self, look: Callable[[int], int | None] = bytes_read) -> None:
+    def __init__(
+        self, look: Callable[[int], int | None] = bytes_read, *, is_ours: Callable[[int], bool] = lambda _pid: True
+    ) -> None:
         self._look = look
+        self.is_ours = is_ours  # a log can name any process: only those of the started tree are believed
         self._began: dict[int, int | None] = {}
         self._ended: dict[int, int | None] = {}
 
@@ -35,7 +38,7 @@ class ReadWatch:
         pid = parse_line(text).pid
         if pid is None:
             return
-        if pid in self._ended:
+        if pid in self._ended or not self.is_ours(pid):
             return
         if any(marker in text for marker in BEGINS):
             self._began[pid] = self._look(pid)

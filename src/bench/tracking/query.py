@@ -67,13 +67,14 @@ def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
         return _sweep_record(store, parent) if parent else None
 
 
-def earlier_duration_s(uri: str, identity: str) -> float | None:
+def earlier_duration_s(uri: str, identity: str, host: str) -> float | None:
     """How long starts of the same settings took here, from exec to their end; None where there were none."""
     if not _exists(uri):
         return None
     store = connect(uri)
     condition = (
         f"tags.`bench.identity` = '{identity}' AND tags.`bench.kind` = 'start' AND attributes.status = 'FINISHED'"
+        f" AND tags.`host.host` = '{host}'"
     )
     with talking_to(uri):
         runs = list(islice(_search(store, condition), ENOUGH))
