@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +60,13 @@ def processes_in(folder: Path) -> set[int]:
     return found
 
 
-def sweep(folder: Path, *overrides: str) -> Swept:
+def sweep(folder: Path, *overrides: str, **who: object) -> Swept:
     """`python -m bench -m …`, eager, since compiling takes most of a CPU start and says nothing about loading."""
     command = [sys.executable, "-m", "bench", "-m", "vllm.args.enforce_eager=true", "rig.wait_s=0", *overrides]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    mine = who.pop("env", os.environ)
+    environment = {name: value for name, value in mine.items() if not name.startswith("MLFLOW_")}
     ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **who
     )
     done = Done(ended.returncode, ended.stdout, ended.stderr)
     return Swept(Workplace(folder), done, processes_in(folder))
@@ -174,3 +177,56 @@ def test_the_report_is_written_from_what_mlflow_remembers(two_ranks):
     assert {"report.md", "vllm_load_benchmark.png", "benchmark_metrics.json"} <= {
         path.name for path in folder.iterdir()
     }
+
+
+# The state of the page cache.
+
+LARGER = (  # 0.28 GiB: so much that what is read besides it can be told apart
+    "model.random.hidden_size=1024", "model.random.intermediate_size=4096", "model.random.layers=8",
+    "model.random.vocab_size=2048", "model.random.shard_gib=0.125",
+)  # fmt: skip
+NOBODY = {"user": 65534, "group": 65534, "extra_groups": []}
+
+
+def reachable_by_nobody(folder: Path) -> bool:
+    """Whether a user without rights can run this interpreter with bench in it, and write to the folder."""
+    if os.geteuid() != 0:
+        return False
+    script = f"import bench, vllm, pathlib; pathlib.Path({str(folder)!r}, 'mine').touch()"
+    with suppress(OSError):
+        return subprocess.run([sys.executable, "-c", script], cwd=folder, check=False, **NOBODY).returncode == 0
+    return False
+
+
+@pytest.fixture(scope="module", params=["user", "nobody"])
+def cold_and_warm(request: pytest.FixtureRequest):
+    """The plain loader, which maps its files, from a cold and from a warm page cache; as this user, and as nobody."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))  # on a disk, and open to nobody, as pytest's own are not
+    folder.chmod(0o777)
+    who = {}
+    if request.param == "nobody":
+        if not reachable_by_nobody(folder):
+            pytest.skip("nobody cannot run this interpreter")
+        who = NOBODY | {"env": os.environ | {"HOME": str(folder)}}
+    yield sweep(folder, "page_cache=cold,warm", *LARGER, **who)
+    shutil.rmtree(folder)
+
+
+def test_a_cold_and_a_warm_start_are_what_they_are_called(cold_and_warm):
+    """Resident before exec: at most 1 %, at least 99 %. Read from storage: at least 95 % of the checkpoint, at most 2 %."""
+    starts = {
+        run.data.params["page_cache"]: run.data
+        for run in cold_and_warm.place.runs()
+        if run.data.tags["bench.kind"] == "start"
+    }
+    assert set(starts) == {"cold", "warm"}, cold_and_warm.done.err
+    size_gib = starts["cold"].metrics["checkpoint/size_gib"]
+    cold, warm = starts["cold"].metrics, starts["warm"].metrics
+
+    assert size_gib > 0.25
+    assert cold["page_cache/resident_before"] <= 0.01
+    assert warm["page_cache/resident_before"] >= 0.99
+    assert cold["io/read_gib"] >= 0.95 * size_gib
+    assert warm["io/read_gib"] <= 0.02 * size_gib
+    assert {start.tags["bench.page_cache"] for start in starts.values()} == {"cold", "warm"}
+    assert {start.tags["bench.valid"] for start in starts.values()} == {"true"}

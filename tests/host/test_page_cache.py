@@ -157,7 +157,7 @@ def test_looking_changes_nothing(name, files, tmp_path):
     gauge, left = told(files), []
     (tmp_path / "other").mkdir()
     with busy_storage(tmp_path / "other"):
-        for _ in range(10):
+        for _ in range(3):
             evict(files)
             residency(files, name)
             left.append(residency(files, gauge).share)
@@ -216,7 +216,7 @@ def test_finding_an_agreeing_gauge_leaves_the_files_as_they_were(files, tmp_path
     gauge, moved = told(files), []
     (tmp_path / "other").mkdir()
     with busy_storage(tmp_path / "other"):
-        for _ in range(10):
+        for _ in range(3):
             empty_for_sure(files)
             read_first(files[0], MIB)
             before = residency(files, gauge).share
@@ -422,7 +422,7 @@ elif what == "warm":
 elif what == "gauges":
     said = {{name: (evict(files), residency(files, name).share)[1] for name in GAUGES}}
 elif what == "looks":
-    gauges = [find_gauge(files) for _ in range(5)]
+    gauges = [find_gauge(files) for _ in range(2)]
     said = [(gauge, (make_cold(files, gauge), residency(files, gauge).share)[1]) for gauge in gauges]
 print(json.dumps([os.geteuid(), said]))
 """
@@ -480,7 +480,7 @@ def test_a_user_without_rights_is_not_lied_to(as_nobody, everybodys):
 
 
 def test_a_user_without_rights_knows_that_its_files_are_cold(as_nobody, everybodys):
-    """Five times, on storage that others use: with a gauge that is true, and by it at most 1 % is left."""
+    """Twice, on storage that others use: with a gauge that is true, and by it at most 1 % is left."""
     files = made(everybodys, 12 * MIB, 8 * MIB + 4711)
     told(files)
     if as_nobody("gauges", files)["sampled"] is None:
