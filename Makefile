@@ -32,4 +32,4 @@ lint: .venv/dev
 	touch $@
 
 clean:
-	rm -rf .venv models outputs multirun mlruns mlartifacts mlflow.db benchmark_results/*-*
+	rm -rf .venv models caches outputs multirun mlruns mlartifacts mlflow.db benchmark_results/*-*

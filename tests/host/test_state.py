@@ -100,6 +100,31 @@ def test_a_rank_that_read_nothing_is_named():
     )
 
 
+def test_a_rank_that_read_nothing_where_all_share_the_files_is_no_lie():
+    """The first has read the whole through the page cache. A format that bypasses it has no such excuse."""
+    read = {11: CHECKPOINT, 12: 0}
+
+    assert judge(cold(read=read, shared_files=True)).valid
+    assert "process 12 read nothing" in problem(cold(read=read, shared_files=True, resident_after=0.0))
+    assert "process 12 read nothing" in problem(cold(read={11: CHECKPOINT * 2 // 3, 12: 0}, shared_files=True))
+
+
+def test_what_the_whole_tree_read_is_a_limit_where_nobody_knows_who_loaded():
+    """The log names no process; all together read too little, whatever it was for."""
+    assert "all of vLLM together read only 1.50 GiB from storage, 10% of the checkpoint" in problem(
+        cold(read={}, tree_read=CHECKPOINT // 10)
+    )
+    assert judge(cold(read={}, tree_read=CHECKPOINT)).valid
+    assert judge(warm(read={}, tree_read=0)).valid
+
+
+def test_what_was_read_for_anything_else_is_the_rest_of_the_tree():
+    """Packages and compiled graphs; unknown where either is."""
+    assert cold(tree_read=CHECKPOINT + GIB).other_read_gib == 1.0
+    assert cold(read={}, tree_read=GIB).other_read_gib is None
+    assert cold().other_read_gib is None
+
+
 def test_ranks_that_all_read_nothing_are_one_problem():
     """It is the cache that answered, and no rank is different from the others."""
     assert "a cache has answered" in problem(cold(read={11: 0, 12: 0}))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import StartError
+from bench.host.page_cache import evict
 from bench.processes.kept import Copy, Kept, how_it_ended, kept
 from conftest import MARK, end_all, living, until
 
@@ -253,6 +254,32 @@ def test_a_keeper_that_died_is_an_end_of_the_command():
     os.close(reports)
 
     assert code == -signal.SIGKILL
+
+
+def test_what_the_whole_tree_read_from_storage_is_known_when_it_is_gone(tmp_path, mark):
+    """A grandchild that is over before anybody could look at it is in the sum."""
+    file = tmp_path / "weights"
+    file.write_bytes(os.urandom(8 * 1024**2))
+    evict([file])
+    with shell(f"sh -c 'cat {file} > /dev/null; true'; sleep 0.2", tmp_path, mark) as running:
+        running.wait()
+        assert running.read_bytes is None
+
+    if running.read_bytes is None:
+        pytest.skip("this kernel does not count what a process reads from storage")
+    assert running.read_bytes >= 8 * 1024**2
+
+
+def test_only_processes_of_the_tree_are_of_the_tree(tmp_path, mark):
+    """An orphan in a session of its own too; neither this very process, nor one that is not there, nor a keeper."""
+    with shell("setsid sleep 1000 & echo $!; sleep 1000", tmp_path, mark) as running:
+        until(lambda: len(living(mark)) == 4)
+        below = [pid for pid in living(mark) if running.started(pid)]
+        assert running.started(running.pid)
+
+    assert len(below) == 3  # all but the keeper
+    assert not running.started(os.getpid())
+    assert not running.started(2**22)
 
 
 def test_a_listener_that_fails_does_not_stall_the_command(tmp_path):
