@@ -128,6 +128,27 @@ def test_there_is_no_section_for_what_is_not_there():
     assert sections(reported(base())) == ["Scope", "Visualization", "Key Metrics", "Raw Artifacts"]
 
 
+def test_medians_and_every_start_stand_beside_the_means():
+    """A mean hides a slow start; the values stand in the order of the blocks."""
+    starts = [base({"ready_s": value}, repeat=block) for block, value in enumerate([60.0, 95.0, 61.0])]
+    found = section(reported(*starts, sharded({"ready_s": 50.0})), "Single Starts")
+
+    assert "| base | Wall time to model ready (s) | 61.00 | 60.00 95.00 61.00 |" in found
+    assert "| 50.00 | 50.00 |" in found
+
+
+def test_the_a_a_arm_is_said_to_be_one():
+    """Whoever reads its ratio must know that there is no difference to be seen."""
+    again = [made_start("base again", {"ready_s": value}, repeat=block) for block, value in enumerate([60.0, 62.0])]
+    first = [base({"ready_s": value}, repeat=block) for block, value in enumerate([61.0, 60.5])]
+    text = section(report(compare(made_sweep(*first, *again), baseline="base"), {}, []), "Speedups")
+
+    assert (
+        "- `base again` is `base` a second time: how far its ratios are from 1 is what this rig cannot resolve." in text
+    )
+    assert "a second time" not in section(reported(*first, sharded()), "Speedups")
+
+
 def test_the_title_names_the_points():
     """The baseline first, as the command listed it."""
     assert reported(base(), sharded()).startswith("# vLLM load benchmark: base vs sharded\n")

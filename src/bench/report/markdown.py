@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 
 from bench.analysis.comparison import Comparison, Point, doubts
-from bench.report.tables import key_metrics, size, speedups, table
+from bench.plan import AGAIN
+from bench.report.tables import key_metrics, single_starts, size, speedups, table
 
 FIGURE = "vllm_load_benchmark.png"
 METRICS = "benchmark_metrics.json"
@@ -32,6 +33,7 @@ def report(comparison: Comparison, excerpts: dict[str, str], files: Sequence[str
         f"## Visualization\n![vLLM load benchmark](./{FIGURE})",
         "## Key Metrics\n" + key_metrics(comparison),
         speedup_section(comparison),
+        _single_section(comparison),
         _streamer_section(comparison),
         failed_section(comparison),
         invalid_section(comparison),
@@ -105,8 +107,18 @@ def speedup_section(comparison: Comparison) -> str:
     lines = [f"## Speedups ({_pairs(comparison)})"]
     if found := speedups(comparison):
         lines += [found, "", _how_sure(comparison), _same_weights(comparison)]
+    lines += [
+        f"- `{label}` is `{base}` a second time: how far its ratios are from 1 is what this rig cannot resolve."
+        for label, base in comparison.baselines.items()
+        if label == base + AGAIN and label not in comparison.withheld
+    ]
     lines += [f"- `{label}`: no speedup is shown: {why}." for label, why in comparison.withheld.items()]
     return "\n".join(lines)
+
+
+def _single_section(comparison: Comparison) -> str:
+    found = single_starts(comparison)
+    return f"## Single Starts\n{found}" if found else ""
 
 
 def _pairs(comparison: Comparison) -> str:

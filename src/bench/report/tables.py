@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from bench.analysis.comparison import Comparison, Point, Speedup
 
@@ -73,6 +74,20 @@ def _mean(point: Point, row: Row) -> str:
     if mean is None:
         return "-"
     return f"{mean:,.{row.digits}f}" + (f" (n={len(values)})" if len(values) < point.n else "")
+
+
+def single_starts(comparison: Comparison) -> str:
+    """The median and every value, by point, in the order of the blocks. Empty where no point was started twice."""
+    points = [point for point in comparison.points if point.starts]
+    if all(point.n == 1 for point in points):
+        return ""
+    rows = [
+        [point.label, row.title, f"{median(values):.2f}", " ".join(f"{value:.2f}" for value in values)]
+        for point in points
+        for row in KEY_METRICS[:2]
+        if (values := point.values(row.metric))
+    ]
+    return table(["Point", "Metric", "Median", "Each start"], rows)
 
 
 def speedups(comparison: Comparison) -> str:
