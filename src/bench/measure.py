@@ -57,7 +57,7 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=saw,
         ) as vllm:
-            reached.started_at = vllm.process.started_at
+            reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
             reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
             condition.reads.finish()
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
