@@ -14,6 +14,7 @@ from bench.plan import (
     Point,
     Start,
     blocks_of,
+    describe_duration,
     describe_plan,
     identity,
     label_points,
@@ -250,26 +251,28 @@ def test_another_sweep_has_another_signature(other):
 # The plan, for people.
 
 
-def described(durations_s: dict[str, float | None], repeats: int = 2) -> list[str]:
-    starts = [start for block in blocks_of(points("auto", "dummy", repeats=repeats), 0) for start in block]
+def in_order(repeats: int) -> list[Start]:
+    return [start for block in blocks_of(points("auto", "dummy", repeats=repeats), 0) for start in block]
+
+
+def described() -> list[str]:
     commands = {"auto": "python -m vllm --load-format auto", "dummy": "python -m vllm --load-format dummy"}
-    return describe_plan(starts, commands, durations_s, "after the asked number of blocks").splitlines()
+    return describe_plan(in_order(2), commands, "after the asked number of blocks").splitlines()
 
 
 def test_the_plan_lists_every_start_in_its_order():
     """With its block, as it will be made."""
-    order = [start for block in blocks_of(points("auto", "dummy", repeats=2), 0) for start in block]
-    lines = described({"auto": None, "dummy": None})
+    lines = described()
 
     assert lines[0] == "4 starts, after the asked number of blocks"
     assert [line.split() for line in lines[2:6]] == [
-        [str(start.position), "block", str(start.repeat + 1), start.point.label] for start in order
+        [str(start.position), "block", str(start.repeat + 1), start.point.label] for start in in_order(2)
     ]
 
 
 def test_the_plan_has_the_command_of_every_point_once():
     """It is the same in all blocks, but for the port."""
-    lines = described({"auto": None, "dummy": None})
+    lines = described()
 
     assert [line for line in lines if "python -m vllm" in line] == [
         "    python -m vllm --load-format auto",
@@ -279,13 +282,13 @@ def test_the_plan_has_the_command_of_every_point_once():
 
 def test_the_plan_says_how_long_it_takes_by_earlier_starts():
     """Three starts of 60 s and three of 40 s."""
-    assert (
-        described({"auto": 60.0, "dummy": 40.0}, repeats=3)[-1] == "about 5 min, by earlier starts of the same points"
-    )
+    told = describe_duration(in_order(3), {"auto": 60.0, "dummy": 40.0})
+
+    assert told == "about 5 min, by earlier starts of the same points"
 
 
 def test_the_plan_guesses_nothing():
     """One of the two was never started here."""
-    assert described({"auto": 60.0, "dummy": None})[-1] == (
+    assert describe_duration(in_order(2), {"auto": 60.0, "dummy": None}) == (
         "how long it takes is unknown: not every point was started here before"
     )

@@ -398,6 +398,16 @@ def test_a_plan_of_what_was_refused_is_refused(bare):
     assert done.out == ""
 
 
+def test_a_plan_of_a_start_on_its_own_that_this_host_cannot_make_is_refused(bare):
+    """In words, and nothing of it is left."""
+    done = bare.bench("dry_run=true", "vllm.python=/nowhere/python")
+
+    assert done.code == 2
+    assert "vllm.python=/nowhere/python: this interpreter cannot be run" in done.err
+    assert "Traceback" not in done.err
+    assert not (bare.folder / "outputs").exists()
+
+
 # How a sweep ends.
 
 

@@ -48,9 +48,10 @@ def start(config: DictConfig) -> object:
         return run_job(settings_from(config), folder)
     try:
         settings = _alone(config)
+        host = look_at_host(settings)
         if settings.dry_run:
             _forget(folder)
-            print_plan([Point(settings.load_format.name, (), settings)], [look_at_host(settings)])
+            print_plan([Point(settings.load_format.name, (), settings)], [host])
             return None
         for unfilled in unprimed([settings]):
             run_job(as_priming(unfilled), folder / "prime")

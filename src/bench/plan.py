@@ -116,15 +116,8 @@ def signature(points: Sequence[Point], hosts: Sequence[Host], host_name: str) ->
     return hashlib.sha256(json.dumps([host_name, points[0].settings.seed, parts]).encode()).hexdigest()[:12]
 
 
-def describe_plan(
-    starts: Sequence[Start],
-    commands: Mapping[str, str],
-    durations_s: Mapping[str, float | None],
-    ends: str,
-    *,
-    primings: int = 0,
-) -> str:
-    """Every start in its order, the exact command of each point, and how long it may take by what was seen before.
+def describe_plan(starts: Sequence[Start], commands: Mapping[str, str], ends: str, *, primings: int = 0) -> str:
+    """Every start in its order, and the exact command of each point.
 
     `primings` are the starts that come first and only fill caches.
     """
@@ -133,10 +126,13 @@ def describe_plan(
     lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
     lines += ["", "commands (the port is chosen when it is started)"]
     lines += [f"  {label}\n    {command}" for label, command in commands.items()]
+    return "\n".join(lines)
+
+
+def describe_duration(starts: Sequence[Start], durations_s: Mapping[str, float | None]) -> str:
+    """How long the starts that count may take, by what was seen before of each point."""
     known = [durations_s[start.point.label] for start in starts]
     seen = [value for value in known if value is not None]
-    if len(seen) == len(known):
-        lines += ["", f"about {sum(seen) / 60:.0f} min, by earlier starts of the same points"]
-    else:
-        lines += ["", "how long it takes is unknown: not every point was started here before"]
-    return "\n".join(lines)
+    if len(seen) < len(known):
+        return "how long it takes is unknown: not every point was started here before"
+    return f"about {sum(seen) / 60:.0f} min, by earlier starts of the same points"

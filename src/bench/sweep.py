@@ -19,7 +19,16 @@ from bench.console import say
 from bench.errors import SettingError, TrackingError
 from bench.host.measured import Host, look_at_host
 from bench.job import Outcome, bring_in
-from bench.plan import Point, Start, blocks_of, describe_plan, identity, signature, with_baseline_again
+from bench.plan import (
+    Point,
+    Start,
+    blocks_of,
+    describe_duration,
+    describe_plan,
+    identity,
+    signature,
+    with_baseline_again,
+)
 from bench.preparing import prepare_points, source_tags
 from bench.priming import AS_PRIMING, unprimed
 from bench.startup.command import command_for
@@ -139,16 +148,18 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
         ).shown()
         for point in points
     }
+    starts = [start for block in blocks_of(points, settings.seed) for start in block]
+    ends = REPEATS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
+    primings = len(unprimed(point.settings for point in points))
+    sys.stdout.write(describe_plan(starts, commands, ends, primings=primings) + "\n\n")
+    sys.stdout.flush()  # MLflow takes seconds to tell what it remembers
     durations_s = {
         point.label: earlier_duration_s(
             settings.tracking.uri, identity(point.settings, found[point.label]), socket.gethostname()
         )
         for point in points
     }
-    starts = [start for block in blocks_of(points, settings.seed) for start in block]
-    ends = REPEATS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
-    primings = len(unprimed(point.settings for point in points))
-    sys.stdout.write(describe_plan(starts, commands, durations_s, ends, primings=primings) + "\n")
+    sys.stdout.write(describe_duration(starts, durations_s) + "\n")
 
 
 def _hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
