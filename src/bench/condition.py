@@ -81,8 +81,8 @@ def establish(settings: Settings, waiting: Waiting = nobody) -> Condition:
 def _refuse_mapped(paths: list[Path]) -> None:
     if holders := mapped_by(paths):
         raise StartError(
-            f"page_cache=cold: {', '.join(_named(holders))} has the checkpoint mapped, so its pages cannot be evicted and the start would not be "
-            "cold. End that process, or set page_cache=as_is"
+            f"page_cache=cold: {', '.join(_named(holders))} has the checkpoint mapped, so its pages cannot be evicted "
+            "and the start would not be cold. End that process, or set page_cache=as_is"
         )
 
 

@@ -27,9 +27,8 @@ PROBED = 4 * 1024**2  # bytes of the file that the gauges are tried on
 CACHESTAT = 451  # the system call's number on every architecture, since Linux 6.5
 TRUE_WITHIN = 0.05
 
-Gauge = Callable[
-    [Path, int, int], float | None
-]  # of the file's first bytes, this many; by so many samples, if it samples
+# The share of a file's first bytes, this many; by so many samples, where it samples.
+Gauge = Callable[[Path, int, int], float | None]
 
 
 @dataclass(frozen=True)

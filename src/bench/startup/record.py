@@ -36,17 +36,11 @@ class Startup:
     phases: list[Phase] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # why it does not count though it finished: its state was another
-    host_state: dict[str, Any] | None = (
-        None  # what was asked of the caches, and measured; None: it did not come to that
-    )
+    host_state: dict[str, Any] | None = None  # asked of the caches, and measured; None: it did not come to that
 
     @property
     def failed(self) -> bool:
         return self.reason is not None
-
-    @property
-    def valid(self) -> bool:
-        return not self.problems
 
     def save(self, folder: Path) -> None:
         """Write startup.json whole or not at all: to another name first, then moved."""
