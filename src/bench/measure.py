@@ -9,6 +9,7 @@ from bench.condition import caches_for, establish
 from bench.config import Settings
 from bench.console import say
 from bench.describe import describe
+from bench.durations import remember_duration
 from bench.errors import BenchError, StartError, StartTimeout
 from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key, mark_primed
@@ -31,11 +32,15 @@ def measure(settings: Settings, folder: Path, on_line: OnLine) -> Startup:
     caches = caches_for(settings, host)
     attempt = Attempt(settings, host, command_for(settings, host, free_port(), caches.environment), folder)
     (folder / SETTINGS).write_text(json.dumps(settings.flat(), indent=2))
+    began_s = time.monotonic()
     reached = run(attempt, on_line)
+    lasted_s = time.monotonic() - began_s
     startup = describe(attempt, reached)
     startup.save(folder)
-    if settings.sweep.kind == "prime" and not startup.failed:
-        mark_primed(caches, startup.name)
+    if not startup.failed:
+        remember_duration(settings, host, lasted_s)
+        if settings.sweep.kind == "prime":
+            mark_primed(caches, startup.name)
     return startup
 
 

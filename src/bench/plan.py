@@ -129,10 +129,9 @@ def describe_plan(starts: Sequence[Start], commands: Mapping[str, str], ends: st
     return "\n".join(lines)
 
 
-def describe_duration(starts: Sequence[Start], durations_s: Mapping[str, float | None]) -> str:
-    """How long the starts that count may take, by what was seen before of each point."""
-    known = [durations_s[start.point.label] for start in starts]
-    seen = [value for value in known if value is not None]
-    if len(seen) < len(known):
-        return "how long it takes is unknown: not every point was started here before"
-    return f"about {sum(seen) / 60:.0f} min, by earlier starts of the same points"
+def describe_duration(durations_s: Sequence[float | None]) -> str:
+    """How long all starts may take together, by what was seen before of each."""
+    seen = [value for value in durations_s if value is not None]
+    if len(seen) < len(durations_s):
+        return f"how long it takes is unknown: {len(durations_s) - len(seen)} of {len(durations_s)} starts are of a kind that was never made here"
+    return f"about {sum(seen) / 60:.0f} min, by earlier starts of the same kinds"

@@ -16,6 +16,7 @@ from bench.analysis.records import RunRecord
 from bench.condition import caches_for_plan
 from bench.config import Tracking, mask
 from bench.console import say
+from bench.durations import expected_duration_s
 from bench.errors import SettingError, TrackingError
 from bench.host.measured import Host, look_at_host
 from bench.job import Outcome, bring_in
@@ -25,15 +26,14 @@ from bench.plan import (
     blocks_of,
     describe_duration,
     describe_plan,
-    identity,
     signature,
     with_baseline_again,
 )
 from bench.preparing import prepare_points, source_tags
-from bench.priming import AS_PRIMING, unprimed
+from bench.priming import AS_PRIMING, as_priming, unprimed
 from bench.startup.command import command_for
 from bench.stopping import REPEATS, why_stop
-from bench.tracking.query import earlier_duration_s, unfinished_sweep
+from bench.tracking.query import unfinished_sweep
 from bench.tracking.runs import close_sweep, open_sweep
 
 Job = list[str]  # the overrides of one start
@@ -150,16 +150,11 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     }
     starts = [start for block in blocks_of(points, settings.seed) for start in block]
     ends = REPEATS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
-    primings = len(unprimed(point.settings for point in points))
-    sys.stdout.write(describe_plan(starts, commands, ends, primings=primings) + "\n\n")
-    sys.stdout.flush()  # MLflow takes seconds to tell what it remembers
-    durations_s = {
-        point.label: earlier_duration_s(
-            settings.tracking.uri, identity(point.settings, found[point.label]), socket.gethostname()
-        )
-        for point in points
-    }
-    sys.stdout.write(describe_duration(starts, durations_s) + "\n")
+    primings = [as_priming(each) for each in unprimed(point.settings for point in points)]
+    every = [*primings, *(start.point.settings for start in starts)]
+    durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]
+    sys.stdout.write(describe_plan(starts, commands, ends, primings=len(primings)) + "\n\n")
+    sys.stdout.write(describe_duration(durations_s) + "\n")
 
 
 def _hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:

@@ -1,9 +1,7 @@
 """Reading: sweeps and their starts, as plain records."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.analysis.records import RunRecord, SweepRecord
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 PAGE = 1000
-ENOUGH = 20  # earlier starts, to say how long the next will take
 
 
 def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
@@ -65,21 +62,6 @@ def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
     with talking_to(uri):
         parent = next(_search(store, condition), None)
         return _sweep_record(store, parent) if parent else None
-
-
-def earlier_duration_s(uri: str, identity: str, host: str) -> float | None:
-    """How long starts of the same settings took here, from exec to their end; None where there were none."""
-    if not _exists(uri):
-        return None
-    store = connect(uri)
-    condition = (
-        f"tags.`bench.identity` = '{identity}' AND tags.`bench.kind` = 'start' AND attributes.status = 'FINISHED'"
-        f" AND tags.`host.host` = '{host}'"
-    )
-    with talking_to(uri):
-        runs = list(islice(_search(store, condition), ENOUGH))
-    lasted_s = [(run.info.end_time - run.info.start_time) / 1000 for run in runs if run.info.end_time]
-    return fmean(lasted_s) if lasted_s else None
 
 
 def _latest(store: Store) -> "Run":

@@ -1,0 +1,33 @@
+"""How long starts took on this host, remembered beside their compile caches.
+
+A plan is estimated from these. MLflow knows them too, but importing it takes longer than all else that a dry run does,
+and its store may hold the starts of other hosts.
+"""
+
+from pathlib import Path
+from statistics import fmean
+
+from bench.config import Settings
+from bench.host.measured import Host
+from bench.plan import identity
+
+ENOUGH = 20  # earlier starts, to say how long the next will take
+
+
+def remember_duration(settings: Settings, host: Host, duration_s: float) -> None:
+    """A start like this took so long, from the wait for a quiet host to the end of vLLM's last process."""
+    path = _path(settings, host)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(f"{duration_s:.3f}\n")
+
+
+def expected_duration_s(settings: Settings, host: Host) -> float | None:
+    """The mean of the latest starts of the same settings, versions and device; None where there were none."""
+    path = _path(settings, host)
+    seen_s = [float(line) for line in path.read_text().split()[-ENOUGH:]] if path.exists() else []
+    return fmean(seen_s) if seen_s else None
+
+
+def _path(settings: Settings, host: Host) -> Path:
+    return Path(settings.caches_dir) / "durations" / f"{settings.sweep.kind}-{identity(settings, host)}"
