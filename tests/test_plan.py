@@ -281,8 +281,9 @@ def test_the_plan_has_the_command_of_every_point_once():
 
 
 def test_the_plan_says_how_long_it_takes_by_earlier_starts():
-    """Three starts of 60 s and three of 40 s."""
+    """In seconds where minutes would say too little."""
     assert describe_duration([60.0, 40.0] * 3) == "about 5 min, by earlier starts of the same kinds"
+    assert describe_duration([12.3, 30.0]) == "about 42 s, by earlier starts of the same kinds"
 
 
 def test_the_plan_guesses_nothing():

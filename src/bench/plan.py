@@ -17,6 +17,7 @@ SHORT = {
     "max_model_len": "len",
     "page_cache": "page_cache",
 }
+SHORT_PLAN_S = 120  # below that, minutes tell too little
 AGAIN = " again"  # the baseline's second name, for a comparison of the rig with itself
 
 
@@ -134,4 +135,6 @@ def describe_duration(durations_s: Sequence[float | None]) -> str:
     seen = [value for value in durations_s if value is not None]
     if len(seen) < len(durations_s):
         return f"how long it takes is unknown: {len(durations_s) - len(seen)} of {len(durations_s)} starts are of a kind that was never made here"
-    return f"about {sum(seen) / 60:.0f} min, by earlier starts of the same kinds"
+    total_s = sum(seen)
+    about = f"{total_s:.0f} s" if total_s < SHORT_PLAN_S else f"{total_s / 60:.0f} min"
+    return f"about {about}, by earlier starts of the same kinds"
