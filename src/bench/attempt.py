@@ -27,6 +27,7 @@ class Reached:
     """How far a start came. Times are seconds since exec; `started_at` is its UNIX time, or when it was tried."""
 
     started_at: float
+    exec_at_s: float | None = None  # on CLOCK_MONOTONIC; None: nothing was executed
     condition: Condition | None = None  # None: it did not come to that
     ready_s: float | None = None
     answer: Answer | None = None

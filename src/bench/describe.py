@@ -19,8 +19,11 @@ from bench.startup.failure import reason_in
 from bench.startup.log import LogLine, read_log
 from bench.startup.metrics import expected_phases, missing_phases, summarise, with_checkpoint
 from bench.startup.phases import Reading, read_phases, timeline
+from bench.startup.probe_doubts import missing, probe_warnings, rank_names
+from bench.startup.probe_events import ProbeReport, read_events
+from bench.startup.probe_metrics import probe_metrics
 from bench.startup.record import LOG, Startup, write_excerpts
-from bench.startup.server import Answer
+from bench.startup.server import PROBE, Answer
 from bench.weights.checkpoint import size_gib
 
 
@@ -41,6 +44,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     noise = reached.condition.noise if reached.condition else []
     if reached.condition and (rig := reached.condition.rig):
         tags, metrics = tags | rig_tags(rig, noise), metrics | rig_metrics(rig)
+    probed = _probed(attempt, reached)
     return Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
@@ -54,12 +58,13 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
         reason=reason_of(reached, lines),
-        metrics=metrics,
+        metrics=metrics | probe_metrics(probed),
         phases=timeline(lines, readings, reached.ready_s, first_token_s),
         warnings=[
             *host.needs.notes,
             *(f"noise before the start: {sentence}" for sentence in noise),
             *([] if reached.reason else doubts(settings, host, readings)),
+            *(unprobed(settings, probed) if reached.exec_at_s is not None else []),
         ],
         problems=list(problems),
         host_state=asdict(state) if state else None,
@@ -71,6 +76,21 @@ def _read(path: Path) -> list[LogLine]:
         return []
     with path.open("rb") as log:
         return read_log(log)
+
+
+def _probed(attempt: Attempt, reached: Reached) -> ProbeReport:
+    return ProbeReport() if reached.exec_at_s is None else read_events(attempt.folder / PROBE, reached.exec_at_s)
+
+
+def unprobed(settings: Settings, probed: ProbeReport) -> list[str]:
+    """What the probe did not see, of a start that was executed: also a failed one's, since it says how far each rank came."""
+    arguments = settings.arguments
+    ranks = rank_names(
+        tensor=settings.tensor_parallel_size,
+        pipeline=int(arguments.get("pipeline_parallel_size") or 1),
+        data=int(arguments.get("data_parallel_size") or 1),
+    )
+    return [*missing(probed, ranks), *probe_warnings(probed)]
 
 
 def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:

@@ -67,7 +67,7 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
             on_line=saw,
         ) as vllm:
             condition.reads.is_ours = vllm.process.started
-            reached.started_at = vllm.process.started_at
+            reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
             reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
             condition.reads.finish()
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)

@@ -161,7 +161,7 @@ def test_a_server_that_is_gone_gives_no_completion(start):
 
 def test_the_plugin_comes_in_front_of_what_pythonpath_says_already():
     """The user's own modules stay where they were."""
-    probe, *others = plugin_path({"PYTHONPATH": "/mine:/yours"})["PYTHONPATH"].split(":")
+    probe, *others = plugin_path({"PYTHONPATH": "/mine:/yours"}, Path("folder"))["PYTHONPATH"].split(":")
 
     assert (Path(probe) / "bench_probe" / "__init__.py").is_file()
     assert others == ["/mine", "/yours"]
@@ -169,5 +169,5 @@ def test_the_plugin_comes_in_front_of_what_pythonpath_says_already():
 
 def test_a_list_of_allowed_plugins_allows_ours_too():
     """vLLM loads every plugin where VLLM_PLUGINS is not set, and only those named where it is."""
-    assert plugin_path({"VLLM_PLUGINS": "mine"})["VLLM_PLUGINS"] == "mine,bench_probe"
-    assert "VLLM_PLUGINS" not in plugin_path({})
+    assert plugin_path({"VLLM_PLUGINS": "mine"}, Path("folder"))["VLLM_PLUGINS"] == "mine,bench_probe"
+    assert "VLLM_PLUGINS" not in plugin_path({}, Path("folder"))

@@ -38,6 +38,11 @@ class Kept:
         self._started_s = float(first["started_s"])
         self.started_at = time.time() - self.elapsed_s()  # UNIX time
 
+    @property
+    def exec_at_s(self) -> float:
+        """On CLOCK_MONOTONIC, which all processes of a host share: their own times become seconds since exec with it."""
+        return self._started_s
+
     def elapsed_s(self) -> float:
         return time.monotonic() - self._started_s
 

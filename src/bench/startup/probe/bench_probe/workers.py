@@ -1,0 +1,117 @@
+"""What is measured of every worker, and which rank it is.
+
+Source: vllm/v1/worker/worker_base.py, vllm/distributed/parallel_state.py, vllm/v1/engine/core.py
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+from . import events, hooks, spans
+
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+DATA_PARALLEL = re.compile(r"DP(\d+)")
+GROUPS = ("PP", "PCP", "TP")  # outermost first, as vLLM counts and names ranks
+SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size", "tensor_parallel_size")
+TOLD: list[str] = []  # the rank, once it is known
+
+
+def measure_workers(module: ModuleType) -> None:
+    """Every worker there is and will be: device and process group, and whether its loader was measured."""
+    base = vars(module).get("WorkerBase")
+    if isinstance(base, type):
+        hooks.adapt_family(base, measure_worker)
+    else:
+        events.warn(f"no WorkerBase in {module.__name__}: ranks and devices are not measured")
+
+
+def measure_worker(cls: type) -> None:
+    """What the class defines itself."""
+    init_device, load_model = vars(cls).get("init_device"), vars(cls).get("load_model")
+    if isinstance(init_device, FunctionType) and not hooks.is_ours(init_device):
+        cls.init_device = spans.timed("init_device", init_device, tell_rank, tell_rank)  # type: ignore[attr-defined]
+    if isinstance(load_model, FunctionType) and not hooks.is_ours(load_model):
+        cls.load_model = watched(load_model)  # type: ignore[attr-defined]
+
+
+def watched(load_model: FunctionType) -> Any:
+    """The worker's load_model, in which a loader must have been seen."""
+
+    @hooks.wraps(load_model)
+    def watching(*arguments: Any, **options: Any) -> Any:
+        returned = load_model(*arguments, **options)
+        if not spans.BEGUN & {"load_model", "load_weights"}:
+            events.warn(
+                "a model was loaded and no loader was seen: this vLLM keeps its loaders where the probe does not look"
+            )
+        return returned
+
+    return watching
+
+
+def tell_rank(worker: Any) -> None:
+    """Before the process groups are there by arithmetic, so that a crash in them has a rank; then by what they say."""
+    rank = _rank_by_groups() or _rank_by_arithmetic(worker)
+    if TOLD[-1:] == [rank]:
+        return
+    TOLD.append(rank)
+    kind = events.process_kind()
+    events.write("rank", rank=rank, kind="worker" if kind == "api_server" else kind)  # Ray's own names say nothing
+
+
+def _rank_by_arithmetic(worker: Any) -> str:
+    """Source: initialize_model_parallel in parallel_state.py, which numbers ranks with TP fastest."""
+    rest, places = int(worker.rank), []
+    for name, attribute in reversed(list(zip(GROUPS, SIZES))):  # noqa: B905  # Python 3.9 has no strict
+        size = int(getattr(worker.parallel_config, attribute, 1))
+        rest, place = divmod(rest, size)
+        places.append((name, size, place))
+    return _named(places[::-1])
+
+
+def _rank_by_groups() -> str | None:
+    """None: they are not there yet."""
+    state = sys.modules.get("vllm.distributed.parallel_state")
+    places = []
+    for name in GROUPS:
+        group = getattr(state, f"_{name}", None)
+        if group is not None:
+            places.append((name, int(group.world_size), int(group.rank_in_group)))
+    return _named(places) if any(name == "TP" for name, _, _ in places) else None
+
+
+def _named(places: list[tuple[str, int, int]]) -> str:
+    """TP0, PP1_TP0, DP1_PP0_TP0: TP always, the others where there are several.
+
+    Which data-parallel replica it is says the engine core's name: a dense model's replicas know nothing of each other.
+    """
+    parts = [f"{name}{place}" for name, size, place in places if size > 1 or name == "TP"]
+    replica = next((found for name in events.process_names() if (found := DATA_PARALLEL.search(name))), None)
+    return "_".join([f"DP{replica[1]}", *parts] if replica else parts)
+
+
+def announce_engine_core(module: ModuleType) -> None:
+    """An engine core that was forked off runs no plugin again: its first event begins its file."""
+    engine_core = vars(module).get("EngineCore")
+    init = vars(engine_core).get("__init__") if isinstance(engine_core, type) else None
+    if not isinstance(init, FunctionType):
+        events.warn(f"no EngineCore in {module.__name__}: one that is forked off does not report")
+    elif not hooks.is_ours(init):
+        engine_core.__init__ = announcing(init)  # type: ignore[misc]
+
+
+def announcing(init: FunctionType) -> Any:
+    """EngineCore.__init__, which says that it has begun."""
+
+    @hooks.wraps(init)
+    def beginning(*arguments: Any, **options: Any) -> None:
+        events.write("engine_core")
+        init(*arguments, **options)
+
+    return beginning

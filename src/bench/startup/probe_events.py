@@ -1,0 +1,162 @@
+"""What the probe wrote inside vLLM's processes -> ProbeReport. Pure, but for reading the files.
+
+Times are seconds since exec; the probe and the driver share the host's CLOCK_MONOTONIC.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+GIB = 1024**3
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ProbeMemory:
+    """Of one process, but for `gpu_used_gib`, which is the whole device's. None: not read, or no GPU in use yet."""
+
+    rss_anon_gib: float | None
+    rss_file_gib: float | None
+    rss_shmem_gib: float | None
+    gpu_allocated_gib: float | None
+    gpu_reserved_gib: float | None
+    gpu_used_gib: float | None
+
+
+@dataclass(frozen=True)
+class ProbeSpan:
+    """A call inside vLLM: init_device, load_model, load_weights, process_weights. None: not reported.
+
+    What iterators delivered stands at the innermost call around them; an iterator outside of all is a span by itself.
+    """
+
+    name: str
+    of: str  # the loader's class, the worker's, the model's
+    started_s: float
+    ended_s: float | None = None  # None: the process ended first
+    failed: str | None = None  # the exception that left the call
+    read_bytes: int | None = None  # from storage, by the whole process meanwhile
+    delivered_bytes: int | None = None
+    delivered_tensors: int | None = None
+    blocked_s: float | None = None  # waiting for the next tensor; None too where threads beside the loading one waited
+    before: ProbeMemory | None = None
+    after: ProbeMemory | None = None
+
+
+@dataclass(frozen=True)
+class ProbeProcess:
+    """One process of vLLM. `imported_s` is when vLLM called the probe, behind most of its imports."""
+
+    pid: int
+    parent: int
+    kind: str  # api_server, engine_core, worker, model_inspection
+    rank: str | None  # TP0; None: it loads nothing, or ended before that was known
+    started_s: float | None
+    imported_s: float
+    spans: tuple[ProbeSpan, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """All that reported, in the order of their start. `warnings` are of files that tell of no process."""
+
+    processes: tuple[ProbeProcess, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ranks(self) -> dict[str, ProbeProcess]:
+        return {each.rank: each for each in self.processes if each.rank}
+
+
+def read_events(folder: Path, exec_at_s: float) -> ProbeReport:
+    """Every process's file. `exec_at_s` is on CLOCK_MONOTONIC, as all that the probe writes."""
+    processes, warnings = [], []
+    for path in sorted(folder.glob("*.jsonl")):
+        events, doubts = _parse(path)
+        first = next((event for event in events if event["event"] == "process"), None)
+        if first:
+            processes.append(_process(first, events, doubts, exec_at_s))
+        else:
+            warnings.append(f"{path.name} of the probe does not say whose it is")
+    return ProbeReport(tuple(sorted(processes, key=lambda each: each.imported_s)), tuple(warnings))
+
+
+def _parse(path: Path) -> tuple[list[Event], list[str]]:
+    events, cut = [], 0
+    for line in path.read_bytes().splitlines():
+        try:
+            event = json.loads(line)
+            events.append(event | {"event": event["event"], "t": float(event["t"])})
+        except (ValueError, KeyError, TypeError):
+            cut += 1
+    return events, [f"{cut} lines of its events are cut"] if cut else []
+
+
+def _process(first: Event, events: list[Event], doubts: list[str], exec_at_s: float) -> ProbeProcess:
+    known = first
+    for event in events:
+        known = known | {name: event[name] for name in ("rank", "kind") if event["event"] == "rank" and name in event}
+    started_s = first["started_s"]
+    return ProbeProcess(
+        pid=first["pid"],
+        parent=first["parent"],
+        kind=known["kind"],
+        rank=known.get("rank"),
+        started_s=None if started_s is None else started_s - exec_at_s,
+        imported_s=first["imported_s"] - exec_at_s,
+        spans=tuple(_spans(events, exec_at_s)),
+        warnings=(*(event["text"] for event in events if event["event"] == "warning"), *doubts),
+    )
+
+
+def _spans(events: list[Event], exec_at_s: float) -> Iterator[ProbeSpan]:
+    ends = {event["span"]: event for event in events if event["event"] == "end"}
+    delivered = {event["iterator"]: event for event in events if event["event"] == "delivered"}  # the last of each
+    for begin in events:
+        if begin["event"] == "begin":
+            end = ends.get(begin["span"], {})
+            yield ProbeSpan(
+                name=begin["name"],
+                of=begin["of"],
+                started_s=begin["t"] - exec_at_s,
+                ended_s=end["t"] - exec_at_s if end else None,
+                failed=end.get("failed"),
+                read_bytes=_between(begin, end, "read_bytes"),
+                before=_memory(begin),
+                after=_memory(end) if end else None,
+                **_delivered(each for each in delivered.values() if each["span"] == begin["span"]),
+            )
+
+    for event in delivered.values():
+        if event["span"] is None:  # its loader is not measured
+            numbers = _delivered([event])
+            yield ProbeSpan(
+                "weights_iterator", event["name"], event["began_s"] - exec_at_s, event["t"] - exec_at_s, **numbers
+            )
+
+
+def _between(begin: Event, end: Event, name: str) -> int | None:
+    return end[name] - begin[name] if name in begin and name in end else None
+
+
+def _memory(event: Event) -> ProbeMemory:
+    names = (name.removesuffix("_gib") for name in ProbeMemory.__dataclass_fields__)
+    sizes = {f"{name}_gib": event.get(f"{name}_bytes") for name in names}
+    return ProbeMemory(**{name: None if size is None else size / GIB for name, size in sizes.items()})
+
+
+def _delivered(found: Iterable[Event]) -> dict[str, Any]:
+    """Iterators of other threads count only where the loading thread has none: those would feed this one."""
+    every = list(found)
+    counted = [event for event in every if not event["aside"]] or every
+    if not counted:
+        return {}
+    return {
+        "delivered_bytes": sum(event["bytes"] for event in counted),
+        "delivered_tensors": sum(event["tensors"] for event in counted),
+        "blocked_s": None if counted[0]["aside"] else sum(event["blocked_s"] for event in counted),
+    }
