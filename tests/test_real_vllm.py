@@ -1,5 +1,6 @@
 """The real vLLM on this host's CPU, as a user would start it: two load formats, one and two ranks, one that cannot load."""
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import RunData
 
+from bench.startup.probe_events import ProbeReport, read_events
 from conftest import Done, Workplace, quiet
 
 pytestmark = pytest.mark.real
@@ -31,6 +33,10 @@ OF_EVERY_START = {
     "kv_cache/max_concurrency",
     "checkpoint/size_gib",
     "throughput/load_weights_gib_per_s",
+    "probe/load_weights_s",
+    "probe/process_weights_s",
+    "probe/wait_for_bytes_s",
+    "probe/delivered_gib",
 }
 OF_A_STREAM = {"phase/stream_s", "stream/size_gib", "throughput/stream_gib_per_s"}
 
@@ -122,6 +128,71 @@ def test_every_rank_tells_its_own_time_to_stream(two_ranks):
 
     assert {"rank/TP0/phase/stream_s", "rank/TP1/phase/stream_s"} <= metrics.keys()
     assert metrics["phase/stream_s"] == max(metrics["rank/TP0/phase/stream_s"], metrics["rank/TP1/phase/stream_s"])
+
+
+def probed(swept: Swept) -> dict[str, ProbeReport]:
+    """What the probe wrote in each start that finished, by load format."""
+    folders = {
+        json.loads((folder / "settings.json").read_text())["load_format"]: folder / "probe"
+        for folder in (path.parent for path in swept.place.folder.rglob("startup.json"))
+    }
+    return {name: read_events(folders[name], 0.0) for name in swept.runs("start")}
+
+
+def bytes_of_tensors(path: Path) -> int:
+    """A safetensors file without its header."""
+    with path.open("rb") as file:
+        return path.stat().st_size - 8 - int.from_bytes(file.read(8), "little")
+
+
+def test_every_process_reports_to_the_probe(swept):
+    """The API server, the engine core and each rank; nobody has a doubt."""
+    expected = {f"TP{rank}" for rank in range(int(_size(swept)))}
+
+    for report in probed(swept).values():
+        assert {"api_server", "engine_core"} <= {process.kind for process in report.processes}
+        assert report.ranks.keys() == expected
+        assert [process.warnings for process in report.processes if process.warnings] == []
+    assert not [run for run in swept.runs("start").values() if "probe" in run.data.tags.get("bench.warnings", "")]
+
+
+def test_every_rank_reports_its_phases_in_order(swept):
+    """With one clock for all load formats."""
+    for report in probed(swept).values():
+        for process in report.ranks.values():
+            device, model, weights, processing = process.spans
+
+            assert [device.name, model.name] == ["init_device", "load_model"]
+            assert [weights.name, processing.name] == ["load_weights", "process_weights"]
+            assert process.imported_s < device.started_s < device.ended_s < model.started_s < weights.started_s
+            assert weights.ended_s < processing.started_s < processing.ended_s < model.ended_s
+
+
+def test_the_default_loader_gives_the_whole_checkpoint_to_every_rank(swept):
+    """Each takes its part of every tensor."""
+    size = sum(map(bytes_of_tensors, (swept.place.models / "tiny_llama").glob("*.safetensors")))
+
+    assert {_delivered(process) for process in probed(swept)["auto"].ranks.values()} == {size}
+
+
+def test_a_sharded_format_gives_each_rank_its_own_files(swept):
+    """Which together are the checkpoint."""
+    for rank, process in probed(swept)["runai_streamer_sharded"].ranks.items():
+        files = list(
+            swept.place.models.glob(f"tiny_llama-tp{_size(swept)}/model-rank-{rank.removeprefix('TP')}-part-*")
+        )
+
+        assert files
+        assert _delivered(process) == sum(map(bytes_of_tensors, files))
+
+
+def _delivered(process) -> int:
+    return sum(span.delivered_bytes or 0 for span in process.spans)
+
+
+def _size(swept: Swept) -> str:
+    (size,) = {run.data.params["tensor_parallel_size"] for run in swept.runs("start").values()}
+    return size
 
 
 def test_both_formats_load_the_same_weights(swept):

@@ -171,3 +171,12 @@ def test_a_list_of_allowed_plugins_allows_ours_too():
     """vLLM loads every plugin where VLLM_PLUGINS is not set, and only those named where it is."""
     assert plugin_path({"VLLM_PLUGINS": "mine"}, Path("folder"))["VLLM_PLUGINS"] == "mine,bench_probe"
     assert "VLLM_PLUGINS" not in plugin_path({}, Path("folder"))
+
+
+def test_the_probe_is_told_where_to_write(start, tmp_path):
+    """To a folder beside the log, which is there before vLLM is, and of which a relative path would mislead its workers."""
+    with start("ok") as vllm:
+        vllm.wait_until_ready(READY_TIMEOUT_S)
+
+    assert plugin_path({}, tmp_path)["BENCH_PROBE_DIR"] == str(tmp_path)
+    assert len(list((tmp_path / "probe").glob("*.jsonl"))) == 3
