@@ -438,13 +438,13 @@ class Strange:
         raise RuntimeError("no size")
 class Loader(BaseModelLoader):
     def load_weights(self, model, model_config):
-        model.load_weights(("w", tensor) for tensor in [Strange(), Tensor(7)])
+        model.load_weights(("w", tensor) for tensor in [Strange(), Tensor(7), Strange()])
 """
     found = run(f"register()\n{IMPORTS}{strange}print(Loader(None).load_model(Model()).loaded)")
 
-    assert found.out == "['w', 'w']", found.err
+    assert found.out == "['w', 'w', 'w']", found.err
     assert found.spans("load_weights")[0].delivered_bytes == 7
-    assert "no size" in found.process.warnings[0]
+    assert found.process.warnings == ("an item of weights was not counted: RuntimeError: no size",)  # once
 
 
 @pytest.mark.parametrize("folder", ["/nowhere/at/all", "/dev/null"])
@@ -483,7 +483,7 @@ def test_processes_that_are_forked_off_report_too(run):
     assert [each.kind for each in report.processes] == ["api_server", "engine_core", "worker"]
     assert [engine_core.parent, worker.parent] == [api_server.pid, engine_core.pid]
     assert (worker.rank, engine_core.rank) == ("TP1", None)
-    assert api_server.started_s <= engine_core.started_s <= worker.started_s
+    assert api_server.started_s < engine_core.started_s + 0.01 < worker.started_s + 0.02  # in steps of 10 ms
     assert len(worker.spans) == 4
 
 

@@ -63,6 +63,7 @@ class Journal:
 
 
 JOURNAL = Journal()
+SAID: set[tuple[int, str]] = set()  # warnings, by process
 
 
 def open_in(folder: str) -> bool:
@@ -83,8 +84,10 @@ def write(event: str, t: float | None = None, **facts: Any) -> None:
 
 
 def warn(text: str) -> None:
-    """Something could not be measured."""
-    write("warning", text=text)
+    """Something could not be measured: said once, since it may come again with every tensor."""
+    if (os.getpid(), text) not in SAID:
+        SAID.add((os.getpid(), text))
+        write("warning", text=text)
 
 
 @contextmanager

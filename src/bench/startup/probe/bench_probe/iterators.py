@@ -135,13 +135,15 @@ def _step(iterator: Any, sent: Any, thrown: BaseException | None) -> Any:
 
 
 def _enter(count: Count) -> bool:
-    with events.guarded(f"{count.name} was not counted"):
+    try:  # the shape that costs least: this is done for each tensor
         return count.enter()
-    return False
+    except Exception as error:  # noqa: BLE001  # not counted, and delivered all the same
+        events.warn(f"{count.name} was not counted: {type(error).__name__}: {error}")
+        return False
 
 
 def _add(count: Count, item: Any) -> None:
-    try:  # the shape that costs least: this is done for each tensor
+    try:
         count.add(item)
     except Exception as error:  # noqa: BLE001  # a strange item is vLLM's to judge
         events.warn(f"an item of {count.name} was not counted: {type(error).__name__}: {error}")
