@@ -92,6 +92,16 @@ class Worker(WorkerBase):
     def init_device(self):
         self.device = "cpu"
 
+    def determine_available_memory(self):
+        return 2**30
+
+    def initialize_from_config(self, kv_cache_config):
+        self.kv_cache_config = kv_cache_config
+
+    def compile_or_warm_up_model(self):
+        from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+        return GPUModelRunner().capture_model()
+
     def load_model(self, loader="DefaultModelLoader", sizes=(100, 20, 3)):
         return getattr(model_loader, loader)(sizes).load_model(Model())
 
@@ -107,6 +117,31 @@ class Model:
 class EngineCore:
     def __init__(self):
         self.ready = True
+
+class EngineCoreProc(EngineCore):
+    def __init__(self):
+        super().__init__()
+
+    def run_busy_loop(self):
+        return "served"
+""",
+    "vllm/engine/arg_utils.py": """
+class EngineArgs:
+    def create_engine_config(self):
+        return "config"
+
+class AsyncEngineArgs(EngineArgs):
+    pass
+""",
+    "vllm/v1/engine/async_llm.py": """
+class AsyncLLM:
+    def __init__(self, config):
+        self.config = config
+""",
+    "vllm/v1/worker/gpu_model_runner.py": """
+class GPUModelRunner:
+    def capture_model(self):
+        return 0.5
 """,
 }
 

@@ -1,5 +1,7 @@
 """Whole starts of the fake vLLM: what the probe saw in them is part of their runs, and so is what it did not see."""
 
+import pytest
+
 
 def test_a_start_has_the_numbers_of_the_probe(workplace):
     """Each rank's, and over all of them."""
@@ -7,13 +9,29 @@ def test_a_start_has_the_numbers_of_the_probe(workplace):
     (run,) = workplace.runs()
     metrics = run.data.metrics
 
-    assert metrics["probe/load_weights_s"] == metrics["rank/TP0/probe/load_weights_s"] == 1.0
+    assert 0 < metrics["probe/load_weights_s"] == metrics["rank/TP0/probe/load_weights_s"] < metrics["ready_s"]
     assert (metrics["probe/delivered_gib"], metrics["probe/read_gib"], metrics["probe/wait_for_bytes_s"]) == (
         1.0,
         0.5,
         0.5,
     )
     assert "the probe" not in run.data.tags.get("bench.warnings", "")
+
+
+def test_the_waterfall_of_a_start_adds_up(workplace):
+    """Numbered in the order of the start, for MLflow, with nothing left out."""
+    workplace.bench("tensor_parallel_size=2")
+    (run,) = workplace.runs()
+    parts = {name: value for name, value in run.data.metrics.items() if name.startswith("waterfall/")}
+
+    assert sum(parts.values()) == pytest.approx(run.data.metrics["first_token_s"], abs=1e-6)
+    assert sorted(parts)[:3] == [
+        "waterfall/01_api_server_imports_s",
+        "waterfall/02_config_s",
+        "waterfall/03_engine_client_s",
+    ]
+    assert sorted(parts)[-2:] == ["waterfall/17_first_token_s", "waterfall/99_unattributed_s"]
+    assert all(value >= 0 for value in parts.values())
 
 
 def test_a_start_says_that_the_probe_saw_nothing(workplace):

@@ -24,6 +24,7 @@ from bench.startup.probe_events import ProbeReport, read_events
 from bench.startup.probe_metrics import probe_metrics
 from bench.startup.record import LOG, Startup, write_excerpts
 from bench.startup.server import PROBE, Answer
+from bench.startup.waterfall import lanes, unexplained, waterfall, waterfall_metrics
 from bench.weights.checkpoint import size_gib
 
 
@@ -45,6 +46,9 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     if reached.condition and (rig := reached.condition.rig):
         tags, metrics = tags | rig_tags(rig, noise), metrics | rig_metrics(rig)
     probed = _probed(attempt, reached)
+    phases = timeline(lines, readings, reached.ready_s, first_token_s)
+    chain = waterfall(probed, phases, reached.ready_s, first_token_s) if reached.ready_s and first_token_s else []
+    of_chain = waterfall_metrics(chain)
     return Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
@@ -58,13 +62,16 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
         reason=reason_of(reached, lines),
-        metrics=metrics | probe_metrics(probed),
-        phases=timeline(lines, readings, reached.ready_s, first_token_s),
+        metrics=metrics | probe_metrics(probed) | of_chain,
+        phases=phases,
+        chain=chain,
+        lanes=lanes(probed, phases, reached.ready_s),
         warnings=[
             *host.needs.notes,
             *(f"noise before the start: {sentence}" for sentence in noise),
             *([] if reached.reason else doubts(settings, host, readings)),
             *(unprobed(settings, probed) if reached.exec_at_s is not None else []),
+            *unexplained(of_chain),
         ],
         problems=list(problems),
         host_state=asdict(state) if state else None,

@@ -487,6 +487,69 @@ def test_processes_that_are_forked_off_report_too(run):
     assert len(worker.spans) == 4
 
 
+SERVE = """
+from vllm.engine.arg_utils import AsyncEngineArgs
+register()
+from vllm.v1.engine.async_llm import AsyncLLM
+config = AsyncEngineArgs().create_engine_config()
+print(AsyncLLM(config).config)
+"""
+
+
+def test_the_api_server_reports_its_config_and_its_wait_for_the_engine(run):
+    """Also where the class was there before the plugin's turn came."""
+    found = run(SERVE)
+
+    assert found.out == "config", found.err
+    assert [(span.name, span.of) for span in found.process.spans] == [
+        ("config", "AsyncEngineArgs"),
+        ("engine_client", "AsyncLLM"),
+    ]
+
+
+def test_the_engine_core_reports_when_it_is_made(run):
+    """From the plugin's turn, which comes within its __init__, to its loop over requests; that may begin again."""
+    found = run(
+        "register()\nfrom vllm.v1.engine.core import EngineCoreProc\ncore = EngineCoreProc()\n"
+        "print(core.run_busy_loop(), core.run_busy_loop())"
+    )
+    (init,) = found.process.spans
+
+    assert found.out == "served served", found.err
+    assert (init.name, init.of) == ("engine_core_init", "EngineCoreProc")
+    assert init.started_s == found.process.imported_s < init.ended_s
+
+
+def test_a_rank_reports_what_comes_after_its_weights(run):
+    """Each with what goes on inside it."""
+    found = run(
+        "register()\nfrom vllm.v1.worker.gpu_worker import Worker\nworker = Worker(0, 1)\n"
+        "print(worker.determine_available_memory(), worker.initialize_from_config(7), worker.compile_or_warm_up_model())"
+    )
+
+    assert found.out == f"{2**30} None 0.5", found.err
+    assert [span.name for span in found.process.spans] == ["profile", "kv_cache", "warm_up", "capture"]
+    warm_up, capture = found.spans("warm_up")[0], found.spans("capture")[0]
+    assert warm_up.started_s <= capture.started_s <= capture.ended_s <= warm_up.ended_s
+
+
+@pytest.mark.parametrize(
+    ("module", "script", "warning"),
+    [
+        ("vllm/engine/arg_utils.py", "import vllm.engine.arg_utils", "no EngineArgs.create_engine_config"),
+        ("vllm/v1/engine/async_llm.py", "import vllm.v1.engine.async_llm", "no AsyncLLM.__init__"),
+        ("vllm/v1/engine/core.py", "import vllm.v1.engine.core", "no EngineCore"),
+    ],
+)
+def test_what_a_release_has_no_more_is_said_and_disturbs_nobody(run, module, script, warning):
+    """Its phase will be unattributed."""
+    found = run(f"register()\n{script}\nprint('alive')", {module: "class SomethingElse: pass"})
+
+    assert found.out == "alive", found.err
+    assert [text for text in found.process.warnings if text.startswith(warning)] == [*found.process.warnings]
+    assert found.process.warnings
+
+
 @pytest.mark.parametrize(
     ("rank", "sizes", "names", "expected"),
     [

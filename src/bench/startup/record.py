@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.startup.phases import Phase, Reading
+from bench.startup.waterfall import Lane, Segment
 
 FILE = "startup.json"
 LOG = "vllm.log"
@@ -33,7 +34,9 @@ class Startup:
     token_ids: list[int] | None = None
     reason: str | None = None  # why it failed; None: it did not
     metrics: dict[str, float] = field(default_factory=dict)
-    phases: list[Phase] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)  # what vLLM says of itself
+    chain: list[Segment] = field(default_factory=list)  # from exec to the first token, without a gap
+    lanes: list[Lane] = field(default_factory=list)  # every process beside the others
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # why it does not count though it finished: its state was another
     host_state: dict[str, Any] | None = None  # asked of the caches, and measured; None: it did not come to that
@@ -55,7 +58,12 @@ class Startup:
 def load_startup(folder: Path) -> Startup:
     """The Startup that `save` wrote there."""
     tree: dict[str, Any] = json.loads((folder / FILE).read_text())
-    return Startup(**tree | {"phases": [Phase(**phase) for phase in tree["phases"]]})
+    tree["phases"] = [Phase(**phase) for phase in tree["phases"]]
+    tree["chain"] = [Segment(**segment) for segment in tree.get("chain", [])]
+    tree["lanes"] = [
+        Lane(lane["name"], tuple(Segment(**segment) for segment in lane["segments"])) for lane in tree.get("lanes", [])
+    ]
+    return Startup(**tree)
 
 
 def write_excerpts(readings: list[Reading], folder: Path) -> None:

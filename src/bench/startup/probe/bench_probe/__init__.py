@@ -6,6 +6,7 @@
     spans.py      a call with its begin and its end
     iterators.py  what a weights iterator delivers, and how long it lets its consumer wait
     loaders.py    what is measured of every model loader
+    engine.py     what is measured of the API server and the engine core
     workers.py    what is measured of every worker, and which rank it is
     streamer.py   lets Run:ai Model Streamer's own lines reach the log
 
@@ -39,7 +40,7 @@ def register() -> None:
 
 def measure() -> None:
     """Each row: a module of vLLM's, and what is done to it once it is imported."""
-    from . import events, hooks, loaders, workers
+    from . import engine, events, hooks, loaders, workers
 
     if events.process_kind() == "model_inspection":  # looks at the model's class in a process of its own, and ends
         return
@@ -49,4 +50,8 @@ def measure() -> None:
     hooks.after_import(f"{loading}.base_loader", loaders.measure_loaders)
     hooks.after_import(loading, loaders.measure_exported)
     hooks.after_import("vllm.v1.worker.worker_base", workers.measure_workers)
-    hooks.after_import("vllm.v1.engine.core", workers.announce_engine_core)
+    hooks.after_import("vllm.v1.worker.gpu_model_runner", workers.measure_capture)
+    hooks.after_import("vllm.v1.worker.gpu.model_runner", workers.measure_capture)  # the second version
+    hooks.after_import("vllm.engine.arg_utils", engine.measure_config)
+    hooks.after_import("vllm.v1.engine.async_llm", engine.measure_client)
+    hooks.after_import("vllm.v1.engine.core", engine.measure_engine_core)

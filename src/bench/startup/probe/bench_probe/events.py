@@ -29,6 +29,11 @@ class Journal:
     def is_open(self) -> bool:
         return bool(self._folder)
 
+    def reached_s(self) -> float:
+        """When the plugin's turn came in this process, or when it was forked off."""
+        assert self._reached_s is not None
+        return self._reached_s
+
     def open_in(self, folder: str) -> None:
         self._reached_s = time.monotonic()
         self._folder = folder

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from . import counters, events, hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FunctionType
     from typing import Any
 
 OPEN: list[Span] = []  # of all threads
@@ -54,6 +54,27 @@ def timed(
         return result
 
     return measured
+
+
+def measure_method(
+    cls: type,
+    method: str,
+    name: str,
+    before: Callable[[Any], None] | None = None,
+    after: Callable[[Any], None] | None = None,
+) -> None:
+    """What the class defines itself, once."""
+    function = vars(cls).get(method)
+    if isinstance(function, FunctionType) and not hooks.is_ours(function):
+        setattr(cls, method, timed(name, function, before, after))
+
+
+def record(name: str, subject: Any, started_s: float, ended_s: float) -> None:
+    """A stretch that is no call of its own, once it is over."""
+    BEGUN.add(name)
+    span = Span(name)
+    events.write("begin", started_s, span=span.number, name=name, of=type(subject).__qualname__)
+    events.write("end", ended_s, span=span.number, failed=None, **_sample())
 
 
 def _tell(name: str, listener: Callable[[Any], None] | None, subject: Any) -> None:

@@ -1,6 +1,6 @@
 """What is measured of every worker, and which rank it is.
 
-Source: vllm/v1/worker/worker_base.py, vllm/distributed/parallel_state.py, vllm/v1/engine/core.py
+Source: vllm/v1/worker/worker_base.py, gpu_worker.py, gpu_model_runner.py, vllm/distributed/parallel_state.py
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 DATA_PARALLEL = re.compile(r"DP(\d+)")
 GROUPS = ("PP", "PCP", "TP")  # outermost first, as vLLM counts and names ranks
 SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size", "tensor_parallel_size")
+SPANS = {
+    "init_device": "init_device",  # and the process groups
+    "determine_available_memory": "profile",
+    "initialize_from_config": "kv_cache",
+    "compile_or_warm_up_model": "warm_up",
+}
 TOLD: list[str] = []  # the rank, once it is known
 
 
@@ -33,11 +39,19 @@ def measure_workers(module: ModuleType) -> None:
 
 def measure_worker(cls: type) -> None:
     """What the class defines itself."""
-    init_device, load_model = vars(cls).get("init_device"), vars(cls).get("load_model")
-    if isinstance(init_device, FunctionType) and not hooks.is_ours(init_device):
-        cls.init_device = spans.timed("init_device", init_device, tell_rank, tell_rank)  # type: ignore[attr-defined]
+    for method, name in SPANS.items():
+        tells = tell_rank if name == "init_device" else None
+        spans.measure_method(cls, method, name, tells, tells)
+    load_model = vars(cls).get("load_model")
     if isinstance(load_model, FunctionType) and not hooks.is_ours(load_model):
         cls.load_model = watched(load_model)  # type: ignore[attr-defined]
+
+
+def measure_capture(module: ModuleType) -> None:
+    """The model runner's capture of CUDA graphs. Not every release captures, and a CPU's runner is another."""
+    runner = vars(module).get("GPUModelRunner")
+    if isinstance(runner, type):
+        hooks.adapt_family(runner, lambda cls: spans.measure_method(cls, "capture_model", "capture"))
 
 
 def watched(load_model: FunctionType) -> Any:
@@ -94,24 +108,3 @@ def _named(places: list[tuple[str, int, int]]) -> str:
     parts = [f"{name}{place}" for name, size, place in places if size > 1 or name == "TP"]
     replica = next((found for name in events.process_names() if (found := DATA_PARALLEL.search(name))), None)
     return "_".join([f"DP{replica[1]}", *parts] if replica else parts)
-
-
-def announce_engine_core(module: ModuleType) -> None:
-    """An engine core that was forked off runs no plugin again: its first event begins its file."""
-    engine_core = vars(module).get("EngineCore")
-    init = vars(engine_core).get("__init__") if isinstance(engine_core, type) else None
-    if not isinstance(init, FunctionType):
-        events.warn(f"no EngineCore in {module.__name__}: one that is forked off does not report")
-    elif not hooks.is_ours(init):
-        engine_core.__init__ = announcing(init)  # type: ignore[misc]
-
-
-def announcing(init: FunctionType) -> Any:
-    """EngineCore.__init__, which says that it has begun."""
-
-    @hooks.wraps(init)
-    def beginning(*arguments: Any, **options: Any) -> None:
-        events.write("engine_core")
-        init(*arguments, **options)
-
-    return beginning

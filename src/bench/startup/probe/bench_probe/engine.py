@@ -1,0 +1,79 @@
+"""What is measured of the API server and the engine core, which every worker's work is a part of.
+
+Source: vllm/engine/arg_utils.py, vllm/v1/engine/async_llm.py, vllm/v1/engine/core.py
+"""
+
+from __future__ import annotations
+
+import time
+from types import FunctionType
+from typing import TYPE_CHECKING
+
+from . import events, hooks, spans
+
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+
+def measure_config(module: ModuleType) -> None:
+    """Arguments to configuration: the model's own is read, and its class inspected."""
+    _measure(module, "EngineArgs", "create_engine_config", "config")
+
+
+def measure_client(module: ModuleType) -> None:
+    """The API server's end of the engine: tokenizer, then the engine core, for which it waits."""
+    _measure(module, "AsyncLLM", "__init__", "engine_client")
+
+
+def _measure(module: ModuleType, name: str, method: str, span: str) -> None:
+    cls = vars(module).get(name)
+    if isinstance(cls, type) and method in vars(cls):
+        spans.measure_method(cls, method, span)
+    else:
+        events.warn(f"no {name}.{method} in {module.__name__}: {span} is not measured")
+
+
+def measure_engine_core(module: ModuleType) -> None:
+    """An engine core that was forked off runs no plugin again: its first event begins its file."""
+    base = vars(module).get("EngineCore")
+    init = vars(base).get("__init__") if isinstance(base, type) else None
+    if not isinstance(init, FunctionType):
+        events.warn(f"no EngineCore in {module.__name__}: its start is not measured")
+        return
+    if not hooks.is_ours(init):
+        base.__init__ = announcing(init)  # type: ignore[misc]
+        hooks.adapt_family(base, measure_loop)
+
+
+def announcing(init: FunctionType) -> Any:
+    """EngineCore.__init__, which says that it has begun."""
+
+    @hooks.wraps(init)
+    def beginning(*arguments: Any, **options: Any) -> None:
+        events.write("engine_core")
+        init(*arguments, **options)
+
+    return beginning
+
+
+def measure_loop(cls: type) -> None:
+    """Its loop over requests begins when it is made. It is no span from __init__ on: in a process that was spawned the
+    plugin's turn comes within that.
+    """
+    loop = vars(cls).get("run_busy_loop")
+    if isinstance(loop, FunctionType) and not hooks.is_ours(loop):
+        cls.run_busy_loop = arriving(loop)  # type: ignore[attr-defined]
+
+
+def arriving(loop: FunctionType) -> Any:
+    """The loop, before which all since the plugin's turn becomes a span."""
+
+    @hooks.wraps(loop)
+    def looping(*arguments: Any, **options: Any) -> Any:
+        if "engine_core_init" not in spans.BEGUN:
+            with events.guarded("the engine core's start is not measured"):
+                spans.record("engine_core_init", arguments[0], events.JOURNAL.reached_s(), time.monotonic())
+        return loop(*arguments, **options)
+
+    return looping
