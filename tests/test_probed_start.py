@@ -50,6 +50,25 @@ def test_a_start_says_that_the_probe_saw_nothing(workplace):
     ]
 
 
+def test_without_the_probe_nothing_of_bench_is_inside_vllm(workplace):
+    """And nothing is missed: it was not asked for."""
+    workplace.bench("probe=false", "vllm.env.FAKE_MODE=ok")
+    (run,) = workplace.runs()
+
+    assert run.info.status == "FINISHED"
+    assert not [name for name in run.data.metrics if name.startswith(("probe/", "waterfall/"))]
+    assert "probe" not in run.data.tags.get("bench.warnings", "")
+
+
+def test_the_processor_time_of_a_start_is_told_apart_from_that_of_bench(workplace):
+    """What vLLM used, and what looking at it cost."""
+    workplace.bench()
+    (run,) = workplace.runs()
+
+    assert run.data.metrics["cpu/vllm_s"] > 0
+    assert 0 < run.data.metrics["cpu/bench_s"] < 60
+
+
 def test_a_start_that_failed_says_how_far_each_rank_came(workplace):
     """Here vLLM was killed before any of its processes had reported."""
     workplace.bench("vllm.env.FAKE_MODE=unprobed", "vllm.env.FAKE_LOG=/nowhere.log")

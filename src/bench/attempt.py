@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.condition import Condition
 from bench.config import Settings
 from bench.host.measured import Host
+from bench.processes.kept import Cpu
 from bench.startup.command import Command
 from bench.startup.server import Answer
 
@@ -31,5 +32,6 @@ class Reached:
     condition: Condition | None = None  # None: it did not come to that
     ready_s: float | None = None
     answer: Answer | None = None
+    cpu: Cpu | None = None  # None: it failed
     reason: str | None = None
     log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why

@@ -142,6 +142,7 @@ class Settings(_Section):
     page_cache: Literal["cold", "warm", "as_is"]
     compile_cache: Literal["primed", "fresh", "as_is"]
     caches_dir: str
+    probe: bool  # False: nothing of bench runs inside vLLM's processes
     repeats: Count
     precision: Annotated[float, Field(gt=0, lt=1)] | None
     min_blocks: Annotated[int, Field(ge=2)]

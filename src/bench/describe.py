@@ -19,11 +19,12 @@ from bench.startup.failure import reason_in
 from bench.startup.log import LogLine, read_log
 from bench.startup.metrics import expected_phases, missing_phases, summarise, with_checkpoint
 from bench.startup.phases import Reading, read_phases, timeline
+from bench.startup.plugin import PROBE
 from bench.startup.probe_doubts import missing, probe_warnings, rank_names
 from bench.startup.probe_events import ProbeReport, read_events
 from bench.startup.probe_metrics import probe_metrics
 from bench.startup.record import LOG, Startup, write_excerpts
-from bench.startup.server import PROBE, Answer
+from bench.startup.server import Answer
 from bench.startup.waterfall import lanes, unexplained, waterfall, waterfall_metrics
 from bench.weights.checkpoint import size_gib
 
@@ -38,7 +39,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     state = conclude(reached.condition, (line.text for line in lines)) if reached.condition else None
     tags = tags_of(settings, host, answer)
     problems: tuple[str, ...] = ()
-    metrics = metrics_of(settings, readings, reached.ready_s, first_token_s)
+    metrics = metrics_of(settings, readings, reached)
     if state:
         more, verdict = state_tags(state)
         tags, metrics, problems = tags | more, metrics | state_metrics(state), verdict.problems
@@ -70,7 +71,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
             *host.needs.notes,
             *(f"noise before the start: {sentence}" for sentence in noise),
             *([] if reached.reason else doubts(settings, host, readings)),
-            *(unprobed(settings, probed) if reached.exec_at_s is not None else []),
+            *(unprobed(settings, probed) if settings.probe and reached.exec_at_s is not None else []),
             *unexplained(of_chain),
         ],
         problems=list(problems),
@@ -106,11 +107,15 @@ def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:
     return words or (" ".join(reached.reason.split()) if reached.reason else None)
 
 
-def metrics_of(
-    settings: Settings, readings: list[Reading], ready_s: float | None, first_token_s: float | None
-) -> dict[str, float]:
+def metrics_of(settings: Settings, readings: list[Reading], reached: Reached) -> dict[str, float]:
     """The log's numbers, the clock's and the checkpoint's. What was not found is absent."""
-    clock = {"ready_s": ready_s, "first_token_s": first_token_s}
+    cpu = reached.cpu
+    clock = {
+        "ready_s": reached.ready_s,
+        "first_token_s": reached.answer.first_token_s if reached.answer else None,
+        "cpu/vllm_s": cpu.tree_s if cpu else None,
+        "cpu/bench_s": cpu.ours_s if cpu else None,
+    }
     measured = {name: value for name, value in clock.items() if value is not None}
     return measured | with_checkpoint(summarise(readings), size_gib(settings))
 

@@ -15,6 +15,7 @@ from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key, mark_primed
 from bench.processes.kept import OnLine
 from bench.startup.command import command_for
+from bench.startup.plugin import PROBE, with_plugin
 from bench.startup.record import LOG, Startup
 from bench.startup.server import free_port, serve
 from bench.weights.prepare import ensure_checkpoint
@@ -59,8 +60,11 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
             condition.reads.saw(text)
             on_line(elapsed_s, text)
 
+        command = attempt.command
+        if settings.probe:
+            command = with_plugin(command, attempt.folder / PROBE)
         with serve(
-            attempt.command,
+            command,
             api_key=api_key(settings),
             log_path=attempt.folder / LOG,
             stop_timeout_s=settings.vllm.stop_timeout_s,
@@ -72,6 +76,7 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
             condition.reads.finish()
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
         condition.tree_read = vllm.process.read_bytes
+        reached.cpu = vllm.process.cpu
     except StartTimeout as error:
         reached.reason = str(error)
     except StartError as error:

@@ -270,6 +270,18 @@ def test_what_the_whole_tree_read_from_storage_is_known_when_it_is_gone(tmp_path
     assert running.read_bytes >= 8 * 1024**2
 
 
+def test_the_processor_time_of_the_whole_tree_is_known_when_it_is_gone(tmp_path, mark):
+    """A grandchild's that is long over too; what the driver does meanwhile is its own."""
+    burn = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.5: pass'"
+    with shell(f'sh -c "{burn}; true"; sleep 0.2', tmp_path, mark) as running:
+        running.wait()
+        assert running.cpu is None
+
+    assert running.cpu is not None
+    assert running.cpu.tree_s >= 0.5
+    assert 0 < running.cpu.ours_s < running.cpu.tree_s
+
+
 def test_only_processes_of_the_tree_are_of_the_tree(tmp_path, mark):
     """An orphan in a session of its own too; neither this very process, nor one that is not there, nor a keeper."""
     with shell("setsid sleep 1000 & echo $!; sleep 1000", tmp_path, mark) as running:

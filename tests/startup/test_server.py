@@ -10,7 +10,7 @@ import pytest
 from bench.config import Completion
 from bench.errors import StartError, StartTimeout
 from bench.startup.command import HOST, Command
-from bench.startup.server import Server, free_port, plugin_path, serve
+from bench.startup.server import Server, free_port, serve
 
 MODEL = "models/tiny"
 QUESTION = Completion(prompt="The quick brown fox", max_tokens=4, timeout_s=120.0)
@@ -157,26 +157,3 @@ def test_a_server_that_is_gone_gives_no_completion(start):
 
     with pytest.raises(StartError, match=r"^vLLM broke off the completion: ConnectionRefusedError"):
         vllm.complete(MODEL, QUESTION)
-
-
-def test_the_plugin_comes_in_front_of_what_pythonpath_says_already():
-    """The user's own modules stay where they were."""
-    probe, *others = plugin_path({"PYTHONPATH": "/mine:/yours"}, Path("folder"))["PYTHONPATH"].split(":")
-
-    assert (Path(probe) / "bench_probe" / "__init__.py").is_file()
-    assert others == ["/mine", "/yours"]
-
-
-def test_a_list_of_allowed_plugins_allows_ours_too():
-    """vLLM loads every plugin where VLLM_PLUGINS is not set, and only those named where it is."""
-    assert plugin_path({"VLLM_PLUGINS": "mine"}, Path("folder"))["VLLM_PLUGINS"] == "mine,bench_probe"
-    assert "VLLM_PLUGINS" not in plugin_path({}, Path("folder"))
-
-
-def test_the_probe_is_told_where_to_write(start, tmp_path):
-    """To a folder beside the log, which is there before vLLM is, and of which a relative path would mislead its workers."""
-    with start("ok") as vllm:
-        vllm.wait_until_ready(READY_TIMEOUT_S)
-
-    assert plugin_path({}, tmp_path)["BENCH_PROBE_DIR"] == str(tmp_path)
-    assert len(list((tmp_path / "probe").glob("*.jsonl"))) == 3

@@ -9,14 +9,15 @@ the keeper ends the tree: SIGTERM to vLLM, SIGKILL to all that is left after STO
 start ends, whatever happened.
 
 It tells the driver, as JSON lines on REPORT_FD: {"pid", "started_s"} right after exec, on CLOCK_MONOTONIC, {"exit_code"}
-when vLLM itself ended, and {"read_bytes"} at the very end: what the whole tree has read from storage. The kernel adds a
-process's count to that of the parent that buries it, and in the end that is the keeper. vLLM's own output is inherited
-and never passes through here.
+when vLLM itself ended, and {"read_bytes", "cpu_s", "keeper_cpu_s"} at the very end: what the whole tree has read from
+storage, the processor time that it took, and the keeper's own. The kernel adds a process's counts to those of the parent
+that buries it, and in the end that is the keeper. vLLM's own output is inherited and never passes through here.
 """
 
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -45,7 +46,12 @@ def main() -> None:
     report(reports, pid=pid, started_s=started_s)
     watch(pid, reports)
     end(pid, reports, stop_timeout_s)
-    report(reports, read_bytes=read_bytes())
+    report(
+        reports,
+        read_bytes=read_bytes(),
+        cpu_s=cpu_s(resource.RUSAGE_CHILDREN),
+        keeper_cpu_s=cpu_s(resource.RUSAGE_SELF),
+    )
 
 
 def read_bytes() -> int | None:
@@ -55,6 +61,12 @@ def read_bytes() -> int | None:
             if line.startswith("read_bytes: "):
                 return int(line.split()[1])
     return None
+
+
+def cpu_s(whose: int) -> float:
+    """User's and system's time together."""
+    used = resource.getrusage(whose)
+    return used.ru_utime + used.ru_stime
 
 
 def start(command: list[str]) -> int:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from select import select
 from typing import Any
@@ -23,6 +24,14 @@ POLL_S = 0.1
 OnLine = Callable[[float, str], None]
 
 
+@dataclass(frozen=True)
+class Cpu:
+    """Processor time from exec to the end of the last process, in seconds: user's and system's, over all cores."""
+
+    tree_s: float  # of the command and all that it started
+    ours_s: float  # of the driver and the keeper
+
+
 class Kept:
     """The command, running. Every time is in seconds since exec, on CLOCK_MONOTONIC."""
 
@@ -30,7 +39,10 @@ class Kept:
         self._reports = reports
         self._keeper = keeper_pid
         self._exit_code: int | None = None
-        self.read_bytes: int | None = None  # from storage, by the whole tree; known when all of it is gone
+        self._busy_s = time.process_time()
+        # Of the whole tree; known when all of it is gone.
+        self.read_bytes: int | None = None  # from storage
+        self.cpu: Cpu | None = None
         first = self._next_report()
         if "started_s" not in first:
             raise StartError(f"the process could not be started: {first.get('error', 'its keeper died')}")
@@ -61,6 +73,8 @@ class Kept:
         self.exit_code()
         while report := self._next_report():
             self.read_bytes = report.get("read_bytes", self.read_bytes)
+            if "cpu_s" in report:
+                self.cpu = Cpu(report["cpu_s"], report["keeper_cpu_s"] + time.process_time() - self._busy_s)
 
     def wait(self) -> int:
         """Until it ends by itself."""

@@ -2,10 +2,9 @@
 
 import http.client
 import json
-import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from bench.startup.command import HOST, Command
 HEALTH_INTERVAL_S = 0.02
 HEALTH_TIMEOUT_S = 5.0
 DONE = b"data: [DONE]"
-PROBE = "probe"  # in the start's folder: what the probe wrote
 
 
 @dataclass(frozen=True)
@@ -127,33 +125,12 @@ def _short(body: bytes) -> str:
 def serve(
     command: Command, *, api_key: str, log_path: Path, stop_timeout_s: float, on_line: OnLine
 ) -> Iterator[Server]:
-    """vLLM, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`, stamped,
-    and what the probe sees inside it to the folder `probe` beside it.
-    """
-    probe_folder = log_path.with_name(PROBE)
-    probe_folder.mkdir(exist_ok=True)
-    plugin = plugin_path(os.environ | command.environment, probe_folder.resolve())
-    environment = command.environment | plugin | {"VLLM_API_KEY": api_key}
+    """vLLM, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`, stamped."""
+    environment = command.environment | {"VLLM_API_KEY": api_key}
     with kept(
         command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=on_line
     ) as process:
         yield Server(process, command.port, api_key)
-
-
-def plugin_path(environment: Mapping[str, str], probe_folder: Path) -> dict[str, str]:
-    """What puts bench's plugin into every process of vLLM, in front of what PYTHONPATH and VLLM_PLUGINS say already.
-
-    Each process writes what it measures to a file of its own in `probe_folder`.
-    """
-    plugin = str(Path(__file__).parent / "probe")
-    found = {
-        "BENCH_PROBE": "1",
-        "BENCH_PROBE_DIR": str(probe_folder),
-        "PYTHONPATH": os.pathsep.join(filter(None, [plugin, environment.get("PYTHONPATH")])),
-    }
-    if plugins := environment.get("VLLM_PLUGINS"):  # an allow-list
-        found["VLLM_PLUGINS"] = f"{plugins},bench_probe"
-    return found
 
 
 def free_port() -> int:

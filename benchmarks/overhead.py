@@ -1,0 +1,140 @@
+"""What being measured costs vLLM: bench with its probe against a bare start, and against bench without the probe.
+
+    python benchmarks/overhead.py BLOCKS RESULT.json [OVERRIDE...]
+
+Each block starts vLLM three times, in random order: `bare`, by nothing but a process whose output goes to a file and whose
+/health is asked in the same way; `unprobed`, by bench with probe=false; `probed`, by bench as it is. All with the same
+command, in the same state of the caches. The ratios of their times to ready are paired within the blocks.
+
+The result holds every time, the ratios with their 95 % intervals, and what noise does not hide: the processor seconds of
+bench itself as a share of vLLM's. It is written after each block, so that a run that is cut short has what it had.
+"""
+
+import json
+import os
+import platform
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+
+from bench.analysis.statistics import Ratio, paired_ratio
+from bench.condition import caches_for
+from bench.config import Settings, compose_settings
+from bench.host.measured import look_at_host
+from bench.host.vllm_caches import api_key
+from bench.measure import measure
+from bench.startup.command import command_for
+from bench.startup.server import Server, free_port
+from bench.weights.prepare import ensure_checkpoint
+
+ARMS = ("bare", "unprobed", "probed")
+SEED = 0
+DEFAULTS = ("page_cache=as_is", "rig.wait_s=0", "vllm.args.enforce_eager=true")
+STOP_TIMEOUT_S = 60.0
+
+
+class Bare:
+    """What a Server asks of its process, and no more."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+        with log.open("wb") as output:
+            self._started_s = time.monotonic()
+            self._process = subprocess.Popen(
+                arguments, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started_s
+
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def end(self) -> None:
+        """As a shell would: SIGTERM, then SIGKILL for its whole session."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def main(blocks: int, result: Path, overrides: list[str]) -> None:
+    """Block by block; the first start of all is not counted, since it warms the host for the others."""
+    settings = {
+        "unprobed": compose_settings([*DEFAULTS, *overrides, "probe=false"])[0],
+        "probed": compose_settings([*DEFAULTS, *overrides])[0],
+    }
+    shuffler = random.Random(SEED)  # noqa: S311  # an order, not a secret
+    ready_s: dict[str, dict[int, float]] = {arm: {} for arm in ARMS}
+    shares: list[float] = []
+    with tempfile.TemporaryDirectory() as place:
+        ensure_checkpoint(settings["probed"], look_at_host(settings["probed"]), Path(place), lambda *_: None)
+        bare(settings["unprobed"], Path(place, "first.log"))
+        for block in range(blocks):
+            for arm in shuffler.sample(ARMS, len(ARMS)):
+                folder = Path(place, f"{block}-{arm}")
+                if arm == "bare":
+                    ready_s[arm][block] = bare(settings["unprobed"], folder.with_suffix(".log"))
+                else:
+                    metrics = started(settings[arm], folder)
+                    ready_s[arm][block] = metrics["ready_s"]
+                    if arm == "probed":
+                        shares.append(metrics["cpu/bench_s"] / metrics["cpu/vllm_s"])
+                print(f"block {block + 1} of {blocks}  {arm:9} ready {ready_s[arm][block]:.2f} s", flush=True)
+            result.write_text(json.dumps(summary(settings["probed"], ready_s, shares), indent=2) + "\n")
+    print(result.read_text())
+
+
+def started(settings: Settings, folder: Path) -> dict[str, float]:
+    """The metrics of a start by bench."""
+    startup = measure(settings, folder, lambda *_: None)
+    if startup.reason:
+        sys.exit(f"a start failed, and with it the pairing: {startup.reason}")
+    return startup.metrics
+
+
+def bare(settings: Settings, log: Path) -> float:
+    """Seconds from exec to ready of a start that nobody looks at."""
+    host = look_at_host(settings)
+    command = command_for(settings, host, free_port(), caches_for(settings, host).environment)
+    key = api_key(settings)
+    process = Bare(command.arguments, command.environment | {"VLLM_API_KEY": key}, log)
+    server = Server(process, command.port, key)  # type: ignore[arg-type]  # all that it asks of one
+    try:
+        ready_s = server.wait_until_ready(settings.vllm.ready_timeout_s)
+        server.complete(settings.checkpoint_path, settings.completion)
+    finally:
+        process.end()
+    return ready_s
+
+
+def summary(settings: Settings, ready_s: dict[str, dict[int, float]], shares: list[float]) -> dict[str, object]:
+    """Above 1: the first of the two is slower."""
+    ratios = {f"{slow} / {fast}": paired_ratio(ready_s[slow], ready_s[fast])
+              for slow, fast in (("probed", "bare"), ("unprobed", "bare"), ("probed", "unprobed"))}  # fmt: skip
+    return {
+        "host": {"cores": len(os.sched_getaffinity(0)), "kernel": platform.release()},
+        "versions": look_at_host(settings).versions,
+        "settings": {name: value for name, value in settings.flat().items() if not name.endswith("python")},
+        "ready_s": {arm: [round(value, 3) for value in times.values()] for arm, times in ready_s.items()},
+        "ratios": {name: rounded(ratio) for name, ratio in ratios.items() if ratio},
+        "cpu_of_bench_over_cpu_of_vllm": {"mean": round(fmean(shares), 5), "largest": round(max(shares), 5)},
+    }
+
+
+def rounded(ratio: Ratio) -> dict[str, object]:
+    """Four digits are more than it knows."""
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(ratio).items()}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
