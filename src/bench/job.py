@@ -69,10 +69,12 @@ def record_of(startup: Startup, run_id: str | None) -> RunRecord:
 
 
 def draw(startup: Startup, folder: Path) -> None:
-    """The figure of this start, beside its log."""
+    """The figures of this start, beside its log: from inside, and by what its log says."""
+    from bench.report.lanes_figure import draw_lanes
     from bench.report.startup_figure import draw_startup
 
     try:
+        draw_lanes(startup, folder)
         draw_startup(startup, folder)
     except Exception as error:  # noqa: BLE001  # a picture is not worth a start
         say(f"  warning: no figure of this start: {error!r}")

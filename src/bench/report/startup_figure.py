@@ -45,7 +45,7 @@ def draw_startup(startup: Startup, folder: Path) -> Path | None:
     axes.spines[["top", "right"]].set_visible(False)
     if startup.ready_s is not None:
         axes.axvline(startup.ready_s, color=GREY, linestyle="--", linewidth=0.8)
-    axes.set_title(_heading(startup), loc="left", fontsize=10)
+    axes.set_title(heading(startup), loc="left", fontsize=10)
     path = folder / FILE
     drawn.savefig(path)
     return path
@@ -72,7 +72,8 @@ def _colour(phase: Phase) -> str:
     return colour(list(TITLES).index(phase.name)) if phase.name in TITLES else GREY
 
 
-def _heading(startup: Startup) -> str:
+def heading(startup: Startup) -> str:
+    """What it was and when it got where; or that it did not."""
     if startup.failed:
         return f"{plain(startup.name)}: failed"
     reached = [("ready (dashed)", startup.ready_s), ("first token", startup.first_token_s)]

@@ -1,0 +1,41 @@
+"""The picture of a start from inside."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from bench.report.lanes_figure import draw_lanes
+from bench.report.phase_style import PHASE_COLOURS, PHASE_TITLES, phase_title
+from bench.startup.record import Startup
+from bench.startup.waterfall import NUMBERS, Lane, Segment
+
+NOTHING = Startup("auto", None, {}, {}, 0.0, 40.0)
+LANES = [
+    Lane("API server", (Segment("api_server_imports", 0.0, 5.0),)),
+    Lane("TP0", (Segment("load_weights", 8.0, 9.0),)),
+]
+CHAIN = [Segment("api_server_imports", 0.0, 5.0), Segment("unattributed", 5.0, 8.0), Segment("load_weights", 8.0, 9.0)]
+
+
+def test_a_start_is_drawn_as_far_as_it_came(tmp_path: Path):
+    """With its chain, or with its processes alone where it failed."""
+    whole = replace(NOTHING, chain=CHAIN, lanes=LANES, ready_s=8.5, first_token_s=9.0)
+    failed = replace(NOTHING, lanes=LANES, reason="killed")
+
+    for name, startup in (("whole", whole), ("failed", failed)):
+        (tmp_path / name).mkdir()
+        path = draw_lanes(startup, tmp_path / name)
+        assert path is not None
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_no_process_has_reported_there_is_no_picture(tmp_path: Path):
+    """An empty one would say that nothing happened."""
+    assert draw_lanes(NOTHING, tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_phase_has_a_name_and_a_colour_of_its_own():
+    """Two of one colour could not be told apart."""
+    assert PHASE_TITLES.keys() == PHASE_COLOURS.keys() == NUMBERS.keys()
+    assert len(set(PHASE_COLOURS.values())) == len(NUMBERS)
+    assert phase_title("something_new") == "Something new"
