@@ -146,25 +146,29 @@ def test_cold_and_warm_starts_are_in_separate_tables(cold_and_warm):
     assert "no speedup is shown: the page cache's state differs (cold and warm)" in cold_and_warm.report
 
 
-def test_what_nobody_could_read_is_no_metric(cold_and_warm):
-    """The processes of the recorded log are not there: what they read is unknown, and not zero."""
-    assert not any(name.startswith("io/") for run in cold_and_warm.starts for name in run.data.metrics)
+def test_a_cold_start_reads_from_storage_and_a_warm_one_does_not(cold_and_warm):
+    """By the kernel's count of the process that read, while it read."""
+    read = [cold_and_warm.start(f"page_cache={state}").data.metrics for state in ("cold", "warm")]
+
+    assert read[0]["io/read_amplification"] == pytest.approx(1.0, rel=0.05)
+    assert read[1]["io/read_amplification"] <= 0.02
 
 
 # Planted lies.
 
 
 def test_a_cold_start_in_which_nobody_read_the_checkpoint_does_not_count(workplace):
-    """Whoever loads is not in this log; but all of vLLM together read less than the half: named in the run and in the report."""
+    """Named in the run and in the report. Without the probe too: all of vLLM together read less than the half."""
     place = with_a_model(workplace)
     if find_gauge([*(place.folder / "mine").glob("*.safetensors")]) is None:
         pytest.skip(f"no gauge is true on the file system of {place.folder}")
-    found = swept(place, *MINE, environment=quiet_start(place) | {"FAKE_MODE": "reads_nothing"})
-    tags = found.start("auto").data.tags
+    found = swept(place, "probe=true,false", *MINE, environment=quiet_start(place) | {"FAKE_MODE": "reads_nothing"})
 
-    assert (tags["bench.page_cache"], tags["bench.valid"]) == ("wrong", "false")
-    assert tags["bench.invalid_reason"].startswith("page_cache=cold was asked, but all of vLLM together read only")
-    assert "all of vLLM together read only" in section(found.report, "Invalid starts")
+    for point, who in (("probe=True", "vLLM"), ("probe=False", "all of vLLM together")):
+        tags = found.start(point).data.tags
+        assert (tags["bench.page_cache"], tags["bench.valid"]) == ("wrong", "false")
+        assert tags["bench.invalid_reason"].startswith(f"page_cache=cold was asked, but {who} read only")
+        assert f"but {who} read only" in section(found.report, "Invalid starts")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The condition of one start: the host is brought into the state that was asked for, and what it was is written down."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,20 +19,18 @@ from bench.host.page_cache import (
 from bench.host.rig import Rig, Waiting, nobody, quiet_rig
 from bench.host.state import HostState, Verdict, judge
 from bench.host.vllm_caches import Caches, caches_of, empty, what_happened
-from bench.startup.reads import ReadWatch
 from bench.weights.checkpoint import weight_files
 
 
 @dataclass
 class Condition:
-    """What is known before exec, and what watches until the end."""
+    """What is known before exec, and of the end."""
 
     settings: Settings
     paths: list[Path]
     gauge: str | None = None
     resident_before: float | None = None
     mapped_by: tuple[str, ...] = ()  # processes that could keep a cold checkpoint's pages
-    reads: ReadWatch = field(default_factory=ReadWatch)
     tree_read: int | None = None  # bytes from storage, by all that vLLM started; None: not over, or not counted here
     rig: Rig | None = None
     noise: list[str] = field(default_factory=list)  # in which the start was made all the same
@@ -90,8 +88,8 @@ def _named(holders: dict[int, str]) -> list[str]:
     return [f"{name} (pid {pid})" for pid, name in sorted(holders.items())]
 
 
-def conclude(condition: Condition, texts: Iterable[str]) -> HostState:
-    """After the last process of vLLM is gone."""
+def conclude(condition: Condition, texts: Iterable[str], read: Mapping[str, int | None]) -> HostState:
+    """After the last process of vLLM is gone. `read` is what each rank took from storage while it loaded, in bytes."""
     settings = condition.settings
     return HostState(
         page_cache_asked=settings.page_cache,
@@ -105,7 +103,7 @@ def conclude(condition: Condition, texts: Iterable[str]) -> HostState:
         resident_before=condition.resident_before,
         resident_after=residency(condition.paths, condition.gauge).share if condition.paths else None,
         must_read=sum(path.stat().st_size for path in condition.paths) or None,
-        read=condition.reads.by_process(),
+        read=dict(read),
         compile_cache_found=what_happened(texts),
     )
 

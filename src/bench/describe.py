@@ -22,7 +22,7 @@ from bench.startup.phases import Reading, read_phases, timeline
 from bench.startup.plugin import PROBE
 from bench.startup.probe_doubts import missing, probe_warnings, rank_names
 from bench.startup.probe_events import ProbeReport, read_events
-from bench.startup.probe_metrics import probe_metrics
+from bench.startup.probe_metrics import probe_metrics, read_while_loading
 from bench.startup.record import LOG, Startup, write_excerpts
 from bench.startup.server import Answer
 from bench.startup.waterfall import lanes, unexplained, waterfall, waterfall_metrics
@@ -36,7 +36,9 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     readings = read_phases(lines)
     write_excerpts(readings, attempt.folder)
     first_token_s = answer.first_token_s if answer else None
-    state = conclude(reached.condition, (line.text for line in lines)) if reached.condition else None
+    probed = _probed(attempt, reached)
+    texts = (line.text for line in lines)
+    state = conclude(reached.condition, texts, read_while_loading(probed)) if reached.condition else None
     tags = tags_of(settings, host, answer)
     problems: tuple[str, ...] = ()
     metrics = metrics_of(settings, readings, reached)
@@ -46,7 +48,6 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     noise = reached.condition.noise if reached.condition else []
     if reached.condition and (rig := reached.condition.rig):
         tags, metrics = tags | rig_tags(rig, noise), metrics | rig_metrics(rig)
-    probed = _probed(attempt, reached)
     phases = timeline(lines, readings, reached.ready_s, first_token_s)
     chain = waterfall(probed, phases, reached.ready_s, first_token_s) if reached.ready_s and first_token_s else []
     of_chain = waterfall_metrics(chain)

@@ -55,11 +55,6 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
     try:
         ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
         condition = reached.condition = establish(settings, waiting)
-
-        def saw(elapsed_s: float, text: str) -> None:
-            condition.reads.saw(text)
-            on_line(elapsed_s, text)
-
         command = attempt.command
         if settings.probe:
             command = with_plugin(command, attempt.folder / PROBE)
@@ -68,12 +63,10 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
             api_key=api_key(settings),
             log_path=attempt.folder / LOG,
             stop_timeout_s=settings.vllm.stop_timeout_s,
-            on_line=saw,
+            on_line=on_line,
         ) as vllm:
-            condition.reads.is_ours = vllm.process.started
             reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
             reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
-            condition.reads.finish()
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
         condition.tree_read = vllm.process.read_bytes
         reached.cpu = vllm.process.cpu

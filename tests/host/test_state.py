@@ -9,13 +9,13 @@ CHECKPOINT = 15 * GIB
 
 def cold(**found: object) -> HostState:
     """A mapped checkpoint that was cold and was read once, as `found` changes it."""
-    usual = {"resident_before": 0.0, "resident_after": 1.0, "must_read": CHECKPOINT, "read": {11: CHECKPOINT}}
+    usual = {"resident_before": 0.0, "resident_after": 1.0, "must_read": CHECKPOINT, "read": {"TP0": CHECKPOINT}}
     return HostState("cold", "as_is", **usual | found)
 
 
 def warm(**found: object) -> HostState:
     """One that was warm, and so was not read from storage."""
-    usual = {"resident_before": 1.0, "resident_after": 1.0, "must_read": CHECKPOINT, "read": {11: 0}}
+    usual = {"resident_before": 1.0, "resident_after": 1.0, "must_read": CHECKPOINT, "read": {"TP0": 0}}
     return HostState("warm", "as_is", **usual | found)
 
 
@@ -31,20 +31,20 @@ def compiled(asked: str, found: str | None) -> HostState:
     [
         (cold(), "cold"),
         (cold(resident_before=0.01), "cold"),
-        (cold(read={}), "cold"),  # who loads is not in the log
-        (cold(read={11: None}), "cold"),  # somebody else's counter
-        (cold(read={11: CHECKPOINT // 2, 12: CHECKPOINT // 2}), "cold"),  # two ranks share the work
-        (cold(read={11: CHECKPOINT, 12: CHECKPOINT}), "cold"),  # each rank reads all
+        (cold(read={}), "cold"),  # who loads was not seen
+        (cold(read={"TP0": None}), "cold"),  # somebody else's counter
+        (cold(read={"TP0": CHECKPOINT // 2, "TP1": CHECKPOINT // 2}), "cold"),  # two ranks share the work
+        (cold(read={"TP0": CHECKPOINT, "TP1": CHECKPOINT}), "cold"),  # each rank reads all
         (cold(resident_after=0.0), "cold"),  # read past the cache
         (warm(), "warm"),
         (warm(resident_before=0.99), "warm"),
-        (warm(read={11: 4096}), "warm"),
+        (warm(read={"TP0": 4096}), "warm"),
         (warm(read={}), "warm"),
         (HostState("as_is", "as_is"), "as_is"),
-        (HostState("as_is", "as_is", resident_before=0.4, must_read=CHECKPOINT, read={11: 0}), "as_is"),
+        (HostState("as_is", "as_is", resident_before=0.4, must_read=CHECKPOINT, read={"TP0": 0}), "as_is"),
         (cold(resident_before=None, resident_after=None), "unverified"),
         (warm(resident_before=None, resident_after=None), "unverified"),
-        (cold(resident_before=None, read={11: 0}), "unverified"),  # on tmpfs nobody ever reads from storage
+        (cold(resident_before=None, read={"TP0": 0}), "unverified"),  # on tmpfs nobody ever reads from storage
         (HostState("cold", "as_is", reads_weights=False), "none"),
         (HostState("warm", "as_is", reads_weights=False), "none"),
     ],
@@ -81,32 +81,32 @@ def test_a_checkpoint_that_a_process_keeps_mapped_is_not_cold():
 
 def test_a_checkpoint_that_was_warmed_behind_our_back_is_not_cold():
     """Nothing was resident when we looked, and vLLM read nothing from storage: between the two somebody filled the cache."""
-    assert problem(cold(read={11: 0})) == (
+    assert problem(cold(read={"TP0": 0})) == (
         "page_cache=cold was asked, but vLLM read only 0.00 GiB from storage, 0% of the checkpoint: a cache has answered"
     )
 
 
 def test_a_checkpoint_of_which_a_part_was_warmed_is_not_cold():
     """4 of 15 GiB are not the whole."""
-    assert problem(cold(read={11: 4 * GIB})) == (
+    assert problem(cold(read={"TP0": 4 * GIB})) == (
         "page_cache=cold was asked, but vLLM read only 4.00 GiB from storage, 27% of the checkpoint: a cache has answered"
     )
 
 
 def test_a_rank_that_read_nothing_is_named():
     """The other's gigabytes must not hide it."""
-    assert problem(cold(read={11: CHECKPOINT, 12: 0})) == (
-        "page_cache=cold was asked, but process 12 read nothing while others read"
+    assert problem(cold(read={"TP0": CHECKPOINT, "TP1": 0})) == (
+        "page_cache=cold was asked, but TP1 read nothing while others read"
     )
 
 
 def test_a_rank_that_read_nothing_where_all_share_the_files_is_no_lie():
     """The first has read the whole through the page cache. A format that bypasses it has no such excuse."""
-    read = {11: CHECKPOINT, 12: 0}
+    read = {"TP0": CHECKPOINT, "TP1": 0}
 
     assert judge(cold(read=read, shared_files=True)).valid
-    assert "process 12 read nothing" in problem(cold(read=read, shared_files=True, resident_after=0.0))
-    assert "process 12 read nothing" in problem(cold(read={11: CHECKPOINT * 2 // 3, 12: 0}, shared_files=True))
+    assert "TP1 read nothing" in problem(cold(read=read, shared_files=True, resident_after=0.0))
+    assert "TP1 read nothing" in problem(cold(read={"TP0": CHECKPOINT * 2 // 3, "TP1": 0}, shared_files=True))
 
 
 def test_what_the_whole_tree_read_is_a_limit_where_nobody_knows_who_loaded():
@@ -127,7 +127,7 @@ def test_what_was_read_for_anything_else_is_the_rest_of_the_tree():
 
 def test_ranks_that_all_read_nothing_are_one_problem():
     """It is the cache that answered, and no rank is different from the others."""
-    assert "a cache has answered" in problem(cold(read={11: 0, 12: 0}))
+    assert "a cache has answered" in problem(cold(read={"TP0": 0, "TP1": 0}))
 
 
 def test_a_checkpoint_that_was_not_wholly_cached_is_not_warm():
@@ -140,7 +140,7 @@ def test_a_checkpoint_that_was_not_wholly_cached_is_not_warm():
 @pytest.mark.parametrize("after", [0.3, 1.0])
 def test_a_checkpoint_that_was_evicted_behind_our_back_is_not_warm(after):
     """All was resident when we looked, and vLLM read all from storage. A mapping has filled the cache again since."""
-    assert problem(warm(read={11: CHECKPOINT}, resident_after=after)) == (
+    assert problem(warm(read={"TP0": CHECKPOINT}, resident_after=after)) == (
         "page_cache=warm was asked, but vLLM read 15.00 GiB from storage, 100% of the checkpoint: the cache did not hold it"
     )
 
@@ -148,7 +148,7 @@ def test_a_checkpoint_that_was_evicted_behind_our_back_is_not_warm(after):
 def test_everything_that_is_wrong_is_said():
     """Of both caches, since each is another thing to look after."""
     state = HostState(
-        "cold", "primed", resident_before=0.5, must_read=CHECKPOINT, read={11: 0}, compile_cache_found="compiled"
+        "cold", "primed", resident_before=0.5, must_read=CHECKPOINT, read={"TP0": 0}, compile_cache_found="compiled"
     )
 
     assert [words.partition(" was asked")[0] for words in judge(state).problems] == [
@@ -158,7 +158,7 @@ def test_everything_that_is_wrong_is_said():
     ]
 
 
-@pytest.mark.parametrize("state", [cold(resident_before=0.5), cold(read={11: 0}), warm(resident_before=0.5)])
+@pytest.mark.parametrize("state", [cold(resident_before=0.5), cold(read={"TP0": 0}), warm(resident_before=0.5)])
 def test_a_state_that_was_another_is_not_called_by_the_asked_word(state):
     """Whoever searches MLflow for tags.`bench.page_cache` = 'cold' must not find a start that was warm."""
     assert judge(state).page_cache != state.page_cache_asked
@@ -173,12 +173,12 @@ def test_a_state_that_was_another_is_not_called_by_the_asked_word(state):
         (cold(resident_after=0.0), True),  # all was read, nothing of it was left in the cache
         (cold(resident_after=1.0), False),  # a mapping fills it
         (cold(resident_after=None), False),  # nobody knows
-        (cold(resident_after=0.0, read={11: None}), False),
-        (cold(resident_after=0.0, read={11: 0}), False),  # it did not read at all
-        (warm(direct_io=True, read={11: CHECKPOINT}), True),
-        (warm(direct_io=True, read={11: 0}), False),  # its file system had no O_DIRECT, so it read from the cache
-        (warm(direct_io=False, read={11: CHECKPOINT}), False),  # evicted, and read again
-        (warm(direct_io=True, resident_after=None, read={11: CHECKPOINT}), False),
+        (cold(resident_after=0.0, read={"TP0": None}), False),
+        (cold(resident_after=0.0, read={"TP0": 0}), False),  # it did not read at all
+        (warm(direct_io=True, read={"TP0": CHECKPOINT}), True),
+        (warm(direct_io=True, read={"TP0": 0}), False),  # its file system had no O_DIRECT, so it read from the cache
+        (warm(direct_io=False, read={"TP0": CHECKPOINT}), False),  # evicted, and read again
+        (warm(direct_io=True, resident_after=None, read={"TP0": CHECKPOINT}), False),
     ],
 )
 def test_a_format_that_bypasses_the_page_cache_is_recognised(state, bypasses):
@@ -188,7 +188,7 @@ def test_a_format_that_bypasses_the_page_cache_is_recognised(state, bypasses):
 
 def test_a_format_that_bypasses_a_warm_page_cache_counts():
     """15 GiB were read from storage although the cache held them: that is how it works, and no lie."""
-    assert judge(warm(direct_io=True, read={11: CHECKPOINT})) == Verdict("warm", "as_is", ())
+    assert judge(warm(direct_io=True, read={"TP0": CHECKPOINT})) == Verdict("warm", "as_is", ())
 
 
 # What was read.
@@ -196,12 +196,12 @@ def test_a_format_that_bypasses_a_warm_page_cache_counts():
 
 def test_what_was_read_is_the_sum_of_all_processes():
     """Two ranks of the plain streamer read the checkpoint twice."""
-    state = cold(read={11: CHECKPOINT, 12: CHECKPOINT})
+    state = cold(read={"TP0": CHECKPOINT, "TP1": CHECKPOINT})
 
     assert (state.read_gib, state.read_amplification) == (30.0, 2.0)
 
 
-@pytest.mark.parametrize("read", [{}, {11: None}, {11: CHECKPOINT, 12: None}])
+@pytest.mark.parametrize("read", [{}, {"TP0": None}, {"TP0": CHECKPOINT, "TP1": None}])
 def test_what_one_process_read_unseen_makes_the_sum_unknown(read):
     """None, and never the sum of the others."""
     state = cold(read=read)

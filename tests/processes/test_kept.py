@@ -282,18 +282,6 @@ def test_the_processor_time_of_the_whole_tree_is_known_when_it_is_gone(tmp_path,
     assert 0 < running.cpu.ours_s < running.cpu.tree_s
 
 
-def test_only_processes_of_the_tree_are_of_the_tree(tmp_path, mark):
-    """An orphan in a session of its own too; neither this very process, nor one that is not there, nor a keeper."""
-    with shell("setsid sleep 1000 & echo $!; sleep 1000", tmp_path, mark) as running:
-        until(lambda: len(living(mark)) == 4)
-        below = [pid for pid in living(mark) if running.started(pid)]
-        assert running.started(running.pid)
-
-    assert len(below) == 3  # all but the keeper
-    assert not running.started(os.getpid())
-    assert not running.started(2**22)
-
-
 def test_a_listener_that_fails_does_not_stall_the_command(tmp_path):
     """The output is read on, or vLLM would hang on a full pipe; the failure is raised when it is gone."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench.startup.probe_doubts import missing, probe_warnings, rank_names
 from bench.startup.probe_events import ProbeReport, read_events
-from bench.startup.probe_metrics import probe_metrics
+from bench.startup.probe_metrics import probe_metrics, read_while_loading
 
 EXEC_AT_S = 1000.0
 GIB = 2**30
@@ -195,6 +195,16 @@ def test_the_slowest_rank_is_unknown_while_one_has_not_ended(tmp_path, two_ranks
 
     assert probe_metrics(report).keys() == {"rank/TP0/probe/load_weights_s", "rank/TP0/probe/read_gib"}
     assert missing(report, ["TP0", "TP1"]) == ["rank TP1 ended while it was loading weights"]
+
+
+def test_what_each_rank_read_while_it_loaded_is_told_apart(tmp_path, two_ranks):
+    """Not what it read for its imports or its device; unknown where it did not come to an end."""
+    two_ranks[0].span("init_device", 1006, 1007, read=5)
+    two_ranks[0].span("load_weights", 1010, 1012, read=7)
+    two_ranks[0].span("load_weights", 1012, 1013, read=1)
+    two_ranks[1].span("load_weights", 1010, None)
+
+    assert read_while_loading(read(tmp_path)) == {"TP0": 8, "TP1": None}
 
 
 def test_nothing_is_missing_where_all_reported(tmp_path, two_ranks):

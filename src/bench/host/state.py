@@ -17,8 +17,8 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class HostState:
-    """Shares are 0 to 1, None is unknown. `must_read` are the checkpoint's unique bytes, `read` what each loading process
-    took from storage, by pid.
+    """Shares are 0 to 1, None is unknown. `must_read` are the checkpoint's unique bytes, `read` what each rank's
+    process took from storage while it loaded them.
     """
 
     page_cache_asked: str  # cold, warm, as_is
@@ -31,13 +31,13 @@ class HostState:
     resident_after: float | None = None
     mapped_by: tuple[str, ...] = ()
     must_read: int | None = None
-    read: dict[int, int | None] = field(default_factory=dict)
+    read: dict[str, int | None] = field(default_factory=dict)
     tree_read: int | None = None  # by all that vLLM started, from exec to its end: libraries and caches too
     compile_cache_found: str | None = None  # what the log says: compiled, loaded, both, load_failed, none
 
     @property
     def read_gib(self) -> float | None:
-        """Of all processes together."""
+        """Of all ranks together."""
         known = [count for count in self.read.values() if count is not None]
         return sum(known) / GIB if known and len(known) == len(self.read) else None
 
@@ -117,8 +117,8 @@ def _asked_and_read(state: HostState) -> list[str]:
         return _tree_read_too_little(state)
     read = f"{state.read_gib:.2f} GiB from storage, {amplification:.0%} of the checkpoint"
     problems = [
-        f"page_cache={state.page_cache_asked} was asked, but process {pid} read nothing while others read"
-        for pid, count in state.read.items()
+        f"page_cache={state.page_cache_asked} was asked, but {rank} read nothing while others read"
+        for rank, count in state.read.items()
         if state.page_cache_asked == "cold" and count == 0 and amplification > 0 and not _another_read_for_all(state)
     ]
     if state.page_cache_asked == "cold" and amplification < READ_ALMOST_NOTHING:
@@ -129,7 +129,7 @@ def _asked_and_read(state: HostState) -> list[str]:
 
 
 def _tree_read_too_little(state: HostState) -> list[str]:
-    """Where the log does not say who loaded, all that was read for whatever reason is still a limit from above."""
+    """Where the probe did not see who loaded, all that was read for whatever reason is still a limit from above."""
     if state.page_cache_asked != "cold" or state.tree_read is None or not state.must_read:
         return []
     if (share := state.tree_read / state.must_read) >= READ_ALMOST_NOTHING:

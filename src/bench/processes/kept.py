@@ -64,10 +64,6 @@ class Kept:
             self._exit_code = self._next_report().get("exit_code", -signal.SIGKILL)
         return self._exit_code
 
-    def started(self, pid: int) -> bool:
-        """Whether this process belongs to the tree: it is below the keeper, whatever became of its parents."""
-        return pid != self._keeper and is_below(pid, self._keeper)
-
     def finish(self) -> None:
         """Take in what the keeper still said; it is gone."""
         self.exit_code()

@@ -56,3 +56,17 @@ def probe_metrics(report: ProbeReport) -> dict[str, float]:
     if len(whole) == len(seconds) > 1:
         metrics["probe/load_weights_skew_s"] = max(whole) - min(whole)
     return metrics
+
+
+def read_while_loading(report: ProbeReport) -> dict[str, int | None]:
+    """Bytes that each rank's process took from storage in load_weights. None: it did not end, or the kernel does not count.
+
+    Empty where no rank was seen to load.
+    """
+    read: dict[str, int | None] = {}
+    for rank, process in sorted(report.ranks.items()):
+        found = [span.read_bytes for span in process.spans if span.name == "load_weights"]
+        known = [count for count in found if count is not None]
+        if found:
+            read[rank] = sum(known) if len(known) == len(found) else None
+    return read
