@@ -49,3 +49,10 @@ def made_sweep(*starts: RunRecord, order: Sequence[str] | None = None, replayed:
         starts=starts,
         order=tuple(dict.fromkeys(start.point for start in starts) if order is None else order),
     )
+
+
+def made_waterfall(phases: Mapping[str, float]) -> dict[str, float]:
+    """The metrics of a start with these phases, called as `09_load_weights`, and the times that they add up to."""
+    before = sum(seconds for name, seconds in phases.items() if not name.endswith("first_token"))
+    times = {"ready_s": before, "first_token_s": sum(phases.values())}
+    return times | {f"waterfall/{name}_s": seconds for name, seconds in phases.items()}

@@ -10,7 +10,17 @@ import pytest
 from scipy import stats
 
 from bench.analysis.comparison import compare, doubts
-from bench.analysis.statistics import Drift, Ratio, drift, outliers, paired_ratio, unpaired_ratio
+from bench.analysis.statistics import (
+    Difference,
+    Drift,
+    Ratio,
+    drift,
+    outliers,
+    paired_difference,
+    paired_ratio,
+    unpaired_difference,
+    unpaired_ratio,
+)
 from bench.config import Settings, compose_settings
 from bench.plan import Point, Start, blocks_of
 from made_sweeps import made_start, made_sweep
@@ -360,3 +370,55 @@ def test_a_drift_that_is_not_there_is_found_in_5_of_100_sweeps(formats, blocks):
         found += drift([(each.position, each.point.label, seconds) for each, seconds in times]).significant
 
     assert found / 1000 <= 0.065
+
+
+# Differences.
+
+
+def test_a_paired_difference_is_that_of_scipy():
+    """Of its t test for related samples, over the seconds themselves, by block and not by order."""
+    shuffled = {block: CANDIDATE[block] for block in (3, 0, 4, 1, 2)} | {9: 1000.0}
+    scipys = stats.ttest_rel([*BASELINE.values()], [*CANDIDATE.values()]).confidence_interval(1 - 0.05 / 3)
+    found = paired_difference(BASELINE, shuffled, comparisons=3)
+
+    assert found.mean == pytest.approx(sum(BASELINE.values()) / 5 - sum(CANDIDATE.values()) / 5)
+    assert (found.low, found.high) == pytest.approx((scipys.low, scipys.high))
+    assert (found.n, found.paired, found.confidence) == (5, True, pytest.approx(1 - 0.05 / 3))
+
+
+def test_an_unpaired_difference_is_that_of_welch():
+    """Each side with its own spread and its own number of starts."""
+    slow, fast = [61.2, 63.9, 60.4, 66.0], [50.1, 51.7]
+    scipys = stats.ttest_ind(slow, fast, equal_var=False).confidence_interval(0.95)
+    found = unpaired_difference(slow, fast)
+
+    assert (found.low, found.high) == pytest.approx((scipys.low, scipys.high))
+    assert (found.n, found.paired) == (2, False)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_a_difference_without_spread_has_an_interval_without_width(n):
+    """A phase that nobody had took 0 s in every start."""
+    zeros, ones = dict.fromkeys(range(n), 0.0), dict.fromkeys(range(n), 1.0)
+
+    for found in (paired_difference(ones, zeros), unpaired_difference([*ones.values()], [*zeros.values()])):
+        assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_where_one_side_has_no_spread_the_other_makes_the_interval():
+    """The candidate never had the phase: the baseline's own t interval, with its degrees of freedom."""
+    slow = [8.0, 8.5, 7.5]
+    own = stats.t.interval(0.95, 2, loc=8.0, scale=0.5 / sqrt(3))
+    found = unpaired_difference(slow, [0.0, 0.0])
+
+    assert (found.low, found.high) == pytest.approx(own)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_one_start_has_a_difference_and_no_interval_and_none_has_neither(n):
+    """Nothing is known of its spread, so nothing is said of it."""
+    paired = paired_difference({0: 20.0}, {0: 6.0} if n else {1: 6.0})
+    unpaired = unpaired_difference([20.0, 30.0], [6.0] if n else [])
+
+    assert paired == (Difference(14.0, None, None, 1, paired=True, confidence=pytest.approx(0.95)) if n else None)
+    assert unpaired == (Difference(19.0, None, None, 1, paired=False, confidence=pytest.approx(0.95)) if n else None)

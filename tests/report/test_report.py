@@ -13,7 +13,7 @@ from bench.report import writer
 from bench.report.markdown import FIGURE, report
 from bench.report.tables import key_metrics, size, speedups
 from bench.report.writer import as_json, write_report
-from made_sweeps import made_failure, made_start, made_sweep
+from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 STREAMED = {
     "ready_s": 62.25,
@@ -98,7 +98,12 @@ def logs_of(*starts: RunRecord) -> dict[tuple[str, str], bytes]:
 @pytest.fixture
 def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty file in its place: drawing takes longer than all the rest."""
-    monkeypatch.setattr(writer, "draw_comparison", lambda _, folder: (folder / FIGURE).touch())
+
+    def touched(_: Comparison, folder: Path) -> Path:
+        (folder / FIGURE).touch()
+        return folder / FIGURE
+
+    monkeypatch.setattr(writer, "draw_comparison", touched)
 
 
 # Sections.
@@ -522,6 +527,16 @@ def test_a_report_is_a_folder_that_needs_nothing_else(tmp_path):
 
     assert {path.name for path in tmp_path.iterdir()} == {*linked, "report.md"}
     assert {"benchmark_metrics.json", "vllm_load_benchmark.png", "base_1.log", "base_2_excerpts.log"} < set(linked)
+
+
+def test_figures_of_waterfalls_are_files_of_the_report(tmp_path):
+    """Linked, named among the files, and kept in the sweep's own run; all or none of it."""
+    starts = [made_start(name, made_waterfall({"09_load_weights": s})) for name, s in (("base", 20.0), ("fast", 6.0))]
+    files = write_report(compared(*starts), tmp_path, fetched({}))
+    linked = re.findall(r"\]\(\./([^)]+)\)", (tmp_path / "report.md").read_text())
+
+    assert {path.name for path in files} == {path.name for path in tmp_path.iterdir()} == {*linked, "report.md"}
+    assert {"waterfall.png", "savings.png"} < set(linked)
 
 
 def test_the_sweeps_own_run_gets_the_report_the_figure_and_the_numbers(no_figure, tmp_path):

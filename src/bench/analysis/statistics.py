@@ -1,14 +1,16 @@
-"""Ratios of times and how far they can be trusted. Pure; SciPy does the arithmetic.
+"""Ratios and differences of times and how far they can be trusted. Pure; SciPy does the arithmetic.
 
 Times to ready are positive and skewed, and drift with the host over a sweep. So ratios are compared as differences of
 logarithms, paired within the blocks of a sweep, with Student's t. Simulated, this covers what it promises at 3 pairs
 already, where bootstraps and normal intervals do not.
+
+Differences are taken of the seconds themselves: only those of the parts add up to that of the whole, and a part may be 0.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
-from statistics import fmean, median
+from statistics import fmean, median, variance
 
 CONFIDENCE = 0.95
 ENOUGH_TO_JUDGE = 5  # values; with fewer, an outlier or a drift cannot be told from chance
@@ -72,6 +74,65 @@ def unpaired_ratio(baseline: Sequence[float], candidate: Sequence[float], compar
         return Ratio(ratio, ratio, ratio, n, paired=False, confidence=confidence)
     interval = stats.ttest_ind(slow, fast, equal_var=False).confidence_interval(confidence)
     return Ratio(ratio, exp(interval.low), exp(interval.high), n, paired=False, confidence=confidence)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """baseline - candidate, of the means, in the unit of the values. `n` is the number of pairs, or of starts of the one
+    that has fewer. No interval at n = 1.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    paired: bool
+    confidence: float
+
+
+def paired_difference(
+    baseline: Mapping[int, float], candidate: Mapping[int, float], comparisons: int = 1
+) -> Difference | None:
+    """From the blocks that both have, by block. None: they share none. Widened as in `paired_ratio`.
+
+    Source: the interval of scipy.stats.ttest_rel, which cannot take pairs without spread.
+    """
+    blocks = sorted(baseline.keys() & candidate.keys())
+    if not blocks:
+        return None
+    differences = [baseline[block] - candidate[block] for block in blocks]
+    mean, n, confidence = fmean(differences), len(differences), 1 - (1 - CONFIDENCE) / comparisons
+    if n == 1:
+        return Difference(mean, None, None, 1, paired=True, confidence=confidence)
+    half = _half_width(variance(differences) / n, n - 1, confidence)
+    return Difference(mean, mean - half, mean + half, n, paired=True, confidence=confidence)
+
+
+def unpaired_difference(
+    baseline: Sequence[float], candidate: Sequence[float], comparisons: int = 1
+) -> Difference | None:
+    """For starts that belong to no common blocks: Welch's t. None: one side is empty.
+
+    Source: the interval of scipy.stats.ttest_ind with equal_var=False, which cannot take a side without spread.
+    """
+    if not baseline or not candidate:
+        return None
+    mean, n = fmean(baseline) - fmean(candidate), min(len(baseline), len(candidate))
+    confidence = 1 - (1 - CONFIDENCE) / comparisons
+    if n == 1:
+        return Difference(mean, None, None, 1, paired=False, confidence=confidence)
+    sides = [(variance(side) / len(side), len(side) - 1) for side in (baseline, candidate)]
+    squared_error = sum(part for part, _ in sides)
+    doubt = sum(part**2 / freedom for part, freedom in sides)
+    freedom = squared_error**2 / doubt if doubt else n - 1  # Welch and Satterthwaite
+    half = _half_width(squared_error, freedom, confidence)
+    return Difference(mean, mean - half, mean + half, n, paired=False, confidence=confidence)
+
+
+def _half_width(squared_error: float, freedom: float, confidence: float) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + confidence) / 2, freedom)) * sqrt(squared_error)
 
 
 def outliers(values: Sequence[float]) -> list[int]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bench.analysis.comparison import Comparison, Point, doubts
 from bench.plan import AGAIN
+from bench.report.savings_tables import savings_section, seconds_section
 from bench.report.tables import key_metrics, single_starts, size, speedups, table
 
 FIGURE = "vllm_load_benchmark.png"
@@ -33,6 +34,8 @@ def report(comparison: Comparison, excerpts: dict[str, str], files: Sequence[str
         f"## Visualization\n![vLLM load benchmark](./{FIGURE})",
         "## Key Metrics\n" + key_metrics(comparison),
         speedup_section(comparison),
+        seconds_section(comparison),
+        savings_section(comparison),
         _single_section(comparison),
         _streamer_section(comparison),
         failed_section(comparison),

@@ -1,6 +1,6 @@
 """Which numbers a report shows, under which names, and how they are written. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -48,15 +48,27 @@ def table(header: list[str], rows: list[list[str]], *, right: bool = True) -> st
     return "\n".join("| " + " | ".join(cells) + " |" for cells in escaped)
 
 
-def key_metrics(comparison: Comparison) -> str:
-    """Means over the starts that count; a row that no point has is left out. One table for each state of the page cache:
-    a cold start and a warm one are not neighbours.
+def by_state(comparison: Comparison) -> list[tuple[str, list[Point]]]:
+    """The points that have finished starts, for each state of the page cache, with a title for it; an empty title where
+    there is but one state. A cold start and a warm one are not neighbours; one that reads no weights is everybody's.
     """
     finished = [point for point in comparison.points if point.starts]
     if len(comparison.states) <= 1:
-        return _key_metrics(finished)
-    tables = [(state, [point for point in finished if point.state in {state, "none"}]) for state in comparison.states]
-    return "\n\n".join(f"Page cache: {state}\n\n{_key_metrics(points)}" for state, points in tables)
+        return [("", finished)]
+    return [
+        (f"Page cache: {state}", [point for point in finished if point.state in {state, "none"}])
+        for state in comparison.states
+    ]
+
+
+def key_metrics(comparison: Comparison) -> str:
+    """Means over the starts that count; a row that no point has is left out. One table for each state of the page cache."""
+    return stacked((title, _key_metrics(points)) for title, points in by_state(comparison))
+
+
+def stacked(tables: Iterable[tuple[str, str]]) -> str:
+    """Tables below each other, each below its title if it has one; an empty one is left out."""
+    return "\n\n".join("\n\n".join(filter(None, [title, text])) for title, text in tables if text)
 
 
 def _key_metrics(points: Sequence[Point]) -> str:

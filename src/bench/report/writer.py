@@ -1,4 +1,4 @@
-"""A Comparison as a folder: report.md, figure, JSON, and each start's log and excerpts."""
+"""A Comparison as a folder: report.md, figures, JSON, and each start's log and excerpts."""
 
 import json
 import re
@@ -11,8 +11,11 @@ from typing import Any, Protocol
 
 from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Point
 from bench.analysis.records import RunRecord
+from bench.analysis.savings import caps, mean_waterfall, savings
 from bench.report.comparison_figure import draw_comparison
-from bench.report.markdown import FIGURE, METRICS, report
+from bench.report.markdown import METRICS, report
+from bench.report.savings_figure import draw_savings
+from bench.report.waterfalls_figure import draw_waterfalls
 
 REPORT = "report.md"
 LONGEST = 120  # characters of a file's name
@@ -26,18 +29,24 @@ class Fetch(Protocol):
 
 
 def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Path]:
-    """Everything into `folder`. Returns the files that belong in the sweep's own run: report, figure, JSON."""
+    """Everything into `folder`. Returns the files that belong in the sweep's own run: report, figures, JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     names = file_names(
         [start for point in comparison.points for start in (*point.starts, *point.failed, *point.invalid)]
     )
     logs = {run_id: _fetch_logs(run_id, name, folder, fetch) for run_id, name in names.items()}
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
-    draw_comparison(comparison, folder)
+    figures = draw_figures(comparison, folder)
     (folder / METRICS).write_text(json.dumps(as_json(comparison), indent=2, sort_keys=True))
-    beside = [METRICS, FIGURE, *(path.name for paths in logs.values() for path in paths)]
+    beside = [METRICS, *(path.name for path in figures), *(path.name for paths in logs.values() for path in paths)]
     (folder / REPORT).write_text(report(comparison, excerpts, beside))
-    return [folder / REPORT, folder / FIGURE, folder / METRICS]
+    return [folder / REPORT, *figures, folder / METRICS]
+
+
+def draw_figures(comparison: Comparison, folder: Path) -> list[Path]:
+    """All that this comparison has something for."""
+    drawn = [draw_waterfalls(comparison, folder), draw_savings(comparison, folder)]
+    return [draw_comparison(comparison, folder), *filter(None, drawn)]
 
 
 def file_names(starts: Sequence[RunRecord]) -> dict[str, str]:
@@ -77,6 +86,9 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "baselines": comparison.baselines,
         "withheld": comparison.withheld,
         "speedups": [asdict(speedup) for speedup in comparison.speedups],
+        "waterfalls": [asdict(found) for point in comparison.points if (found := mean_waterfall(point))],
+        "savings": [asdict(each) for each in savings(comparison)],
+        "caps": [asdict(cap) for cap in caps(comparison)],
         "points": {point.label: _point(point) for point in comparison.points},
     }
 
