@@ -1,12 +1,13 @@
 """The values that pass between starting vLLM and describing the start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.condition import Condition
 from bench.config import Settings
 from bench.host.measured import Host
 from bench.startup.command import Command
+from bench.startup.otel_receiver import Received
 from bench.startup.server import Answer
 
 INTERRUPTED = "interrupted"
@@ -32,4 +33,5 @@ class Reached:
     ready_s: float | None = None
     answer: Answer | None = None
     reason: str | None = None
+    received: Received = field(default_factory=Received)  # of vLLM's own spans
     log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why

@@ -18,6 +18,8 @@ from bench.startup.command import Command
 from bench.startup.failure import reason_in
 from bench.startup.log import LogLine, read_log
 from bench.startup.metrics import expected_phases, missing_phases, summarise, with_checkpoint
+from bench.startup.otel import OtelReport, read_spans, write_spans
+from bench.startup.otel_receiver import missed
 from bench.startup.phases import Reading, read_phases, timeline
 from bench.startup.probe_doubts import missing, probe_warnings, rank_names
 from bench.startup.probe_events import ProbeReport, read_events
@@ -33,6 +35,8 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     lines = _read(attempt.folder / LOG)
     readings = read_phases(lines)
     write_excerpts(readings, attempt.folder)
+    otel = read_spans(reached.received.bodies, reached.started_at)
+    write_spans(otel.spans, attempt.folder)
     first_token_s = answer.first_token_s if answer else None
     state = conclude(reached.condition, (line.text for line in lines)) if reached.condition else None
     tags = tags_of(settings, host, answer)
@@ -65,6 +69,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
             *(f"noise before the start: {sentence}" for sentence in noise),
             *([] if reached.reason else doubts(settings, host, readings)),
             *(unprobed(settings, probed) if reached.exec_at_s is not None else []),
+            *(_unspanned(attempt, reached, otel) if reached.exec_at_s is not None else []),
         ],
         problems=list(problems),
         host_state=asdict(state) if state else None,
@@ -91,6 +96,13 @@ def unprobed(settings: Settings, probed: ProbeReport) -> list[str]:
         data=int(arguments.get("data_parallel_size") or 1),
     )
     return [*missing(probed, ranks), *probe_warnings(probed)]
+
+
+def _unspanned(attempt: Attempt, reached: Reached, report: OtelReport) -> list[str]:
+    """What is wrong with vLLM's own spans, of a start that was executed."""
+    assert reached.exec_at_s is not None
+    stepped = reached.received.stepped(reached.started_at - reached.exec_at_s)
+    return [*report.warnings, *stepped, *missed(attempt.settings, attempt.host, came=bool(report.spans))]
 
 
 def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:
