@@ -1,6 +1,6 @@
 """The values that pass between starting vLLM and describing the start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.condition import Condition
@@ -8,6 +8,7 @@ from bench.config import Settings
 from bench.host.measured import Host
 from bench.processes.kept import Cpu
 from bench.startup.command import Command
+from bench.startup.otel_receiver import Received
 from bench.startup.server import Answer
 
 INTERRUPTED = "interrupted"
@@ -34,4 +35,5 @@ class Reached:
     answer: Answer | None = None
     cpu: Cpu | None = None  # None: it failed
     reason: str | None = None
+    received: Received = field(default_factory=Received)  # of vLLM's own spans
     log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why

@@ -3,103 +3,89 @@
 import hashlib
 import json
 import time
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.attempt import INTERRUPTED, Attempt, Reached
 from bench.condition import conclude, state_metrics, state_tags
 from bench.config import Settings
+from bench.evidence import Evidence, doubts, gather
 from bench.host.environment import describe_host, describe_source
 from bench.host.measured import Host
 from bench.host.rig import rig_metrics, rig_tags
 from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
 from bench.startup.failure import reason_in
-from bench.startup.log import LogLine, read_log
-from bench.startup.metrics import expected_phases, missing_phases, summarise, with_checkpoint
-from bench.startup.phases import Reading, read_phases, timeline
-from bench.startup.plugin import PROBE
-from bench.startup.probe_doubts import missing, probe_warnings, rank_names
-from bench.startup.probe_events import ProbeReport, read_events
+from bench.startup.log import LogLine
+from bench.startup.metrics import summarise, with_checkpoint
+from bench.startup.otel import write_spans
 from bench.startup.probe_metrics import probe_metrics, read_while_loading
-from bench.startup.record import LOG, Startup, write_excerpts
+from bench.startup.record import Startup, write_excerpts
 from bench.startup.server import Answer
-from bench.startup.waterfall import lanes, unexplained, waterfall, waterfall_metrics
+from bench.startup.waterfall import unexplained, waterfall_metrics
 from bench.weights.checkpoint import size_gib
 
 
 def describe(attempt: Attempt, reached: Reached) -> Startup:
     """Everything about one start, in the values that MLflow and the report need."""
     settings, host, answer = attempt.settings, attempt.host, reached.answer
-    lines = _read(attempt.folder / LOG)
-    readings = read_phases(lines)
-    write_excerpts(readings, attempt.folder)
-    first_token_s = answer.first_token_s if answer else None
-    probed = _probed(attempt, reached)
-    texts = (line.text for line in lines)
-    state = conclude(reached.condition, texts, read_while_loading(probed)) if reached.condition else None
-    tags = tags_of(settings, host, answer)
-    problems: tuple[str, ...] = ()
-    metrics = metrics_of(settings, readings, reached)
-    if state:
-        more, verdict = state_tags(state)
-        tags, metrics, problems = tags | more, metrics | state_metrics(state), verdict.problems
-    noise = reached.condition.noise if reached.condition else []
-    if reached.condition and (rig := reached.condition.rig):
-        tags, metrics = tags | rig_tags(rig, noise), metrics | rig_metrics(rig)
-    phases = timeline(lines, readings, reached.ready_s, first_token_s)
-    chain = waterfall(probed, phases, reached.ready_s, first_token_s) if reached.ready_s and first_token_s else []
-    of_chain = waterfall_metrics(chain)
+    evidence = gather(attempt, reached)
+    write_excerpts(evidence.readings, attempt.folder)
+    write_spans(evidence.spans.spans, attempt.folder)
+    condition = condition_of(reached, evidence)
+    of_chain = waterfall_metrics(evidence.chain)
     return Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=params_of(settings, host, attempt.command),
-        tags=tags,
+        tags=tags_of(settings, host, answer) | condition.tags,
         started_at=reached.started_at,
         ended_at=time.time(),
         ready_s=reached.ready_s,
-        first_token_s=first_token_s,
+        first_token_s=answer.first_token_s if answer else None,
         completion_ended_s=answer.ended_s if answer else None,
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
-        reason=reason_of(reached, lines),
-        metrics=metrics | probe_metrics(probed) | of_chain,
-        phases=phases,
-        chain=chain,
-        lanes=lanes(probed, phases, reached.ready_s),
+        reason=reason_of(reached, evidence.lines),
+        metrics=metrics_of(settings, evidence, reached) | condition.metrics | of_chain,
+        phases=evidence.phases,
+        chain=evidence.chain,
+        lanes=evidence.lanes,
         warnings=[
             *host.needs.notes,
-            *(f"noise before the start: {sentence}" for sentence in noise),
-            *([] if reached.reason else doubts(settings, host, readings)),
-            *(unprobed(settings, probed) if settings.probe and reached.exec_at_s is not None else []),
+            *condition.warnings,
+            *doubts(attempt, reached, evidence),
             *unexplained(of_chain),
         ],
-        problems=list(problems),
-        host_state=asdict(state) if state else None,
+        problems=condition.problems,
+        host_state=condition.state,
     )
 
 
-def _read(path: Path) -> list[LogLine]:
-    if not path.exists():
-        return []
-    with path.open("rb") as log:
-        return read_log(log)
+@dataclass(frozen=True)
+class Described:
+    """What the condition of a start adds to its record. All empty: it did not come to that."""
+
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    state: dict[str, Any] | None = None
 
 
-def _probed(attempt: Attempt, reached: Reached) -> ProbeReport:
-    return ProbeReport() if reached.exec_at_s is None else read_events(attempt.folder / PROBE, reached.exec_at_s)
-
-
-def unprobed(settings: Settings, probed: ProbeReport) -> list[str]:
-    """What the probe did not see, of a start that was executed: also a failed one's, since it says how far each rank came."""
-    arguments = settings.arguments
-    ranks = rank_names(
-        tensor=settings.tensor_parallel_size,
-        pipeline=int(arguments.get("pipeline_parallel_size") or 1),
-        data=int(arguments.get("data_parallel_size") or 1),
-    )
-    return [*missing(probed, ranks), *probe_warnings(probed)]
+def condition_of(reached: Reached, evidence: Evidence) -> Described:
+    """The state that was asked for and found, and the noise."""
+    condition = reached.condition
+    if condition is None:
+        return Described()
+    state = conclude(condition, (line.text for line in evidence.lines), read_while_loading(evidence.probed))
+    tags, verdict = state_tags(state)
+    metrics = state_metrics(state)
+    if condition.rig:
+        tags |= rig_tags(condition.rig, condition.noise)
+        metrics |= rig_metrics(condition.rig)
+    warnings = [f"noise before the start: {sentence}" for sentence in condition.noise]
+    return Described(tags, metrics, warnings, list(verdict.problems), asdict(state))
 
 
 def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:
@@ -108,8 +94,8 @@ def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:
     return words or (" ".join(reached.reason.split()) if reached.reason else None)
 
 
-def metrics_of(settings: Settings, readings: list[Reading], reached: Reached) -> dict[str, float]:
-    """The log's numbers, the clock's and the checkpoint's. What was not found is absent."""
+def metrics_of(settings: Settings, evidence: Evidence, reached: Reached) -> dict[str, float]:
+    """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
     cpu = reached.cpu
     clock = {
         "ready_s": reached.ready_s,
@@ -118,18 +104,7 @@ def metrics_of(settings: Settings, readings: list[Reading], reached: Reached) ->
         "cpu/bench_s": cpu.ours_s if cpu else None,
     }
     measured = {name: value for name, value in clock.items() if value is not None}
-    return measured | with_checkpoint(summarise(readings), size_gib(settings))
-
-
-def doubts(settings: Settings, host: Host, readings: list[Reading]) -> list[str]:
-    """A warning for each phase that a start of this kind prints and this one did not."""
-    arguments: dict[str, Any] = host.needs.arguments | settings.arguments
-    expected = expected_phases(
-        device=host.device.kind,
-        load_format=settings.load_format.name,
-        enforce_eager=bool(arguments.get("enforce_eager")),
-    )
-    return missing_phases(readings, expected, host.versions["vllm"])
+    return measured | with_checkpoint(summarise(evidence.readings), size_gib(settings)) | probe_metrics(evidence.probed)
 
 
 def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:

@@ -15,6 +15,7 @@ from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key, mark_primed
 from bench.processes.kept import OnLine
 from bench.startup.command import command_for
+from bench.startup.otel_receiver import receive_spans, wanted
 from bench.startup.plugin import PROBE, with_plugin
 from bench.startup.record import LOG, Startup
 from bench.startup.server import free_port, serve
@@ -31,11 +32,14 @@ def measure(settings: Settings, folder: Path, on_line: OnLine) -> Startup:
     folder.mkdir(parents=True, exist_ok=True)
     host = look_at_host(settings)
     caches = caches_for(settings, host)
-    attempt = Attempt(settings, host, command_for(settings, host, free_port(), caches.environment), folder)
     (folder / SETTINGS).write_text(json.dumps(settings.flat(), indent=2))
-    began_s = time.monotonic()
-    reached = run(attempt, on_line)
-    lasted_s = time.monotonic() - began_s
+    with receive_spans(on=wanted(settings, host)) as received:
+        command = command_for(settings, host, free_port(), caches.environment | received.environment)
+        attempt = Attempt(settings, host, command, folder)
+        began_s = time.monotonic()
+        reached = run(attempt, on_line)
+        lasted_s = time.monotonic() - began_s
+    reached.received = received
     startup = describe(attempt, reached)
     startup.save(folder)
     if not startup.failed:

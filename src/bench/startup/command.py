@@ -52,10 +52,10 @@ def _quoted(word: str) -> str:
     return f"{name}={shlex.quote(value)}" if equals and name.isupper() else shlex.quote(word)
 
 
-def command_for(settings: Settings, host: Host, port: int, caches: Mapping[str, str] | None = None) -> Command:
+def command_for(settings: Settings, host: Host, port: int, variables: Mapping[str, str] | None = None) -> Command:
     """vLLM's server with these settings on this host. Where several decide something, the settings win.
 
-    `caches` are the variables that move vLLM's compile and JIT caches.
+    `variables` are those that move vLLM's compile and JIT caches, and that make it send its spans.
     """
     words: dict[str, Any] = {
         "model": settings.checkpoint_path,
@@ -70,9 +70,9 @@ def command_for(settings: Settings, host: Host, port: int, caches: Mapping[str, 
         **host.needs.arguments,
         **settings.arguments,
     }
-    variables = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **(caches or {})}
-    variables |= as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
-    return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(words)), variables, port)
+    environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **(variables or {})}
+    environment |= as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
+    return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(words)), environment, port)
 
 
 def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
