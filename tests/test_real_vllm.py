@@ -16,7 +16,7 @@ import pytest
 from mlflow.entities import RunData
 
 from bench.startup.probe_events import ProbeReport, read_events
-from conftest import Done, Workplace, quiet
+from conftest import Done, Workplace, mlflow_client, quiet
 
 pytestmark = pytest.mark.real
 
@@ -173,6 +173,21 @@ def test_every_rank_reports_its_phases_in_order(swept):
             assert [weights.name, processing.name] == ["load_weights", "process_weights"]
             assert process.imported_s < device.started_s < device.ended_s < model.started_s < weights.started_s
             assert weights.ended_s < processing.started_s < processing.ended_s < model.ended_s
+
+
+def test_every_start_has_a_trace_with_its_ranks(swept):
+    """As long as the start to its first token; nothing in it had to be cut to fit."""
+    for run in swept.runs("start").values():
+        with quiet():
+            (trace,) = mlflow_client(swept.place.folder).search_traces(
+                locations=[run.info.experiment_id], run_id=run.info.run_id
+            )
+        root, *spans = trace.data.spans
+        ranks = {span.attributes["rank"] for span in spans if span.span_type == "PROCESS" and "rank" in span.attributes}
+
+        assert abs((root.end_time_ns - root.start_time_ns) / 1e9 - run.data.metrics["first_token_s"]) < 0.01
+        assert ranks == {f"TP{rank}" for rank in range(int(_size(swept)))}
+        assert [span.name for span in spans if "clipped_s" in span.attributes] == []
 
 
 def test_the_default_loader_gives_the_whole_checkpoint_to_every_rank(swept):

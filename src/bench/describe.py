@@ -68,6 +68,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         ],
         problems=list(problems),
         host_state=asdict(state) if state else None,
+        exec_at_s=reached.exec_at_s,
     )
 
 
