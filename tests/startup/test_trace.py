@@ -171,6 +171,15 @@ def test_what_the_log_tells_is_in_the_call_that_it_was_said_in():
     assert (found.started_s, found.ended_s) == (20.0, 22.0)
 
 
+def test_what_the_log_tells_of_a_moment_behind_a_call_is_not_in_it():
+    """However short it is."""
+    told = [Phase("stream", "TP0", 22.005, 22.010)]
+    found = named(trace_of(startup(phases=told), two_ranks()), "load model", "stream")
+
+    assert (found.started_s, found.ended_s) == (22.005, 22.010)
+    assert named(trace_of(startup(phases=told), two_ranks()), "load weights").children == ()
+
+
 def test_ranks_are_told_apart_where_only_the_log_tells_of_them():
     """The probe reported nothing: a recorded log, or a vLLM that it could not look into."""
     told = [Phase("load_model", rank, 10, 20) for rank in ("TP0", "TP1")] + [Phase("load_weights", "TP1", 11, 19)]
@@ -210,16 +219,19 @@ processes = some.builds(
     imported_s=moments,
     spans=some.lists(calls, max_size=5).map(tuple),
 )
+phases = some.builds(
+    Phase, some.sampled_from("cd"), some.none() | some.sampled_from(["TP0", "TP2"]), moments, moments
+).filter(lambda each: each.started_at_s <= each.ended_at_s)  # fmt: skip
 reports = some.lists(processes, max_size=6, unique_by=lambda each: each.pid).map(tuple).map(ProbeReport)
 
 
-@given(reports, some.booleans())
-def test_whatever_was_reported_is_in_the_tree_and_within_what_it_is_in(report, did_fail):
+@given(reports, some.lists(phases, max_size=4), some.booleans())
+def test_whatever_was_reported_is_in_the_tree_and_within_what_it_is_in(report, told, did_fail):
     """Each process and each call once, also where clocks, pids and order make no sense."""
-    tree = trace_of(failed() if did_fail else startup(), report)
+    tree = trace_of((failed if did_fail else startup)(phases=told), report)
     spans = every(tree) if tree else []
 
-    assert len([found for found in spans if found.kind == "process"]) == len(report.processes)
+    assert len([found for found in spans if "pid" in found.attributes]) == len(report.processes)
     assert len([found for found in spans if "of" in found.attributes]) == sum(
         len(each.spans) for each in report.processes
     )

@@ -15,7 +15,7 @@ from bench.startup.record import Startup
 from bench.startup.server import PROBE
 from bench.startup.trace_tree import Attributes, TraceSpan, fitted, in_order, nested
 
-SLACK_S = 0.02
+SLACK_S = 0.02  # by which a phase of the log may seem to reach out of the call that it was said in
 
 KINDS = {
     "api_server": "API server",
@@ -161,7 +161,8 @@ def _told(phase: Phase, spans: Iterable[TraceSpan] = ()) -> TraceSpan:
 
 
 def _nearly_in(told: TraceSpan, span: TraceSpan) -> bool:
-    return span.started_s - SLACK_S <= told.started_s and told.ended_s <= span.ended_s + SLACK_S
+    near = span.started_s - SLACK_S <= told.started_s and told.ended_s <= span.ended_s + SLACK_S
+    return near and told.started_s < span.ended_s and span.started_s < told.ended_s
 
 
 def _title(name: str) -> str:
