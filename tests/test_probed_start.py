@@ -1,12 +1,24 @@
 """Whole starts of the fake vLLM: what the probe saw in them is part of their runs, and so is what it did not see."""
 
+import json
+from collections.abc import Callable
+
 import pytest
 
+from conftest import Workplace, mlflow_client, quiet
 
-def test_a_start_has_the_numbers_of_the_probe(workplace):
+
+@pytest.fixture(scope="module")
+def probed(new_workplace: Callable[[], Workplace]) -> Workplace:
+    """One start, of which everybody has reported."""
+    place = new_workplace()
+    place.bench()
+    return place
+
+
+def test_a_start_has_the_numbers_of_the_probe(probed):
     """Each rank's, and over all of them."""
-    workplace.bench()
-    (run,) = workplace.runs()
+    (run,) = probed.runs()
     metrics = run.data.metrics
 
     assert 0 < metrics["probe/load_weights_s"] == metrics["rank/TP0/probe/load_weights_s"] < metrics["ready_s"]
@@ -28,6 +40,22 @@ def test_the_waterfall_of_a_start_adds_up(workplace):
     ]
     assert sorted(parts)[-2:] == ["waterfall/17_first_token_s", "waterfall/99_unattributed_s"]
     assert all(value >= 0 for value in parts.values())
+
+
+def test_a_start_has_a_trace(probed):
+    """In MLflow, as long as the start to its first token, and as a file for Perfetto; what the probe wrote lies beside it."""
+    (run,) = probed.runs()
+    with quiet():
+        (trace,) = mlflow_client(probed.folder).search_traces(
+            locations=[run.info.experiment_id], run_id=run.info.run_id
+        )
+    root, files = trace.data.spans[0], probed.artifacts(run)
+    events = json.loads(files["trace.json"])["traceEvents"]
+
+    assert abs((root.end_time_ns - root.start_time_ns) / 1e9 - run.data.metrics["first_token_s"]) < 0.01
+    assert [span.name for span in trace.data.spans if span.attributes.get("rank") == "TP0"] == ["Worker TP0"]
+    assert [event["name"] for event in events if event["ph"] == "X"].count("load weights") == 1
+    assert len([name for name in files if name.startswith("probe/")]) == 3
 
 
 def test_a_start_says_that_the_probe_saw_nothing(workplace):

@@ -16,7 +16,7 @@ import pytest
 from mlflow.entities import RunData
 
 from bench.startup.probe_events import ProbeReport, read_events
-from conftest import Done, Workplace, quiet
+from conftest import Done, Workplace, mlflow_client, quiet
 
 pytestmark = pytest.mark.real
 
@@ -175,6 +175,21 @@ def test_the_waterfall_of_each_start_adds_up(swept):
         assert len(parts) >= 15
         assert sum(parts.values()) == pytest.approx(whole_s, abs=1e-6)
         assert 0 <= parts["waterfall/99_unattributed_s"] < 0.05 * whole_s
+
+
+def test_every_start_has_a_trace_with_its_ranks(swept):
+    """As long as the start to its first token; nothing in it had to be cut to fit."""
+    for run in swept.runs("start").values():
+        with quiet():
+            (trace,) = mlflow_client(swept.place.folder).search_traces(
+                locations=[run.info.experiment_id], run_id=run.info.run_id
+            )
+        root, *spans = trace.data.spans
+        ranks = {span.attributes["rank"] for span in spans if span.span_type == "PROCESS" and "rank" in span.attributes}
+
+        assert abs((root.end_time_ns - root.start_time_ns) / 1e9 - run.data.metrics["first_token_s"]) < 0.01
+        assert ranks == {"TP0", "TP1"}
+        assert [span.name for span in spans if "clipped_s" in span.attributes] == []
 
 
 @pytest.mark.parametrize("load_format", ["auto", "runai_streamer"])

@@ -59,6 +59,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         ],
         problems=condition.problems,
         host_state=condition.state,
+        exec_at_s=reached.exec_at_s,
     )
 
 

@@ -11,6 +11,7 @@ from bench.console import following, outcome, say
 from bench.describe import interrupted, name_of
 from bench.errors import TrackingError
 from bench.measure import measure
+from bench.startup.perfetto import write_trace
 from bench.startup.record import Startup, load_startup
 from bench.tracking.runs import log_start
 from bench.tracking.store import masked
@@ -69,15 +70,15 @@ def record_of(startup: Startup, run_id: str | None) -> RunRecord:
 
 
 def draw(startup: Startup, folder: Path) -> None:
-    """The figures of this start, beside its log: from inside, and by what its log says."""
+    """The figures of this start, from inside and by what its log says, and its trace for Perfetto, beside its log."""
     from bench.report.lanes_figure import draw_lanes
     from bench.report.startup_figure import draw_startup
 
-    try:
-        draw_lanes(startup, folder)
-        draw_startup(startup, folder)
-    except Exception as error:  # noqa: BLE001  # a picture is not worth a start
-        say(f"  warning: no figure of this start: {error!r}")
+    for what, draws in (("figure", draw_lanes), ("figure", draw_startup), ("trace", write_trace)):
+        try:
+            draws(startup, folder)
+        except Exception as error:  # noqa: BLE001  # a picture is not worth a start
+            say(f"  warning: no {what} of this start: {error!r}")
 
 
 def bring_in(tracking: Tracking, folder: Path) -> str:

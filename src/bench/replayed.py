@@ -12,6 +12,7 @@ from bench.report.startup_figure import draw_startup
 from bench.startup.failure import reason_in
 from bench.startup.log import read_log
 from bench.startup.metrics import summarise
+from bench.startup.perfetto import write_trace
 from bench.startup.phases import Reading, read_phases, timeline
 from bench.startup.record import LOG, Startup, write_excerpts
 from bench.tracking.runs import close_sweep, log_start, open_sweep
@@ -84,6 +85,7 @@ def read_startup(name: str, label: str, content: bytes, folder: Path) -> Startup
         warnings=[] if ready_s is not None else ["the log does not say when vLLM was ready"],
     )
     draw_startup(startup, folder)
+    write_trace(startup, folder)
     return startup
 
 

@@ -40,6 +40,7 @@ class Startup:
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # why it does not count though it finished: its state was another
     host_state: dict[str, Any] | None = None  # asked of the caches, and measured; None: it did not come to that
+    exec_at_s: float | None = None  # on this boot's CLOCK_MONOTONIC, as the probe's events; None: nothing was executed
 
     @property
     def failed(self) -> bool:
@@ -56,7 +57,7 @@ class Startup:
 
 
 def load_startup(folder: Path) -> Startup:
-    """The Startup that `save` wrote there."""
+    """The Startup that `save` wrote there. One of an earlier bench lacks what was added since: that is None."""
     tree: dict[str, Any] = json.loads((folder / FILE).read_text())
     tree["phases"] = [Phase(**phase) for phase in tree["phases"]]
     tree["chain"] = [Segment(**segment) for segment in tree.get("chain", [])]

@@ -2,12 +2,17 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bench.config import Tracking
+from bench.errors import TrackingError
 from bench.startup.record import Startup
+from bench.startup.server import PROBE
+from bench.startup.trace import read_trace
 from bench.tracking.store import Store, connect, experiment_id, log, log_files, talking_to
+from bench.tracking.traces import log_trace
 from bench.weights.prepare import Made
 
 PARENT = "mlflow.parentRunId"
@@ -38,7 +43,7 @@ def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str,
 
 
 def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
-    """One start as a run with its real times, all of `folder` as its artifacts. Returns the run's id."""
+    """One start as a run and a trace with their real times, all of `folder` as its artifacts. Returns the run's id."""
     store, parent = connect(tracking.uri), startup.parent_run_id
     tags = startup.tags | ({PARENT: parent} if parent else {})
     with talking_to(tracking.uri):
@@ -51,11 +56,34 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
         status = "KILLED"  # should somebody interrupt the upload
         try:
             log(store, run_id, params=startup.params, metrics=startup.metrics, tags=_doubts(startup))
-            log_files(store, run_id, (path for path in sorted(folder.iterdir()) if path.is_file()))
+            log_files(store, run_id, _files(folder))
+            log_files(store, run_id, _files(folder / PROBE), PROBE)
+            if refused := _refused_trace(store, experiment, run_id, startup, folder):
+                doubting = replace(startup, warnings=[*startup.warnings, refused])
+                log(store, run_id, params={}, metrics={}, tags=_doubts(doubting))
             status = "FAILED" if startup.failed else "FINISHED"
         finally:
             store.client.set_terminated(run_id, status, int(startup.ended_at * 1000))
     return run_id
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob("*")) if path.is_file())
+
+
+def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup, folder: Path) -> str | None:
+    """Writes the trace, last of all. None: MLflow took it, or there is nothing to draw; else a warning.
+
+    A server that cannot keep traces must not cost the run, whose artifacts hold the same tree as trace.json. One that is
+    away is noticed by what follows.
+    """
+    try:
+        with talking_to(store.uri):
+            if tree := read_trace(startup, folder):
+                log_trace(store, experiment, run_id, tree, startup.started_at)
+    except (TrackingError, NotImplementedError) as error:
+        return f"MLflow has no trace of this start: {error}"
+    return None
 
 
 def _doubts(startup: Startup) -> dict[str, str]:
