@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from bench.analysis.comparison import Comparison
 from bench.analysis.savings import Savings, Step
 from bench.analysis.statistics import Difference
-from bench.report.savings_tables import SAVINGS_FIGURE, TOTAL, saved_words, savings_by_state, title
+from bench.report.phase_style import phase_title
+from bench.report.savings_tables import SAVINGS_FIGURE, TOTAL, saved_words, savings_by_state
 from bench.report.style import GREY, colour, figure, plain
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _draw_panel(axes: "Axes", candidates: Sequence[Savings], rows: Sequence[Row]
                 _write(axes, place + offset, saved[row])
     axes.axvline(0.0, color=GREY, linewidth=0.8)
     axes.axhline(len(rows) - 1.5, color=GREY, linewidth=0.5, linestyle=":")
-    axes.set_yticks(range(len(rows)), [title(row) if row else TOTAL for row in rows])
+    axes.set_yticks(range(len(rows)), [phase_title(row.name) if row else TOTAL for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.spines[["top", "right"]].set_visible(False)
 

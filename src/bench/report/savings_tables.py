@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 from bench.analysis.comparison import Comparison, Point
 from bench.analysis.savings import (
-    AFTER_READY,
-    WEIGHTS,
     Cap,
     Savings,
     Step,
@@ -16,38 +14,12 @@ from bench.analysis.savings import (
     steps_of,
 )
 from bench.analysis.statistics import Difference
+from bench.report.phase_style import phase_title
 from bench.report.tables import by_state, stacked, table
 
 WATERFALL_FIGURE = "waterfall.png"
 SAVINGS_FIGURE = "savings.png"
 TOTAL = "Time to ready"
-UNEXPLAINED = "unattributed"
-
-TITLES = {
-    "api_server_imports": "API server: imports",
-    "config": "API server: config",
-    "engine_client": "API server: engine client",
-    "engine_core_imports": "Engine core: imports",
-    "engine_core_init": "Engine core: init",
-    "worker_imports": "Worker: imports",
-    "init_device": "Worker: device",
-    "build_model": "Build the model",
-    WEIGHTS: "Load weights",
-    "process_weights": "Process weights",
-    "profile": "Profile",
-    "compile": "Compile",
-    "kv_cache": "KV cache",
-    "warm_up": "Warm up",
-    "capture": "Graph capture",
-    "server": "Server",
-    AFTER_READY: "Ready to first token",
-    UNEXPLAINED: "Unattributed",
-}
-
-
-def title(step: Step) -> str:
-    """What a person reads; a phase that is not known here has its name in words."""
-    return TITLES.get(step.name, step.name.replace("_", " ").capitalize())
 
 
 def waterfalls_by_state(comparison: Comparison) -> list[tuple[str, list[Waterfall]]]:
@@ -104,7 +76,7 @@ def _waterfalls(waterfalls: Sequence[Waterfall], sizes: dict[str, int]) -> str:
 
 
 def _means(step: Step, waterfalls: Sequence[Waterfall]) -> list[str]:
-    return [title(step), *(_mean(step, waterfall) for waterfall in waterfalls)]
+    return [phase_title(step.name), *(_mean(step, waterfall) for waterfall in waterfalls)]
 
 
 def _mean(step: Step, waterfall: Waterfall) -> str:
@@ -142,7 +114,7 @@ def _table(candidates: Sequence[Savings]) -> str:
     rows = []
     for step in steps:
         found = [next((saving for saving in each.steps if saving.step == step), None) for each in candidates]
-        rows.append([title(step), *(saved_words(saving.saved_s) if saving else "-" for saving in found)])
+        rows.append([phase_title(step.name), *(saved_words(saving.saved_s) if saving else "-" for saving in found)])
     total = [f"**{TOTAL}**", *(f"**{saved_words(each.saved_s)}**" for each in candidates)]
     starts = ["Starts (n), the fewer of the two", *(str(each.n) for each in candidates)]
     return table(

@@ -5,37 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.analysis.comparison import Comparison
-from bench.analysis.savings import AFTER_READY, WEIGHTS, Step, Waterfall, steps_of
-from bench.report.savings_tables import UNEXPLAINED, WATERFALL_FIGURE, title, waterfalls_by_state
-from bench.report.style import GREY, colour, figure, plain
+from bench.analysis.savings import Step, Waterfall, steps_of
+from bench.report.phase_style import ink_on, phase_colour, phase_hatch, phase_title
+from bench.report.savings_tables import WATERFALL_FIGURE, waterfalls_by_state
+from bench.report.style import GREY, figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch
-
-# A family of colours for each process of the chain, from dark to light; the weights stand out.
-COLOURS = {
-    "api_server_imports": "#08519C",
-    "config": "#4292C6",
-    "engine_client": "#9ECAE1",
-    "engine_core_imports": "#54278F",
-    "engine_core_init": "#9E9AC8",
-    "worker_imports": "#00664B",
-    "init_device": "#009E73",
-    "build_model": "#8FD3BC",
-    WEIGHTS: "#D55E00",
-    "process_weights": "#FDAE6B",
-    "profile": "#7A0177",
-    "compile": "#C51B8A",
-    "kv_cache": "#F4A6C0",
-    "warm_up": "#8C6D1F",
-    "capture": "#E6C229",
-    "server": "#5C4033",
-    AFTER_READY: "#222222",
-    UNEXPLAINED: "#DDDDDD",
-}
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue; ITU-R BT.601
-LIGHT = 0.5  # luma above which black is read better than white
 
 WIDTH = 11  # inches
 BAR = 0.56  # height, of a row
@@ -67,7 +44,7 @@ def draw_waterfalls(comparison: Comparison, folder: Path) -> Path | None:
     panels[-1].set_xlabel("seconds since exec (means; black line: ready)")
     drawn.legend(
         [_patch(step) for step in steps],
-        [title(step) for step in steps],
+        [phase_title(step.name) for step in steps],
         loc="outside lower left",
         ncols=LEGEND_COLUMNS,
         frameon=False,
@@ -89,9 +66,15 @@ def _draw_bar(axes: "Axes", row: int, waterfall: Waterfall, steps: Sequence[Step
         seconds = waterfall.mean_s(step) or 0.0
         if seconds > 0:
             axes.barh(
-                row, seconds, left=left, height=BAR, facecolor=_colour(step), edgecolor="white", hatch=_hatch(step)
+                row,
+                seconds,
+                left=left,
+                height=BAR,
+                facecolor=phase_colour(step.name),
+                edgecolor="white",
+                hatch=phase_hatch(step.name),
             )
-            _write(axes, left + seconds / 2, row, seconds, _colour(step))
+            _write(axes, left + seconds / 2, row, seconds, phase_colour(step.name))
             left += seconds
     axes.plot([waterfall.ready_s] * 2, [row - BAR / 2, row + MARK], color="black", linewidth=1.2)
     words = f"{plain(waterfall.point)} (n={waterfall.n}): ready {waterfall.ready_s:.1f} s"
@@ -101,25 +84,12 @@ def _draw_bar(axes: "Axes", row: int, waterfall: Waterfall, steps: Sequence[Step
 
 def _write(axes: "Axes", x: float, row: int, seconds: float, background: str) -> None:
     """Into the bar, if there is room for a number."""
-    from matplotlib.colors import to_rgb
-
     if seconds < SMALLEST_LABEL * axes.get_xlim()[1]:
         return
-    luma = sum(weight * part for weight, part in zip(LUMA, to_rgb(background), strict=True))
-    ink = "black" if luma > LIGHT else "white"
-    axes.annotate(f"{seconds:.1f}", (x, row), ha="center", va="center", fontsize=8, color=ink)
+    axes.annotate(f"{seconds:.1f}", (x, row), ha="center", va="center", fontsize=8, color=ink_on(background))
 
 
 def _patch(step: Step) -> "Patch":
     from matplotlib.patches import Patch
 
-    return Patch(facecolor=_colour(step), edgecolor="white", hatch=_hatch(step))
-
-
-def _colour(step: Step) -> str:
-    """One that is not known here has the colour of its number."""
-    return COLOURS.get(step.name) or colour(step.number)
-
-
-def _hatch(step: Step) -> str | None:
-    return "////" if step.name == UNEXPLAINED else None
+    return Patch(facecolor=phase_colour(step.name), edgecolor="white", hatch=phase_hatch(step.name))

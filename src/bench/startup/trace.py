@@ -10,9 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench.startup.phases import Phase
+from bench.startup.plugin import PROBE
 from bench.startup.probe_events import ProbeMemory, ProbeProcess, ProbeReport, ProbeSpan, read_events
 from bench.startup.record import Startup
-from bench.startup.server import PROBE
 from bench.startup.trace_tree import Attributes, TraceSpan, fitted, in_order, nested
 
 SLACK_S = 0.02  # by which a phase of the log may seem to reach out of the call that it was said in

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.config import Tracking
 from bench.errors import TrackingError
+from bench.startup.plugin import PROBE
 from bench.startup.record import Startup
-from bench.startup.server import PROBE
 from bench.startup.trace import read_trace
 from bench.tracking.store import Store, connect, experiment_id, log, log_files, talking_to
 from bench.tracking.traces import log_trace
