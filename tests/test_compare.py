@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LOGS = {f"{start}_{repeat}{kind}.log" for start in ("auto", "fastsafetensors", "runai_streamer_sharded")
         for repeat in (1, 2) for kind in ("", "_excerpts")}  # fmt: skip
-REPORT = {"report.md", "vllm_load_benchmark.png", "benchmark_metrics.json"}
+REPORT = {"report.md", "vllm_load_benchmark.png", "waterfall.png", "savings.png", "benchmark_metrics.json"}
 
 
 @dataclass(frozen=True)
