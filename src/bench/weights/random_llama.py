@@ -5,7 +5,9 @@ Real work for every loader, and the same bytes on every host: the weights follow
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STD = 0.02  # as Llama's own initializer_range
+THREADS = 8  # each holds a tensor in float32 meanwhile, up to 2 GiB of them in an 8B model
 BF16_BYTES = 2
 SPECIAL = {"<|begin|>": 256, "<|end|>": 257, "<|pad|>": 258}
 
@@ -118,7 +121,9 @@ def write_weights(recipe: RandomLlama, folder: Path) -> None:
     weight_map: dict[str, str] = {}
     for number, members in enumerate(files, 1):
         name = f"model-{number:05d}-of-{len(files):05d}.safetensors"
-        weights = {tensor.name: draw(recipe.seed, tensor) for tensor in members}
+        with ThreadPoolExecutor(THREADS) as pool:  # drawing lets go of the interpreter's lock
+            drawn = pool.map(partial(draw, recipe.seed), members)
+            weights = dict(zip((tensor.name for tensor in members), drawn, strict=True))
         save_file(weights, folder / name, {"format": "pt"})
         weight_map |= dict.fromkeys(weights, name)
         del weights  # before the next file's are drawn
