@@ -12,7 +12,13 @@ from bench.errors import SettingError
 AUTO = "auto"
 
 # A speedup is a ratio of times: baseline over candidate.
-SPEEDUP_METRICS = ("ready_s", "first_token_s", "phase/load_weights_s", "phase/load_model_s")
+SPEEDUP_METRICS = (
+    "ready_s",
+    "first_token_s",
+    "probe/load_weights_s",
+    "phase/load_weights_s",
+    "phase/load_model_s",
+)
 
 # Follow from other settings, and so tell nothing about what was varied.
 DERIVED = {"vllm_command"}

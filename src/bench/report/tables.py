@@ -21,6 +21,10 @@ SMALLEST_GIB = 0.1
 KEY_METRICS = (
     Row("Wall time to model ready (s)", "ready_s"),
     Row("First token (s)", "first_token_s"),
+    Row("Load weights, by the probe (s)", "probe/load_weights_s"),
+    Row("Blocked waiting for bytes, by the probe (s)", "probe/wait_for_bytes_s"),
+    Row("Process weights, by the probe (s)", "probe/process_weights_s"),
+    Row("Delivered to all ranks, by the probe (GiB)", "probe/delivered_gib"),
     Row("Weights loading time (s)", "phase/load_weights_s"),
     Row("Model loading time (s)", "phase/load_model_s"),
     Row("Engine init time (s)", "phase/init_engine_s"),
@@ -36,6 +40,7 @@ KEY_METRICS = (
 SPEEDUPS = (
     Row("Wall time to ready", "ready_s"),
     Row("First token", "first_token_s"),
+    Row("Load weights, by the probe", "probe/load_weights_s"),
     Row("Weights loading", "phase/load_weights_s"),
     Row("Model loading", "phase/load_model_s"),
 )
