@@ -18,6 +18,7 @@ TIMES = (
     ("first token", "first_token_s"),
     ("load weights", "phase/load_weights_s"),
     ("load model", "phase/load_model_s"),
+    ("load weights (probe)", "probe/load_weights_s"),
     ("stream", "phase/stream_s"),
     ("init engine", "phase/init_engine_s"),
     ("torch.compile", "phase/torch_compile_s"),
@@ -27,6 +28,7 @@ TIMES = (
 SPEEDUPS = (
     ("ready", "ready_s"),
     ("first token", "first_token_s"),
+    ("load weights (probe)", "probe/load_weights_s"),
     ("load weights", "phase/load_weights_s"),
     ("load model", "phase/load_model_s"),
 )
