@@ -277,8 +277,8 @@ def test_the_report_is_written_from_what_mlflow_remembers(swept):
 
 # The state of the page cache.
 
-LARGER = (  # 0.24 GiB: so much that what is read besides it can be told apart
-    "model.random.hidden_size=1024", "model.random.intermediate_size=4096", "model.random.layers=8",
+LARGER = (  # 0.48 GiB: pages of libraries that a host has taken away in between are below 2 % of it
+    "model.random.hidden_size=1024", "model.random.intermediate_size=4096", "model.random.layers=16",
     "model.random.vocab_size=2048", "model.random.shard_gib=0.125",
 )  # fmt: skip
 NOBODY = {"user": 65534, "group": 65534, "extra_groups": []}
@@ -331,7 +331,7 @@ def test_a_cold_and_a_warm_start_are_what_they_are_called(cold_and_warm):
     size_gib = cold.metrics["checkpoint/size_gib"]
 
     assert cold_and_warm.done.code == 0, cold_and_warm.done.err
-    assert size_gib > 0.2
+    assert size_gib > 0.4
     assert cold.metrics["page_cache/resident_before"] <= 0.01
     assert warm.metrics["page_cache/resident_before"] >= 0.99
     assert cold.metrics["io/read_gib"] >= 0.95 * size_gib

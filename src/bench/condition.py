@@ -91,10 +91,11 @@ def _named(holders: dict[int, str]) -> list[str]:
 def conclude(condition: Condition, texts: Iterable[str], read: Mapping[str, int | None]) -> HostState:
     """After the last process of vLLM is gone. `read` is what each rank took from storage while it loaded, in bytes."""
     settings = condition.settings
+    reads_weights = settings.load_format.checkpoint != "config_only"
     return HostState(
         page_cache_asked=settings.page_cache,
         compile_cache_asked=settings.compile_cache if settings.sweep.kind == "start" else "as_is",  # a priming fills it
-        reads_weights=settings.load_format.checkpoint != "config_only",
+        reads_weights=reads_weights,
         direct_io=settings.load_format.direct_io,
         shared_files=settings.load_format.checkpoint == "original",
         mapped_by=condition.mapped_by,
@@ -103,7 +104,7 @@ def conclude(condition: Condition, texts: Iterable[str], read: Mapping[str, int 
         resident_before=condition.resident_before,
         resident_after=residency(condition.paths, condition.gauge).share if condition.paths else None,
         must_read=sum(path.stat().st_size for path in condition.paths) or None,
-        read=dict(read),
+        read=dict(read) if reads_weights else {},
         compile_cache_found=what_happened(texts),
     )
 
