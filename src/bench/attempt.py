@@ -1,12 +1,13 @@
 """The values that pass between starting vLLM and describing the start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.condition import Condition
 from bench.config import Settings
 from bench.host.measured import Host
 from bench.startup.command import Command
+from bench.startup.memory_samples import MemoryRecord
 from bench.startup.server import Answer
 
 INTERRUPTED = "interrupted"
@@ -31,5 +32,6 @@ class Reached:
     condition: Condition | None = None  # None: it did not come to that
     ready_s: float | None = None
     answer: Answer | None = None
+    memory: MemoryRecord = field(default_factory=MemoryRecord)
     reason: str | None = None
     log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why

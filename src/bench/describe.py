@@ -17,6 +17,7 @@ from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
 from bench.startup.failure import reason_in
 from bench.startup.log import LogLine, read_log
+from bench.startup.memory_samples import memory_metrics
 from bench.startup.metrics import expected_phases, missing_phases, summarise, with_checkpoint
 from bench.startup.phases import Reading, read_phases, timeline
 from bench.startup.probe_doubts import missing, probe_warnings, rank_names
@@ -58,13 +59,14 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
         reason=reason_of(reached, lines),
-        metrics=metrics | probe_metrics(probed),
+        metrics=metrics | probe_metrics(probed) | memory_metrics(reached.memory.samples),
         phases=timeline(lines, readings, reached.ready_s, first_token_s),
         warnings=[
             *host.needs.notes,
             *(f"noise before the start: {sentence}" for sentence in noise),
             *([] if reached.reason else doubts(settings, host, readings)),
             *(unprobed(settings, probed) if reached.exec_at_s is not None else []),
+            *([reached.memory.failure] if reached.memory.failure else []),
         ],
         problems=list(problems),
         host_state=asdict(state) if state else None,

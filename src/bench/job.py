@@ -69,13 +69,15 @@ def record_of(startup: Startup, run_id: str | None) -> RunRecord:
 
 
 def draw(startup: Startup, folder: Path) -> None:
-    """The figure of this start, beside its log."""
+    """The figures of this start, beside its log."""
+    from bench.report.memory_figure import draw_memory
     from bench.report.startup_figure import draw_startup
 
-    try:
-        draw_startup(startup, folder)
-    except Exception as error:  # noqa: BLE001  # a picture is not worth a start
-        say(f"  warning: no figure of this start: {error!r}")
+    for drawn in (draw_startup, draw_memory):
+        try:
+            drawn(startup, folder)
+        except Exception as error:  # noqa: BLE001  # a picture is not worth a start
+            say(f"  warning: no figure of this start: {error!r}")
 
 
 def bring_in(tracking: Tracking, folder: Path) -> str:

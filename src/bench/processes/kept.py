@@ -28,7 +28,7 @@ class Kept:
 
     def __init__(self, reports: int, keeper_pid: int) -> None:
         self._reports = reports
-        self._keeper = keeper_pid
+        self.keeper_pid = keeper_pid  # all that runs here is below it
         self._exit_code: int | None = None
         self.read_bytes: int | None = None  # from storage, by the whole tree; known when all of it is gone
         first = self._next_report()
@@ -54,7 +54,7 @@ class Kept:
 
     def started(self, pid: int) -> bool:
         """Whether this process belongs to the tree: it is below the keeper, whatever became of its parents."""
-        return pid != self._keeper and is_below(pid, self._keeper)
+        return pid != self.keeper_pid and is_below(pid, self.keeper_pid)
 
     def finish(self) -> None:
         """Take in what the keeper still said; it is gone."""
