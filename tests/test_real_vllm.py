@@ -29,6 +29,10 @@ OF_EVERY_START = {
     "phase/load_weights_s",
     "phase/init_engine_s",
     "memory/kv_cache_gib",
+    "memory/host_anon_peak_gib",
+    "memory/host_file_peak_gib",
+    "memory/host_shmem_peak_gib",
+    "memory/host_pss_peak_gib",
     "kv_cache/tokens",
     "kv_cache/max_concurrency",
     "checkpoint/size_gib",
@@ -39,7 +43,13 @@ OF_EVERY_START = {
     "probe/delivered_gib",
 }
 # A cold start has nothing in the page cache before, O_DIRECT leaves nothing there, and one rank can read it all for both.
-MAY_BE_NOTHING = ("page_cache/resident_before", "page_cache/resident_after", "probe/read_gib")
+# A single worker need not share any memory.
+MAY_BE_NOTHING = (
+    "page_cache/resident_before",
+    "page_cache/resident_after",
+    "probe/read_gib",
+    "memory/host_shmem_peak_gib",
+)
 OF_A_STREAM = {"phase/stream_s", "stream/size_gib", "throughput/stream_gib_per_s"}
 
 

@@ -144,6 +144,15 @@ def test_a_start_keeps_its_whole_log_and_record(finished):
     assert {"settings.json", "vllm_excerpts.log"} < files.keys()
 
 
+def test_a_start_tells_how_much_memory_it_took(finished):
+    """Sampled from outside: the peaks are metrics, the curve is a file and a figure."""
+    metrics, files = (finished.child("auto").data.metrics, finished.place.artifacts(finished.child("auto")))
+
+    assert 0.001 < metrics["memory/host_anon_peak_gib"] < 1
+    assert files["memory.csv"].startswith(b"elapsed_s,anon_gib,file_gib,shmem_gib,pss_gib")
+    assert files["memory.png"].startswith(b"\x89PNG")
+
+
 def test_the_sharded_checkpoint_is_made_before_the_starts(finished):
     """One that the load format needs and nobody has made is no reason to fail."""
     manifest = json.loads((finished.place.models / "tiny_llama-tp1" / MANIFEST).read_text())

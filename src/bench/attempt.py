@@ -8,6 +8,7 @@ from bench.config import Settings
 from bench.host.measured import Host
 from bench.processes.kept import Cpu
 from bench.startup.command import Command
+from bench.startup.memory_samples import MemoryRecord
 from bench.startup.otel_receiver import Received
 from bench.startup.server import Answer
 
@@ -34,6 +35,7 @@ class Reached:
     ready_s: float | None = None
     answer: Answer | None = None
     cpu: Cpu | None = None  # None: it failed
+    memory: MemoryRecord = field(default_factory=MemoryRecord)
     reason: str | None = None
     received: Received = field(default_factory=Received)  # of vLLM's own spans
     log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why

@@ -17,6 +17,7 @@ from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
 from bench.startup.failure import reason_in
 from bench.startup.log import LogLine
+from bench.startup.memory_samples import memory_metrics
 from bench.startup.metrics import summarise, with_checkpoint
 from bench.startup.otel import write_spans
 from bench.startup.probe_metrics import probe_metrics, read_while_loading
@@ -47,7 +48,10 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
         reason=reason_of(reached, evidence.lines),
-        metrics=metrics_of(settings, evidence, reached) | condition.metrics | of_chain,
+        metrics=metrics_of(settings, evidence, reached)
+        | condition.metrics
+        | of_chain
+        | memory_metrics(reached.memory.samples),
         phases=evidence.phases,
         chain=evidence.chain,
         lanes=evidence.lanes,
@@ -56,6 +60,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
             *condition.warnings,
             *doubts(attempt, reached, evidence),
             *unexplained(of_chain),
+            *([reached.memory.failure] if reached.memory.failure else []),
         ],
         problems=condition.problems,
         host_state=condition.state,

@@ -72,13 +72,14 @@ def record_of(startup: Startup, run_id: str | None) -> RunRecord:
 def draw(startup: Startup, folder: Path) -> None:
     """The figures of this start, from inside and by what its log says, and its trace for Perfetto, beside its log."""
     from bench.report.lanes_figure import draw_lanes
+    from bench.report.memory_figure import draw_memory
     from bench.report.startup_figure import draw_startup
 
-    for what, draws in (("figure", draw_lanes), ("figure", draw_startup), ("trace", write_trace)):
+    for draws in (draw_lanes, draw_startup, draw_memory, write_trace):
         try:
             draws(startup, folder)
         except Exception as error:  # noqa: BLE001  # a picture is not worth a start
-            say(f"  warning: no {what} of this start: {error!r}")
+            say(f"  warning: {draws.__name__} of this start failed: {error!r}")
 
 
 def bring_in(tracking: Tracking, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 
 from bench.attempt import INTERRUPTED, Attempt, Reached
@@ -15,6 +16,7 @@ from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key, mark_primed
 from bench.processes.kept import OnLine
 from bench.startup.command import command_for
+from bench.startup.memory import gpus_of, sampled
 from bench.startup.otel_receiver import receive_spans, wanted
 from bench.startup.plugin import PROBE, with_plugin
 from bench.startup.record import LOG, Startup
@@ -62,13 +64,17 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
         command = attempt.command
         if settings.probe:
             command = with_plugin(command, attempt.folder / PROBE)
-        with serve(
-            command,
-            api_key=api_key(settings),
-            log_path=attempt.folder / LOG,
-            stop_timeout_s=settings.vllm.stop_timeout_s,
-            on_line=on_line,
-        ) as vllm:
+        with (
+            closing(gpus_of(settings)) as gpus,
+            serve(
+                command,
+                api_key=api_key(settings),
+                log_path=attempt.folder / LOG,
+                stop_timeout_s=settings.vllm.stop_timeout_s,
+                on_line=on_line,
+            ) as vllm,
+            sampled(vllm.process, gpus, attempt.folder) as reached.memory,
+        ):
             reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
             reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from bench.condition import establish
 from bench.config import RigLimits, compose_settings
 from bench.host import rig as rig_module
-from bench.host.gpus import GIB, Gpu, look_at_gpus
+from bench.host.gpus import GIB, Gpu, GpuMemory, look_at_gpus
 from bench.host.rig import Rig, look_at_rig, noise, quiet_rig, rig_metrics, rig_tags, settle
 
 LIMITS = RigLimits(
@@ -589,3 +590,45 @@ def test_a_gpu_that_fell_off_the_bus_is_left_out(nvml):
     nvml.answers["nvmlDeviceGetHandleByIndex"] = lost
 
     assert look_at_gpus(None) == (USED,)
+
+
+# The GPUs' memory, asked again and again.
+
+
+def test_the_memory_of_the_first_gpus_is_told(nvml):
+    """As many as vLLM takes of those that it sees, in its order."""
+    with closing(GpuMemory("1,0", 1)) as second:
+        assert (len(second), second.used_gib()) == (1, (33.0,))
+    with closing(GpuMemory(None, 8)) as both:
+        assert (len(both), both.used_gib()) == (2, (1.0, 33.0))
+
+
+def test_our_own_processes_memory_is_told_apart(nvml):
+    """Where NVML knows them by the numbers that they have here; else it is unknown, and not 0."""
+    neighbour, ours = SimpleNamespace(pid=77, usedGpuMemory=2 * GIB), SimpleNamespace(pid=78, usedGpuMemory=30 * GIB)
+    nvml.answers["nvmlDeviceGetComputeRunningProcesses"] = lambda handle: [[], [neighbour, ours]][handle]
+    with closing(GpuMemory(None, 2)) as gpus:
+        assert gpus.own_gib({78, 79}) == (None, 30.0)
+        assert gpus.own_gib({1078}) == (None, None)
+
+
+def test_memory_that_nvml_does_not_tell_is_none(nvml):
+    """Of the device, of all processes, or of one of them, as on a MIG slice."""
+    hidden = SimpleNamespace(pid=78, usedGpuMemory=None)
+    nvml.answers["nvmlDeviceGetComputeRunningProcesses"] = lambda _: [hidden]
+    del nvml.answers["nvmlDeviceGetMemoryInfo"]
+    with closing(GpuMemory(None, 1)) as gpus:
+        assert gpus.used_gib() == gpus.own_gib({78}) == (None,)
+        del nvml.answers["nvmlDeviceGetComputeRunningProcesses"]
+        assert gpus.own_gib({78}) == (None,)
+
+
+def test_a_host_without_a_driver_has_no_gpu_memory(nvml, monkeypatch):
+    """Nothing to ask, and nothing to close."""
+
+    def absent() -> None:
+        raise NvmlError("Shared Library Not Found")
+
+    monkeypatch.setattr(nvml, "nvmlInit", absent)
+    with closing(GpuMemory(None, 1)) as gpus:
+        assert (len(gpus), gpus.used_gib(), gpus.own_gib({78})) == (0, (), ())

@@ -1,5 +1,7 @@
 """The GPUs as they are now: memory, processes, clocks and what slows them down, by NVML, without importing torch."""
 
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +51,48 @@ def look_at_gpus(visible: str | None) -> tuple[Gpu, ...]:
         return tuple(_gpu(pynvml, name, handle) for name, handle in _handles(pynvml, visible).items())
     finally:
         pynvml.nvmlShutdown()
+
+
+class GpuMemory:
+    """The memory in use on the first `count` GPUs that `visible` names, asked again and again. No GPUs on a host without NVML.
+
+    NVML stays open until it is closed: opening it takes longer than all questions.
+    """
+
+    def __init__(self, visible: str | None, count: int) -> None:
+        import pynvml
+
+        self._nvml = pynvml
+        self._handles: list[Any] = []
+        self._open = False
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlInit()
+            self._open = True
+            self._handles = list(_handles(pynvml, visible).values())[:count]
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def used_gib(self) -> tuple[float | None, ...]:
+        """Of each whole device: the driver's own and a neighbour's are in it."""
+        told = [_told(self._nvml, "nvmlDeviceGetMemoryInfo", handle) for handle in self._handles]
+        return tuple(None if memory is None else memory.used / GIB for memory in told)
+
+    def own_gib(self, pids: AbstractSet[int]) -> tuple[float | None, ...]:
+        """What these processes take of each. None: they have none there yet, or NVML does not know them by these numbers,
+        as in most containers.
+        """
+        told = [_told(self._nvml, "nvmlDeviceGetComputeRunningProcesses", handle) for handle in self._handles]
+        return tuple(_own_gib(running or (), pids) for running in told)
+
+    def close(self) -> None:
+        if self._open:
+            _told(self._nvml, "nvmlShutdown")
+
+
+def _own_gib(running: Any, pids: AbstractSet[int]) -> float | None:
+    own = [each.usedGpuMemory for each in running if each.pid in pids]
+    return sum(own) / GIB if own and None not in own else None
 
 
 def _handles(nvml: Any, visible: str | None) -> dict[str, Any]:

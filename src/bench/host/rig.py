@@ -152,8 +152,13 @@ def nobody(_: list[str]) -> None:
 
 def quiet_rig(settings: Settings, waiting: Waiting = nobody) -> tuple[Rig, list[str]]:
     """`settle` for the GPUs that this start's vLLM will see."""
+    return settle(settings.rig, lambda: look_at_rig(visible_gpus(settings)), waiting=waiting)
+
+
+def visible_gpus(settings: Settings) -> str | None:
+    """CUDA_VISIBLE_DEVICES as this start's vLLM will see it. None: not set, so all GPUs are visible."""
     chosen = (settings.load_format.env | settings.vllm.env).get(VISIBLE)
-    return settle(settings.rig, lambda: look_at_rig(None if chosen is None else str(chosen)), waiting=waiting)
+    return os.environ.get(VISIBLE) if chosen is None else str(chosen)
 
 
 def settle(

@@ -37,7 +37,7 @@ class Kept:
 
     def __init__(self, reports: int, keeper_pid: int) -> None:
         self._reports = reports
-        self._keeper = keeper_pid
+        self.keeper_pid = keeper_pid  # all that runs here is below it
         self._exit_code: int | None = None
         self._busy_s = time.process_time()
         # Of the whole tree; known when all of it is gone.

@@ -1,0 +1,130 @@
+"""The memory of one start over its time: vLLM's process tree, and each GPU."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.report.startup_figure import TITLES
+from bench.report.style import GREY, colour, figure, plain
+from bench.startup.memory_samples import FILE as SAMPLES
+from bench.startup.memory_samples import MemorySample, memory_metrics, read_memory
+from bench.startup.phases import Phase
+from bench.startup.record import Startup
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FILE = "memory.png"
+KINDS = (("anon", "anonymous", 0), ("file", "mapped files", 4), ("shmem", "shared", 3))  # metric, words, colour
+LETTERS = 150  # of a phase's title that would stand side by side on the whole axis
+LINES = 2
+ROWS = 6  # of a legend
+
+
+def draw_memory(startup: Startup, folder: Path) -> Path | None:
+    """memory.png in `folder`, from its memory.csv; None where nothing was sampled."""
+    samples = read_memory(folder / SAMPLES)
+    peaks = memory_metrics(samples)
+    if not peaks:
+        return None
+    panels = [
+        *([_draw_host] if any(name.startswith("memory/host_") for name in peaks) else []),
+        *([_draw_gpus] if any(name.startswith("memory/gpu") for name in peaks) else []),
+    ]
+    drawn = figure(9, 1 + 2.3 * len(panels))
+    axes = drawn.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for panel, each in zip(panels, axes, strict=True):
+        panel(each, samples, peaks)
+    end_s = samples[-1].elapsed_s
+    phases = outermost(startup.phases)
+    for each in axes:
+        _mark(each, phases, end_s)
+        each.set_xlim(0, end_s * 1.005)
+        each.set_ylim(0)
+        each.spines[["top", "right"]].set_visible(False)
+        each.set_ylabel("GiB")
+    axes[-1].set_xlabel("seconds since exec")
+    _write_titles(axes[0], phases, end_s)
+    axes[0].set_title(f"{plain(startup.name)}: memory", loc="left", fontsize=10, pad=22)
+    path = folder / FILE
+    drawn.savefig(path)
+    return path
+
+
+def _draw_host(axes: "Axes", samples: Sequence[MemorySample], peaks: dict[str, float]) -> None:
+    """The tree's resident memory, by what is behind it, one on the other; PSS where it was read."""
+    read = [each for each in samples if each.anon_gib is not None]
+    times = [each.elapsed_s for each in read]
+    amounts = [[getattr(each, f"{kind}_gib") for each in read] for kind, _, _ in KINDS]
+    words = [f"{words}, peak {peaks[f'memory/host_{kind}_peak_gib']:.2f}" for kind, words, _ in KINDS]
+    axes.stackplot(times, amounts, labels=words, colors=[colour(index) for *_, index in KINDS], linewidth=0)
+    shared_out = [(each.elapsed_s, each.pss_gib) for each in samples if each.pss_gib is not None]
+    if shared_out:
+        label = f"PSS, highest read {peaks['memory/host_pss_peak_gib']:.2f}"
+        axes.plot(*zip(*shared_out, strict=True), color="black", marker="o", markersize=3.5, linestyle="", label=label)
+    _explain(axes, "host, GiB")
+
+
+def _draw_gpus(axes: "Axes", samples: Sequence[MemorySample], peaks: dict[str, float]) -> None:
+    """All that is in use on each GPU, and dashed what of it vLLM's processes take, where NVML tells that."""
+    for index in range(len(samples[0].gpu_used_gib)):
+        for name, kind, style, words in (
+            (f"gpu{index}", "gpu_used_gib", "-", "in use"),
+            (f"gpu{index}_own", "gpu_own_gib", "--", "vLLM's own"),
+        ):
+            amounts = [(each.elapsed_s, getattr(each, kind)[index]) for each in samples]
+            known = [(time_s, amount) for time_s, amount in amounts if amount is not None]
+            if known:
+                label = f"GPU {index} {words}, peak {peaks[f'memory/{name}_peak_gib']:.2f}"
+                axes.plot(*zip(*known, strict=True), color=colour(index), linestyle=style, linewidth=1.4, label=label)
+    _explain(axes, "GPU, GiB")
+
+
+def _explain(axes: "Axes", title: str) -> None:
+    columns = 1 + len(axes.get_legend_handles_labels()[1]) // (ROWS + 1)
+    axes.legend(
+        loc="upper left",
+        fontsize=8,
+        edgecolor="none",
+        title=title,
+        title_fontsize=8,
+        alignment="left",
+        ncols=columns,
+    )
+
+
+def outermost(phases: Sequence[Phase]) -> list[Phase]:
+    """Those that do not lie in another, one after the other: what ranks do side by side stands for all by its first."""
+    kept: list[Phase] = []
+    for phase in sorted(phases, key=lambda each: (each.started_at_s, -each.ended_at_s)):
+        if not kept or phase.started_at_s >= kept[-1].ended_at_s:
+            kept.append(phase)
+    return kept
+
+
+def _mark(axes: "Axes", phases: Sequence[Phase], end_s: float) -> None:
+    """Where each begins and ends, lightly."""
+    for time_s in {time_s for phase in phases for time_s in (phase.started_at_s, phase.ended_at_s)}:
+        if 0 < time_s < end_s:
+            axes.axvline(time_s, color=GREY, linewidth=0.5, alpha=0.6)
+
+
+def _write_titles(axes: "Axes", phases: Sequence[Phase], end_s: float) -> None:
+    """Above the axis, where they have room."""
+    for phase in phases:
+        room = int(LETTERS * phase.duration_s / end_s)
+        lines = textwrap.wrap(TITLES.get(phase.name, phase.name), max(1, room), break_long_words=False)
+        if len(lines) <= LINES and max(map(len, lines)) <= room:
+            middle_s = (phase.started_at_s + phase.ended_at_s) / 2
+            axes.annotate(
+                "\n".join(lines),
+                (middle_s, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=7,
+                color=GREY,
+            )

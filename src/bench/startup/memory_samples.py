@@ -1,0 +1,79 @@
+"""What was sampled of a start's memory: the values, their file and their peaks. Pure, but for the file."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FILE = "memory.csv"
+HOST = ("anon", "file", "shmem", "pss")
+
+Gib = float | None
+
+
+@dataclass(frozen=True)
+class MemorySample:
+    """One look, `elapsed_s` after exec. The tree's amounts are sums over its processes. None: not read in this look.
+
+    A page of `file_gib` or `shmem_gib` that several processes map is in it several times; in `pss_gib` once. Of each GPU
+    `gpu_used_gib` is all that is in use on it, `gpu_own_gib` what vLLM's processes take.
+    """
+
+    elapsed_s: float
+    anon_gib: Gib = None
+    file_gib: Gib = None
+    shmem_gib: Gib = None
+    pss_gib: Gib = None
+    gpu_used_gib: tuple[Gib, ...] = ()
+    gpu_own_gib: tuple[Gib, ...] = ()
+
+
+@dataclass
+class MemoryRecord:
+    """All looks at a start, in the order of time. `failure`: why there are no more of them; None: they are all there."""
+
+    samples: list[MemorySample] = field(default_factory=list)
+    failure: str | None = None
+
+
+def write_memory(samples: Sequence[MemorySample], path: Path) -> None:
+    """memory.csv: a line for each look; what was not read is empty. GPUs are numbered as vLLM sees them."""
+    gpus = len(samples[0].gpu_used_gib) if samples else 0
+    of_gpus = [f"gpu{index}{owner}_gib" for owner in ("", "_own") for index in range(gpus)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["elapsed_s", *(f"{name}_gib" for name in HOST), *of_gpus])
+        writer.writerows(_row(sample) for sample in samples)
+
+
+def _row(sample: MemorySample) -> list[str]:
+    host = (sample.anon_gib, sample.file_gib, sample.shmem_gib, sample.pss_gib)
+    amounts = (*host, *sample.gpu_used_gib, *sample.gpu_own_gib)
+    return [f"{sample.elapsed_s:.3f}", *("" if amount is None else f"{amount:.6f}" for amount in amounts)]
+
+
+def read_memory(path: Path) -> list[MemorySample]:
+    """What memory.csv holds; nothing where there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        lines = list(csv.reader(file))
+    samples = []
+    for line in lines[1:]:
+        anon, file_backed, shmem, pss, *of_gpus = [float(cell) if cell else None for cell in line[1:]]
+        used, own = of_gpus[: len(of_gpus) // 2], of_gpus[len(of_gpus) // 2 :]
+        samples.append(MemorySample(float(line[0]), anon, file_backed, shmem, pss, tuple(used), tuple(own)))
+    return samples
+
+
+def memory_metrics(samples: Sequence[MemorySample]) -> dict[str, float]:
+    """The most that was seen of each. What was never read is absent."""
+    seen = {f"memory/host_{name}_peak_gib": _most(getattr(each, f"{name}_gib") for each in samples) for name in HOST}
+    for index in range(len(samples[0].gpu_used_gib) if samples else 0):
+        seen[f"memory/gpu{index}_peak_gib"] = _most(each.gpu_used_gib[index] for each in samples)
+        seen[f"memory/gpu{index}_own_peak_gib"] = _most(each.gpu_own_gib[index] for each in samples)
+    return {name: peak for name, peak in seen.items() if peak is not None}
+
+
+def _most(amounts: Iterable[Gib]) -> Gib:
+    return max((amount for amount in amounts if amount is not None), default=None)
