@@ -323,9 +323,17 @@ def disturbed(swept: Swept) -> bool:
     """Whether pages of the checkpoint, or of packages, had to be read again while a warm start loaded: hosts that are
     short of memory, or that reclaim it before they are, take them away. Such a host gets a second try.
     """
-    return any(
-        data.metrics["io/read_gib"] > 0.02 * data.metrics["checkpoint/size_gib"] for data in called(swept, "warm")
-    )
+    return any(data.metrics["io/read_amplification"] > 0.02 for data in called(swept, "warm"))
+
+
+def takes_pages_away() -> bool:
+    """Whether this host pages out what was not used for some seconds, by DAMON, however much memory is free. A checkpoint
+    that was warm at exec has lost some pages by the time that it is loaded.
+    """
+    schemes = Path("/sys/kernel/mm/damon/admin/kdamonds").glob("*/contexts/*/schemes/*/action")
+    with suppress(OSError):
+        return any(path.read_text().strip() == "pageout" for path in schemes)
+    return False
 
 
 def called(swept: Swept, page_cache: str) -> list[RunData]:
@@ -335,9 +343,12 @@ def called(swept: Swept, page_cache: str) -> list[RunData]:
 
 
 def test_a_cold_and_a_warm_start_are_what_they_are_called(cold_and_warm):
-    """Resident before exec: at most 1 %, at least 99 %. Read from storage: at least 95 % of the checkpoint, at most 2 %."""
+    """Resident before exec: at most 1 %, at least 99 %. Read from storage: at least 95 % of the checkpoint, at most 2 %:
+    if the host does not take pages away meanwhile, of which the start then warns.
+    """
     (cold,), warms = called(cold_and_warm, "cold"), called(cold_and_warm, "warm")
     warm = min(warms, key=lambda data: data.metrics["io/read_gib"])
+    lost = 0.15 if takes_pages_away() else 0.02
     size_gib = cold.metrics["checkpoint/size_gib"]
 
     assert cold_and_warm.done.code == 0, cold_and_warm.done.err
@@ -345,6 +356,6 @@ def test_a_cold_and_a_warm_start_are_what_they_are_called(cold_and_warm):
     assert cold.metrics["page_cache/resident_before"] <= 0.01
     assert warm.metrics["page_cache/resident_before"] >= 0.99
     assert cold.metrics["io/read_gib"] >= 0.95 * size_gib
-    assert warm.metrics["io/read_gib"] <= 0.02 * size_gib
+    assert warm.metrics["io/read_gib"] <= lost * size_gib
     assert (cold.tags["bench.page_cache"], cold.tags["bench.valid"]) == ("cold", "true")
     assert (warm.tags["bench.page_cache"], warm.tags["bench.valid"]) == ("warm", "true")

@@ -13,6 +13,7 @@ from bench.evidence import Evidence, doubts, gather
 from bench.host.environment import describe_host, describe_source
 from bench.host.measured import Host
 from bench.host.rig import rig_metrics, rig_tags
+from bench.host.state import state_doubts
 from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
 from bench.startup.failure import reason_in
@@ -90,7 +91,7 @@ def condition_of(reached: Reached, evidence: Evidence) -> Described:
     if condition.rig:
         tags |= rig_tags(condition.rig, condition.noise)
         metrics |= rig_metrics(condition.rig)
-    warnings = [f"noise before the start: {sentence}" for sentence in condition.noise]
+    warnings = [*(f"noise before the start: {sentence}" for sentence in condition.noise), *state_doubts(state)]
     return Described(tags, metrics, warnings, list(verdict.problems), asdict(state))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.host.state import GIB, HostState, Verdict, judge
+from bench.host.state import GIB, HostState, Verdict, judge, state_doubts
 
 CHECKPOINT = 15 * GIB
 
@@ -21,6 +21,17 @@ def warm(**found: object) -> HostState:
 
 def compiled(asked: str, found: str | None) -> HostState:
     return HostState("as_is", asked, compile_cache_found=found)
+
+
+def test_a_warm_start_of_which_the_host_took_pages_away_says_so():
+    """It was warm at exec, so it counts; but a part of it was read again. What reads past the cache has lost nothing."""
+    lost = warm(read={"TP0": CHECKPOINT // 20})
+
+    assert judge(lost).valid
+    assert state_doubts(lost)[0].startswith("5% of the checkpoint came from storage in a warm start")
+    assert state_doubts(warm(read={"TP0": CHECKPOINT // 100})) == []
+    assert state_doubts(warm(direct_io=True, read={"TP0": CHECKPOINT})) == []
+    assert state_doubts(cold()) == state_doubts(warm(read={})) == []
 
 
 # The page cache: what it was.

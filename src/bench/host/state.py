@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 COLD_AT_MOST = 0.01
 WARM_AT_LEAST = 0.99
+LOST_AT_MOST = 0.02  # of a warm checkpoint, read again because the host has taken its pages away since exec
 READ_ALMOST_NOTHING = 0.5  # of the bytes that had to be read, in a cold start
 READ_THE_WHOLE = 0.5  # in a warm one
 READ_ALL = 0.95
@@ -86,6 +87,16 @@ def judge(state: HostState) -> Verdict:
     page_cache, problems = _judge_page_cache(state)
     compile_cache, more = _judge_compile_cache(state)
     return Verdict(page_cache, compile_cache, (*problems, *more))
+
+
+def state_doubts(state: HostState) -> list[str]:
+    """What is not wrong enough to make a start invalid."""
+    again = state.read_amplification
+    if state.page_cache_asked != "warm" or state.bypasses_page_cache or again is None or again <= LOST_AT_MOST:
+        return []
+    return [
+        f"{again:.0%} of the checkpoint came from storage in a warm start: this host took pages away after exec, or libraries had to be read again"
+    ]
 
 
 def _judge_page_cache(state: HostState) -> tuple[str, list[str]]:
