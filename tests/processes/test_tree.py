@@ -51,7 +51,7 @@ if os.fork() == 0:
     for page in PAGES: memory[page]
 """
 OF_A_THREAD = """
-threading.Thread(target=subprocess.Popen, args=(["sleep", "1000"],)).start()
+threading.Thread(target=subprocess.run, args=(["sleep", "1000"],), daemon=True).start()  # which waits for it
 """
 A_CHILD = """
 child = subprocess.Popen(["sleep", "1000"])
@@ -145,7 +145,7 @@ def test_a_child_of_another_thread_is_found_later(tmp_path):
     with told(OF_A_THREAD, tmp_path) as one:
         look(one.tree)
         one.go()
-        until(lambda: one.tree.look(1e6) and len(one.tree.pids()) == 2)
+        until(lambda: one.tree.look(1e6 * next(LATER_S)) and len(one.tree.pids()) == 2)
 
 
 def test_an_orphan_in_a_session_of_its_own_is_found(tmp_path):
