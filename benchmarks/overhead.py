@@ -3,7 +3,7 @@
     python benchmarks/overhead.py BLOCKS RESULT.json [OVERRIDE...]
 
 Each block starts vLLM three times, in random order: `bare`, by nothing but a process whose output goes to a file and whose
-/health is asked in the same way; `unprobed`, by bench with probe=false; `probed`, by bench as it is. All with the same
+/health is asked in the same way, by the same code; `unprobed`, by bench with probe=false; `probed`, by bench as it is. All with the same
 command, in the same state of the caches. The ratios of their times to ready are paired within the blocks.
 
 The result holds every time, the ratios with their 95 % intervals, and what noise does not hide: the processor seconds of
@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -31,6 +32,7 @@ from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key
 from bench.measure import measure
 from bench.startup.command import command_for
+from bench.startup.rules import SERVING, stage_of
 from bench.startup.server import Server, free_port
 from bench.weights.prepare import ensure_checkpoint
 
@@ -41,15 +43,24 @@ STOP_TIMEOUT_S = 60.0
 
 
 class Bare:
-    """What a Server asks of its process, and no more."""
+    """What a Server asks of its process, and no more. Its output goes to a file, and tells when the engine is up."""
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
-        with log.open("wb") as output:
-            self._started_s = time.monotonic()
-            self._process = subprocess.Popen(
-                arguments, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+        self.engine_is_up = threading.Event()
+        self._started_s = time.monotonic()
+        self._process = subprocess.Popen(
+            arguments, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        threading.Thread(target=self._copy, args=(log,), daemon=True).start()
+
+    def _copy(self, log: Path) -> None:
+        assert self._process.stdout is not None
+        with log.open("wb") as file:
+            for line in self._process.stdout:
+                file.write(line)
+                if stage_of(line.decode(errors="replace")) == SERVING:
+                    self.engine_is_up.set()
 
     def elapsed_s(self) -> float:
         return time.monotonic() - self._started_s
@@ -108,7 +119,7 @@ def bare(settings: Settings, log: Path) -> float:
     command = command_for(settings, host, free_port(), caches_for(settings, host).environment)
     key = api_key(settings)
     process = Bare(command.arguments, command.environment | {"VLLM_API_KEY": key}, log)
-    server = Server(process, command.port, key)  # type: ignore[arg-type]  # all that it asks of one
+    server = Server(process, command.port, key, process.engine_is_up)  # type: ignore[arg-type]  # all that it asks of one
     try:
         ready_s = server.wait_until_ready(settings.vllm.ready_timeout_s)
         server.complete(settings.checkpoint_path, settings.completion)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes.kept import Kept, kept
+from bench.processes.kept import Kept, is_below, kept
 from bench.processes.tree import Pace, Resident, Tree, resident
 from conftest import until
 
@@ -137,7 +137,7 @@ def test_a_child_is_found_at_once(tmp_path):
 
         assert alone == {one.process.pid}
         assert len(both) == 2
-        assert all(one.process.started(pid) for pid in both)
+        assert all(is_below(pid, one.process.keeper_pid) for pid in both)
 
 
 def test_a_child_of_another_thread_is_found_later(tmp_path):

@@ -89,10 +89,18 @@ def report(reports: int, **facts: Any) -> None:
 
 
 def watch(pid: int, reports: int) -> None:
-    """Return once the driver closes its line. vLLM's own end is reported as soon as it comes."""
-    while not select.select([0], [], [], POLL_S)[0]:
+    """Return once the driver closes its line. vLLM's own end is reported as soon as it comes.
+
+    Nothing is looked at in between: whoever dies wakes the keeper up.
+    """
+    deaths, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    reap(pid, reports)  # who died before
+    while 0 not in select.select([0, deaths], [], [])[0]:  # the driver never writes, so a readable line is a closed one
+        os.read(deaths, 4096)
         reap(pid, reports)
-    # The driver never writes, so a readable line is a closed one.
 
 
 def end(pid: int, reports: int, stop_timeout_s: float) -> None:

@@ -103,6 +103,8 @@ RULES = (
     ),
 )
 
+SERVING = "starting the server"
+
 # What vLLM is doing from this text on, for people who wait. The first whose text is in the line counts.
 STAGES = (
     ("non-default args", "reading the model's config"),
@@ -115,7 +117,7 @@ STAGES = (
     ("Starting torch.compile", "compiling"),
     ("Dynamo bytecode transform time", "compiling"),
     ("Capturing CUDA graphs", "capturing graphs"),
-    ("init engine (profile", "starting the server"),
+    ("init engine (profile", SERVING),
 )
 
 

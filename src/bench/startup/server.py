@@ -3,18 +3,23 @@
 import http.client
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.config import Completion
 from bench.errors import StartError, StartTimeout
 from bench.processes.kept import Kept, OnLine, how_it_ended, kept
 from bench.startup.command import HOST, Command
+from bench.startup.rules import SERVING, stage_of
 
 HEALTH_INTERVAL_S = 0.02
+FAR_INTERVAL_S = (
+    0.25  # before the engine is up, nobody answers: each question takes 0.4 ms of the cores that vLLM needs
+)
 HEALTH_TIMEOUT_S = 5.0
 DONE = b"data: [DONE]"
 
@@ -36,9 +41,11 @@ class Server:
     process: Kept
     port: int
     api_key: str
+    engine_is_up: threading.Event = field(default_factory=threading.Event)  # by vLLM's own word
 
     def wait_until_ready(self, timeout_s: float) -> float:
-        """Seconds since exec at the first 200 of /health, asked every 20 ms.
+        """Seconds since exec at the first 200 of /health, asked every 20 ms from the moment that vLLM says that its engine is
+        up, one to two seconds before; every 0.25 s until then.
 
         Raises:
             StartError: vLLM ended, or was not ready in time.
@@ -51,7 +58,13 @@ class Server:
                 raise StartError(f"vLLM ended before it was ready: {how_it_ended(code)}")
             if self.process.elapsed_s() > timeout_s:
                 raise StartTimeout(f"not ready within vllm.ready_timeout_s={timeout_s:g}")
-            time.sleep(max(0.0, asked_s + HEALTH_INTERVAL_S - self.process.elapsed_s()))
+            self._pause(asked_s)
+
+    def _pause(self, since_s: float) -> None:
+        if not self.engine_is_up.is_set():
+            self.engine_is_up.wait(max(0.0, since_s + FAR_INTERVAL_S - self.process.elapsed_s()))
+        if self.engine_is_up.is_set():
+            time.sleep(max(0.0, since_s + HEALTH_INTERVAL_S - self.process.elapsed_s()))
 
     def _is_healthy(self) -> bool:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=HEALTH_TIMEOUT_S)
@@ -127,10 +140,15 @@ def serve(
 ) -> Iterator[Server]:
     """vLLM, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`, stamped."""
     environment = command.environment | {"VLLM_API_KEY": api_key}
-    with kept(
-        command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=on_line
-    ) as process:
-        yield Server(process, command.port, api_key)
+    engine_is_up = threading.Event()
+
+    def saw(elapsed_s: float, text: str) -> None:
+        if stage_of(text) == SERVING:
+            engine_is_up.set()
+        on_line(elapsed_s, text)
+
+    with kept(command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=saw) as process:
+        yield Server(process, command.port, api_key, engine_is_up)
 
 
 def free_port() -> int:
