@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import venv
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from site import getsitepackages
 
 import pytest
 from mlflow.entities import RunData
@@ -304,17 +306,26 @@ def reachable_by_nobody(folder: Path) -> bool:
     return False
 
 
+def without_bench(folder: Path) -> Path:
+    """An interpreter that has all that this one has, but for bench: what is installed as editable is not found through it."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "all_but_bench.pth").write_text("\n".join(getsitepackages()))
+    return folder / "bin" / "python"
+
+
 @pytest.fixture(scope="module")
 def cold_and_warm():
     """The plain loader, which maps its files, from a cold and from a warm page cache: as a user without rights, where
-    there is one that can.
+    there is one that can. vLLM lives in an environment that knows nothing of bench.
     """
     folder = Path(tempfile.mkdtemp(dir="/var/tmp"))  # on a disk, and open to nobody, as pytest's own are not
     folder.chmod(0o777)
     who = NOBODY | {"env": os.environ | {"HOME": str(folder)}} if reachable_by_nobody(folder) else {}
-    swept = sweep(folder, "page_cache=cold,warm", *LARGER, **who)
+    other = f"vllm.python={without_bench(folder / 'environment')}"
+    swept = sweep(folder, "page_cache=cold,warm", other, *LARGER, **who)
     if disturbed(swept):
-        sweep(folder, "page_cache=warm", *LARGER, **who)
+        sweep(folder, "page_cache=warm", other, *LARGER, **who)
     yield swept
     shutil.rmtree(folder)
 
@@ -359,3 +370,15 @@ def test_a_cold_and_a_warm_start_are_what_they_are_called(cold_and_warm):
     assert warm.metrics["io/read_gib"] <= lost * size_gib
     assert (cold.tags["bench.page_cache"], cold.tags["bench.valid"]) == ("cold", "true")
     assert (warm.tags["bench.page_cache"], warm.tags["bench.valid"]) == ("warm", "true")
+
+
+def test_the_probe_reports_from_an_environment_that_does_not_have_bench(cold_and_warm):
+    """It is put on the path of that start alone."""
+    python = cold_and_warm.place.folder / "environment" / "bin" / "python"
+    found = subprocess.run([python, "-c", "import vllm, bench.config"], capture_output=True, text=True, check=False)
+
+    assert found.stderr.rstrip().endswith(("No module named 'bench'", "No module named 'bench.config'"))
+    for data in called(cold_and_warm, "cold"):
+        assert data.params["vllm.python"] == str(python)
+        assert "rank/TP0/probe/load_weights_s" in data.metrics
+        assert "the probe" not in data.tags.get("bench.warnings", "")
