@@ -26,8 +26,9 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.analysis.statistics import Ratio, paired_ratio
+from bench.composing import compose_settings
 from bench.condition import caches_for
-from bench.config import Settings, compose_settings
+from bench.config import Settings
 from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key
 from bench.measure import measure

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.composing import compose_settings
 from bench.condition import Condition, conclude, establish, state_metrics, state_tags
-from bench.config import Settings, compose_settings
+from bench.config import Settings
 from bench.errors import StartError
 from bench.host.io_counter import bytes_read
 from bench.host.page_cache import evict, find_gauge, warm

@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
-from bench.config import (
-    Settings,
-    compose_points,
-    compose_settings,
-    conf_dir,
-    mask,
-    normalised,
-    points_of,
-    settings_from,
-)
+from bench.composing import compose_points, compose_settings, conf_dir, normalised, points_of, settings_from
+from bench.config import Settings, mask
 from bench.errors import SettingError
 
 CONF = Path(conf_dir())

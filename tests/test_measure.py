@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import compose_settings
+from bench.composing import compose_settings
 from bench.measure import measure
 from bench.startup.record import Startup
 from otel_messages import Sent, message

@@ -6,7 +6,8 @@ from functools import cache
 
 import pytest
 
-from bench.config import Settings, compose_settings, points_of
+from bench.composing import compose_settings, points_of
+from bench.config import Settings
 from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs

@@ -6,7 +6,8 @@ from functools import cache
 import pytest
 
 from bench.analysis.records import RunRecord
-from bench.config import Settings, compose_settings
+from bench.composing import compose_settings
+from bench.config import Settings
 from bench.stopping import why_stop
 from made_sweeps import made_failure, made_start
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.config import compose_settings, normalised, points_of
+from bench.composing import compose_settings, normalised, points_of
 from bench.plan import label_points
 from bench.weights.checkpoint import MANIFEST
 from conftest import Done, Workplace, ended, mlflow_client, quiet, until

@@ -13,7 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bench.config import Settings, conf_dir, normalised, settings_from
+from bench.composing import conf_dir, normalised, settings_from
+from bench.config import Settings
 from bench.console import say
 from bench.errors import BenchError, SettingError
 

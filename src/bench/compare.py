@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.comparison import AUTO, compare
-from bench.config import compose_settings
+from bench.composing import compose_settings
 from bench.door import door, split_arguments
 from bench.report.markdown import failed_section, invalid_section, speedup_section
 from bench.report.tables import key_metrics

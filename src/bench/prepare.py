@@ -11,7 +11,7 @@ Takes the settings of python -m bench; several values make several checkpoints. 
 import time
 from pathlib import Path
 
-from bench.config import compose_settings
+from bench.composing import compose_settings
 from bench.door import door, split_arguments
 from bench.preparing import prepare_and_remember
 

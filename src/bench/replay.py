@@ -8,7 +8,7 @@ python -m bench.replay LOG... tracking.uri=URI
 import sys
 from pathlib import Path
 
-from bench.config import compose_settings
+from bench.composing import compose_settings
 from bench.door import door
 from bench.errors import LogError
 from bench.job import RUN, bring_in

@@ -21,7 +21,8 @@ from bench.analysis.statistics import (
     unpaired_difference,
     unpaired_ratio,
 )
-from bench.config import Settings, compose_settings
+from bench.composing import compose_settings
+from bench.config import Settings
 from bench.plan import Point, Start, blocks_of
 from made_sweeps import made_start, made_sweep
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bench.config import Settings, compose_settings
+from bench.composing import compose_settings
+from bench.config import Settings
 from bench.errors import SettingError
 from bench.host.environment import Device
 from bench.host.needs import Needs, cpu_environment, needs_of

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from bench.composing import compose_settings
 from bench.condition import establish
-from bench.config import RigLimits, compose_settings
+from bench.config import RigLimits
 from bench.host import rig as rig_module
 from bench.host.gpus import GIB, Gpu, GpuMemory, look_at_gpus
 from bench.host.rig import Rig, look_at_rig, noise, quiet_rig, rig_metrics, rig_tags, settle

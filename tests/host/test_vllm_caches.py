@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import Settings, compose_settings
+from bench.composing import compose_settings
+from bench.config import Settings
 from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs

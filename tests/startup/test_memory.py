@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import compose_settings
+from bench.composing import compose_settings
 from bench.host.gpus import GpuMemory
 from bench.processes.kept import Kept, kept
 from bench.processes.tree import Resident

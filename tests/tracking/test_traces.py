@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import compose_settings
+from bench.composing import compose_settings
 from bench.errors import TrackingError
 from bench.startup.record import Startup
 from bench.tracking import runs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import compose_settings
+from bench.composing import compose_settings
 from bench.errors import CheckpointError
 from bench.weights.checkpoint import (
     MANIFEST,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import compose_settings
+from bench.composing import compose_settings
 from bench.errors import CheckpointError, StartError
 from bench.host.measured import look_at_host
 from bench.weights.checkpoint import MANIFEST

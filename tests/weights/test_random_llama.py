@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from bench.config import RandomLlama, compose_settings
+from bench.composing import compose_settings
+from bench.config import RandomLlama
 from bench.errors import CheckpointError
 from bench.weights import random_llama
 from bench.weights.checkpoint import GIB, Manifest, check_manifest, read_manifest, weight_files

@@ -63,7 +63,7 @@ class BlockSweeper(Sweeper):
 
     def points(self, arguments: list[str]) -> list["Point"]:
         """Compose and check every point before anything is started. All that is wrong is said at once."""
-        from bench.config import normalised, points_of, settings_from
+        from bench.composing import normalised, points_of, settings_from
         from bench.errors import SettingError
         from bench.plan import label_points
 

@@ -1,0 +1,151 @@
+"""A command line -> Settings: Hydra composes conf/, the schema checks it, and what is wrong is said in sentences."""
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from bench.config import TAKEN, Settings
+from bench.errors import SettingError
+
+OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
+
+
+def settings_from(config: DictConfig) -> Settings:
+    """Check a composed config.
+
+    Raises:
+        SettingError: names each setting that is not allowed, what is allowed and what was given.
+    """
+    try:
+        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise SettingError(f"{error.full_key}: this setting has no value yet.") from error
+    assert isinstance(tree, dict)
+    tree.pop("experiment", None)
+    if re.fullmatch(r"\d+(\.\d+)?%", percent := str(tree.get("precision"))):
+        tree["precision"] = float(percent.removesuffix("%")) / 100
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingError("\n".join(_sentences(error, tree))) from error
+    _refuse_taken_arguments(settings)
+    if settings.precision is not None and settings.min_blocks > settings.max_blocks:
+        raise SettingError(f"min_blocks={settings.min_blocks}: must be at most max_blocks={settings.max_blocks}.")
+    return settings
+
+
+def _sentences(error: ValidationError, tree: Any) -> list[str]:
+    """One for each setting. Where several types are allowed, pydantic complains once for each of them."""
+    found: dict[str, tuple[Any, list[str]]] = {}
+    for problem in error.errors():
+        name = _name(problem, tree)
+        if problem["type"] == "extra_forbidden":
+            words = "there is no such setting; python -m bench --help lists them"
+        elif problem["type"] == "missing":
+            words = "this setting is missing"
+        else:
+            words = problem["msg"].replace("Input should", "must").replace("String should", "must")
+            words = words.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+        found.setdefault(name, (problem["input"], []))[1].append(words)
+    return [_sentence(name, given, words) for name, (given, words) in found.items()]
+
+
+def _name(problem: Any, tree: Any) -> str:
+    """The setting's dotted name. Behind it pydantic names the type that it tried, which the config does not have."""
+    parts: list[str] = []
+    for part in problem["loc"]:
+        if not isinstance(tree, dict) or (part not in tree and problem["type"] != "missing"):
+            break
+        parts.append(str(part))
+        tree = tree.get(part)
+    return ".".join(parts)
+
+
+def _sentence(name: str, given: Any, words: Sequence[str]) -> str:
+    if not words[0].startswith("must"):
+        return f"{name}: {words[0]}."
+    return f"{name}={given!r}: {' or '.join([words[0], *(word.removeprefix('must ') for word in words[1:])])}."
+
+
+def _refuse_taken_arguments(settings: Settings) -> None:
+    for section, args in (("vllm.args", settings.vllm.args), ("load_format.args", settings.load_format.args)):
+        for name in args:
+            key = name.replace("-", "_")
+            if key not in TAKEN:
+                continue
+            instead = f"set {TAKEN[key]} instead" if TAKEN[key] else "bench sets it itself, for each start"
+            raise SettingError(f"{section}.{name}: {instead}.")
+
+
+def conf_dir() -> str:
+    """The absolute path of conf/: the checkout's own, else the copy inside the installed package."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "conf" / "config.yaml").is_file():
+        return str(checkout / "conf")
+    return str(files("bench") / "conf")
+
+
+def normalised(overrides: Sequence[str]) -> list[str]:
+    """Hydra wants `++` before a key that is not in conf/ yet. Nobody should have to know which of vLLM's arguments are."""
+    grown = [
+        re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.)", r"++\1", item) for item in overrides
+    ]
+    return [re.sub(r"^\+(experiment=)", r"\1", item) for item in grown]
+
+
+def compose_settings(overrides: Sequence[str]) -> list[Settings]:
+    """The settings that a command line means: one, or one for each point where it lists several values.
+
+    For the doors that start no sweep. The sweeper composes with Hydra's own loader, which knows --config-dir too.
+    """
+    return [settings_from(config) for config in compose_points(overrides)]
+
+
+def compose_points(overrides: Sequence[str]) -> list[DictConfig]:
+    """The configs of a command line's points, composed and not yet checked."""
+    given = normalised(overrides)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            first = compose("config", list(points_of(given, loader)[0]), return_hydra_config=True)
+            brought = [f"{name}={values}" for name, values in first.hydra.sweeper.params.items()]  # by an experiment
+            points = points_of([*normalised(brought), *given], loader)
+            return [compose("config", list(point)) for point in points]
+    except HydraException as error:
+        raise SettingError(str(error)) from error
+
+
+def points_of(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
+    """Every combination of the values that the overrides list: the points of a sweep, the last key fastest.
+
+    Takes Hydra's whole override grammar for discrete values: a,b · choice() · range() · glob() of a group, which needs
+    the loader, and the modifiers. A key that comes twice has its last value.
+
+    Raises:
+        SettingError: for an interval(), which has no values to list.
+    """
+    choices: dict[str, list[str]] = {}
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)):
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise SettingError(
+                f"{override.input_line}: a sweep needs values that can be listed, like a,b or range(1,5)."
+            )
+        key = override.get_key_element()
+        values = (
+            override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+        )
+        choices[key] = [f"{key}={value}" for value in values]
+    return list(product(*choices.values()))
