@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from bench.startup.log import LogLine
 from bench.startup.rules import RULES
+from bench.startup.screen import may_tell
 
 GIB = {"Byte": 1 / 1024**3, "Bytes": 1 / 1024**3, "KiB": 1 / 1024**2, "MiB": 1 / 1024, "GiB": 1.0, "TiB": 1024.0}
 
@@ -40,12 +41,12 @@ class Phase:
 
 def read_phases(lines: Iterable[LogLine]) -> list[Reading]:
     """Everything that the rules find, in the order of the log."""
-    return [reading for line in lines for reading in _readings(line)]
+    return [reading for line in lines if may_tell(line.text) for reading in _readings(line)]
 
 
 def _readings(line: LogLine) -> Iterable[Reading]:
     for rule in RULES:
-        if found := rule.pattern.search(line.text):
+        if (found := rule.pattern.search(line.text)) and line.is_whole(found.end()):
             groups = found.groupdict()
             texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
             yield Reading(rule.phase, line.rank, line, _in_gib(groups), texts)
