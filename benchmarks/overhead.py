@@ -120,7 +120,7 @@ def bare(settings: Settings, log: Path) -> float:
     command = command_for(settings, host, free_port(), caches_for(settings, host).environment)
     key = api_key(settings)
     process = Bare(command.arguments, command.environment | {"VLLM_API_KEY": key}, log)
-    server = Server(process, command.port, key, process.engine_is_up)  # type: ignore[arg-type]  # all that it asks of one
+    server = Server(process, command.port, key, process.engine_is_up)  # type: ignore[arg-type]  # no Kept, but all that it asks of one
     try:
         ready_s = server.wait_until_ready(settings.vllm.ready_timeout_s)
         server.complete(settings.checkpoint_path, settings.completion)

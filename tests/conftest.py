@@ -21,15 +21,8 @@ if TYPE_CHECKING:
 
 FAKE = Path(__file__).parent / "fake_vllm" / "python"
 PATIENCE_S = 120.0  # for what takes a second or two; only a hopelessly slow host, or a bug, uses it up
-FOREIGN = (
-    "MLFLOW_",
-    "VLLM_",
-    "FAKE_",
-    "BENCH_",
-    "HYDRA_",
-    "HF_",
-    "OTEL_",
-)  # of the environment that tests happen to run in
+# Of the environment that tests happen to run in.
+FOREIGN = ("MLFLOW_", "VLLM_", "FAKE_", "BENCH_", "HYDRA_", "HF_", "OTEL_")
 MARK = "BENCH_TEST_MARK"
 
 

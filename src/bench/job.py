@@ -79,7 +79,7 @@ def draw(startup: Startup, folder: Path) -> None:
         try:
             draws(startup, folder)
         except Exception as error:  # noqa: BLE001  # a picture is not worth a start
-            say(f"  warning: {draws.__name__} of this start failed: {error!r}")
+            say(f"  warning: a file of this start is missing ({draws.__name__}): {error!r}")
 
 
 def bring_in(tracking: Tracking, folder: Path) -> str:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from bench.startup.command import Command
-from bench.startup.plugin import plugin_path, with_plugin
+from bench.startup.plugin import plugin_environment, with_plugin
 
 
 def test_the_plugin_comes_in_front_of_what_pythonpath_says_already():
     """The user's own modules stay where they were."""
-    probe, *others = plugin_path({"PYTHONPATH": "/mine:/yours"}, Path("folder"))["PYTHONPATH"].split(":")
+    probe, *others = plugin_environment({"PYTHONPATH": "/mine:/yours"}, Path("folder"))["PYTHONPATH"].split(":")
 
     assert (Path(probe) / "bench_probe" / "__init__.py").is_file()
     assert others == ["/mine", "/yours"]
@@ -16,8 +16,8 @@ def test_the_plugin_comes_in_front_of_what_pythonpath_says_already():
 
 def test_a_list_of_allowed_plugins_allows_ours_too():
     """vLLM loads every plugin where VLLM_PLUGINS is not set, and only those named where it is."""
-    assert plugin_path({"VLLM_PLUGINS": "mine"}, Path("folder"))["VLLM_PLUGINS"] == "mine,bench_probe"
-    assert "VLLM_PLUGINS" not in plugin_path({}, Path("folder"))
+    assert plugin_environment({"VLLM_PLUGINS": "mine"}, Path("folder"))["VLLM_PLUGINS"] == "mine,bench_probe"
+    assert "VLLM_PLUGINS" not in plugin_environment({}, Path("folder"))
 
 
 def test_the_probe_is_told_where_to_write(tmp_path, monkeypatch):

@@ -550,6 +550,31 @@ def test_what_a_release_has_no_more_is_said_and_disturbs_nobody(run, module, scr
     assert found.process.warnings
 
 
+FORKING = """
+import multiprocessing
+class AsyncLLM:
+    def __init__(self, work):
+        process = multiprocessing.get_context("fork").Process(target=work, name="EngineCore")
+        process.start()
+        process.join()
+"""
+READING = """
+register()
+from vllm.model_executor.model_loader.weight_utils import safetensors_weights_iterator
+from vllm.v1.engine.async_llm import AsyncLLM
+AsyncLLM(lambda: list(safetensors_weights_iterator([3, 4])))
+"""
+
+
+def test_a_process_that_is_forked_off_is_in_no_call_of_its_parent(run):
+    """What it delivers is its own: it would be lost in a span that its file does not have."""
+    report = run(READING, changed={"vllm/v1/engine/async_llm.py": FORKING}).report
+    api_server, engine_core = report.processes
+
+    assert [(span.name, span.delivered_bytes) for span in api_server.spans] == [("engine_client", None)]
+    assert [(span.name, span.delivered_bytes) for span in engine_core.spans] == [("weights_iterator", 7)]
+
+
 @pytest.mark.parametrize(
     ("rank", "sizes", "names", "expected"),
     [

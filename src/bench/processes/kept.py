@@ -47,16 +47,12 @@ class Kept:
         if "started_s" not in first:
             raise StartError(f"the process could not be started: {first.get('error', 'its keeper died')}")
         self.pid = int(first["pid"])  # and its session's
-        self._started_s = float(first["started_s"])
+        # On CLOCK_MONOTONIC, which all processes of a host share: their own times become seconds since exec with it.
+        self.exec_at_s = float(first["started_s"])
         self.started_at = time.time() - self.elapsed_s()  # UNIX time
 
-    @property
-    def exec_at_s(self) -> float:
-        """On CLOCK_MONOTONIC, which all processes of a host share: their own times become seconds since exec with it."""
-        return self._started_s
-
     def elapsed_s(self) -> float:
-        return time.monotonic() - self._started_s
+        return time.monotonic() - self.exec_at_s
 
     def exit_code(self) -> int | None:
         """Of the command itself, None while it runs; negative for the signal that killed it."""

@@ -14,10 +14,10 @@ def with_plugin(command: Command, folder: Path) -> Command:
     """The same start, seen from inside: each process writes what it measures to a file of its own in `folder`."""
     folder.mkdir(exist_ok=True)
     inherited = os.environ | command.environment
-    return replace(command, environment=command.environment | plugin_path(inherited, folder.resolve()))
+    return replace(command, environment=command.environment | plugin_environment(inherited, folder.resolve()))
 
 
-def plugin_path(environment: Mapping[str, str], probe_folder: Path) -> dict[str, str]:
+def plugin_environment(environment: Mapping[str, str], probe_folder: Path) -> dict[str, str]:
     """What puts bench's plugin into every process of vLLM, in front of what PYTHONPATH and VLLM_PLUGINS say already.
 
     Each process writes what it measures to a file of its own in `probe_folder`.

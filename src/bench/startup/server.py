@@ -17,9 +17,8 @@ from bench.startup.command import HOST, Command
 from bench.startup.rules import SERVING, stage_of
 
 HEALTH_INTERVAL_S = 0.02
-FAR_INTERVAL_S = (
-    0.25  # before the engine is up, nobody answers: each question takes 0.4 ms of the cores that vLLM needs
-)
+# Before the engine is up nobody answers, and each question takes 0.4 ms of the cores that vLLM needs.
+FAR_INTERVAL_S = 0.25
 HEALTH_TIMEOUT_S = 5.0
 DONE = b"data: [DONE]"
 

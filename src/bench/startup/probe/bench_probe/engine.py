@@ -42,7 +42,7 @@ def measure_engine_core(module: ModuleType) -> None:
         events.warn(f"no EngineCore in {module.__name__}: its start is not measured")
         return
     if not hooks.is_ours(init):
-        base.__init__ = announcing(init)  # type: ignore[misc]
+        base.__init__ = announcing(init)  # type: ignore[misc]  # mypy wants no __init__ replaced
         hooks.adapt_family(base, measure_loop)
 
 
@@ -63,7 +63,7 @@ def measure_loop(cls: type) -> None:
     """
     loop = vars(cls).get("run_busy_loop")
     if isinstance(loop, FunctionType) and not hooks.is_ours(loop):
-        cls.run_busy_loop = arriving(loop)  # type: ignore[attr-defined]
+        cls.run_busy_loop = arriving(loop)  # type: ignore[attr-defined]  # `type` has none; this class does
 
 
 def arriving(loop: FunctionType) -> Any:

@@ -12,7 +12,7 @@ from . import events
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
-    from types import FunctionType, ModuleType
+    from types import ModuleType
     from typing import Any
 
     Action = Callable[[ModuleType], None]
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WRAPPERS: weakref.WeakSet[Any] = weakref.WeakSet()  # ours; what functools.wraps copies is no mark, others copy it on
 
 
-def wraps(function: FunctionType) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def wraps(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """functools.wraps, and remembered as ours, so that nothing is wrapped twice."""
 
     def remember(wrapper: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,7 +96,7 @@ def adapt_family(base: Any, adapt: Callable[[type], None]) -> None:
         with events.guarded(f"{cls.__qualname__} is not measured"):
             adapt(cls)
 
-    base.__init_subclass__ = classmethod(init_subclass)  # type: ignore[arg-type]
+    base.__init_subclass__ = classmethod(init_subclass)  # type: ignore[arg-type]  # its cls is Any, not a type
     waiting = [base]
     while waiting:
         each = waiting.pop()

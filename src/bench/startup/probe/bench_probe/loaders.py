@@ -91,7 +91,7 @@ def _is_exempt(function: FunctionType) -> bool:
 def _measured(name: str, function: FunctionType) -> Callable[..., Any]:
     if name not in SPANS:
         return iterators.counting(function)
-    return spans.timed(name, _watching(function) if name == "load_weights" else function)  # type: ignore[arg-type]
+    return spans.timed(name, _watching(function) if name == "load_weights" else function)
 
 
 def _watching(function: FunctionType) -> Callable[..., Any]:

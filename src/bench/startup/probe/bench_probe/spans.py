@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from types import FunctionType
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 OPEN: list[Span] = []  # of all threads
+os.register_at_fork(after_in_child=OPEN.clear)  # a process that was forked off is in none of its parent's calls
 AT_END: list[Callable[[], None]] = []  # what else is to be written before a span ends
 NUMBERS = itertools.count(1)
 BEGUN: set[str] = set()  # names of spans that this process has begun
@@ -31,7 +33,7 @@ class Span:
 
 def timed(
     name: str,
-    function: FunctionType,
+    function: Callable[..., Any],
     before: Callable[[Any], None] | None = None,
     after: Callable[[Any], None] | None = None,
 ) -> Callable[..., Any]:

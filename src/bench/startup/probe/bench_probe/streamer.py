@@ -11,7 +11,7 @@ def name_streamer_lines() -> None:
     import logging
 
     handler = logging.StreamHandler()
-    handler._runai_stderr_handler = True  # type: ignore[attr-defined]  # noqa: SLF001  # its mark
+    handler._runai_stderr_handler = True  # type: ignore[attr-defined]  # noqa: SLF001  # the mark that it looks for
     handler.setFormatter(logging.Formatter("(%(processName)s pid=%(process)d) %(asctime)s [%(levelname)s] %(message)s"))
     logger = logging.getLogger("runai_model_streamer")
     if not logger.handlers:

@@ -44,7 +44,7 @@ def measure_worker(cls: type) -> None:
         spans.measure_method(cls, method, name, tells, tells)
     load_model = vars(cls).get("load_model")
     if isinstance(load_model, FunctionType) and not hooks.is_ours(load_model):
-        cls.load_model = watched(load_model)  # type: ignore[attr-defined]
+        cls.load_model = watched(load_model)  # type: ignore[attr-defined]  # `type` has none; this class does
 
 
 def measure_capture(module: ModuleType) -> None:
