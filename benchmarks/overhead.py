@@ -148,5 +148,9 @@ def rounded(ratio: Ratio) -> dict[str, object]:
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(ratio).items()}
 
 
+ENOUGH_WORDS = 3  # the script, BLOCKS and RESULT.json
+
 if __name__ == "__main__":
+    if len(sys.argv) < ENOUGH_WORDS:
+        sys.exit(__doc__)
     main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
