@@ -337,16 +337,6 @@ def disturbed(swept: Swept) -> bool:
     return any(data.metrics["io/read_amplification"] > 0.02 for data in called(swept, "warm"))
 
 
-def takes_pages_away() -> bool:
-    """Whether this host pages out what was not used for some seconds, by DAMON, however much memory is free. A checkpoint
-    that was warm at exec has lost some pages by the time that it is loaded.
-    """
-    schemes = Path("/sys/kernel/mm/damon/admin/kdamonds").glob("*/contexts/*/schemes/*/action")
-    with suppress(OSError):
-        return any(path.read_text().strip() == "pageout" for path in schemes)
-    return False
-
-
 def called(swept: Swept, page_cache: str) -> list[RunData]:
     """The starts that were asked to be so."""
     starts = [run.data for run in swept.place.runs() if run.data.tags["bench.kind"] == "start"]
@@ -354,12 +344,9 @@ def called(swept: Swept, page_cache: str) -> list[RunData]:
 
 
 def test_a_cold_and_a_warm_start_are_what_they_are_called(cold_and_warm):
-    """Resident before exec: at most 1 %, at least 99 %. Read from storage: at least 95 % of the checkpoint, at most 2 %:
-    if the host does not take pages away meanwhile, of which the start then warns.
-    """
+    """Resident before exec: at most 1 %, at least 99 %. Read from storage: at least 95 % of the checkpoint, at most 2 %."""
     (cold,), warms = called(cold_and_warm, "cold"), called(cold_and_warm, "warm")
     warm = min(warms, key=lambda data: data.metrics["io/read_gib"])
-    lost = 0.15 if takes_pages_away() else 0.02
     size_gib = cold.metrics["checkpoint/size_gib"]
 
     assert cold_and_warm.done.code == 0, cold_and_warm.done.err
@@ -367,15 +354,26 @@ def test_a_cold_and_a_warm_start_are_what_they_are_called(cold_and_warm):
     assert cold.metrics["page_cache/resident_before"] <= 0.01
     assert warm.metrics["page_cache/resident_before"] >= 0.99
     assert cold.metrics["io/read_gib"] >= 0.95 * size_gib
-    assert warm.metrics["io/read_gib"] <= lost * size_gib
+    assert warm.metrics["io/read_gib"] <= 0.02 * size_gib
     assert (cold.tags["bench.page_cache"], cold.tags["bench.valid"]) == ("cold", "true")
     assert (warm.tags["bench.page_cache"], warm.tags["bench.valid"]) == ("warm", "true")
+
+
+def test_a_user_without_rights_sees_what_root_sees(cold_and_warm):
+    """The two starts above were nobody's. Skipped, and not passed, where nobody cannot run this interpreter."""
+    owners = {path.stat().st_uid for path in cold_and_warm.place.folder.rglob("multirun/**/startup.json")}
+    if owners != {NOBODY["user"]} and not reachable_by_nobody(cold_and_warm.place.folder):
+        pytest.skip("nobody cannot run this interpreter, so these starts were this user's")
+
+    assert owners == {NOBODY["user"]}
 
 
 def test_the_probe_reports_from_an_environment_that_does_not_have_bench(cold_and_warm):
     """It is put on the path of that start alone."""
     python = cold_and_warm.place.folder / "environment" / "bin" / "python"
-    found = subprocess.run([python, "-c", "import vllm, bench.config"], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [python, "-E", "-c", "import vllm, bench.config"], capture_output=True, text=True, check=False
+    )
 
     assert found.stderr.rstrip().endswith(("No module named 'bench'", "No module named 'bench.config'"))
     for data in called(cold_and_warm, "cold"):
