@@ -6,7 +6,7 @@ import pytest
 
 from bench.startup.log import read_log
 from bench.startup.metrics import expected_phases, missing_phases, summarise, with_checkpoint
-from bench.startup.phases import Reading, read_phases
+from bench.startup.phases import Reading, read_phases, timeline
 
 LOGS = Path(__file__).parents[1] / "logs"
 CPU = "cpu-vllm0.32.0"
@@ -48,6 +48,8 @@ EXPECTED: dict[str, dict[str, float]] = {
         "phase/load_weights_s": 0.06,
         "rank/TP0/phase/load_weights_s": 0.06,
         "phase/init_engine_s": 41.40,
+        "phase/profiling_run_s": 12.77,
+        "rank/TP0/phase/profiling_run_s": 12.77,
     },
     f"{CPU}/auto-tp2.log": CPU_TP2
     | {
@@ -58,7 +60,12 @@ EXPECTED: dict[str, dict[str, float]] = {
     f"{CPU}/dummy-tp1-eager.log": CPU_TP1 | {"phase/init_engine_s": 1.89},
     f"{CPU}/fastsafetensors-tp1-FAILED.log": {},
     # This one was started without RUNAI_STREAMER_LOG_TO_STDERR=1: the streamer said nothing.
-    f"{CPU}/runai_streamer-tp1-compile.log": CPU_TP1 | {"phase/init_engine_s": 25.45},
+    f"{CPU}/runai_streamer-tp1-compile.log": CPU_TP1
+    | {
+        "phase/init_engine_s": 25.45,
+        "phase/profiling_run_s": 13.01,
+        "rank/TP0/phase/profiling_run_s": 13.01,
+    },
     f"{CPU}/runai_streamer-tp1-eager.log": CPU_TP1
     | {
         "phase/stream_s": 0.12,
@@ -101,6 +108,8 @@ EXPECTED: dict[str, dict[str, float]] = {
             "phase/load_model_s": 16.902602,
             "memory/load_model_gib": 14.96,
             "phase/torch_compile_s": 28.76,
+            "phase/dynamo_s": 7.92,
+            "phase/profiling_run_s": 0.93,
             "memory/kv_cache_gib": 55.89,
             "kv_cache/tokens": 457_872,
             "kv_cache/max_concurrency": 111.79,
@@ -191,6 +200,8 @@ EXPECTED: dict[str, dict[str, float]] = {
             "phase/load_model_s": 13.881091,
             "memory/load_model_gib": 14.96,
             "phase/torch_compile_s": 7.81,
+            "phase/dynamo_s": 4.69,
+            "phase/profiling_run_s": 0.2,
             "memory/kv_cache_gib": 55.94,
             "kv_cache/tokens": 458_272,
             "kv_cache/max_concurrency": 111.88,
@@ -221,6 +232,8 @@ EXPECTED: dict[str, dict[str, float]] = {
             "phase/load_model_s": 13.313152,
             "memory/load_model_gib": 14.96,
             "phase/torch_compile_s": 27.47,
+            "phase/dynamo_s": 9.26,
+            "phase/profiling_run_s": 0.88,
             "memory/kv_cache_gib": 55.89,
             "kv_cache/tokens": 457_872,
             "kv_cache/max_concurrency": 111.79,
@@ -386,6 +399,18 @@ def test_the_smallest_kv_cache_counts():
     assert metrics["memory/kv_cache_gib"] == 55.5
 
 
+def test_an_engine_core_that_tells_the_cache_of_each_rank_has_the_smallest():
+    """To 0.11 one process prints a line for each of its ranks, and vLLM takes the least."""
+    metrics = summary(
+        "(EngineCore_0 pid=5) INFO GPU KV cache size: 450,000 tokens",
+        "(EngineCore_0 pid=5) INFO Maximum concurrency for 4,096 tokens per request: 109.86x",
+        "(EngineCore_0 pid=5) INFO GPU KV cache size: 457,872 tokens",
+        "(EngineCore_0 pid=5) INFO Maximum concurrency for 4,096 tokens per request: 111.79x",
+    )
+
+    assert metrics == {"kv_cache/tokens": 450_000, "kv_cache/max_concurrency": 109.86}
+
+
 def test_lines_of_the_streamer_without_a_rank_stand_for_a_rank_each():
     """They come from several ranks at once, so their times and sizes must not add up."""
     metrics = summary(
@@ -415,6 +440,107 @@ def test_two_models_in_one_rank_add_up():
     }
 
 
+DRAFTER = "(Worker_TP0 pid=7) INFO 11-24 02:47:33 [gpu_model_runner.py:5120] Loading drafter model..."
+
+
+def test_a_total_that_counts_on_is_not_added_twice():
+    """To 0.17.1 the drafter's line has the model's time in it: 5.71 s, then 5.71 + 0.39 + 0.15."""
+    metrics = summary(
+        "(EngineCore_DP0 pid=5) INFO torch.compile takes 5.71 s in total",
+        "(EngineCore_DP0 pid=5) INFO torch.compile takes 6.25 s in total",
+        "(EngineCore_DP1 pid=6) INFO torch.compile takes 5.50 s in total",
+    )
+
+    assert metrics == {"phase/torch_compile_s": pytest.approx(6.25)}
+
+
+def test_a_total_that_is_less_than_the_one_before_it_begins_anew():
+    """It cannot count on from there, so it is a time of its own."""
+    metrics = summary(
+        "(EngineCore pid=5) INFO torch.compile takes 8.00 s in total",
+        "(EngineCore pid=5) INFO torch.compile takes 2.50 s in total",
+    )
+
+    assert metrics == {"phase/torch_compile_s": 10.5}
+
+
+def test_each_line_of_a_running_total_is_placed_by_what_it_adds():
+    """The figure shows the drafter's half second, not the model's again."""
+    readings = read_phases(
+        read_log(
+            [
+                b"  60.000 (EngineCore_DP0 pid=5) INFO torch.compile takes 5.71 s in total",
+                b"  70.000 (EngineCore_DP0 pid=5) INFO torch.compile takes 6.25 s in total",
+            ]
+        )
+    )
+    placed = timeline([], readings, None, None)
+
+    assert [(phase.started_at_s, phase.ended_at_s) for phase in placed] == [
+        (pytest.approx(54.29), 60.0),
+        (pytest.approx(69.46), 70.0),
+    ]
+
+
+def test_without_names_several_lines_are_one_process_s_where_there_is_a_drafter():
+    """To 0.10.0 an engine of one rank prints no name before its lines, and loads two models."""
+    lines = ["INFO Loading weights took 20.50 seconds", "INFO Loading weights took 2.25 seconds"]
+    drafter = DRAFTER.partition(") ")[2]
+
+    assert summary(*lines, drafter) == {"phase/load_weights_s": 22.75}
+    assert summary(*lines) == {"phase/load_weights_s": 20.5}  # ranks whose names were cut off
+
+
+def test_a_streamer_without_names_and_with_a_drafter_is_not_guessed_at():
+    """Two lines may be two ranks, which do not add up, or two models, which do."""
+    stream = "[RunAI Streamer] Overall time to stream {} GiB of all files to cpu: {}s, 1.5 GiB/s"
+
+    assert summary(DRAFTER, stream.format(14.8, 10.0), stream.format(1.5, 1.0)) == {}
+    assert summary(DRAFTER, stream.format(14.8, 10.0))["phase/stream_s"] == 10.0
+
+
+def test_compiling_and_the_first_run_together_are_not_the_compile_time():
+    """vLLM prints them so where it does not compile ahead of the run, and what of it was compiling nobody knows."""
+    line = "(Worker pid=7) INFO torch.compile and initial profiling/warmup run together took 42.50 s in total"
+
+    assert summary(line) == {"phase/compile_and_profiling_run_s": 42.5}
+    assert missing_phases(read_phases(read_log([line.encode()])), {"torch_compile"}, "0.26.0") == []
+
+
+def test_what_comes_before_and_after_the_weights_has_phases_of_its_own():
+    """Of the slower of two ranks each; a page cache that is filled beside the loading is no part of it."""
+    metrics = summary(
+        "(Worker_TP0 pid=7) INFO Time spent downloading weights for org/model: 81.204415 seconds",
+        "(Worker_TP1 pid=8) INFO Time spent downloading weights for org/model: 81.500000 seconds",
+        "(Worker_TP0 pid=7) INFO Prefetching checkpoint files into page cache finished in 9.75s",
+        "(Worker_TP0 pid=7) INFO Online quantization as part of model loading took 3.20 seconds",
+        "(Worker_TP1 pid=8) INFO Online quantization as part of model loading took 3.10 seconds",
+    )
+
+    assert {name: value for name, value in metrics.items() if name.startswith("phase/")} == {
+        "phase/download_s": 81.5,
+        "phase/prefetch_s": 9.75,
+        "phase/online_quantization_s": 3.2,
+    }
+
+
+def test_tensorizer_counts_in_thousands():
+    """Its GB is 1000³ bytes, other than the GB that vLLM printed for GiB."""
+    metrics = summary("INFO [tensorizer.py:521] Deserialized 16.1 GB in 6.25s, 980.0 MB/s")
+
+    assert metrics == {
+        "phase/deserialize_s": 6.25,
+        "deserialize/size_gib": pytest.approx(16.1e9 / 1024**3),
+        "throughput/deserialize_gib_per_s": pytest.approx(980e6 / 1024**3),
+    }
+
+
+@pytest.mark.parametrize("line", ["Model loading took 14.5 GB and 9.0 seconds", "Loading model weights took 14.5 GB"])
+def test_the_gb_of_old_releases_is_gib(line):
+    """They divided by 2^30 and printed GB."""
+    assert summary(line)["memory/load_model_gib"] == 14.5
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -433,16 +559,65 @@ def test_two_processes_never_add_up(first, second):
     assert metrics["phase/load_weights_s"] == 11.0
 
 
-def test_the_last_graph_capture_of_a_rank_counts():
-    """Model Runner V2 captures once more after it knows the KV cache's size, and only that one is used."""
-    metrics = summary(
-        "(Worker_TP0 pid=7) INFO Graph capturing finished in 3 secs, took 0.50 GiB",
-        "(Worker_TP0 pid=7) INFO Available KV cache memory: 55.94 GiB",
-        "(Worker_TP0 pid=7) INFO Graph capturing finished in 8 secs, took 0.98 GiB",
-    )
+V2_FIRST = (
+    "(Worker_TP0 pid=7) INFO 11-24 02:51:00 [model_runner.py:1128] Graph capturing finished in 3 secs, took 0.50 GiB"
+)
+V2_AGAIN = (
+    "(Worker_TP0 pid=7) INFO 11-24 02:51:20 [model_runner.py:1128] Graph capturing finished in 8 secs, took 0.98 GiB"
+)
+OWN_MEMORY = "(Worker_TP0 pid=7) INFO 11-24 02:51:08 [gpu_worker.py:760] Available KV cache memory: 55.94 GiB"
+OTHERS_MEMORY = "(Worker_TP1 pid=8) INFO 11-24 02:51:08 [gpu_worker.py:760] Available KV cache memory: 55.94 GiB"
+CORES_CACHE = "(EngineCore pid=5) INFO 11-24 02:51:09 [kv_cache_utils.py:2328] GPU KV cache size: 457,872 tokens"
+
+
+@pytest.mark.parametrize("between", [[OWN_MEMORY], [CORES_CACHE], [OWN_MEMORY, CORES_CACHE]])
+def test_the_graphs_that_are_captured_after_the_kv_cache_is_known_count(between):
+    """Model Runner V2 captures once before, to see what they take, and throws those away. Not every rank says its memory."""
+    metrics = summary(V2_FIRST, *between, V2_AGAIN)
 
     assert metrics["phase/graph_capture_s"] == 8
     assert metrics["memory/graph_capture_gib"] == 0.98
+
+
+@pytest.mark.parametrize("following", [[], [OTHERS_MEMORY], [OWN_MEMORY], [CORES_CACHE]])
+def test_a_log_that_was_cut_before_the_second_capture_has_none(following):
+    """The first is another number than the whole log's: absent is better than wrong. Another rank's memory is no proof."""
+    assert "phase/graph_capture_s" not in summary(V2_FIRST, *following)
+    assert "memory/graph_capture_gib" not in summary(V2_FIRST, *following)
+
+
+def test_another_engine_s_kv_cache_is_no_proof():
+    """Engines of a data-parallel start are not in step."""
+    first = V2_FIRST.replace("Worker_TP0", "Worker_DP1_TP0")
+    ahead = CORES_CACHE.replace("EngineCore", "EngineCore_DP0")
+    own = CORES_CACHE.replace("EngineCore pid=5", "EngineCore_DP1 pid=6")
+
+    assert "phase/graph_capture_s" not in summary(ahead, first)
+    assert summary(own, first)["phase/graph_capture_s"] == 3
+
+
+def test_an_excerpt_without_a_kv_cache_line_has_its_graphs():
+    """The V1 runner, in a file of another name, captures once only; so does every runner before 0.29."""
+    excerpt = V2_FIRST.replace("[model_runner.py", "[gpu_model_runner.py")
+    older = "(EngineCore pid=5) INFO Initializing a V1 LLM engine (v0.28.0) with config: model='m'"
+    unknown = "(EngineCore pid=5) INFO Initializing a V1 LLM engine (v0.1.dev1+g1234abc) with config: model='m'"
+
+    assert summary(excerpt)["phase/graph_capture_s"] == 3
+    assert summary(older, V2_FIRST)["phase/graph_capture_s"] == 3
+    assert "phase/graph_capture_s" not in summary(unknown, V2_FIRST)
+
+
+def test_the_graphs_of_a_drafter_are_added():
+    """The V0 engine captures the drafter's with a runner of its own, in the same process."""
+    metrics = summary(
+        "INFO Initializing a V0 LLM engine (v0.8.5) with config: model='m', speculative_config=SpeculativeConfig(draft_model='d'",
+        "INFO 11-24 02:51:08 [executor_base.py:117] Maximum concurrency for 4096 tokens per request: 2.23x",
+        "INFO 11-24 02:51:20 [model_runner.py:1592] Graph capturing finished in 5 secs, took 0.25 GiB",
+        "INFO 11-24 02:51:30 [model_runner.py:1592] Graph capturing finished in 12 secs, took 0.50 GiB",
+    )
+
+    assert metrics["phase/graph_capture_s"] == 17
+    assert metrics["memory/graph_capture_gib"] == 0.75
 
 
 def test_negative_graph_memory_is_kept():

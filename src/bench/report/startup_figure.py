@@ -24,6 +24,14 @@ TITLES = {
     "graph_capture": "graph capture",
     "init_engine": "init engine",
     "first_token": "first token",
+    "download": "download",
+    "prefetch": "prefetch (beside)",
+    "deserialize": "deserialize",
+    "online_quantization": "online quantization",
+    "dynamo": "Dynamo",
+    "profiling_run": "profiling run",
+    "compile_and_profiling_run": "compile and profiling run",
+    "encoder_graph_capture": "encoder graph capture",
 }
 
 

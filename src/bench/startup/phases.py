@@ -1,14 +1,19 @@
 """Log lines -> what each rank said about each phase of its start. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from bench.startup.log import LogLine
-from bench.startup.rules import RULES
+from bench.startup.rules import RULES, Rule
 
-GIB = {"Byte": 1 / 1024**3, "Bytes": 1 / 1024**3, "KiB": 1 / 1024**2, "MiB": 1 / 1024, "GiB": 1.0, "TiB": 1024.0}
+# What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
+GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
+GIB |= {f"{prefix}iB": 1024.0 ** (power - 3) for power, prefix in enumerate("KMGTP", 1)}
+GIB |= {f"{prefix}B": 1000.0**power / 1024**3 for power, prefix in enumerate("KMGTP", 1)}
 
-TEXT_FIELDS = {"version"}
+TEXT_FIELDS = {"version", "address", "process", "exit_code"}
+
+Process = tuple[str | None, int | None]  # rank, pid
 
 
 @dataclass(frozen=True)
@@ -40,23 +45,60 @@ class Phase:
 
 def read_phases(lines: Iterable[LogLine]) -> list[Reading]:
     """Everything that the rules find, in the order of the log."""
-    return [reading for line in lines for reading in _readings(line)]
+    found = [(rule, reading) for line in lines for rule, reading in _readings(line)]
+    two_models = drafted(reading for _, reading in found)
+    return list(_apart(found, two_models=two_models))
 
 
-def _readings(line: LogLine) -> Iterable[Reading]:
+def drafted(readings: Iterable[Reading]) -> bool:
+    """Whether a second model, the drafter of speculative decoding, is loaded and compiled after the first."""
+    return any(reading.phase == "drafter" for reading in readings)
+
+
+def process_of(reading: Reading, *, two_models: bool) -> Process:
+    """Who said it.
+
+    Lines of vLLM without a process are one process's where a second model explains that there are several. Else, and the
+    streamer's always, each stands for itself: they may be those of several ranks, whose names were cut off.
+    """
+    line = reading.line
+    anonymous = line.pid is None and reading.rank is None
+    alone = anonymous and (reading.phase == "stream" or not two_models)
+    return reading.rank, -line.number if alone else line.pid
+
+
+def _readings(line: LogLine) -> Iterator[tuple[Rule, Reading]]:
     for rule in RULES:
         if found := rule.pattern.search(line.text):
-            groups = found.groupdict()
+            groups = {name: text for name, text in found.groupdict().items() if text is not None}
             texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
-            yield Reading(rule.phase, line.rank, line, _in_gib(groups), texts)
+            yield rule, Reading(rule.phase, line.rank, line, _in_gib(groups), texts)
 
 
 def _in_gib(groups: dict[str, str]) -> dict[str, float]:
     values = {name: float(text.replace(",", "")) for name, text in groups.items() if not name.endswith("_unit")}
     if "size" in values:
-        values["size_gib"] = values.pop("size") * GIB[groups["size_unit"]]
-        values["rate_gib_per_s"] = values.pop("rate") * GIB[groups["rate_unit"]]
+        values["size_gib"] = values.pop("size") * _unit(groups["size_unit"])
+        values["rate_gib_per_s"] = values.pop("rate") * _unit(groups["rate_unit"])
     return values
+
+
+def _unit(printed: str) -> float:
+    return GIB[printed.lower() if "yte" in printed else printed]
+
+
+def _apart(found: Iterable[tuple[Rule, Reading]], *, two_models: bool) -> Iterator[Reading]:
+    """What each line adds, where vLLM prints a number that counts on."""
+    said: dict[Process, float] = {}
+    for rule, reading in found:
+        if not rule.running:
+            yield reading
+            continue
+        process, total_s = process_of(reading, two_models=two_models), reading.values["duration_s"]
+        before_s = said.get(process, 0.0)
+        said[process] = total_s
+        added_s = round(total_s - before_s, 6) if total_s >= before_s else total_s
+        yield replace(reading, values=reading.values | {"duration_s": added_s})
 
 
 # What opens each of these is the text of another line, since vLLM prints no duration for it.
