@@ -12,7 +12,7 @@ FACTS = Path(__file__).parent / "facts" / "vllm_log_formats.tsv"
 TO = "\N{EN DASH}"  # between the ends of a range
 PLACE = re.compile(r"%(%|[\d.]*[sdfr])")
 
-Told = dict[str, dict[str, str | None]]
+Told = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def engine(release: str) -> Told:
 
 
 def died(process: str, exit_code: str | None = None) -> Told:
-    return {"failed": {"process": process, "exit_code": exit_code}}
+    return {"failed": {"process": process} | ({"exit_code": exit_code} if exit_code else {})}
 
 
 INIT = "init engine (profile, create kv cache, warmup model) took "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.startup.rules import RULES, Rule
+from bench.startup.rules import RULES, Rule, found_in
 from log_coverage import HOLES, TABLES, releases_of, render
 from log_facts import READ, UNREAD, Fact, filled, read_facts, release_key, why_unread
 
@@ -14,13 +14,12 @@ FACTS = read_facts()
 RELEASES = sorted({release for fact in FACTS for release in fact.releases}, key=release_key)
 
 
-def found_in(text: str) -> dict[str, dict[str, str | None]]:
+def told_by(text: str) -> dict[str, dict[str, str]]:
     """What all rules find in a text, by phase."""
-    found: dict[str, dict[str, str | None]] = {}
-    for rule in RULES:
-        if match := rule.pattern.search(text):
-            found.setdefault(rule.phase, {}).update(match.groupdict())
-    return found
+    told: dict[str, dict[str, str]] = {}
+    for rule, found in found_in(text):
+        told.setdefault(rule.phase, {}).update(found)
+    return told
 
 
 def test_the_facts_are_those_of_37_releases():
@@ -35,7 +34,7 @@ def test_what_a_person_reads_in_a_format_is_what_the_rules_find(text):
     """Filled with values and with the words that vLLM puts before a line: all of them, and nothing else."""
     values, told = READ[text]
 
-    assert found_in(f"(Worker_TP0 pid=7) INFO 11-24 02:47:31 [some_file.py:430] {filled(text, values)}") == told
+    assert told_by(f"(Worker_TP0 pid=7) INFO 11-24 02:47:31 [some_file.py:430] {filled(text, values)}") == told
 
 
 @pytest.mark.parametrize("text", READ)
@@ -44,7 +43,7 @@ def test_a_format_with_numbers_of_other_lengths_is_read_too(text):
     for number in ("0", "123456"):
         values = tuple(number if value.replace(".", "").isdigit() else value for value in READ[text][0])
 
-        assert found_in(filled(text, values)).keys() == READ[text][1].keys()
+        assert told_by(filled(text, values)).keys() == READ[text][1].keys()
 
 
 def test_every_format_is_read_or_has_a_reason():
@@ -59,7 +58,7 @@ def test_a_format_that_has_a_reason_is_left_alone(fact):
     """With values in it that look like those of its neighbours."""
     places = fact.text.replace("%%", "").count("%")
 
-    assert found_in(filled(fact.text, ("12.5",) * places)) == {}
+    assert told_by(filled(fact.text, ("12.5",) * places)) == {}
 
 
 def test_every_label_is_of_a_format_that_there_is():

@@ -394,9 +394,13 @@ def test_the_smallest_kv_cache_counts():
         "(Worker_TP1 pid=8) INFO Available KV cache memory: 55.50 GiB",
         "(EngineCore_DP0 pid=5) INFO GPU KV cache size: 457,872 tokens",
         "(EngineCore_DP1 pid=6) INFO GPU KV cache size: 450,000 tokens",
+        "(EngineCore_DP0 pid=5) INFO Maximum concurrency for 4,096 tokens per request: 111.79x",
+        "(EngineCore_DP1 pid=6) INFO Maximum concurrency for 4,096 tokens per request: 109.86x",
     )
 
     assert metrics["memory/kv_cache_gib"] == 55.5
+    assert metrics["kv_cache/tokens"] == 450_000
+    assert metrics["kv_cache/max_concurrency"] == 109.86
 
 
 def test_an_engine_core_that_tells_the_cache_of_each_rank_has_the_smallest():
@@ -581,9 +585,22 @@ def test_the_graphs_that_are_captured_after_the_kv_cache_is_known_count(between)
 
 @pytest.mark.parametrize("following", [[], [OTHERS_MEMORY], [OWN_MEMORY], [CORES_CACHE]])
 def test_a_log_that_was_cut_before_the_second_capture_has_none(following):
-    """The first is another number than the whole log's: absent is better than wrong. Another rank's memory is no proof."""
+    """The first is another number than the whole log's: absent is better than wrong."""
     assert "phase/graph_capture_s" not in summary(V2_FIRST, *following)
     assert "memory/graph_capture_gib" not in summary(V2_FIRST, *following)
+
+
+def test_another_rank_s_memory_is_no_proof():
+    """A rank may print its first capture when another knows its memory already."""
+    assert "phase/graph_capture_s" not in summary(OTHERS_MEMORY, V2_FIRST)
+
+
+def test_what_follows_tells_a_first_capture_whose_file_is_not_named():
+    """Where the log was written by another formatter than vLLM's own."""
+    nameless = V2_FIRST.replace("INFO 11-24 02:51:00 [model_runner.py:1128] ", "")
+
+    assert "phase/graph_capture_s" not in summary(nameless, OWN_MEMORY)
+    assert summary(OWN_MEMORY, nameless)["phase/graph_capture_s"] == 3
 
 
 def test_another_engine_s_kv_cache_is_no_proof():

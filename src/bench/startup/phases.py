@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bench.startup.log import LogLine
-from bench.startup.rules import RULES, Rule
+from bench.startup.rules import Rule, found_in
 
 # What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
 GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
@@ -68,11 +68,9 @@ def process_of(reading: Reading, *, two_models: bool) -> Process:
 
 
 def _readings(line: LogLine) -> Iterator[tuple[Rule, Reading]]:
-    for rule in RULES:
-        if found := rule.pattern.search(line.text):
-            groups = {name: text for name, text in found.groupdict().items() if text is not None}
-            texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
-            yield rule, Reading(rule.phase, line.rank, line, _in_gib(groups), texts)
+    for rule, groups in found_in(line.text):
+        texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
+        yield rule, Reading(rule.phase, line.rank, line, _in_gib(groups), texts)
 
 
 def _in_gib(groups: dict[str, str]) -> dict[str, float]:
