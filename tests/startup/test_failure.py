@@ -202,3 +202,79 @@ def test_an_exception_without_a_message_is_a_reason_too(prefix, name):
     )
 
     assert found == name
+
+
+def test_a_plain_exception_is_a_reason():
+    """Libraries raise Exception itself."""
+    assert reason("Exception: no tokenizer") == "Exception: no tokenizer"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("[rank0]: ValueError: no weights", "ValueError: no weights"),
+        ("ERROR 01-20 10:00:00 engine.py:366] ValueError: no weights", "ValueError: no weights"),
+        (
+            "torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:",
+            "BackendCompilerFailed: backend='inductor' raised:",
+        ),
+        (
+            "triton.runtime.errors.OutOfResources: out of resource: shared memory",
+            "OutOfResources: out of resource: shared memory",
+        ),
+    ],
+)
+def test_an_exception_is_known_in_every_form(line, words):
+    """torchrun names the rank, releases before 0.8 had no bracket, and not all names end in Error."""
+    assert reason(line) == words
+
+
+def test_an_exception_that_its_process_survived_is_not_the_reason():
+    """It goes on, and dies of the next one."""
+    found = reason(
+        f"{WORKER}ImportError: no module named aiter",
+        "(Worker_TP0 pid=7) INFO 11-24 02:15:51 [cpu_model_runner.py:68] Starting to load model tiny...",
+        f"{WORKER}ValueError: no such file",
+    )
+
+    assert found == "ValueError: no such file"
+
+
+def test_what_another_process_does_afterwards_does_not_bring_one_back():
+    """Ranks load on while one of them is dying."""
+    found = reason(
+        f"{WORKER}ValueError: no such file",
+        "(Worker_TP1 pid=8) INFO 11-24 02:15:51 [cpu_model_runner.py:68] Starting to load model tiny...",
+    )
+
+    assert found == "ValueError: no such file"
+
+
+def test_an_exception_is_passed_over_if_it_came_before_a_process_began_to_die():
+    """The engine core logs one that it has handled; its worker's traceback comes below `failed to start`."""
+    found = reason(
+        f"{ENGINE}ImportError: no module named aiter",
+        f"{WORKER}WorkerProc failed to start.",
+        f"{WORKER}ValueError: no such file",
+        f"{ENGINE}EngineCore failed to start.",
+        f"{ENGINE}Exception: WorkerProc initialization failed due to an exception in a background process. See stack trace",
+    )
+
+    assert found == "ValueError: no such file"
+
+
+def test_an_exception_before_the_first_death_is_better_than_none():
+    """The log may end in between."""
+    assert (
+        reason(f"{WORKER}ValueError: no such file", f"{ENGINE}EngineCore failed to start.")
+        == "ValueError: no such file"
+    )
+
+
+@pytest.mark.parametrize(
+    "words", ["RuntimeError: Connection closed by peer", "RuntimeError: cancelled", "EOFError", "SystemExit"]
+)
+def test_what_a_rank_says_when_another_is_gone_is_an_echo(words):
+    """It may be quicker than the one that met the accident; alone it is all that is known."""
+    assert reason(f"{WORKER}{words}", f"{ENGINE}ValueError: no such file") == "ValueError: no such file"
+    assert reason(f"{WORKER}{words}") == words
