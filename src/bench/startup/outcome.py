@@ -1,0 +1,159 @@
+"""Lines of one start -> how it ended, as far as its log tells. Pure.
+
+Good starts print lines that look like errors, more so when they are shut down. So what comes after the start was ready
+is not looked at, and before it only what ends a process counts.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.startup.failure import READ, Causes, bare_text, one_line
+from bench.startup.log import LogLine
+from bench.startup.reason_class import classify
+
+Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "failed"]
+
+ENGINE_DONE = "init engine (profile"
+# Somebody uses the engine, or the one who recorded the log waited for it.
+IN_USE = ("Processed prompts:", "BENCHMARK_READY_SECONDS")
+SERVING = (
+    "Application startup complete",
+    "Uvicorn running on",
+    'HTTP/1.1" 200',
+    "Avg prompt throughput:",
+    "vLLM gRPC server started on",
+)
+STARTING = (
+    "Starting vLLM API server",
+    "Starting vLLM server",
+    "Available routes are",
+    "Started server process",
+    "Waiting for application startup",
+)
+# What only a server prints. LLM() prints none of it.
+OF_A_SERVER = (*STARTING, "API server version", "vLLM server version", "gRPC server")
+
+# Who died, or was told to, without an exception of its own.
+SIGNS = (
+    "died unexpectedly",
+    "trigger received signal=SIG",
+    "received SIGTERM",
+    "Received SIGTERM",
+    "Received SIGINT",
+    "Fatal Python error:",
+    "Segmentation fault",
+    "Segfault encountered",
+    "terminate called after throwing",
+    "collective operation timeout",
+    "oom-kill",
+    "OOMKilled",
+    "Out of memory: Killed process",
+    "terminated with exit code 137",
+)
+OF_THE_SHELL = re.compile(r"^(?:\S+: line \d+: +\d+ )?(?:Killed|Terminated)\b")
+OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup failed.*)")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a start ended. `reason` and its class: of a failed one. `stage`: what it was doing, if it did not come through;
+    None where the log does not say.
+    """
+
+    outcome: Outcome
+    reason: str | None = None
+    reason_class: str | None = None
+    stage: str | None = None
+
+    @property
+    def engine_came_up(self) -> bool:
+        return self.outcome in {"ready", "ready_offline", "server_starting"}
+
+
+def ending_of(lines: Iterable[LogLine]) -> Ending:
+    """How the start that these lines tell of ended."""
+    watch = Watch()
+    for line in lines:
+        watch.see(line)
+    return watch.ending()
+
+
+def outcome_tags(ending: Ending) -> dict[str, str]:
+    """As MLflow keeps it. The reason's words are a tag of their own, `bench.reason`, that every failed run has."""
+    named = {
+        "bench.outcome": ending.outcome,
+        "bench.reason_class": ending.reason_class,
+        "bench.stopped_in": ending.stage,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+@dataclass(frozen=True)
+class Sign:
+    """That a process is gone. `order` counts lines."""
+
+    words: str
+    stage: str | None
+    order: int
+
+
+class Watch:
+    """Takes a log line by line. Its memory does not grow with the log."""
+
+    def __init__(self) -> None:
+        self._causes = Causes()
+        self._ready = self._server = self._server_starting = self._engine_done = False
+        self._sign: Sign | None = None  # the first
+
+    def see(self, line: LogLine) -> None:
+        """The next line."""
+        if self._ready:
+            return
+        text = line.text[:READ]
+        self._server = self._server or _is_server(line) or any(marker in text for marker in OF_A_SERVER)
+        self._ready = any(marker in text for marker in SERVING) or any(marker in text for marker in IN_USE)
+        self._server = self._server or any(marker in text for marker in SERVING)
+        self._server_starting = self._server_starting or any(marker in text for marker in STARTING)
+        self._engine_done = self._engine_done or ENGINE_DONE in text
+        self._causes.see(line)
+        if self._sign is None and (words := _sign(line, text)):
+            self._sign = Sign(words, self._causes.stage_of(line), self._causes.order)
+
+    def ending(self) -> Ending:
+        """As far as the lines went."""
+        if self._ready:
+            return Ending("ready" if self._server else "ready_offline")
+        if found := self._failure():
+            words, stage = found
+            return Ending("failed", one_line(words), classify(words), stage)
+        if self._engine_done and not self._server:
+            return Ending("ready_offline")
+        if self._engine_done or self._server_starting:
+            return Ending("server_starting", stage=self._causes.stage)
+        return Ending("incomplete", stage=self._causes.stage)
+
+    def _failure(self) -> tuple[str, str | None] | None:
+        """What ended it, and when. A process that ends an engine which it has used says so in words like a failure's."""
+        if cause := self._causes.first(echoes=False):
+            return cause.words, cause.stage
+        if self._engine_done and not self._server:
+            return None
+        echo = self._causes.first(echoes=True)
+        said = [each for each in (self._sign, echo) if each]
+        if said:
+            first = min(said, key=lambda each: each.order)
+            return first.words, first.stage
+        return (self._causes.anchor, self._causes.stage) if self._causes.anchor else None
+
+
+def _is_server(line: LogLine) -> bool:
+    return (line.process or "").lower().startswith("apiserver")
+
+
+def _sign(line: LogLine, text: str) -> str | None:
+    if any(sign in text for sign in SIGNS) or OF_THE_SHELL.match(text):
+        return bare_text(line).strip()
+    found = OF_UVICORN.match(text)
+    return found["words"] if found else None

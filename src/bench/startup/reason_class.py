@@ -1,0 +1,154 @@
+"""The words of a failure -> its class, from a closed list. Pure.
+
+Source of the texts: vLLM's, PyTorch's, Hugging Face's and the kernel's own messages. The first row that is found counts,
+so what is special stands before what is general.
+"""
+
+import re
+
+UNKNOWN = "unknown"
+
+# Class, and the texts that tell it. Each is searched for anywhere in the reason; ^ is where its words begin.
+ROWS = (
+    ("timeout", r"^not ready within ", r"^no completion within "),  # bench's own words
+    ("killed", r"^interrupted$"),
+    ("free_memory_below_share", r"is less than desired \w+ memory utilization", r"is less than the engine's budget"),
+    ("memory_changed", r"Error in memory profiling"),  # another process gave memory back meanwhile
+    (
+        "kv_cache_too_small",
+        r"No available memory for the cache blocks",
+        r"larger than the available KV cache memory",
+        r"larger than the maximum number of tokens that can be stored in KV cache",
+    ),
+    (
+        "out_of_gpu_memory",
+        r"OutOfMemoryError",
+        r"(?:CUDA|HIP|XPU|NPU)(?: error)?:? out of memory",
+        r"cudaErrorMemoryAllocation",
+        r"CUBLAS_STATUS_ALLOC_FAILED",
+        r"not enough GPU memory",
+    ),
+    ("out_of_host_memory", r"^MemoryError", r"Cannot allocate memory", r"DefaultCPUAllocator: (?:can't|not enough)"),
+    ("port_in_use", r"[Aa]ddress already in use", r"EADDRINUSE", r"\[Errno 98\]"),
+    (
+        "weights_missing",
+        r"Cannot find any (?:safetensors )?model weights",
+        r"Could not find checkpoint files",
+        r"weights were not initialized from checkpoint",
+        r"Missing keys .* in loaded state",
+        r"not found in the checkpoint",
+        r"No such file or directory: .*\.(?:safetensors|bin|pt|pth|gguf)\b",
+    ),
+    (
+        "weights_mismatched",
+        r"^SafetensorError",
+        r"deserializing header",
+        r"There is no module or parameter named",
+        r"Attempted to load (?:nested )?weight",
+        r"Tried to load weights of size",
+        r"size mismatch for",
+        r"PytorchStreamReader failed",
+        r"^UnpicklingError",
+        r"^KeyError: '(?:\w+\.)*layers\.\d+\.",
+    ),
+    (
+        "model_not_found",
+        r"Invalid repository ID or local directory",
+        r"not a valid model identifier",
+        r"^RepositoryNotFoundError",
+        r"^GatedRepoError",
+        r"^HFValidationError",
+        r"Repo id must be",
+        r"No supported config format found",
+        r"Could not detect config format",
+        r"does not appear to have a file named config\.json",
+        r"Can't load the configuration of",
+        r"^LocalEntryNotFoundError",
+        r"^OfflineModeIsEnabled",
+        r"couldn't connect to 'https://huggingface",
+    ),
+    (
+        "unsupported_model",
+        r"Model architectures? .*(?:not supported|failed to be inspected)",
+        r"has no vLLM implementation",
+        r"Transformers does not (?:know|recognize)",
+    ),
+    ("import_failure", r"^(?:ModuleNotFoundError|ImportError)\b", r"cannot import name", r"undefined symbol"),
+    (
+        "compile_failure",
+        r"^(?:InductorError|BackendCompilerFailed|CompilationError|CompileError|TorchRuntimeError|PTXASError)\b",
+        r"^(?:Unsupported|OutOfResources)\b",  # Dynamo's, Triton's
+        r"Failed to find C compiler",
+        r"Could not find nvcc",
+        r"Error building extension",
+        r"Ninja build failed",
+        r"^CalledProcessError: .*\b(?:gcc|g\+\+|nvcc|ninja|ptxas|hipcc)\b",
+    ),
+    (
+        "bad_argument",
+        r"unrecognized arguments",
+        r"^argument ",
+        r"arguments are required",
+        r"^ValidationError",
+        r"must be divisible by",
+        r"Unknown load_format",
+        r"Load format `?\w+`? is not supported",
+        r"larger than the number of available GPUs",
+        r"greater than the derived max_model_len",
+    ),
+    ("communication_failure", r"^DistBackendError", r"NCCL (?:error|ERROR)", r"^DistNetworkError"),
+    ("timeout", r"^TimeoutError", r"^\w+Timeout\b", r"[Tt]imed out", r"collective operation timeout"),
+    (
+        "device_failure",
+        r"Invalid device string",
+        r"Found no NVIDIA driver",
+        r"No CUDA GPUs are available",
+        r"Failed to infer device type",
+        r"driver version is insufficient",
+        r"no kernel image is available",
+        r"(?:CUDA|HIP) error",
+    ),
+    (
+        "crashed",
+        r"Fatal Python error",
+        r"Segmentation fault",
+        r"Segfault encountered",
+        r"terminate called after throwing",
+        r"killed by SIG(?:SEGV|ABRT|BUS|ILL|FPE)",
+    ),
+    (
+        "worker_died",
+        r"died unexpectedly",
+        r"died with exit code",
+        r"WorkerProc initialization failed",
+        r"Engine core initialization failed",
+        r"Frontend process failed",
+        r"Engine process failed to start",
+        r"^EngineDeadError",
+        r"EngineCore encountered an issue",
+        r"Connection (?:closed|reset) by peer",
+        r"remote process exited",
+        r"^EOFError",
+    ),
+    (
+        "killed",
+        r"signal=SIG",
+        r"[Rr]eceived SIG(?:TERM|INT)",
+        r"\bKilled\b",
+        r"\bTerminated\b",
+        r"oom-kill",
+        r"OOMKilled",
+        r"exit code 137",
+        r"^KeyboardInterrupt",
+        r"^SystemExit",
+        r"killed by SIG",
+    ),
+)
+
+CLASSES = tuple((name, re.compile("|".join(patterns))) for name, *patterns in ROWS)
+REASON_CLASSES = (*dict.fromkeys(name for name, _ in CLASSES), UNKNOWN)
+
+
+def classify(words: str) -> str:
+    """The class of a reason, `unknown` where no row knows it. It is never guessed from a similar one."""
+    return next((name for name, pattern in CLASSES if pattern.search(words)), UNKNOWN)
