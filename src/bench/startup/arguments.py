@@ -1,0 +1,96 @@
+"""Arguments as vLLM prints them -> values. Pure.
+
+Three forms: `non-default args: {…}`, a dict; `args: Namespace(…)`, every argument; and the engine's config, a list of
+`key=value` without quotes around most. They hold objects that are no literals, and may be cut anywhere. A part that is not
+whole, or not a plain literal, is left out: absent is better than wrong.
+
+Source: vLLM's log_non_default_args, and VllmConfig.__str__.
+"""
+
+import re
+import warnings
+from ast import literal_eval
+from collections.abc import Iterator
+
+Value = str | int | float | bool | None
+Values = dict[str, Value]
+
+LONGEST = 200_000  # characters of a line that are read
+# What is wanted of all that is printed. The rest can be secret, as api_key is.
+WANTED = frozenset(
+    {"model", "model_tag", "load_format", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "dtype",
+     "max_model_len", "max_seq_len", "gpu_memory_utilization", "enforce_eager", "device_config"}
+)  # fmt: skip
+
+ASKED = re.compile(r"non-default args: \{")
+NAMESPACE = re.compile(r"\bargs: Namespace\(")
+CONFIG = re.compile(r"Initializing an? (?:(?P<engine>V\d) )?LLM engine \(v(?P<version>[^)\s]+)\) with config: ")
+
+IN_DICT = re.compile(r"\s*'(?P<name>\w+)'\s*:\s*(?P<value>.+)", re.DOTALL)
+IN_CALL = re.compile(r"\s*(?P<name>\w+)=(?P<value>.+)", re.DOTALL)
+ENUM = re.compile(r"<\w+\.\w+: (?P<value>'[\w.-]+')>|[A-Z]\w+\.(?P<member>[A-Z][A-Z_\d]*)")
+BARE = re.compile(r"[A-Za-z][\w.:/-]*")
+
+OPENING, CLOSING = "([{<", ")]}>"
+
+
+def asked_in(text: str) -> Values | None:
+    """What a server or LLM() was asked for; None: this line is about something else."""
+    text = text[:LONGEST]
+    if found := ASKED.search(text):
+        return _values(_parts(text[found.end() :], "}"), IN_DICT)
+    if found := NAMESPACE.search(text):
+        return _values(_parts(text[found.end() :], ")"), IN_CALL)
+    return None
+
+
+def config_in(text: str) -> Values | None:
+    """What the engine made of it; None: this line is about something else."""
+    text = text[:LONGEST]
+    found = CONFIG.search(text)
+    return _values(_parts(text[found.end() :], ""), IN_CALL) if found else None
+
+
+def _values(parts: Iterator[str], form: re.Pattern[str]) -> Values:
+    values: Values = {}
+    for part in parts:
+        found = form.fullmatch(part)
+        if found and found["name"] in WANTED and found["name"] not in values:
+            read, value = _value(found["value"].strip())
+            if read:
+                values[found["name"]] = value
+    return values
+
+
+def _parts(text: str, end: str) -> Iterator[str]:
+    """What stands between commas that are in no quotes and no brackets, up to `end`. What the line's end cuts is left out."""
+    depth = began = 0
+    quote, escaped = "", False
+    for at, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote and not escaped else quote
+            escaped = character == "\\" and not escaped
+        elif character in "'\"":
+            quote = character
+        elif character in OPENING:
+            depth += 1
+        elif character == end and not depth:
+            yield text[began:at]
+            return
+        elif character in CLOSING:
+            depth = max(0, depth - 1)
+        elif character == "," and not depth:
+            yield text[began:at]
+            began = at + 1
+
+
+def _value(text: str) -> tuple[bool, Value]:
+    """Whether it could be read, and the value: a plain literal, a member of an enumeration, or a bare word."""
+    if found := ENUM.fullmatch(text):
+        return True, found["value"].strip("'") if found["value"] else found["member"].lower()
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+            value = literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return bool(BARE.fullmatch(text)), text
+    return value is None or isinstance(value, (str, int, float, bool)), value
