@@ -209,6 +209,46 @@ def test_a_log_says_which_vllm_wrote_it(several):
     assert named(several.runs, "stdin").data.tags["version.vllm"] == "0.26.0"
 
 
+def test_a_log_says_with_which_arguments_it_was_started(several):
+    """As params, under the names of a measured start's; the model and the device as tags."""
+    run = named(several.runs, "stdin")
+
+    assert run.data.params == {
+        "load_format": "auto",
+        "tensor_parallel_size": "1",
+        "max_model_len": "4096",
+        "gpu_memory_utilization": "0.92",
+        "vllm.args.pipeline_parallel_size": "1",
+        "vllm.args.data_parallel_size": "1",
+        "vllm.args.dtype": "bfloat16",
+        "vllm.args.enforce_eager": "False",
+    }
+    assert run.data.tags["host.device"] == "cuda"
+    assert run.data.tags["bench.model"] == "models/base"
+
+
+def test_a_log_says_how_its_start_ended(several):
+    """An `LLM()` came up; the failed one has the class of its reason, and what it was doing."""
+    failed = named(several.runs, FAILED.stem).data.tags
+
+    assert named(several.runs, "stdin").data.tags["bench.outcome"] == "ready_offline"
+    assert failed["bench.outcome"] == "failed"
+    assert failed["bench.reason_class"] == "device_failure"
+    assert failed["bench.stopped_in"] == "loading weights"
+
+
+def test_a_log_has_a_figure_of_how_much_of_it_was_understood(several):
+    """All that the whole one should tell of is there; of an excerpt half, with a warning; of a failed one nobody knows."""
+    excerpt = named(several.runs, "one/serve.log").data
+
+    assert named(several.runs, "stdin").data.metrics["log/coverage"] == 1
+    assert "bench.warnings" not in named(several.runs, "stdin").data.tags
+    assert excerpt.metrics["log/coverage"] == 0.5
+    assert "told of kv_cache" in excerpt.tags["bench.warnings"]
+    assert "the log's vLLM version is unknown" in excerpt.tags["bench.warnings"]
+    assert "log/coverage" not in named(several.runs, FAILED.stem).data.metrics
+
+
 def test_a_log_with_stamps_has_a_figure_and_one_without_has_none(several):
     """Without them nothing can be placed in time."""
     assert "phases.png" in several.place.artifacts(named(several.runs, "stdin"))
@@ -270,6 +310,8 @@ def test_a_log_that_just_ends_is_no_start_that_finished(workplace):
 
     assert run.info.status == "FAILED"
     assert run.data.tags["bench.reason"] == "the log ends before the engine was ready"
+    assert run.data.tags["bench.outcome"] == "incomplete"
+    assert run.data.tags["bench.stopped_in"] == "profiling"
 
 
 # What is refused.

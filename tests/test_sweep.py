@@ -243,6 +243,15 @@ def test_a_failed_start_tells_why_in_a_line_of_vllm(mixed):
     assert "Invalid device string" in tags["mlflow.note.content"]
 
 
+def test_every_start_tells_its_outcome(mixed):
+    """A failed one with the class of its reason, so that failures can be searched for and counted."""
+    failed, good = mixed.child("fastsafetensors").data.tags, mixed.child("auto").data.tags
+
+    assert (good["bench.outcome"], failed["bench.outcome"]) == ("ready", "failed")
+    assert failed["bench.reason_class"] == "device_failure"
+    assert "bench.reason_class" not in good
+
+
 def test_a_failed_start_has_no_times_that_it_did_not_reach(mixed):
     """Missing is missing, and never zero."""
     metrics = mixed.child("fastsafetensors").data.metrics
@@ -317,6 +326,7 @@ def test_a_start_that_is_never_ready_is_a_failed_run(workplace):
     assert done.code == 1
     assert run.info.status == "FAILED"
     assert run.data.tags["bench.reason"] == "not ready within vllm.ready_timeout_s=0.5"
+    assert run.data.tags["bench.reason_class"] == "timeout"
     assert workplace.living() == []
 
 

@@ -21,7 +21,9 @@ from bench.startup.log import LogLine
 from bench.startup.memory_samples import memory_metrics
 from bench.startup.metrics import summarise, with_checkpoint
 from bench.startup.otel import write_spans
+from bench.startup.outcome import Ending, ending_of, outcome_tags
 from bench.startup.probe_metrics import probe_metrics, read_while_loading
+from bench.startup.reason_class import classify
 from bench.startup.record import Startup, write_excerpts
 from bench.startup.server import Answer
 from bench.startup.waterfall import unexplained, waterfall_metrics
@@ -36,11 +38,12 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     write_spans(evidence.spans.spans, attempt.folder)
     condition = condition_of(reached, evidence)
     of_chain = waterfall_metrics(evidence.chain)
+    reason = reason_of(reached, evidence.lines)
     return Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=params_of(settings, host, attempt.command),
-        tags=tags_of(settings, host, answer) | condition.tags,
+        tags=tags_of(settings, host, answer) | condition.tags | outcome_tags(outcome_of(reason, evidence.lines)),
         started_at=reached.started_at,
         ended_at=time.time(),
         ready_s=reached.ready_s,
@@ -48,7 +51,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         completion_ended_s=answer.ended_s if answer else None,
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
-        reason=reason_of(reached, evidence.lines),
+        reason=reason,
         metrics=metrics_of(settings, evidence, reached)
         | condition.metrics
         | of_chain
@@ -99,6 +102,11 @@ def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:
     """vLLM's own words where it died of something; what bench saw where vLLM did not say, was too slow or was interrupted."""
     words = reason_in(lines) if reached.log_knows_better else None
     return words or (" ".join(reached.reason.split()) if reached.reason else None)
+
+
+def outcome_of(reason: str | None, lines: list[LogLine]) -> Ending:
+    """bench knows how a start of its own ended; what it was doing then, the log says."""
+    return Ending("failed", reason, classify(reason), ending_of(lines).stage) if reason else Ending("ready")
 
 
 def metrics_of(settings: Settings, evidence: Evidence, reached: Reached) -> dict[str, float]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from bench.config import Tracking
 from bench.errors import LogError
 from bench.report.startup_figure import draw_startup
-from bench.startup.failure import reason_in
+from bench.startup.coverage import Coverage, coverage, expected_by, version_doubts
 from bench.startup.log import read_log
-from bench.startup.metrics import summarise
+from bench.startup.metrics import missing_phases, summarise
+from bench.startup.outcome import Ending, ending_of, outcome_tags
 from bench.startup.perfetto import write_trace
 from bench.startup.phases import Reading, read_phases, timeline
 from bench.startup.record import LOG, Startup, write_excerpts
+from bench.startup.said import params_said, said_in, tags_said
 from bench.tracking.runs import close_sweep, log_start, open_sweep
 
 
@@ -64,44 +66,49 @@ def read_startup(name: str, label: str, content: bytes, folder: Path) -> Startup
     (folder / LOG).write_bytes(content)
     lines = read_log(content.splitlines(keepends=True))
     readings = read_phases(lines)
-    reason = reason_in(lines)
-    if not readings and reason is None:
+    ending, said = ending_of(lines), said_in(lines)
+    if not readings and ending.reason is None:
         raise LogError(f"{name}: no line of this file tells anything about a start of vLLM.")
     write_excerpts(readings, folder)
     ready_s = _ready(readings)
+    expected = (
+        expected_by(said) if ending.engine_came_up else set()
+    )  # of one that did not, nobody knows how far it should
     now = time.time()
     startup = Startup(
         name=label,
         parent_run_id=None,
-        params={},
+        params=params_said(said),
         tags={"bench.kind": "replay", "bench.point": label, "bench.repeat": "0", "bench.file": Path(name).name}
-        | _version(readings),
+        | outcome_tags(ending)
+        | tags_said(said),
         started_at=now - (ready_s or 0.0),
         ended_at=now,
         ready_s=ready_s,
-        reason=None if ready_s is not None else reason or _unfinished(readings),
-        metrics=summarise(readings) | ({} if ready_s is None else {"ready_s": ready_s}),
+        reason=_reason(ending),
+        metrics=summarise(readings)
+        | ({} if ready_s is None else {"ready_s": ready_s})
+        | _coverage_metric(coverage(readings, expected)),
         phases=timeline(lines, readings, ready_s, None),
-        warnings=[] if ready_s is not None else ["the log does not say when vLLM was ready"],
+        warnings=[
+            *([] if ready_s is not None else ["the log does not say when vLLM was ready"]),
+            *version_doubts(said.version),
+            *missing_phases(readings, expected, said.version),
+        ],
     )
     draw_startup(startup, folder)
     write_trace(startup, folder)
     return startup
 
 
-def _unfinished(readings: list[Reading]) -> str | None:
-    """A log that just ends is not a start that finished. The engine's own last line is enough: offline starts have no other."""
-    return (
-        None
-        if any(reading.phase == "init_engine" for reading in readings)
-        else "the log ends before the engine was ready"
-    )
+def _reason(ending: Ending) -> str | None:
+    """A log that just ends is not a start that finished."""
+    return "the log ends before the engine was ready" if ending.outcome == "incomplete" else ending.reason
+
+
+def _coverage_metric(found: Coverage) -> dict[str, float]:
+    return {} if found.share is None else {"log/coverage": found.share}
 
 
 def _ready(readings: list[Reading]) -> float | None:
     return next((reading.values["duration_s"] for reading in readings if reading.phase == "ready"), None)
-
-
-def _version(readings: list[Reading]) -> dict[str, str]:
-    found = next((reading.texts["version"] for reading in readings if reading.phase == "version"), None)
-    return {"version.vllm": found} if found else {}
