@@ -106,7 +106,10 @@ def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:
 
 def outcome_of(reason: str | None, lines: list[LogLine]) -> Ending:
     """bench knows how a start of its own ended; what it was doing then, the log says."""
-    return Ending("failed", reason, classify(reason), ending_of(lines).stage) if reason else Ending("ready")
+    if reason is None:
+        return Ending("ready")
+    stage = ending_of(lines).stage
+    return Ending("failed", reason, classify(reason, stage), stage)
 
 
 def metrics_of(settings: Settings, evidence: Evidence, reached: Reached) -> dict[str, float]:

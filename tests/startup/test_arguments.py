@@ -68,7 +68,7 @@ def test_a_number_with_a_point_is_no_member_of_anything():
 
 
 def test_what_is_secret_is_not_read():
-    """Releases before 0.28 print the API key as it is."""
+    """0.26 still prints the API key as it is."""
     assert asked_in("non-default args: {'api_key': ['sk-123'], 'hf_token': 'hf_1', 'model': 'tiny'}") == {
         "model": "tiny"
     }

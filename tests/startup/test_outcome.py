@@ -151,6 +151,20 @@ def test_an_exception_that_its_process_survives_is_no_failure():
     assert ending(*lines) == Ending("incomplete", stage="loading weights")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lib/python3.11/multiprocessing/resource_tracker.py:1: UserWarning: resource_tracker: process died unexpectedly, relaunching.",
+        "(Worker pid=7) WARNING 11-24 02:56:46 [utils.py:597] ValueError: no oneDNN, falling back",
+        "Killed by the clock: a title",
+        "Loading safetensors checkpoint shards:   0% Completed | 0/4 [00:00<?, ?it/s]",
+    ],
+)
+def test_a_line_that_only_sounds_like_an_end_is_no_failure(line):
+    """Python starts another tracker, and vLLM warns of what it can do without."""
+    assert ending(ASKED, INITIALIZING, line).outcome == "incomplete"
+
+
 def test_free_memory_on_startup_is_no_failure_where_it_is_only_told():
     """A good start ends with a sentence that begins like the worst one."""
     line = f"{CORE}INFO 11-24 02:48:13 [gpu_worker.py:857] Free memory on device (78.66/79.18 GiB) on startup. Desired GPU memory"
@@ -239,6 +253,7 @@ def test_a_worker_that_died_while_the_engine_warmed_up():
         (SIGTERM, "killed"),
         ("Killed", "killed"),
         ("./serve.sh: line 3: 12345 Killed                  vllm serve tiny", "killed"),
+        ("[1]+  Killed                  vllm serve tiny", "killed"),
         ("command terminated with exit code 137", "killed"),
         (f"{SERVER}KeyboardInterrupt: terminated", "killed"),
         ("Fatal Python error: Segmentation fault", "crashed"),
@@ -270,6 +285,11 @@ def test_a_wrong_argument_ends_a_start_before_it_begins():
     found = ending("usage: api_server.py [-h]", "api_server.py: error: unrecognized arguments: --foo")
 
     assert found == Ending("failed", "unrecognized arguments: --foo", "bad_argument")
+
+
+def test_whatever_argparse_does_not_like_is_an_argument():
+    """Its words are free: vLLM gives it checks of its own."""
+    assert ending("vllm serve: error: this cannot be read as JSON").reason_class == "bad_argument"
 
 
 # As tags.

@@ -100,6 +100,20 @@ TEXTS = [
     ),
     ("model_not_found", "GatedRepoError: 401 Client Error. Access to model x is restricted."),
     ("model_not_found", "ValueError: No supported config format found in /x."),
+    (
+        "model_not_found",
+        "HTTPError: 404 Client Error: Not Found for url: https://huggingface.co/x/resolve/main/config.json",
+    ),
+    (
+        "model_not_found",
+        "HTTPStatusError: Client error '401 Unauthorized' for url 'https://huggingface.co/api/models/x'",
+    ),
+    ("hub_unreachable", "OSError: We couldn't connect to 'https://huggingface.co' to load the files"),
+    ("hub_unreachable", "NameResolutionError: HTTPSConnection(host='huggingface.co', port=443): Failed to resolve"),
+    (
+        "hub_unreachable",
+        "LocalEntryNotFoundError: Cannot find an appropriate cached snapshot folder for the specified revision",
+    ),
     ("unsupported_model", "ValueError: Model architectures ['FooForCausalLM'] are not supported for now."),
     (
         "unsupported_model",
@@ -151,6 +165,10 @@ TEXTS = [
     ("unknown", "vLLM ended before it was ready: exit code 1"),
     ("unknown", "ValueError: something that nobody has seen before"),
     ("unknown", "AssertionError"),
+    (
+        "unknown",
+        "RuntimeError: The size of tensor a (4096) must match the size of tensor b (2048) at non-singleton dimension 0",
+    ),
 ]
 
 
@@ -163,3 +181,16 @@ def test_words_have_their_class(expected, words):
 def test_every_class_has_a_text_that_is_of_it():
     """A class that nothing can have would be a promise."""
     assert {name for name, _ in TEXTS} == set(REASON_CLASSES)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "RuntimeError: The size of tensor a (4096) must match the size of tensor b (2048) at non-singleton dimension 0",
+        "RuntimeError: start (1024) + length (1024) exceeds dimension size (1024).",
+    ],
+)
+def test_a_shape_that_does_not_fit_is_the_checkpoints_while_weights_are_loaded(words):
+    """As of one that was cut for another number of ranks. Later it can be anything."""
+    assert classify(words, "loading weights") == "weights_mismatched"
+    assert classify(words, "profiling") == "unknown"

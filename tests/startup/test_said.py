@@ -112,7 +112,12 @@ def test_an_engine_without_a_number_is_v0():
 )
 def test_a_servers_first_lines_tell_the_version(line, version):
     """A start that died of its config never came to its engine."""
-    assert said(line).version == version
+    assert said(line, "the next line").version == version
+
+
+def test_a_version_that_the_log_ends_with_may_be_cut():
+    """0.8.5 is not 0.8.5.post1."""
+    assert said("INFO 04-01 10:00:01 [api_server.py:1034] vLLM API server version 0.8.5").version is None
 
 
 def test_the_engine_knows_better_than_what_was_asked():

@@ -6,6 +6,8 @@ so what is special stands before what is general.
 
 import re
 
+from bench.startup.rules import stage_of
+
 UNKNOWN = "unknown"
 
 # Class, and the texts that tell it. Each is searched for anywhere in the reason; ^ is where its words begin.
@@ -63,9 +65,17 @@ ROWS = (
         r"Could not detect config format",
         r"does not appear to have a file named config\.json",
         r"Can't load the configuration of",
+        r"40[134] Client Error.*huggingface\.co",
+        r"Client error '40[134].*huggingface\.co",
+    ),
+    (
+        "hub_unreachable",
         r"^LocalEntryNotFoundError",
         r"^OfflineModeIsEnabled",
         r"couldn't connect to 'https://huggingface",
+        r"^(?:NameResolutionError|MaxRetryError|NewConnectionError|ConnectTimeout|ProxyError)\b",
+        r"Max retries exceeded",
+        r"[Nn]ame resolution",
     ),
     (
         "unsupported_model",
@@ -95,6 +105,7 @@ ROWS = (
         r"Load format `?\w+`? is not supported",
         r"larger than the number of available GPUs",
         r"greater than the derived max_model_len",
+        r"only supported on GPUs with compute capability",
     ),
     ("communication_failure", r"^DistBackendError", r"NCCL (?:error|ERROR)", r"^DistNetworkError"),
     ("timeout", r"^TimeoutError", r"^\w+Timeout\b", r"[Tt]imed out", r"collective operation timeout"),
@@ -106,7 +117,8 @@ ROWS = (
         r"Failed to infer device type",
         r"driver version is insufficient",
         r"no kernel image is available",
-        r"(?:CUDA|HIP) error",
+        r"NVIDIA driver on your system is too old",
+        r"(?:CUDA|HIP) (?:unknown )?error",
     ),
     (
         "crashed",
@@ -145,10 +157,20 @@ ROWS = (
     ),
 )
 
+# What says something else at another time.
+WHILE_LOADING = ("weights_mismatched", re.compile(r"The size of tensor a .* must match|exceeds dimension size"))
+LOADING = stage_of("Starting to load model")
+
 CLASSES = tuple((name, re.compile("|".join(patterns))) for name, *patterns in ROWS)
 REASON_CLASSES = (*dict.fromkeys(name for name, _ in CLASSES), UNKNOWN)
 
 
-def classify(words: str) -> str:
-    """The class of a reason, `unknown` where no row knows it. It is never guessed from a similar one."""
+def classify(words: str, stage: str | None = None) -> str:
+    """The class of a reason, `unknown` where no row knows it. It is never guessed from a similar one.
+
+    `stage` is what vLLM was doing, in the words of `stage_of`.
+    """
+    name, pattern = WHILE_LOADING
+    if stage == LOADING and pattern.search(words):
+        return name
     return next((name for name, pattern in CLASSES if pattern.search(words)), UNKNOWN)

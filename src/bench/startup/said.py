@@ -8,9 +8,9 @@ from bench.startup.arguments import CONFIG, LONGEST, Value, Values, asked_in, co
 from bench.startup.log import LogLine
 
 VERSION = re.compile(
-    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█  )version (?P<version>v?\d+\.\d+[^\s,]*)"
+    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█  )version (?P<version>v?\d+\.\d+\.\d+[^\s,]*)"
 )
-PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)")
+PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
 ROCM = "[rocm.py:"  # the source of a line that only an AMD GPU's platform prints
 SHARE = re.compile(r"[Dd]esired GPU memory utilization is \((?P<share>0?\.\d+|1\.0), ")
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
@@ -76,19 +76,22 @@ class Listener:
         self._config: Values | None = None
         self._printed = ""  # the config, as it stands there
         self._engine: str | None = None
-        self._versions: list[str] = []  # the engine's own first
+        self._version: str | None = None  # the engine's own
+        self._servers: str | None = None  # its server's
+        self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
         self._platform: str | None = None
         self._share: float | None = None
 
     def see(self, line: LogLine) -> None:
         """The next line."""
         text = line.text
+        self._lines_since += 1
         if "args: " in text and self._asked is None:
             self._asked = asked_in(text)
         elif "LLM engine (v" in text and self._config is None:
             self._see_config(text[:LONGEST])
-        elif "version " in text and not self._versions and (found := VERSION.search(text[:LONGEST])):
-            self._versions.append(found["version"])
+        elif "version " in text and not self._servers and (found := VERSION.search(text[:LONGEST])):
+            self._servers, self._lines_since = found["version"], 0
         elif "detected platform" in text and (found := PLATFORM.search(text[:LONGEST])):
             self._platform = self._platform or found["kind"]
         elif ROCM in text:
@@ -100,15 +103,16 @@ class Listener:
         if found := CONFIG.search(text):
             self._config, self._printed = config_in(text), text
             self._engine = found["engine"] or "V0"  # there was no other when it had no number
-            self._versions.insert(0, found["version"])
+            self._version = found["version"]
 
     def said(self) -> Said:
         """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`."""
         asked, config = self._asked or {}, self._config or {}
         both = asked | config
         load_format = _text(both.get("load_format"))
+        version = self._version or (self._servers if self._lines_since else None)
         return Said(
-            version=self._versions[0].removeprefix("v") if self._versions else None,
+            version=version.removeprefix("v") if version else None,
             engine=self._engine,
             model=_text(config.get("model")) or _text(asked.get("model")) or _text(asked.get("model_tag")),
             load_format=load_format if load_format and LOAD_FORMAT.fullmatch(load_format) else None,
