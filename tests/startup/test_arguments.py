@@ -36,7 +36,7 @@ def test_a_namespace_of_all_arguments():
 def test_the_engines_config():
     """Bare words are values there, and text stands in quotes."""
     found = config_in(
-        f"{CONFIG}model='a, b', speculative_config=None, dtype=torch.bfloat16, max_seq_len=512, load_format=auto, "
+        f"{CONFIG}model='a, b', speculative_config=SpeculativeConfig(load_format=dummy, seed=1), dtype=torch.bfloat16, max_seq_len=512, load_format=auto, "
         "tensor_parallel_size=1, device_config=cuda, structured_outputs_config=StructuredOutputsConfig(backend='auto', "
         "model='other'), enforce_eager=False, seed=0"
     )
@@ -88,6 +88,8 @@ def test_a_value_that_the_lines_end_cuts_is_left_out(end):
     [
         "__import__('os').getcwd()",
         "[1, 2",
+        "[1, 2]",
+        "{'a': 1}",
         "1 +",
         "PosixPath('a')",
         "lambda: 1",
@@ -110,6 +112,13 @@ def test_text_is_never_taken_for_structure():
     )
 
     assert found == {"model": "it's, 'load_format': 'x'} \\", "load_format": "dummy"}
+
+
+def test_a_quote_within_quotes_does_not_end_them():
+    """repr() puts a backslash before it where both kinds are in a text."""
+    found = asked_in(r"""non-default args: {'model': 'it\'s "a", \'load_format\': 1', 'load_format': 'dummy'}""")
+
+    assert found == {"model": """it's "a", 'load_format': 1""", "load_format": "dummy"}
 
 
 def test_a_line_of_megabytes_is_read_to_its_limit():

@@ -7,7 +7,7 @@ import pytest
 
 from bench.startup.coverage import Coverage, coverage, expected_by, version_doubts
 from bench.startup.log import read_log
-from bench.startup.phases import read_phases
+from bench.startup.phases import Reading, read_phases
 from bench.startup.said import Said, said_in
 
 LOGS = Path(__file__).parents[1] / "logs"
@@ -70,11 +70,20 @@ def test_a_start_on_a_gpu_tells_everything():
         ({"captures": False}, {"graph_capture"}),
         ({"version": "0.99.0"}, set()),
         ({"version": None}, set()),
+        ({"version": None, "load_format": "sharded_state"}, set()),
     ],
 )
 def test_what_a_start_does_not_print_is_not_expected(told, less):
     """Nor what it may print or not, where the log leaves open which."""
     assert expected_by(replace(GPU, **told)) == ALL - less
+
+
+def test_compiling_that_is_told_together_with_the_first_run_is_told():
+    """vLLM has one number for both where it loads its graph from the cache."""
+    line = read_log([b"INFO"])[0]
+    found = coverage([Reading("compile_and_profiling_run", None, line, {"duration_s": 1.0})], {"torch_compile"})
+
+    assert found.found == ("torch_compile",)
 
 
 @pytest.mark.parametrize("version", ["0.8.0", "0.11.0rc2.dev9+g1a2b", "0.33.0"])

@@ -202,6 +202,16 @@ def test_the_engine_core_fails_in_the_stage_of_its_workers():
     assert (found.reason_class, found.stage) == ("kv_cache_too_small", "profiling")
 
 
+def test_a_shape_that_does_not_fit_is_judged_by_when_it_did_not():
+    """While weights are loaded it is the checkpoint's."""
+    words = error(
+        WORKER, "RuntimeError: The size of tensor a (4096) must match the size of tensor b (2048) at dimension 0"
+    )
+
+    assert ending(INITIALIZING, LOADING, words).reason_class == "weights_mismatched"
+    assert ending(INITIALIZING, LOADING, LOADED, words).reason_class == "unknown"
+
+
 def test_what_a_process_met_before_it_began_to_die_is_not_the_reason():
     """The traceback below `failed to start` is; one above it was survived, by a process that opens no stages."""
     found = ending(

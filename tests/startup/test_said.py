@@ -82,6 +82,16 @@ def test_a_start_of_an_old_release():
     )
 
 
+def test_an_amd_gpu_is_no_cuda_device():
+    """PyTorch calls it cuda, and so does the engine's config. Newer releases name their platform in a line's source only."""
+    found = said(
+        "Initializing a V1 LLM engine (v0.20.2) with config: model='tiny', device_config=cuda, seed=0",
+        "(Worker pid=7) INFO 11-24 02:56:46 [rocm.py:391] Using Aiter backend.",
+    )
+
+    assert found.device == "rocm"
+
+
 def test_an_engine_without_a_number_is_v0():
     """Before 0.7 there was only one."""
     found = said(
