@@ -36,7 +36,7 @@ def test_a_namespace_of_all_arguments():
 def test_the_engines_config():
     """Bare words are values there, and text stands in quotes."""
     found = config_in(
-        f"{CONFIG}model='a, b', speculative_config=SpeculativeConfig(load_format=dummy, seed=1), dtype=torch.bfloat16, max_seq_len=512, load_format=auto, "
+        f"{CONFIG}model='a, b', speculative_config=Other(seed=1, load_format=dummy, n=2), dtype=torch.bfloat16, max_seq_len=512, load_format=auto, "
         "tensor_parallel_size=1, device_config=cuda, structured_outputs_config=StructuredOutputsConfig(backend='auto', "
         "model='other'), enforce_eager=False, seed=0"
     )
