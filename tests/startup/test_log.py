@@ -3,6 +3,7 @@
 import pytest
 
 from bench.startup.log import LogLine, parse_line, read_log
+from bench.startup.phases import read_phases
 
 
 def read(*lines: bytes) -> list[LogLine]:
@@ -178,8 +179,70 @@ def test_a_line_without_a_prefix_has_no_rank():
     assert [line.rank for line in lines] == ["TP0", None]
 
 
-def test_a_line_of_docker_keeps_its_text():
-    """A prefix that is not vLLM's stays in the text: rules find what they look for behind it."""
+def test_a_prefix_of_dockers_is_no_part_of_the_text():
+    """Where a line of vLLM's begins behind it. So two ranks in a log of Docker Compose are two processes."""
     line = parse_line("vllm-1  | (Worker_TP0 pid=7) INFO hello")
 
-    assert (line.process, line.rank, line.text) == (None, None, "vllm-1  | (Worker_TP0 pid=7) INFO hello")
+    assert (line.process, line.rank, line.text) == ("Worker_TP0", "TP0", "INFO hello")
+
+
+def test_the_number_of_a_line_counts_ends_not_returns():
+    """Also where a bar's states come one by one."""
+    lines = read(b"\r 0%\r", b" 50%\r", b"100%\r\n", b"next\n", b"\r", b"\n", b"last\n")
+
+    assert [(line.number, line.text) for line in lines] == [
+        (1, " 0%"),
+        (1, " 50%"),
+        (1, "100%"),
+        (2, "next"),
+        (4, "last"),
+    ]
+
+
+def test_only_the_last_line_of_a_log_can_be_cut():
+    """It has no end where all others have one. Lines that are handed over without ends are whole."""
+    assert [line.cut for line in read(b"one\n", b"took 12.3")] == [False, True]
+    assert [line.cut for line in read(b"one\n", b"took 12.3\n")] == [False, False]
+    assert [line.cut for line in read(b"one\n", b" 0%\r", b"50%\r", b"took 12.3")] == [False, False, False, True]
+    assert [line.cut for line in read(b"one", b"took 12.3")] == [False, False]
+
+
+def test_a_number_at_the_end_of_a_cut_line_is_not_read():
+    """Its last digits may be missing. A number with its unit behind it is whole."""
+    last = b"INFO 11-24 02:51:08 [a.py:1] GPU KV cache size: 457,872 tokens\nBENCHMARK_READY_SECONDS=42"
+
+    readings = read_phases(read(*last.splitlines(keepends=True)))
+    assert [reading.phase for reading in readings] == ["kv_cache"]
+    readings = read_phases(read(*(last + b"1.88\n").splitlines(keepends=True)))
+    assert [reading.values for reading in readings] == [{"tokens": 457872}, {"duration_s": 421.88}]
+
+
+def test_of_a_very_long_log_the_lines_that_tell_something_are_kept(monkeypatch):
+    """With the first and the last ones, in order."""
+    monkeypatch.setattr("bench.startup.log.FIRST_LINES", 2)
+    monkeypatch.setattr("bench.startup.log.LAST_LINES", 3)
+    chatter = [b"GET /health %d\n" % number for number in range(50)]
+
+    lines = read(*chatter[:20], b"Loading weights took 2.00 seconds\n", *chatter[20:])
+
+    assert [line.number for line in lines] == [1, 2, 21, 49, 50, 51]
+
+
+def test_ranks_are_known_in_what_is_left_of_a_long_log(monkeypatch):
+    """The line that assigns a rank is one that tells something."""
+    monkeypatch.setattr("bench.startup.log.FIRST_LINES", 1)
+    monkeypatch.setattr("bench.startup.log.LAST_LINES", 1)
+    assigned = b"(Worker pid=7) rank 1 in world size 2 is assigned as DP rank 0, PP rank 0, TP rank 1\n"
+
+    lines = read(b"first\n", assigned, b"chatter\n", b"(Worker pid=7) Loading weights took 2.00 seconds\n", b"last\n")
+
+    assert [line.rank for line in lines] == [None, "TP1", "TP1", None]
+
+
+def test_a_long_log_with_wide_characters_is_kept_for_less_of_it(monkeypatch):
+    """They take four bytes each in memory."""
+    monkeypatch.setattr("bench.startup.log.FIRST_BYTES", 100)
+    monkeypatch.setattr("bench.startup.log.LAST_BYTES", 100)
+
+    assert len(read(*[b"0123456789\n"] * 50)) == 20
+    assert len(read(*["012345678\u2028\n".encode()] * 50)) == 4

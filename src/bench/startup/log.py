@@ -1,22 +1,26 @@
-"""Text -> LogLine: who said it, when, and what. Pure.
+"""Bytes of a log -> LogLines: who said it, when, and what. Pure.
 
-A line of vLLM's log carries up to three things in front of its text: the stamp that bench put there (seconds since
-exec), the processes that it came through, innermost last, and vLLM's own time and source. Only the first two are taken
-off. Progress bars leave carriage returns and may have a log line glued behind, so rules search anywhere in a line.
+A line of vLLM's log carries up to four things in front of its text: what the place it was captured in put there (capture.py), the
+stamp of bench (seconds since exec), the processes that it came through, innermost last (prefixes.py), and vLLM's own time and
+source. All but the last are taken off. What is glued behind a progress bar may stay with it, so rules search anywhere in a line.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-STAMP = re.compile(r"^ *(\d+\.\d{3}) ")
-ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-PROCESS = re.compile(r"^\((?P<name>[A-Za-z][\w-]*)(?: (?P<rank>TP\d+|rank=\d+))? pid=(?P<pid>\d+)\) ?")
-RANK_IN_NAME = re.compile(r"(?:^|_)(TP\d+)(?:_|$)")
-ASSIGNED = re.compile(r"rank \d+ in world size \d+ is assigned as .*\bTP rank (?P<tp>\d+)")
+from bench.startup.capture import STAMP, Around, Piece, pieces, plain
+from bench.startup.prefixes import TORCH, Ranks, speaker_of, without_repeats
+from bench.startup.screen import may_tell
+
+# What is kept of a log. Behind its first lines, only those that can tell something, and the last ones.
+FIRST_LINES, LAST_LINES, TELLING_LINES = 40_000, 4_000, 20_000
+FIRST_BYTES, LAST_BYTES, TELLING_BYTES = 12_000_000, 2_000_000, 4_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One line. None is what the line does not say: no stamp, no process, no rank."""
 
@@ -26,45 +30,163 @@ class LogLine:
     pid: int | None
     rank: str | None  # TP0
     text: str
-    raw: str  # as printed, without bench's stamp
+    raw: str  # as vLLM printed it, or as it would have without its JSON
+    node: str | None = None  # the address that Ray prints; None: not Ray, or the node of the driver
+    repeated: int = 1  # like lines that it stands for: Ray shows one of them, and the others' numbers are not known
+    cut: bool = False  # the log ends in it
+
+    def is_whole(self, end: int) -> bool:
+        """Whether a number that ends at this place of the text has all its digits. At the end of a cut line it may have lost some."""
+        return not self.cut or self.text[end:].strip(".,") != ""
 
 
 def read_log(lines: Iterable[bytes]) -> list[LogLine]:
-    """All lines of a log, the rank filled in where another line of the same process tells it."""
-    read = list(_parse_all(lines))
-    ranks = {line.pid: line.rank for line in read if line.pid and line.rank}
-    ranks |= {line.pid: rank for line in read if line.pid and line.pid not in ranks and (rank := _assigned(line.text))}
-    return [replace(line, rank=line.rank or ranks.get(line.pid)) if line.pid else line for line in read]
+    """The lines of a log, the rank filled in where another line of the same process tells it.
+
+    A log that is very long gives its first and last lines and those between that a rule may match, so memory is bounded.
+    """
+    kept = Kept()
+    for piece in pieces(lines):
+        kept.add(piece)
+    return kept.lines()
 
 
-def _parse_all(lines: Iterable[bytes]) -> Iterator[LogLine]:
-    for number, raw in enumerate(lines, 1):
-        for piece in raw.decode(errors="replace").rstrip("\r\n").split("\r"):
-            if piece.strip():
-                yield parse_line(piece, number)
+def starts_in(lines: Iterable[bytes]) -> Iterator[list[LogLine]]:
+    """The same for each start in a log of several, one after the other: a container that was restarted, a script with many
+    starts. What comes before the first belongs to it. Engines that run side by side are one start.
+    """
+    kept = Kept()
+    opened: set[Opening] = set()
+    preface: list[Piece] = []
+    for piece in pieces(lines):
+        opening = _opening(piece.text)
+        if opening is None and PREFACE.match(piece.text):
+            preface.append(piece)  # printed before the API server's first own line, and by every process after it
+            continue
+        if opening and _begins(opening, opened):
+            yield kept.lines()
+            kept, opened = Kept(), set()
+        if opening:
+            opened.add(opening)
+        for each in (*preface, piece):
+            kept.add(each)
+        preface.clear()
+    for each in preface:
+        kept.add(each)
+    if kept.added:
+        yield kept.lines()
 
 
 def parse_line(text: str, number: int = 1) -> LogLine:
     """One line without its end."""
-    text = ANSI.sub("", text)
+    return _parsed(Piece(number, Around().taken_off(plain(text))))
+
+
+def _parsed(piece: Piece) -> LogLine:
+    number, raw, cut = piece
     elapsed_s = None
-    if stamp := STAMP.match(text):
-        elapsed_s, text = float(stamp[1]), text[stamp.end() :]
-    raw = text
-    name = pid = rank = None
-    while found := PROCESS.match(text):
-        name, pid = found["name"], int(found["pid"])
-        rank = _rank(found) or rank
-        text = text[found.end() :]
-    return LogLine(number, elapsed_s, name, pid, rank, text, raw)
+    if stamp := STAMP.match(raw):
+        elapsed_s, raw = float(stamp[1]), raw[stamp.end() :]
+    speaker, text = speaker_of(raw)
+    text, repeated = without_repeats(text)
+    if text.startswith("[rank") and (torch := TORCH.match(text)):
+        text = text[torch.end() :]
+    return LogLine(number, elapsed_s, speaker.name, speaker.pid, speaker.rank, text, raw, speaker.node, repeated, cut)
 
 
-def _rank(found: re.Match[str]) -> str | None:
-    if in_name := RANK_IN_NAME.search(found["name"]):
-        return in_name[1]
-    return found["rank"].replace("rank=", "TP") if found["rank"] else None
+# What a start prints once, the front of it first. A picture with the version is the banner of newer releases.
+FRONT = (
+    ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█  version ")),
+    ("arguments", re.compile(r"non-default args: ")),
+    ("namespace", re.compile(r"\bargs: Namespace\(")),
+)
+ENGINE = re.compile(r"Initializing an? (?:V\d )?LLM engine \(v")
+PREFACE = re.compile(
+    rf"{STAMP.pattern[:-1]}?(?:(?:DEBUG|INFO|WARNING) [\d-]+ [\d:]+ \[?\w+\.py:\d+\]? )?(?:Automatically detected platform |Triton )"
+)
+VLLM_PROCESS = re.compile(r"(?:API|Api)Server|EngineCore|Worker|VllmWorker|MainProcess|DPSupervisor|DPCoordinator")
+NUMBERED = re.compile(r"_(?:DP)?\d+$")
 
 
-def _assigned(text: str) -> str | None:
-    found = ASSIGNED.search(text)
-    return f"TP{found['tp']}" if found else None
+class Opening(NamedTuple):
+    """A text that a start prints once, and which of several processes printed it: they are told apart by `who`."""
+
+    kind: str
+    who: str
+
+
+def _opening(text: str) -> Opening | None:
+    if "version " not in text and "args: " not in text and "LLM engine (v" not in text:
+        return None
+    kind = "engine" if ENGINE.search(text) else next((name for name, each in FRONT if each.search(text)), None)
+    return Opening(kind, _who(_parsed(Piece(0, text)))) if kind else None
+
+
+def _who(line: LogLine) -> str:
+    """Replicas have a number. A name that is not vLLM's is an actor's of Ray, several of which may hold engines at the same time."""
+    if line.pid is None or (line.node is None and line.process and VLLM_PROCESS.match(line.process)):
+        return line.process if line.process and NUMBERED.search(line.process) else ""
+    return f"{line.process} {line.node} {line.pid}"
+
+
+def _begins(opening: Opening, opened: set[Opening]) -> bool:
+    """Something that a start prints once comes again, or the front of one behind an engine: another start."""
+    behind = not opening.who and opening.kind != "engine" and any(each.kind == "engine" for each in opened)
+    return behind or opening in opened
+
+
+class Kept:
+    """The lines of one start that are kept, however long it is."""
+
+    def __init__(self, may_matter: Callable[[str], bool] = may_tell) -> None:
+        self.added = 0
+        self._may_matter = may_matter
+        self._first = Part(FIRST_LINES, FIRST_BYTES)
+        self._telling = Part(TELLING_LINES, TELLING_BYTES)
+        self._last = Part(LAST_LINES, LAST_BYTES)
+
+    def add(self, piece: Piece) -> None:
+        """A line is dropped when it has left the last ones, if nothing in it matters."""
+        self.added += 1
+        if not self._last.pieces and self._first.add(piece):
+            return
+        while not self._last.add(piece):
+            left = self._last.pop()
+            if self._may_matter(left.text):
+                self._telling.add(left)
+
+    def lines(self) -> list[LogLine]:
+        """In the order of the log, with ranks."""
+        parsed = [_parsed(piece) for part in (self._first, self._telling, self._last) for piece in part.pieces]
+        ranks = Ranks(parsed)
+        known = [(line, ranks.of(line)) for line in parsed]
+        return [line if line.rank == rank else replace(line, rank=rank) for line, rank in known]
+
+
+class Part:
+    """So many lines, and bytes of memory for their texts, at most. A line with others than ASCII's takes four bytes a character."""
+
+    def __init__(self, lines: int, bytes_: int) -> None:
+        self.pieces: deque[Piece] = deque()
+        self._lines, self._bytes = lines, bytes_
+
+    def add(self, piece: Piece) -> bool:
+        """False: it is full."""
+        size = _size(piece.text)
+        if self._lines < 1 or self._bytes < size:
+            return False
+        self._lines -= 1
+        self._bytes -= size
+        self.pieces.append(piece)
+        return True
+
+    def pop(self) -> Piece:
+        """The oldest leaves."""
+        piece = self.pieces.popleft()
+        self._lines += 1
+        self._bytes += _size(piece.text)
+        return piece
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else 4 * len(text)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bench.startup.log import LogLine
-from bench.startup.rules import Rule, found_in
+from bench.startup.rules import Rule, matches_in
+from bench.startup.screen import may_tell
 
 # What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
 GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
@@ -68,7 +69,12 @@ def process_of(reading: Reading, *, two_models: bool) -> Process:
 
 
 def _readings(line: LogLine) -> Iterator[tuple[Rule, Reading]]:
-    for rule, groups in found_in(line.text):
+    if not may_tell(line.text):
+        return
+    for rule, found in matches_in(line.text):
+        if not line.is_whole(found.end()):
+            continue
+        groups = {name: value for name, value in found.groupdict().items() if value is not None}
         texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
         yield rule, Reading(rule.phase, line.rank, line, _in_gib(groups), texts)
 

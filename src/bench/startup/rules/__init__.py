@@ -4,31 +4,29 @@ Source of the texts: vLLM's and Run:ai Model Streamer's own format strings, rele
 which, and what is not read and why: docs/log_coverage.md.
 """
 
+import re
 from collections.abc import Iterator
 
 from bench.startup.rules.caches import CACHES
 from bench.startup.rules.compiling import COMPILING
 from bench.startup.rules.engine import ENGINE
 from bench.startup.rules.rule import Rule
-from bench.startup.rules.stages import SERVING, stage_of
+from bench.startup.rules.stages import SERVING, STAGES, stage_of
 from bench.startup.rules.weights import WEIGHTS
 
-__all__ = ["RULES", "SERVING", "Rule", "found_in", "stage_of"]
+__all__ = ["RULES", "SERVING", "STAGES", "Rule", "found_in", "matches_in", "stage_of"]
 
 RULES = (*WEIGHTS, *COMPILING, *CACHES, *ENGINE)
-
-# Every line that a rule finds something in has one of these: a quick look before thirty patterns.
-WORDS = (
-    " took ", " takes ", "Time spent", "finished in", "Deserialized", "Overall time", "drafter", "LLM engine", "Dynamo",
-    "KV cache", "KV Cache", "Maximum concurrency", "version ", "Starting vLLM", "EngineCore ", "WorkerProc ",
-    "died unexpectedly", "BENCHMARK_READY",
-)  # fmt: skip
 
 
 def found_in(text: str) -> Iterator[tuple[Rule, dict[str, str]]]:
     """Each rule that finds something in a line, with what it found. What the line leaves out is absent."""
-    if not any(words in text for words in WORDS):
-        return
+    for rule, found in matches_in(text):
+        yield rule, {name: value for name, value in found.groupdict().items() if value is not None}
+
+
+def matches_in(text: str) -> Iterator[tuple[Rule, re.Match[str]]]:
+    """The same, and where it stands. `screen.may_tell` is the quick look before thirty patterns."""
     for rule in RULES:
         if found := rule.pattern.search(text):
-            yield rule, {name: value for name, value in found.groupdict().items() if value is not None}
+            yield rule, found

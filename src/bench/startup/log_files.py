@@ -1,0 +1,88 @@
+"""A log file -> its lines as bytes, whatever packed it, never more in memory than a piece of it."""
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from bench.errors import LogError
+from bench.startup.capture import shortened
+
+BLOCK_BYTES = 1 << 18
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what their files begin with
+
+
+def log_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a log, for `read_log` and `starts_in`. The file's first bytes tell how it is packed, not its name.
+
+    Raises:
+        LogError: the file cannot be read or is damaged, or is packed with zstd and nothing here unpacks that.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from lines_of(file, str(path))
+    except OSError as error:
+        raise LogError(f"{path}: {error.strerror or error}") from error
+
+
+def lines_of(file: BufferedReader, name: str) -> Iterator[bytes]:
+    """The same of an open file or of standard input; `name` is for messages. An archive that just ends is a log that just ends.
+
+    Raises:
+        LogError: see `log_lines`.
+    """
+    unpacked = _unpacked(file, name)
+    damages = _damages()
+    try:
+        yield from capped_lines(unpacked)
+    except damages as error:
+        raise LogError(f"{name}: the archive is damaged ({error}).") from error
+
+
+def capped_lines(file: Any) -> Iterator[bytes]:
+    """Lines with their ends, each state of a progress bar one by itself. Of a line whose end does not come only the first and the
+    last part are kept, so that a line of any length takes little memory.
+    """
+    begun = b""
+    while block := _read(file):
+        lines = block.splitlines(keepends=True)
+        lines[0] = shortened(begun + lines[0])
+        begun = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
+        yield from lines
+    if begun:
+        yield begun
+
+
+def _read(file: Any) -> bytes:
+    """What comes next. An archive that was cut still gives what came before."""
+    try:
+        block: bytes = file.read1(BLOCK_BYTES)
+    except EOFError:
+        return b""
+    return block
+
+
+def _unpacked(file: BufferedReader, name: str) -> Any:
+    first = file.peek(len(ZSTD))
+    if first.startswith(GZIP):
+        return gzip.GzipFile(fileobj=file)
+    return _unpacked_zstd(file, name) if first.startswith(ZSTD) else file
+
+
+def _unpacked_zstd(file: BufferedReader, name: str) -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise LogError(
+            f"{name} is packed with zstd, which Python cannot unpack by itself.\n"
+            f"Install what can:  pip install zstandard\nor unpack it first:  zstd -d {name}"
+        ) from error
+    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+
+
+def _damages() -> tuple[type[Exception], ...]:
+    zstandard = sys.modules.get("zstandard")
+    return (gzip.BadGzipFile, zlib.error, *([zstandard.ZstdError] if zstandard else []))
