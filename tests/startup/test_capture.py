@@ -212,6 +212,18 @@ def test_of_a_huge_line_its_ends_are_kept():
     assert sum(len(line.raw) for line in lines) < LINE_BYTES + 100
 
 
+def test_a_line_like_one_before_is_read_like_it():
+    """Digits apart: most lines of a log are. But not where a digit makes a colour, and not when what stands around lines is learnt."""
+    lines = read(
+        *["quiet"] * 200, "12: a", "a[8mb[9m", RECORD, "13:" + RECORD, "14: a", "a[31mb[0m", RECORD.replace("77", "78")
+    )
+
+    assert [line.raw for line in lines[200:]] == [
+        *["12: a", "a[8mb[9m", RECORD, RECORD, " a", "ab"],
+        RECORD.replace("77", "78"),
+    ]
+
+
 def test_commands_to_a_terminal_are_no_text():
     """Colours, cursor moves, titles and links."""
     line = parse_line(

@@ -6,7 +6,8 @@ import pytest
 
 from bench.startup.log import read_log
 from bench.startup.rules import RULES
-from bench.startup.screen import DIGITS, may_tell, words_of
+from bench.startup.screen import may_tell, words_of
+from bench.startup.shapes import DIGITS
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
 
@@ -58,4 +59,4 @@ def test_digits_do_not_hide_a_text():
     assert may_tell("Initializing a V1 LLM engine (v0.32.0)")
     assert may_tell("x" * 2_000 + "Initializing a V1 LLM engine")
     assert not may_tell("GET /health 200")
-    assert "V1 9 12".translate(DIGITS) == "V0 0 00"
+    assert b"V1 9 12".translate(DIGITS) == b"V0 0 00"

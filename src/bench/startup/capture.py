@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from bench.startup.json_lines import json_texts, read_json
+from bench.startup.shapes import DIGITS, SHAPE_BYTES, SHAPES
 
 LINE_BYTES = 1 << 16  # kept of one line: as much from its beginning as from its end
 OMITTED = " … ".encode()
@@ -20,6 +21,7 @@ LOOKED_AT = 100  # lines that are looked at before the first is given out, to le
 ESCAPES = re.compile(
     r"(?:\x1b|\^\[|\\u001b)\[[0-9:;<=>?]*[ -/]*[@-~]|\x1b[\]_PX^][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+][A-Z0-9]|\x1b[78=>A-Z]"
 )
+DIGITS_MATTER = (b"[0m", b"[0;0m", b"\\u000b[")  # of colours, with every digit a 0
 BARE_COLOURS = re.compile(r"\[(?:[01];)?(?:0|1|22|39|3[0-7]|9[0-7])m")
 
 STAMP = re.compile(r" *(\d{1,9}\.\d{3}) ")  # bench's own
@@ -68,12 +70,21 @@ def pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
     around = Around()
     raw = _raw_pieces(lines)
     first = list(islice(raw, LOOKED_AT))
-    for piece in first:
-        around.taken_off(piece.text)
+    for _, line, _ in first:
+        around.taken_off(plain(_decoded(line)))
     number = 0
-    for number, text, cut in chain(first, raw):
-        for part in around.whole_lines(around.taken_off(text)):
-            yield from _divided(Piece(number, part, cut))
+    for number, line, cut in chain(first, raw):
+        shape = line.translate(DIGITS)
+        if shape in around.bare:
+            yield Piece(number, line.decode(), cut)
+            continue
+        text = plain(_decoded(line))
+        found = [
+            each for part in around.whole_lines(around.taken_off(text)) for each in _divided(Piece(number, part, cut))
+        ]
+        if len(found) == 1 and found[0].text.encode() == line:
+            around.remember(shape)
+        yield from found
     for part in around.waiting.values():
         yield from _divided(Piece(number, part, cut=True))
 
@@ -88,6 +99,20 @@ class Around:
     waiting: dict[str, str] = field(default_factory=dict)  # by stream
     stream: str = ""
     part: str | None = None  # of the last line: F or P
+    bare: set[bytes] = field(
+        default_factory=set
+    )  # lines with nothing around them, digits apart: most lines are like one before
+
+    def remember(self, shape: bytes) -> None:
+        """Lines like this one need not be looked at again, unless it may be a digit that makes them JSON, or a colour."""
+        if (
+            len(shape) <= SHAPE_BYTES
+            and not shape.startswith(b"{")
+            and not any(each in shape for each in DIGITS_MATTER)
+        ):
+            if len(self.bare) >= SHAPES:
+                self.bare.clear()
+            self.bare.add(shape)
 
     def taken_off(self, text: str) -> str:
         """The line without what stands around it."""
@@ -106,7 +131,9 @@ class Around:
             if kind == "cri":
                 self.stream, self.part = found["stream"], found["part"]
             if VLLM.match(text, at):
-                self.kinds.update(seen)
+                if not self.kinds.issuperset(seen):
+                    self.kinds.update(seen)
+                    self.bare.clear()
                 return text[at:]
             if self.kinds.issuperset(seen):
                 sure_at = at
@@ -133,8 +160,8 @@ def _kind(found: re.Match[str]) -> str:
     return next(name for name, text in found.groupdict().items() if text is not None)
 
 
-def _raw_pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
-    """Decoded, without colours. Only a return divides a line; the last line has an end, unless the log was cut in it."""
+def _raw_pieces(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
+    """As they came. Only a return divides a line; the last line has an end, unless the log was cut in it."""
     number, continued, ended = 0, False, False
     for raw in lines:
         number += not continued
@@ -145,11 +172,11 @@ def _raw_pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
         line = raw.rstrip(b"\r\n")
         if b"\r" not in line:
             if line and not line.isspace():
-                yield Piece(number, plain(_decoded(line)), cut)
+                yield (number, line, cut)
             continue
         for found in re.finditer(rb"[^\r\n]+", line):
             if not found[0].isspace():
-                yield Piece(number, plain(_decoded(found[0])), cut and found.end() == len(line))
+                yield (number, found[0], cut and found.end() == len(line))
 
 
 def shortened(line: bytes) -> bytes:

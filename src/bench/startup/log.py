@@ -7,8 +7,9 @@ source. All but the last are taken off. What is glued behind a progress bar may 
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from bench.startup.capture import STAMP, Around, Piece, pieces, plain
@@ -55,26 +56,32 @@ def starts_in(lines: Iterable[bytes]) -> Iterator[list[LogLine]]:
     """The same for each start in a log of several, one after the other: a container that was restarted, a script with many
     starts. What comes before the first belongs to it. Engines that run side by side are one start.
     """
+    return (kept.lines() for kept in records_in(lines))
+
+
+def records_in(lines: Iterable[bytes]) -> Iterator["Kept"]:
+    """The starts before their lines are read: who wants only one of them need not wait for the others."""
     kept = Kept()
     opened: set[Opening] = set()
     preface: list[Piece] = []
     for piece in pieces(lines):
         opening = _opening(piece.text)
-        if opening is None and PREFACE.match(piece.text):
+        if opening is None and _is_preface(piece.text):
             preface.append(piece)  # printed before the API server's first own line, and by every process after it
             continue
         if opening and _begins(opening, opened):
-            yield kept.lines()
+            yield kept
             kept, opened = Kept(), set()
         if opening:
             opened.add(opening)
-        for each in (*preface, piece):
+        for each in preface:
             kept.add(each)
         preface.clear()
+        kept.add(piece)
     for each in preface:
         kept.add(each)
     if kept.added:
-        yield kept.lines()
+        yield kept
 
 
 def parse_line(text: str, number: int = 1) -> LogLine:
@@ -85,7 +92,7 @@ def parse_line(text: str, number: int = 1) -> LogLine:
 def _parsed(piece: Piece) -> LogLine:
     number, raw, cut = piece
     elapsed_s = None
-    if stamp := STAMP.match(raw):
+    if raw[:1] <= "9" and (stamp := STAMP.match(raw)):
         elapsed_s, raw = float(stamp[1]), raw[stamp.end() :]
     speaker, text = speaker_of(raw)
     text, repeated = without_repeats(text)
@@ -122,6 +129,10 @@ def _opening(text: str) -> Opening | None:
     return Opening(kind, _who(_parsed(Piece(0, text)))) if kind else None
 
 
+def _is_preface(text: str) -> bool:
+    return ("Triton " in text or "Automatically " in text) and PREFACE.match(text) is not None
+
+
 def _who(line: LogLine) -> str:
     """Replicas have a number. A name that is not vLLM's is an actor's of Ray, several of which may hold engines at the same time."""
     if line.pid is None or (line.node is None and line.process and VLLM_PROCESS.match(line.process)):
@@ -136,57 +147,48 @@ def _begins(opening: Opening, opened: set[Opening]) -> bool:
 
 
 class Kept:
-    """The lines of one start that are kept, however long it is."""
+    """The lines of one start that are kept, however long it is: its first ones, its last ones, and those between that matter."""
 
-    def __init__(self, may_matter: Callable[[str], bool] = may_tell) -> None:
+    def __init__(self) -> None:
         self.added = 0
-        self._may_matter = may_matter
-        self._first = Part(FIRST_LINES, FIRST_BYTES)
-        self._telling = Part(TELLING_LINES, TELLING_BYTES)
-        self._last = Part(LAST_LINES, LAST_BYTES)
+        self._first: list[Piece] = []
+        self._telling: list[Piece] = []
+        self._last: deque[Piece] = deque()
+        self._first_bytes = self._telling_bytes = self._last_bytes = 0
+        self._is_beginning = True
 
     def add(self, piece: Piece) -> None:
-        """A line is dropped when it has left the last ones, if nothing in it matters."""
+        """A line is dropped when it is none of the last ones any more, if nothing in it matters."""
         self.added += 1
-        if not self._last.pieces and self._first.add(piece):
+        size = _size(piece.text)
+        if self._is_beginning:
+            self._first_bytes += size
+            self._is_beginning = len(self._first) < FIRST_LINES and self._first_bytes <= FIRST_BYTES
+        if self._is_beginning:
+            self._first.append(piece)
             return
-        while not self._last.add(piece):
-            left = self._last.pop()
-            if self._may_matter(left.text):
-                self._telling.add(left)
+        self._last.append(piece)
+        self._last_bytes += size
+        if len(self._last) > 2 * LAST_LINES or self._last_bytes > 2 * LAST_BYTES:
+            self._leave()
+
+    def _leave(self) -> None:
+        while len(self._last) > LAST_LINES or self._last_bytes > LAST_BYTES:
+            piece = self._last.popleft()
+            size = _size(piece.text)
+            self._last_bytes -= size
+            if may_tell(piece.text) and len(self._telling) < TELLING_LINES and self._telling_bytes < TELLING_BYTES:
+                self._telling.append(piece)
+                self._telling_bytes += size
 
     def lines(self) -> list[LogLine]:
         """In the order of the log, with ranks."""
-        parsed = [_parsed(piece) for part in (self._first, self._telling, self._last) for piece in part.pieces]
+        self._leave()
+        parsed = [_parsed(piece) for piece in chain(self._first, self._telling, self._last)]
         ranks = Ranks(parsed)
-        known = [(line, ranks.of(line)) for line in parsed]
-        return [line if line.rank == rank else replace(line, rank=rank) for line, rank in known]
-
-
-class Part:
-    """So many lines, and bytes of memory for their texts, at most. A line with others than ASCII's takes four bytes a character."""
-
-    def __init__(self, lines: int, bytes_: int) -> None:
-        self.pieces: deque[Piece] = deque()
-        self._lines, self._bytes = lines, bytes_
-
-    def add(self, piece: Piece) -> bool:
-        """False: it is full."""
-        size = _size(piece.text)
-        if self._lines < 1 or self._bytes < size:
-            return False
-        self._lines -= 1
-        self._bytes -= size
-        self.pieces.append(piece)
-        return True
-
-    def pop(self) -> Piece:
-        """The oldest leaves."""
-        piece = self.pieces.popleft()
-        self._lines += 1
-        self._bytes += _size(piece.text)
-        return piece
+        return [line if line.rank == (rank := ranks.of(line)) else replace(line, rank=rank) for line in parsed]
 
 
 def _size(text: str) -> int:
+    """In memory, about: a text with others than ASCII's takes up to four bytes a character."""
     return len(text) if text.isascii() else 4 * len(text)

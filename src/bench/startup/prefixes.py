@@ -8,12 +8,14 @@ worker is `Worker` until the parallel groups exist, then its name has a part for
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 PROCESS = re.compile(
     r"\((?:(?P<name>[A-Za-z_][\w:.<>-]{0,100})(?: (?P<beside>[A-Z]+\d+(?:_[A-Z]+\d+)*|rank=\d{1,6}))? )?"
     r"pid=(?P<pid>\d{1,10})(?:, ip=(?P<node>[\w.:-]{1,60}))?\) ?"
 )
+PROCESSES = re.compile(rf"(?:{re.sub(r'[?]P<[a-z]+>', '?:', PROCESS.pattern)})+")
 TP = re.compile(r"(?:^|_)TP(\d+)(?:_|$)")
 OTHER_PARTS = re.compile(r"^Worker(?:_(?:DP|PP|PCP|DCP|EP)\d+)+$")
 ASSIGNED = re.compile(r"rank (?P<rank>\d+) in world size \d+ is assigned as .{0,200}?\bTP rank (?P<tp>\d+)")
@@ -31,6 +33,9 @@ class Speaker:
     pid: int | None = None
     node: str | None = None  # the address that Ray prints
     rank: str | None = None
+
+
+NOBODY = Speaker()
 
 
 class Said(Protocol):
@@ -52,13 +57,17 @@ class Said(Protocol):
 
 def speaker_of(text: str) -> tuple[Speaker, str]:
     """Who said this, and what is behind the prefixes."""
+    found = PROCESSES.match(text) if text.startswith("(") else None
+    return (_speaker(found[0]), text[found.end() :]) if found else (NOBODY, text)
+
+
+@lru_cache(1000)
+def _speaker(prefixes: str) -> Speaker:
     name = pid = node = rank = None
-    at = 0
-    while found := PROCESS.match(text, at):
+    for found in PROCESS.finditer(prefixes):
         name, beside, digits, node = found.groups()
-        pid, at = int(digits), found.end()
-        rank = _rank(name, beside) or rank
-    return Speaker(name, pid, node, rank), text[at:]
+        pid, rank = int(digits), _rank(name, beside) or rank
+    return Speaker(name, pid, node, rank)
 
 
 def _rank(name: str | None, beside: str | None) -> str | None:
@@ -97,8 +106,8 @@ class Ranks:
     def of(self, line: Said) -> str | None:
         """The line's own rank, or its process's. None where that is not certain: a line without a process is nobody's."""
         if line.pid is None:
-            torch = TORCH.match(line.raw)
-            certain = self._world.get(torch["rank"], set()) if torch else set()
+            torch = TORCH.match(line.raw) if line.raw.startswith("[rank") else None
+            certain = self._world.get(torch["rank"], set()) if torch else ()
             return next(iter(certain)) if len(certain) == 1 else None
         if line.rank and not _by_number(line):
             return line.rank

@@ -8,10 +8,8 @@ import re
 from functools import lru_cache
 
 from bench.startup.rules import RULES, STAGES
+from bench.startup.shapes import DIGITS, SHAPE_BYTES, SHAPES
 
-SHAPES = 20_000  # remembered, of lines up to this length
-SHAPE_CHARACTERS = 1_000
-DIGITS = str.maketrans("123456789", "000000000")
 OTHER_TEXTS = ("is assigned as", *(marker for marker, _ in STAGES))  # what is looked for without a rule
 
 
@@ -52,9 +50,9 @@ def _is_plain(part: str) -> bool:
     return not part[1].isalnum() if part[0] == "\\" else len(part) == 1 and part not in "()[]{}^$.|?*+"
 
 
-def _words() -> tuple[str, ...]:
+def _words() -> tuple[bytes, ...]:
     of_rules = [words_of(rule.pattern.pattern) for rule in RULES if not rule.pattern.flags & re.IGNORECASE]
-    return tuple(dict.fromkeys(text.translate(DIGITS) for text in [*of_rules, *OTHER_TEXTS] if text))
+    return tuple(dict.fromkeys(text.encode().translate(DIGITS) for text in [*of_rules, *OTHER_TEXTS] if text))
 
 
 WORDS = _words()
@@ -65,12 +63,12 @@ OTHERS = tuple(
 
 def may_tell(text: str) -> bool:
     """False only where no rule can match."""
-    shape = text.translate(DIGITS)
-    told = _has_words(shape) if len(shape) <= SHAPE_CHARACTERS else _find_words(shape)
-    return told or any(pattern.search(text) for pattern in OTHERS)
+    shape = text.encode(errors="replace").translate(DIGITS)
+    told = _has_words(shape) if len(shape) <= SHAPE_BYTES else _find_words(shape)
+    return told or (bool(OTHERS) and any(pattern.search(text) for pattern in OTHERS))
 
 
-def _find_words(shape: str) -> bool:
+def _find_words(shape: bytes) -> bool:
     return any(words in shape for words in WORDS)
 
 

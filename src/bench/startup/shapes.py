@@ -1,0 +1,5 @@
+"""Lines that differ in digits only have one shape: what was found out about one of them holds for the others."""
+
+DIGITS = bytes.maketrans(b"123456789", b"000000000")
+SHAPES = 20_000  # so many are remembered
+SHAPE_BYTES = 1_000  # of lines up to this length
