@@ -177,7 +177,8 @@ class Kept:
             piece = self._last.popleft()
             size = _size(piece.text)
             self._last_bytes -= size
-            if may_tell(piece.text) and len(self._telling) < TELLING_LINES and self._telling_bytes < TELLING_BYTES:
+            has_room = len(self._telling) < TELLING_LINES and self._telling_bytes < TELLING_BYTES
+            if has_room and may_tell(piece.text):
                 self._telling.append(piece)
                 self._telling_bytes += size
 
