@@ -48,10 +48,14 @@ def recorded(path: Path) -> bytes:
 
 
 def told(readings: list[Reading]) -> list[tuple[object, ...]]:
-    """Without ranks: they may be said later."""
-    return [
-        (reading.phase, reading.line.number, reading.line.pid, reading.values, reading.texts) for reading in readings
-    ]
+    """Each phase, and each number and text on its own: a line that was cut may still tell the first of two. Without ranks: they
+    may be said later.
+    """
+    found: list[tuple[object, ...]] = []
+    for reading in readings:
+        of_line = (reading.phase, reading.line.number, reading.line.pid)
+        found += [of_line, *((*of_line, *told) for told in [*reading.values.items(), *reading.texts.items()])]
+    return found
 
 
 @FEW
