@@ -1,0 +1,113 @@
+"""The logs that we recorded, against what a person read in them: every value right, and nothing that the log does not say."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from bench.startup.log import LogLine, read_log, starts_in
+from bench.startup.metrics import summarise
+from bench.startup.outcome import ending_of, outcome_tags
+from bench.startup.phases import read_phases
+from bench.startup.said import params_said, said_in, tags_said
+
+LOGS = Path(__file__).parents[1] / "logs"
+FOLDERS = sorted(path.name for path in LOGS.iterdir() if path.is_dir())
+
+Label = dict[str, Any]
+
+
+@cache
+def labels(folder: str) -> dict[str, Label]:
+    """By the log's name."""
+    path = LOGS / folder / "expected.yaml"
+    read: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {"logs": {}}
+    return dict(read["logs"])
+
+
+LABELLED = [f"{folder}/{name}" for folder in FOLDERS for name in labels(folder)]
+
+
+def label_of(log: str) -> Label:
+    """What a person read in it."""
+    folder, name = log.split("/")
+    return labels(folder)[name]
+
+
+def content(log: str) -> list[bytes]:
+    """Its lines, as they lie in the file."""
+    return (LOGS / log).read_bytes().splitlines(keepends=True)
+
+
+@cache
+def lines_of(log: str) -> list[LogLine]:
+    """As bench reads it."""
+    return read_log(content(log))
+
+
+def metrics_of(log: str) -> dict[str, float]:
+    """As a replayed run has them, with the clock of its recorder where there is one."""
+    readings = read_phases(lines_of(log))
+    ready = [reading.values["duration_s"] for reading in readings if reading.phase == "ready"]
+    return summarise(readings) | ({"ready_s": ready[0]} if ready else {})
+
+
+def expected_metrics(label: Label) -> dict[str, float]:
+    """Those of the start, and each rank's under `rank/<rank>/`. `all`: the whole engine is one process, which is that rank."""
+    metrics = {name: number(value) for name, value in label["metrics"].items()}
+    of_ranks = {}
+    for rank, said in label.get("ranks", {}).items():
+        values = {name: value for name, value in metrics.items() if name != "ready_s"} if said == "all" else said
+        of_ranks |= {f"rank/{rank}/{name}": number(value) for name, value in values.items()}
+    return metrics | of_ranks
+
+
+def number(value: float | str) -> float:
+    """A label may be a division: the log's own number by what makes GiB of its unit."""
+    printed, _, divisor = str(value).partition(" / ")
+    return float(printed) / float(divisor or 1)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_log_has_a_label(folder: str) -> None:
+    """A log that nobody has read proves nothing, and a label without its log neither."""
+    assert {path.name for path in (LOGS / folder).glob("*.log")} == set(labels(folder))
+
+
+@pytest.mark.parametrize("log", LABELLED)
+def test_every_number_of_a_recorded_log_is_right_and_there_is_no_other(log: str) -> None:
+    """Start and ranks. A metric that the log does not tell is absent."""
+    assert metrics_of(log) == pytest.approx(expected_metrics(label_of(log)))
+
+
+@pytest.mark.parametrize("log", LABELLED)
+def test_how_a_recorded_start_ended_is_read_as_a_person_reads_it(log: str) -> None:
+    """Its outcome; of one that did not come through why, the class of that, and what it was doing."""
+    label, ending = label_of(log), ending_of(lines_of(log))
+    expected = {
+        "bench.outcome": label["outcome"],
+        "bench.reason_class": label.get("reason_class"),
+        "bench.stopped_in": label.get("stopped_in"),
+    }
+
+    assert outcome_tags(ending) == {name: value for name, value in expected.items() if value}
+    assert ending.reason == label.get("reason")
+
+
+@pytest.mark.parametrize("log", LABELLED)
+def test_a_recorded_log_says_what_was_started_and_nothing_is_filled_in(log: str) -> None:
+    """Params and tags: the version, the arguments, the sizes, the device."""
+    label, said = label_of(log), said_in(lines_of(log))
+
+    assert params_said(said) == {name: str(value) for name, value in label["params"].items()}
+    assert tags_said(said) == {name: str(value) for name, value in label["tags"].items()}
+
+
+@pytest.mark.parametrize("log", LABELLED)
+def test_a_recorded_log_is_one_start(log: str) -> None:
+    """Its processes print what a start prints once more than once, in some releases."""
+    (only,) = starts_in(content(log))
+
+    assert [line.raw for line in only] == [line.raw for line in lines_of(log)]
