@@ -70,6 +70,13 @@ def number(value: float | str) -> float:
     return float(printed) / float(divisor or 1)
 
 
+def begins_alike(words: str | None, expected: str | None) -> bool:
+    """A label that ends in `…` is a reason's beginning: some go on for a page."""
+    if words and expected and expected.endswith("…"):
+        return words.startswith(expected.removesuffix("…"))
+    return words == expected
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_log_has_a_label(folder: str) -> None:
     """A log that nobody has read proves nothing, and a label without its log neither."""
@@ -93,7 +100,7 @@ def test_how_a_recorded_start_ended_is_read_as_a_person_reads_it(log: str) -> No
     }
 
     assert outcome_tags(ending) == {name: value for name, value in expected.items() if value}
-    assert ending.reason == label.get("reason")
+    assert begins_alike(ending.reason, label.get("reason"))
 
 
 @pytest.mark.parametrize("log", LABELLED)
