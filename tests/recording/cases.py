@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +85,7 @@ class Case:
 
     arguments: list[str] = field(default_factory=list)
     model: Path = MODEL
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = field(default_factory=dict)  # None: not set
     world: Callable[[], AbstractContextManager[None]] = nullcontext
     meanwhile: Callable[[Server], None] = complete_and_stop
     offline: bool = False  # an LLM() instead of the server
@@ -95,6 +95,7 @@ EAGER = ["--enforce-eager"]
 TWO = [*EAGER, "--tensor-parallel-size", "2"]
 BOUND = {"VLLM_CPU_OMP_THREADS_BIND": "0|1"}  # else two ranks on one NUMA node are refused
 LONGER_THAN_THE_MODEL = {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
+NO_CACHE_ASKED: dict[str, str | None] = {"VLLM_CPU_KVCACHE_SPACE": None}  # else the share is not looked at
 DELETED, TRUNCATED = "tiny_llama-deleted", "tiny_llama-truncated"
 CASES = {
     "auto-tp1-eager": Case(EAGER),
@@ -108,7 +109,7 @@ CASES = {
     "auto-tp1-FAILED-unknown_flag": Case(["--no-such-flag"]),
     "auto-tp1-eager-FAILED-model_len": Case([*EAGER, "--max-model-len", "100000"]),
     "auto-tp1-eager-FAILED-no_model": Case(EAGER, MODELS / "nowhere"),
-    "auto-tp1-eager-FAILED-memory_share": Case([*EAGER, "--gpu-memory-utilization", "1.0"]),
+    "auto-tp1-eager-FAILED-memory_share": Case([*EAGER, "--gpu-memory-utilization", "1.0"], environment=NO_CACHE_ASKED),
     "auto-tp1-eager-FAILED-kv_cache": Case([*EAGER, "--max-model-len", "9000000"], environment=LONGER_THAN_THE_MODEL),
     "auto-tp1-eager-FAILED-shard_deleted": Case(EAGER, MODELS / DELETED, world=lambda: damaged(DELETED, Path.unlink)),
     "auto-tp1-eager-FAILED-shard_truncated": Case(
