@@ -7,11 +7,13 @@ is not looked at, and before it only what ends a process counts.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from bench.startup.failure import READ, Causes, bare_text, one_line
 from bench.startup.log import LogLine
 from bench.startup.reason_class import classify
+from bench.startup.shapes import SHAPES, shape_of
 
 Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "failed"]
 
@@ -61,6 +63,7 @@ OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup 
 
 
 MARKERS = (*SERVING, *IN_USE, *OF_A_SERVER, ENGINE_DONE, *SIGNS, "died unexpectedly", "Killed", "Terminated", "ERROR: ")
+ALIKE = tuple(shape_of(marker) for marker in MARKERS)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,23 @@ class Watch:
         self._ready = self._server = self._server_starting = self._engine_done = False
         self._sign: Sign | None = None  # the first
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no line matters any more: the start was ready."""
+        return self._ready
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any line matters that comes next. Else only those with a text of `MARKERS`, `SUSPECT` or `STAGES`, and, until it
+        is known that there is a server, the server's.
+        """
+        return not self._ready and self._causes.is_waiting
+
+    @property
+    def knows_the_server(self) -> bool:
+        """Whether the lines of an API server have nothing more to tell by being its."""
+        return self._server or self._ready
+
     def see(self, line: LogLine) -> None:
         """The next line."""
         if self._ready:
@@ -121,7 +141,7 @@ class Watch:
         self._causes.see(line)
         self._server = self._server or _is_server(line)
         text = line.text[:READ]
-        if _matters(text):
+        if _matters(shape_of(text)):
             self._look_at(line, text)
 
     def _look_at(self, line: LogLine, text: str) -> None:
@@ -162,11 +182,10 @@ class Watch:
         return (self._causes.anchor, self._causes.stage, None) if self._causes.anchor else None
 
 
-def _matters(text: str) -> bool:
-    for marker in MARKERS:  # noqa: SIM110 - twice as quick as any() with a generator
-        if marker in text:
-            return True
-    return False
+@lru_cache(SHAPES)
+def _matters(shape: bytes) -> bool:
+    """False only where no line of this shape has a marker."""
+    return any(marker in shape for marker in ALIKE)
 
 
 def _is_server(line: LogLine) -> bool:

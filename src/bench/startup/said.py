@@ -12,6 +12,8 @@ VERSION = re.compile(
 )
 PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
 ROCM = "[rocm.py:"  # the source of a line that only an AMD GPU's platform prints
+# A line that says something has one of these.
+TEXTS = ("args: ", "LLM engine (v", "version ", "detected platform", ROCM, "memory utilization is (")
 SHARE = re.compile(r"[Dd]esired GPU memory utilization is \((?P<share>0?\.\d+|1\.0), ")
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
@@ -81,6 +83,11 @@ class Listener:
         self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
         self._platform: str | None = None
         self._share: float | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any line matters that comes next: it shows that the one before was not cut."""
+        return self._servers is not None and not self._lines_since
 
     def see(self, line: LogLine) -> None:
         """The next line."""
