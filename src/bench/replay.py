@@ -15,26 +15,33 @@ from bench.composing import compose_settings
 from bench.config import Tracking
 from bench.door import door, split_arguments
 from bench.errors import LogError
+from bench.explain import explanation
 from bench.job import RUN, bring_in
 from bench.recordings import Recording, expanded, log_file, recordings_in
 from bench.replayed import replay_sweep
 from bench.startup.record import FILE
 
+EXPLAIN = "--explain"
+
 
 @door(__doc__)
 def main(arguments: list[str]) -> None:
     """Replay every file, then bring in every folder."""
-    own, _, words = split_arguments(arguments, {"start": ""})
+    own, _, words = split_arguments([word for word in arguments if word != EXPLAIN], {"start": ""})
     overrides = [word for word in words if "=" in word and not Path(word).exists()]
     places = expanded([word for word in words if word not in overrides])
     if not places:
         raise LogError("which log?  python -m bench.replay LOG...")
+    start = _start(own["start"])
+    if EXPLAIN in arguments:
+        _explain(places, start)
+        return
     tracking = compose_settings(overrides)[0].tracking
     folders = [Path(place) for place in places if Path(place).is_dir()]
     for folder in folders:
         _refuse_what_is_no_start(folder)
     if logs := [place for place in places if not Path(place).is_dir()]:
-        _replay(tracking, logs, _start(own["start"]))
+        _replay(tracking, logs, start)
     for folder in folders:
         print(f"{folder}: run {bring_in(tracking, folder)}")
 
@@ -48,6 +55,13 @@ def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
         f"replayed {_counted(recordings, logs)} as sweep {sweep_id}\n"
         f"compare them:  python -m bench.compare sweep={sweep_id}"
     )
+
+
+def _explain(logs: list[str], start: int | None) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        for name in logs:
+            for recording in recordings_in(log_file(name, Path(place)), start):
+                print(*explanation(recording), "", sep="\n")
 
 
 def _counted(recordings: list[Recording], logs: list[str]) -> str:

@@ -95,6 +95,7 @@ class Cause:
     message: str
     echo: bool
     stage: str | None
+    line: LogLine  # that it begins in
     usage: bool = False  # argparse said it: there was no exception
     detail: list[str] = field(default_factory=list)
     followed_by: int = 0  # lines of the same process that are not blank
@@ -116,6 +117,7 @@ class Causes:
     def __init__(self) -> None:
         self.stage: str | None = None  # the last that any process opened
         self.anchor: str | None = None  # the first of them: somebody died, whatever comes after
+        self.anchor_line: LogLine | None = None
         self.order = 0  # of the last line, from 1
         self._usage: Cause | None = None
         self._kept: dict[tuple[bool, int | None], Cause] = {}  # by echo and pid
@@ -160,10 +162,12 @@ class Causes:
         if line.pid in self._open:
             self._go_on(line.pid, bare)
         if self.anchor is None and any(anchor in bare for anchor in ANCHORS):
-            self.anchor = words
+            self.anchor, self.anchor_line = words, line
             self._before, self._kept = self._kept, {}
         if self._usage is None and (found := USAGE.match(words)):
-            self._usage = Cause(self.order, "", found["message"], echo=False, stage=self.stage_of(line), usage=True)
+            self._usage = Cause(
+                self.order, "", found["message"], echo=False, stage=self.stage_of(line), line=line, usage=True
+            )
         if found := EXCEPTION.match(words):
             self._begin(line, found["kind"].rpartition(".")[2], found["message"] or "", bare)
 
@@ -184,7 +188,7 @@ class Causes:
         echo = any(text in bare for text in ECHOES)
         key = (echo, line.pid)
         if key not in self._kept:
-            cause = Cause(self.order, kind, message, echo, self.stage_of(line))
+            cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
             self._kept[key] = self._open[line.pid] = cause
             self._open_until = self.order + NEAR
 

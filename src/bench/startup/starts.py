@@ -123,6 +123,7 @@ class Reader:
         self._look_at(self._capture.rest(number), b"", b"")
         self._take_preface()
         yield from self.ended
+        self.told.last_number = number
         if not self._is_empty:
             yield self.told
 

@@ -25,7 +25,7 @@ class Told:
 
     def __init__(self, first_number: int) -> None:
         self.first_number = first_number  # of its first line in the file, from 1
-        self.last_number: int | None = None  # None: that of the file
+        self.last_number: int | None = None  # None: it is still being read
         self.wanted = TELLS | SAYS | OPENS | ENDS | SERVES  # interests of those who still listen
         self.listens = False  # whether the next line matters, whatever it is
         self.is_full = False
@@ -92,6 +92,10 @@ class Told:
         if rank == reading.rank:
             return reading
         return replace(reading, rank=rank, line=replace(reading.line, rank=rank))
+
+    def sources(self) -> list[LogLine]:
+        """The lines that what it says of itself comes from."""
+        return self._listener.lines
 
     def ending(self) -> Ending:
         """How it ended."""
