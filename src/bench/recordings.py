@@ -77,8 +77,10 @@ def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
     """
     found: list[Recording] = []
     number = 0
-    for number, told, is_last in _numbered(starts_of(log_lines(file.path, file.name))):
-        if start in (None, number) and len(found) < MOST_STARTS and _tells(told):
+    lines = log_lines(file.path, file.name)
+    starts = starts_of(lines, is_wanted=lambda each: start == each if start else each <= MOST_STARTS)
+    for number, told, is_last in _numbered(starts):
+        if told.is_wanted and _tells(told):
             found.append(Recording(file, number, is_alone=number == 1 and is_last, told=told))
         if start == number:
             break

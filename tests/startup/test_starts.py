@@ -131,6 +131,21 @@ def test_actors_of_ray_side_by_side_are_one_start():
     assert begins(first, first) == [1, 2]
 
 
+def test_a_start_that_is_not_wanted_is_passed_by():
+    """Where it begins and ends is known all the same."""
+    contents = [path.read_bytes() for path in LOGS if "seed" not in path.parts]
+    lines = b"\n".join(contents).splitlines(keepends=True)
+
+    every = list(starts_of(lines))
+    some = list(starts_of(lines, is_wanted=lambda number: number == 5))
+    assert [(start.first_number, start.last_number) for start in some] == [
+        (start.first_number, start.last_number) for start in every
+    ]
+    assert [start.is_wanted for start in some] == [number == 5 for number in range(1, len(every) + 1)]
+    assert everything(some[4]) == everything(every[4])
+    assert some[3].readings() == []
+
+
 def test_the_banner_that_is_a_picture():
     """From 0.17 on the version stands in it."""
     picture = RECORD + " ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.26.0"

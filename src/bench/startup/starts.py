@@ -5,7 +5,7 @@ be told from the others, which is by their shape: most lines are like one before
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -21,13 +21,15 @@ MOST_PREFIXES = 8
 SHAPE_BYTES, MOST_BYTES = 8_000, 8_000_000  # of the lines whose shape is remembered, and of all of these
 
 
-def starts_of(lines: Iterable[bytes]) -> Iterator[Told]:
+def starts_of(lines: Iterable[bytes], *, is_wanted: Callable[[int], bool] = lambda _: True) -> Iterator[Told]:
     """Each start of a log of several, one after the other: a container that was restarted, a script with many starts. What comes
     before the first belongs to it. Engines that run side by side are one start. `lines` have their ends.
+
+    Of a start that is not wanted, by its number from 1, only where it begins and ends is looked for.
     """
     lines = iter(lines)
     first = list(islice(lines, LOOKED_AT))
-    reader = Reader(first)
+    reader = Reader(first, is_wanted)
     number, continued = 0, False
     known = reader.known
     for raw in chain(first, lines):
@@ -66,8 +68,10 @@ class Opening(NamedTuple):
 class Reader:
     """Takes the lines of a log that may matter, and gives each start when the next one begins."""
 
-    def __init__(self, first: Iterable[bytes]) -> None:
-        self.told = Told(1)
+    def __init__(self, first: Iterable[bytes], is_wanted: Callable[[int], bool] = lambda _: True) -> None:
+        self._is_wanted = is_wanted
+        self._number = 1  # of the start
+        self.told = Told(1, is_wanted=is_wanted(1))
         self.ended: list[Told] = []  # the starts before it that nobody has taken yet
         self.wanted = EVERYTHING  # the interests of which a line is read
         self.known: dict[bytes, int] = {}  # which interest lines of a shape are of
@@ -138,7 +142,8 @@ class Reader:
             first_number = self._preface[0][0].number if self._preface else line.number
             self.told.last_number = first_number - 1
             self.ended.append(self.told)
-            self.told, self._opened = Told(first_number), set()
+            self._number += 1
+            self.told, self._opened = Told(first_number, is_wanted=self._is_wanted(self._number)), set()
         if opening:
             self._opened.add(opening)
         self._take_preface()

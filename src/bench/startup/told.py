@@ -23,10 +23,13 @@ SPEAKER_WITHIN = 300  # bytes of a line
 class Told:
     """What the lines so far have told of one start."""
 
-    def __init__(self, first_number: int) -> None:
+    def __init__(self, first_number: int, *, is_wanted: bool = True) -> None:
+        self.is_wanted = is_wanted  # False: nothing is taken from its lines
         self.first_number = first_number  # of its first line in the file, from 1
         self.last_number: int | None = None  # None: it is still being read
-        self.wanted = TELLS | SAYS | OPENS | ENDS | SERVES  # interests of those who still listen
+        self.wanted = (
+            TELLS | SAYS | OPENS | ENDS | SERVES if is_wanted else OPENS
+        )  # interests of those who still listen
         self.listens = False  # whether the next line matters, whatever it is
         self.is_full = False
         self._found: list[tuple[Rule, Reading]] = []
@@ -39,6 +42,8 @@ class Told:
 
     def see(self, line: LogLine, interest: Interest) -> None:
         """The next line that matters."""
+        if not self.is_wanted:
+            return
         self._ranks.note(line)
         if interest.bits & TELLS:
             self._read(line, interest.rules)
@@ -56,6 +61,8 @@ class Told:
 
     def is_new(self, raw: bytes) -> bool:
         """Whether a process with a rank in its name speaks for the first time: its lines tell the rank of others."""
+        if not self.is_wanted:
+            return False
         end = raw.rfind(b"pid=", 0, SPEAKER_WITHIN)
         speaker = raw[raw.rfind(b"(", 0, end) : raw.find(b")", end)]
         if speaker in self._speakers:
