@@ -2,80 +2,141 @@
 
     python benchmarks/read_log.py [MB] [FOLDER]
 
-The log is made of the recorded ones in tests/logs, one behind another, each line as it was printed, with a line of 50 MB
-in the middle. It is read twice, each time by a process of its own: as thousands of starts (`starts_in`), of each of which the
-numbers and the reason are taken; and as one log (`read_log`). The file was just written, so no disk is waited for.
+Three logs, made of the recorded ones in tests/logs, each line as it was printed and with a line of 50 MB in the middle:
 
-The last line is JSON: for each way, MB/s and the process's largest resident memory in MB (10^6 bytes).
+    starts      one recorded log behind another: thousands of starts
+    shuffled    their lines in any order: few are like one before, a start begins at every other banner
+    served      one start that then answers requests for days, each of whose lines has an id that no other has
+
+Each is read by a process of its own on the whole way that `python -m bench.replay` takes before MLflow hears of it: the file's bytes,
+the starts in it, and all numbers, params and tags of each. Of a file with more than 200 starts replay takes one and counts the
+others; here the first 200 are taken, and then the file is read once more and every one is. The files were just written, so no
+disk is waited for.
+
+The last line is JSON: for each log MB/s, MB a second of processor time, and the process's largest resident memory in MB (10^6
+bytes), beside what a process takes that has only imported the same.
 """
 
 import json
+import math
+import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.startup.failure import reason_in
-from bench.startup.log import LogLine, read_log, starts_in
+from bench.recordings import MOST_STARTS, LogFile, Recording
+from bench.replayed import startup_of
 from bench.startup.log_files import log_lines
-from bench.startup.metrics import summarise
-from bench.startup.phases import read_phases
+from bench.startup.starts import starts_of
 
 LOGS = Path(__file__).parents[1] / "tests" / "logs"
+SERVED = LOGS / "cpu-vllm0.32.0" / "server-runai_streamer-tp1.log"
 MB = 10**6
 HUGE_MB = 50
+SEED = 1
 
 
 def main(size_mb: float = 1000, folder: str | None = None) -> None:
-    """Make the log, read it in both ways."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        log = Path(place) / "huge.log"
-        write_log(log, int(size_mb * MB))
-        found = {way: json.loads(in_own_process(way, log)) for way in ("starts_in", "read_log")}
-        print(json.dumps({"size_mb": round(log.stat().st_size / MB)} | found))
+    """Make each log and read it."""
+    found = {}
+    for name, blocks in KINDS.items():
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            log = Path(place) / f"{name}.log"
+            write_log(log, int(size_mb * MB), blocks())
+            found[name] = in_own_process(log, MOST_STARTS)
+            print(name, found[name], flush=True)
+            if found[name]["starts"] > MOST_STARTS:
+                found[f"{name}_every_one"] = in_own_process(log, math.inf)
+                print(name, "every one", found[f"{name}_every_one"], flush=True)
+    print(json.dumps({"size_mb": round(size_mb)} | found))
 
 
-def write_log(path: Path, size: int) -> None:
-    """Recorded logs in turn, and in the middle a line that does not end."""
-    logs = [log.read_bytes().rstrip(b"\n") + b"\n" for log in sorted(LOGS.rglob("*.log"))]
+def write_log(path: Path, size: int, blocks: Iterator[bytes]) -> None:
+    """As many as it takes, and in the middle a line that does not end."""
     with path.open("wb") as file:
         is_huge_written = False
         while file.tell() < size:
-            file.writelines(logs)
+            file.write(next(blocks))
             if not is_huge_written and file.tell() > size // 2:
                 file.writelines(b"Loading safetensors checkpoint shards " * 1000 for _ in range(HUGE_MB * MB // 38_000))
+                file.write(b"\n")
                 is_huge_written = True
 
 
-def in_own_process(way: str, log: Path) -> str:
+def starts() -> Iterator[bytes]:
+    """The recorded logs in turn."""
+    logs = [log.read_bytes().rstrip(b"\n") + b"\n" for log in sorted(LOGS.rglob("*.log"))]
+    while True:
+        yield b"".join(logs)
+
+
+def shuffled() -> Iterator[bytes]:
+    """Their lines in another order each time."""
+    chance = random.Random(SEED)  # noqa: S311 - the same each time
+    lines = next(starts()).splitlines(keepends=True)
+    while True:
+        chance.shuffle(lines)
+        yield b"".join(lines)
+
+
+def served() -> Iterator[bytes]:
+    """One start, then requests: texts that vLLM 0.32.0 prints, with numbers and ids of their own."""
+    chance = random.Random(SEED)  # noqa: S311 - the same each time
+    yield SERVED.read_bytes().partition(b"trigger received signal")[0].rpartition(b"\n")[0] + b"\n"
+    while True:
+        yield "".join(_request(chance) for _ in range(1000)).encode()
+
+
+def _request(chance: random.Random) -> str:
+    number, name = chance.randrange(10**9), f"cmpl-{chance.getrandbits(128):032x}"
+    return (
+        f"(APIServer pid=1) INFO 11-24 03:{number % 60:02}:{number % 59:02} [logger.py:51] Received request {name}: params: "
+        f"SamplingParams(n=1, temperature=0.0, max_tokens={number % 4096}), lora_request: None.\n"
+        f'(APIServer pid=1) INFO:     10.0.{number % 255}.{number % 253}:{number % 60_000} - "POST /v1/completions HTTP/1.1" 200 OK\n'
+        f"(APIServer pid=1) INFO 11-24 03:{number % 60:02}:{number % 58:02} [loggers.py:273] Engine 000: Avg prompt throughput: "
+        f"{number % 1000}.5 tokens/s, Avg generation throughput: {number % 777}.1 tokens/s, Running: {number % 64} reqs, "
+        f"Waiting: 0 reqs, GPU KV cache usage: {number % 100}.1%, Prefix cache hit rate: 0.0%\n"
+    )
+
+
+KINDS: dict[str, Callable[[], Iterator[bytes]]] = {"starts": starts, "shuffled": shuffled, "served": served}
+
+
+def in_own_process(log: Path, most_starts: float) -> dict[str, float]:
     """So that its memory is of this alone."""
-    return subprocess.run([sys.executable, __file__, way, log], check=True, capture_output=True, text=True).stdout
+    command = [sys.executable, __file__, "read", str(log), str(most_starts)]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
 
 
-def read(way: str, log: Path) -> None:
-    """Read it as `bench.replay` would, and say what that took."""
-    began_s = time.perf_counter()
+def peak_mb() -> float:
+    """Of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB
+
+
+def read(log: Path, most_starts: float) -> None:
+    """Read it as `bench.replay` does, and say what that took."""
+    imported_mb = peak_mb()
+    began_s, cpu_s = time.perf_counter(), time.process_time()
     starts = numbers = 0
-    for lines in records(way, log):
+    for told in starts_of(log_lines(log), is_wanted=lambda number: number <= most_starts):
         starts += 1
-        numbers += len(summarise(read_phases(lines)))
-        reason_in(lines)
-    took_s = time.perf_counter() - began_s
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB
-    facts = {"mb_per_s": log.stat().st_size / MB / took_s, "peak_mb": peak_mb, "starts": starts, "numbers": numbers}
-    print(json.dumps({name: round(value, 1) for name, value in facts.items()}))
-
-
-def records(way: str, log: Path) -> Iterator[list[LogLine]]:
-    """One log, or its starts."""
-    return starts_in(log_lines(log)) if way == "starts_in" else iter([read_log(log_lines(log))])
+        if told.is_wanted:
+            recording = Recording(LogFile(log.name, log), starts, is_alone=False, told=told)
+            numbers += len(startup_of(recording, log.name).metrics)
+    took_s, took_cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
+    size_mb = log.stat().st_size / MB
+    facts = {"mb_per_s": size_mb / took_s, "mb_per_cpu_s": size_mb / took_cpu_s}
+    facts |= {"peak_mb": peak_mb(), "imported_mb": imported_mb}
+    print(json.dumps({name: round(value, 1) for name, value in facts.items()} | {"starts": starts, "numbers": numbers}))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["starts_in"], ["read_log"]):
-        read(sys.argv[1], Path(sys.argv[2]))
+    if sys.argv[1:2] == ["read"]:
+        read(Path(sys.argv[2]), float(sys.argv[3]))
     else:
         main(*([float(sys.argv[1])] if len(sys.argv) > 1 else []), *sys.argv[2:3])

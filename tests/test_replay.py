@@ -1,5 +1,6 @@
 """`python -m bench.replay`: logs recorded elsewhere become runs like any other, and a start that MLflow missed is brought in."""
 
+import gzip
 import re
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ LOGS = Path(__file__).parent / "logs"
 SEED = LOGS / "seed"
 FAILED = LOGS / "cpu-vllm0.32.0" / "fastsafetensors-tp1-FAILED.log"
 STAMPED = LOGS / "h100-vllm0.26.0" / "auto-tp1-coldcache.stamped.log"
+TP2 = LOGS / "cpu-vllm0.32.0" / "runai_streamer-tp2.log"
 PARENT = "mlflow.parentRunId"
 NOWHERE = "tracking.uri=http://127.0.0.1:1"  # where nothing listens
 AWAY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -314,7 +316,84 @@ def test_a_log_that_just_ends_is_no_start_that_finished(workplace):
     assert run.data.tags["bench.stopped_in"] == "profiling"
 
 
+# Several starts in a file, packed files, patterns.
+
+
+@pytest.fixture(scope="module")
+def many(new_workplace: Callable[[], Workplace]) -> Seed:
+    """Three logs that a pattern means: two starts in one, a packed one, and the failed one, compared."""
+    place = new_workplace()
+    (place.folder / "logs").mkdir()
+    (place.folder / "logs" / "twice.log").write_bytes(
+        (TP2.read_bytes() + b"\n" + STAMPED.read_bytes()).replace(b"\r", b"")
+    )
+    (place.folder / "logs" / "packed.log.gz").write_bytes(gzip.compress(TP2.read_bytes()))
+    shutil.copy(FAILED, place.folder / "logs")
+    replayed = knock(place, replay.main, "logs/*")
+    assert replayed.code == 0, replayed.err
+    compared = knock(place, compare.main)
+    assert compared.code == 0, compared.err
+    runs = place.runs()
+    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
+
+
+def test_each_start_in_a_file_is_a_run(many):
+    """Named after its file, with its number; all of them are one sweep."""
+    assert {run.info.run_name for run in children(many.runs)} == {
+        "twice start 1", "twice start 2", "packed", FAILED.stem
+    }  # fmt: skip
+    assert len(sweeps(many.runs)) == 1
+    assert many.replayed.out.startswith("replayed 4 starts of 3 logs as sweep ")
+
+
+def test_a_start_has_its_own_lines_of_the_log(many):
+    """Byte by byte; those of a packed file unpacked."""
+    whole = (many.place.folder / "logs" / "twice.log").read_bytes()
+    parts = [many.place.artifacts(named(many.runs, f"twice start {number}"))["vllm.log"] for number in (1, 2)]
+
+    assert b"".join(parts) == whole
+    assert parts[1] == STAMPED.read_bytes().replace(b"\r", b"")
+    assert many.place.artifacts(named(many.runs, "packed"))["vllm.log"] == TP2.read_bytes()
+
+
+def test_a_start_has_its_own_numbers(many):
+    """The other start's are not among them."""
+    first, second = (named(many.runs, f"twice start {number}").data for number in (1, 2))
+
+    assert (first.params["tensor_parallel_size"], second.params["tensor_parallel_size"]) == ("2", "1")
+    assert "phase/torch_compile_s" not in first.metrics
+    assert second.metrics["phase/torch_compile_s"] == 28.76
+    assert (first.tags["bench.start"], second.tags["bench.start"]) == ("1", "2")
+    assert {first.tags["bench.file"], second.tags["bench.file"]} == {"twice.log"}
+    assert named(many.runs, "packed").data.tags["bench.file"] == "packed.log.gz"
+    assert "bench.start" not in named(many.runs, "packed").data.tags
+
+
+def test_the_starts_of_many_files_are_compared(many):
+    """Each a column, and nobody knows what state the caches were in."""
+    assert " packed | twice start 1 | twice start 2 |\n" in many.report
+    assert "the state of the caches and the order of the starts are unknown" in many.report
+
+
+def test_one_start_of_a_file_can_be_chosen(many, workplace):
+    """It keeps its number in its name."""
+    shutil.copytree(many.place.folder / "logs", workplace.folder / "logs")
+    done = knock(workplace, replay.main, "logs/twice.log", "start=2")
+    (run,) = children(workplace.runs())
+
+    assert done.code == 0
+    assert (run.info.run_name, run.data.params["tensor_parallel_size"]) == ("twice start 2", "1")
+
+
 # What is refused.
+
+
+@pytest.mark.parametrize("number", ["0", "two", "-1", "1.5"])
+def test_a_number_that_no_start_can_have_is_refused(number, workplace):
+    """With what it means."""
+    done = knock(workplace, replay.main, str(TP2), f"start={number}")
+
+    assert (done.code, done.err) == (2, f"start={number}: it is the number of a start in its file, from 1.\n")
 
 
 def test_a_file_that_tells_nothing_of_a_start_is_refused(workplace):

@@ -1,45 +1,79 @@
 """python -m bench.replay: logs recorded elsewhere become runs of one sweep, to be compared like any other.
 
-python -m bench.replay base.log runai_sharded.log      each file a start, named after it; - is standard input
+python -m bench.replay base.log runai_sharded.log      each start in them a run, named after its file; - is standard input
+python -m bench.replay 'logs/**/*.log.gz'              patterns; packed logs (.gz, .zst) are unpacked
+python -m bench.replay many.log start=2                only the second start in a file of several
+python -m bench.replay --explain base.log              which line tells what; MLflow hears nothing of it
 python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in
 python -m bench.replay LOG... tracking.uri=URI
 """
 
-import sys
+import tempfile
 from pathlib import Path
 
 from bench.composing import compose_settings
-from bench.door import door
+from bench.config import Tracking
+from bench.door import door, split_arguments
 from bench.errors import LogError
+from bench.explain import explanation
 from bench.job import RUN, bring_in
+from bench.recordings import Recording, expanded, log_file, recordings_in
 from bench.replayed import replay_sweep
 from bench.startup.record import FILE
+
+EXPLAIN = "--explain"
 
 
 @door(__doc__)
 def main(arguments: list[str]) -> None:
     """Replay every file, then bring in every folder."""
-    overrides = [word for word in arguments if "=" in word and not Path(word).exists()]
-    places = list(dict.fromkeys(word for word in arguments if word not in overrides))
+    own, _, words = split_arguments([word for word in arguments if word != EXPLAIN], {"start": ""})
+    overrides = [word for word in words if "=" in word and not Path(word).exists()]
+    places = expanded([word for word in words if word not in overrides])
     if not places:
         raise LogError("which log?  python -m bench.replay LOG...")
+    start = _start(own["start"])
+    if EXPLAIN in arguments:
+        _explain(places, start)
+        return
     tracking = compose_settings(overrides)[0].tracking
     folders = [Path(place) for place in places if Path(place).is_dir()]
     for folder in folders:
         _refuse_what_is_no_start(folder)
-    logs = [place for place in places if not Path(place).is_dir()]
-    if logs:
-        sweep_id = replay_sweep(tracking, {name: _content(name) for name in logs})
-        print(f"replayed {len(logs)} logs as sweep {sweep_id}\ncompare them:  python -m bench.compare sweep={sweep_id}")
+    if logs := [place for place in places if not Path(place).is_dir()]:
+        _replay(tracking, logs, start)
     for folder in folders:
         print(f"{folder}: run {bring_in(tracking, folder)}")
 
 
-def _content(name: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise LogError(f"{name}: {error.strerror}") from error
+def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
+    """All are read before MLflow hears of any."""
+    with tempfile.TemporaryDirectory() as place:
+        recordings = [each for name in logs for each in recordings_in(log_file(name, Path(place)), start)]
+        sweep_id = replay_sweep(tracking, recordings)
+    print(
+        f"replayed {_counted(recordings, logs)} as sweep {sweep_id}\n"
+        f"compare them:  python -m bench.compare sweep={sweep_id}"
+    )
+
+
+def _explain(logs: list[str], start: int | None) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        for name in logs:
+            for recording in recordings_in(log_file(name, Path(place)), start):
+                print(*explanation(recording), "", sep="\n")
+
+
+def _counted(recordings: list[Recording], logs: list[str]) -> str:
+    return f"{len(logs)} logs" if len(recordings) == len(logs) else f"{len(recordings)} starts of {len(logs)} logs"
+
+
+def _start(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise LogError(f"start={text}: it is the number of a start in its file, from 1.")
+    return int(text)
 
 
 def _refuse_what_is_no_start(folder: Path) -> None:

@@ -8,10 +8,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bench.startup import starts
 from bench.startup.failure import reason_in
-from bench.startup.log import LogLine, parse_line, read_log, starts_in
+from bench.startup.log import LogLine, parse_line, read_log
 from bench.startup.metrics import summarise
+from bench.startup.outcome import Ending, ending_of
 from bench.startup.phases import Reading, read_phases, timeline
+from bench.startup.said import Said, said_in
+from bench.startup.shapes import SHAPE_BYTES
+from bench.startup.starts import starts_of
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
 FEW = settings(max_examples=40, deadline=None, database=None)
@@ -69,9 +74,38 @@ def test_any_bytes_are_a_log(content):
     read_whole(lines)
     assert [line.number for line in lines] == sorted(line.number for line in lines)
     assert all(1 <= line.number <= len(content.split(b"\n")) for line in lines)
-    assert [line.raw for start in starts_in(content.splitlines(keepends=True)) for line in start] == [
-        line.raw for line in lines
-    ]
+
+
+@FEW
+@given(ANY_BYTES)
+def test_any_bytes_are_starts(content):
+    """As many as if every line were looked at; and where it is one, it tells what the log does that is read at once."""
+    found = everything_in(content)
+
+    assert found == everything_in(content, shape_bytes=0)
+    if len(found) == 1:
+        lines = read_log(content.splitlines(keepends=True))
+        assert found == [(1, read_phases(lines), ending_of(lines), said_in(lines))]
+
+
+@FEW
+@given(st.sampled_from(LOGS), st.sampled_from(LOGS), st.randoms(use_true_random=False))
+def test_lines_in_any_order_tell_the_same_by_their_shapes(one, another, chance):
+    """Which lines are passed by depends on those before; what is told does not."""
+    lines = [*recorded(one).splitlines(keepends=True), *recorded(another).splitlines(keepends=True)] * 2
+    chance.shuffle(lines)
+
+    assert everything_in(b"".join(lines)) == everything_in(b"".join(lines), shape_bytes=0)
+
+
+def everything_in(content: bytes, shape_bytes: int = SHAPE_BYTES) -> list[tuple[int, list[Reading], Ending, Said]]:
+    """What each start tells. Of shapes longer than that nothing is remembered, so that each line is looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "SHAPE_BYTES", shape_bytes)
+        return [
+            (start.first_number, start.readings(), start.ending(), start.said())
+            for start in starts_of(content.splitlines(keepends=True))
+        ]
 
 
 @FEW

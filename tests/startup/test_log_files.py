@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import LogError
 from bench.startup.capture import LINE_BYTES
-from bench.startup.log_files import capped_lines, lines_of, log_lines
+from bench.startup.log_files import capped_lines, copy_lines, lines_of, log_lines
 
 LINES = [b"one\n", b"two\n", b"three\n"]
 
@@ -98,3 +98,17 @@ def test_where_a_block_ends_makes_no_difference(size, monkeypatch):
     lines = list(capped_lines(io.BytesIO(content)))
     assert b"".join(lines) == content
     assert [line.strip(b"\r\n") for line in lines if line.strip()] == [b"one", b"0%", b"50%", b"\xe2\x96\x88", b"last"]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "packed"])
+def test_some_lines_are_copied_byte_by_byte(block_bytes, pack, tmp_path, monkeypatch):
+    """Also where a block of the file ends within one. A return ends no line, and the last line needs no end."""
+    monkeypatch.setattr("bench.startup.log_files.BLOCK_BYTES", block_bytes)
+    lines = [b"one\r\n", b"\rtwo\rhalves\n", b"\n", b"four"]
+    path = written(tmp_path, pack(b"".join(lines)))
+
+    for first in range(1, 5):
+        for last in (*range(first, 5), None):
+            copy_lines(path, first, last, tmp_path / "copy")
+            assert (tmp_path / "copy").read_bytes() == b"".join(lines[first - 1 : last])

@@ -11,6 +11,7 @@ import re
 import warnings
 from ast import literal_eval
 from collections.abc import Iterator
+from functools import lru_cache
 
 Value = str | int | float | bool | None
 Values = dict[str, Value]
@@ -29,18 +30,22 @@ CONFIG = re.compile(r"Initializing an? (?:(?P<engine>V\d) )?LLM engine \(v(?P<ve
 IN_DICT = re.compile(r"\s*'(?P<name>\w+)'\s*:\s*(?P<value>.+)", re.DOTALL)
 IN_CALL = re.compile(r"\s*(?P<name>\w+)=(?P<value>.+)", re.DOTALL)
 ENUM = re.compile(r"<\w+\.\w+: (?P<value>'[\w.-]+')>|[A-Z]\w+\.(?P<member>[A-Z][A-Z_\d]*)")
+QUOTED = re.compile(r"'([^'\\\n]*)'")  # most of them
+NAMED: Values = {"True": True, "False": False, "None": None}
 BARE = re.compile(r"[A-Za-z][\w.:/-]*")
 
-OPENING, CLOSING = "([{<", ")]}>"
+OPENING, CLOSING = set("([{<"), set(")]}>")
+# A whole text in quotes, or one mark.
+MARKS = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|[()\[\]{}<>,'"]""", re.DOTALL)
 
 
 def asked_in(text: str) -> Values | None:
     """What a server or LLM() was asked for; None: this line is about something else."""
     text = text[:LONGEST]
     if found := ASKED.search(text):
-        return _values(_parts(text[found.end() :], "}"), IN_DICT)
+        return _values(text[found.end() :], "}", IN_DICT)
     if found := NAMESPACE.search(text):
-        return _values(_parts(text[found.end() :], ")"), IN_CALL)
+        return _values(text[found.end() :], ")", IN_CALL)
     return None
 
 
@@ -48,12 +53,13 @@ def config_in(text: str) -> Values | None:
     """What the engine made of it; None: this line is about something else."""
     text = text[:LONGEST]
     found = CONFIG.search(text)
-    return _values(_parts(text[found.end() :], ""), IN_CALL) if found else None
+    return _values(text[found.end() :], "", IN_CALL) if found else None
 
 
-def _values(parts: Iterator[str], form: re.Pattern[str]) -> Values:
+@lru_cache(64)  # every replica prints the same, and so does every restart
+def _values(text: str, end: str, form: re.Pattern[str]) -> Values:
     values: Values = {}
-    for part in parts:
+    for part in _parts(text, end):
         found = form.fullmatch(part)
         if found and found["name"] in WANTED and found["name"] not in values:
             read, value = _value(found["value"].strip())
@@ -65,27 +71,28 @@ def _values(parts: Iterator[str], form: re.Pattern[str]) -> Values:
 def _parts(text: str, end: str) -> Iterator[str]:
     """What stands between commas that are in no quotes and no brackets, up to `end`. What the line's end cuts is left out."""
     depth = began = 0
-    quote, escaped = "", False
-    for at, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote and not escaped else quote
-            escaped = character == "\\" and not escaped
-        elif character in "'\"":
-            quote = character
-        elif character in OPENING:
+    for found in MARKS.finditer(text):
+        mark, at = found[0], found.start()
+        if mark in OPENING:
             depth += 1
-        elif character == end and not depth:
+        elif mark == end and not depth:
             yield text[began:at]
             return
-        elif character in CLOSING:
+        elif mark in CLOSING:
             depth = max(0, depth - 1)
-        elif character == "," and not depth:
+        elif mark == "," and not depth:
             yield text[began:at]
             began = at + 1
+        elif mark in {"'", '"'}:
+            return  # it is not closed: the line is cut in it
 
 
 def _value(text: str) -> tuple[bool, Value]:
     """Whether it could be read, and the value: a plain literal, a member of an enumeration, or a bare word."""
+    if text in NAMED:
+        return True, NAMED[text]
+    if found := QUOTED.fullmatch(text):
+        return True, found[1]
     if found := ENUM.fullmatch(text):
         return True, found["value"].strip("'") if found["value"] else found["member"].lower()
     try:

@@ -67,26 +67,62 @@ class Piece(NamedTuple):
 
 def pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
     """All that was printed, in order. Blank lines are left out and counted."""
-    around = Around()
-    raw = _raw_pieces(lines)
-    first = list(islice(raw, LOOKED_AT))
-    for _, line, _ in first:
-        around.taken_off(plain(_decoded(line)))
-    number = 0
-    for number, line, cut in chain(first, raw):
-        shape = line.translate(DIGITS)
-        if shape in around.bare:
-            yield Piece(number, line.decode(), cut)
-            continue
-        text = plain(_decoded(line))
-        found = [
-            each for part in around.whole_lines(around.taken_off(text)) for each in _divided(Piece(number, part, cut))
+    capture, lines = Capture(), iter(lines)
+    first = list(islice(lines, LOOKED_AT))
+    capture.learn(first)
+    number, continued = 0, False
+    for raw in chain(first, lines):
+        number += not continued
+        continued = raw.endswith(b"\r")
+        yield from capture.pieces_of(number, raw)
+    yield from capture.rest(number)
+
+
+class Capture:
+    """Takes the lines of one log, and gives what was printed in each."""
+
+    def __init__(self) -> None:
+        self.around = Around()
+        self.are_alike = True  # whether what the last line gave is told by its shape
+        self._ended = False  # whether lines have ends: then the last one without was cut
+
+    def learn(self, first: Iterable[bytes]) -> None:
+        """What stands around the lines of this log, from its first ones."""
+        for raw in first:
+            for line in raw.split(b"\r"):
+                self.around.taken_off(plain(_decoded(line.rstrip(b"\n"))))
+
+    def pieces_of(self, number: int, raw: bytes) -> list[Piece]:
+        """What the next line holds. Only a return divides it; the last line has an end, unless the log was cut in it."""
+        has_end = raw.endswith((b"\n", b"\r"))
+        cut = self._ended and not has_end
+        self._ended = self._ended or has_end
+        self.are_alike = not any(each in raw.translate(DIGITS) for each in DIGITS_MATTER)
+        line = raw.rstrip(b"\r\n")
+        if b"\r" not in line:
+            return self._printed(number, line, cut=cut)
+        states = list(re.finditer(rb"[^\r\n]+", line))
+        return [
+            piece for state in states for piece in self._printed(number, state[0], cut=cut and state.end() == len(line))
         ]
+
+    def rest(self, number: int) -> list[Piece]:
+        """The beginnings of lines whose end did not come."""
+        return [piece for text in self.around.waiting.values() for piece in _divided(Piece(number, text, cut=True))]
+
+    def _printed(self, number: int, line: bytes, *, cut: bool) -> list[Piece]:
+        if not line or line.isspace():
+            return []
+        shape = line.translate(DIGITS)
+        if shape in self.around.bare:
+            return [Piece(number, line.decode(), cut)]
+        text = self.around.taken_off(plain(_decoded(line)))
+        self.are_alike &= not (text.startswith("{") or self.around.part == "P" or self.around.waiting)
+        texts = self.around.whole_lines(text)
+        found = [piece for text in texts for piece in _divided(Piece(number, text, cut))]
         if len(found) == 1 and found[0].text.encode() == line:
-            around.remember(shape)
-        yield from found
-    for part in around.waiting.values():
-        yield from _divided(Piece(number, part, cut=True))
+            self.around.remember(shape)
+        return found
 
 
 @dataclass
@@ -158,25 +194,6 @@ class Around:
 
 def _kind(found: re.Match[str]) -> str:
     return next(name for name, text in found.groupdict().items() if text is not None)
-
-
-def _raw_pieces(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, bool]]:
-    """As they came. Only a return divides a line; the last line has an end, unless the log was cut in it."""
-    number, continued, ended = 0, False, False
-    for raw in lines:
-        number += not continued
-        continued = raw.endswith(b"\r")
-        has_end = raw.endswith((b"\n", b"\r"))
-        cut = ended and not has_end
-        ended = ended or has_end
-        line = raw.rstrip(b"\r\n")
-        if b"\r" not in line:
-            if line and not line.isspace():
-                yield (number, line, cut)
-            continue
-        for found in re.finditer(rb"[^\r\n]+", line):
-            if not found[0].isspace():
-                yield (number, found[0], cut and found.end() == len(line))
 
 
 def shortened(line: bytes) -> bytes:

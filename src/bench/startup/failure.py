@@ -7,9 +7,11 @@ its child. The first exception that is not such an echo, and that the process di
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bench.startup.log import LogLine
 from bench.startup.rules import stage_of
+from bench.startup.shapes import SHAPES, shape_of
 
 LENGTH = 300
 READ = 2000  # characters of a line that can matter here
@@ -93,6 +95,7 @@ class Cause:
     message: str
     echo: bool
     stage: str | None
+    line: LogLine  # that it begins in
     usage: bool = False  # argparse said it: there was no exception
     detail: list[str] = field(default_factory=list)
     followed_by: int = 0  # lines of the same process that are not blank
@@ -114,20 +117,29 @@ class Causes:
     def __init__(self) -> None:
         self.stage: str | None = None  # the last that any process opened
         self.anchor: str | None = None  # the first of them: somebody died, whatever comes after
+        self.anchor_line: LogLine | None = None
         self.order = 0  # of the last line, from 1
         self._usage: Cause | None = None
         self._kept: dict[tuple[bool, int | None], Cause] = {}  # by echo and pid
         self._before: dict[tuple[bool, int | None], Cause] = {}  # the same, from before the anchor
         self._open: dict[int | None, Cause] = {}
+        self._open_until = 0  # in the order of lines
         self._stages: dict[int, str] = {}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any line matters that comes next: it may belong to an exception."""
+        return bool(self._open)
 
     def see(self, line: LogLine) -> None:
         """The next line."""
         self.order += 1
-        text = line.text[:READ]
-        if stage := stage_of(text):
+        if self._open and self.order >= self._open_until:
+            self._open.clear()
+        stage, is_suspect = _marks(shape_of(line.text[:READ]))
+        if stage:
             self._survive(line, stage)
-        if self._open or is_suspect(text):
+        if self._open or is_suspect:
             self._look_at(line, bare_text(line))
 
     def first(self, *, echoes: bool) -> Cause | None:
@@ -150,10 +162,12 @@ class Causes:
         if line.pid in self._open:
             self._go_on(line.pid, bare)
         if self.anchor is None and any(anchor in bare for anchor in ANCHORS):
-            self.anchor = words
+            self.anchor, self.anchor_line = words, line
             self._before, self._kept = self._kept, {}
         if self._usage is None and (found := USAGE.match(words)):
-            self._usage = Cause(self.order, "", found["message"], echo=False, stage=self.stage_of(line), usage=True)
+            self._usage = Cause(
+                self.order, "", found["message"], echo=False, stage=self.stage_of(line), line=line, usage=True
+            )
         if found := EXCEPTION.match(words):
             self._begin(line, found["kind"].rpartition(".")[2], found["message"] or "", bare)
 
@@ -174,8 +188,9 @@ class Causes:
         echo = any(text in bare for text in ECHOES)
         key = (echo, line.pid)
         if key not in self._kept:
-            cause = Cause(self.order, kind, message, echo, self.stage_of(line))
+            cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
             self._kept[key] = self._open[line.pid] = cause
+            self._open_until = self.order + NEAR
 
     def _go_on(self, pid: int | None, bare: str) -> None:
         """Ranks print between each other's lines, so only those of the same process are looked at."""
@@ -192,12 +207,11 @@ class Causes:
             cause.detail.append(bare.strip().partition(" [type=")[0])
 
 
-def is_suspect(text: str) -> bool:
-    """Whether the rest has to look at this line at all: most of a log's lines are good news."""
-    for word in SUSPECT:  # noqa: SIM110 - twice as quick as any() with a generator
-        if word in text:
-            return True
-    return False
+@lru_cache(SHAPES)
+def _marks(shape: bytes) -> tuple[str | None, bool]:
+    """The stage that lines of this shape open, and whether the rest has to look at them at all: most of a log is good news."""
+    text = shape.decode(errors="replace")
+    return stage_of(text), any(word in text for word in SUSPECT)
 
 
 def bare_text(line: LogLine) -> str:

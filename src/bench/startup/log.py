@@ -5,12 +5,10 @@ stamp of bench (seconds since exec), the processes that it came through, innermo
 source. All but the last are taken off. What is glued behind a progress bar may stay with it, so rules search anywhere in a line.
 """
 
-import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import NamedTuple
 
 from bench.startup.capture import STAMP, Around, Piece, pieces, plain
 from bench.startup.prefixes import TORCH, Ranks, speaker_of, without_repeats
@@ -52,44 +50,13 @@ def read_log(lines: Iterable[bytes]) -> list[LogLine]:
     return kept.lines()
 
 
-def starts_in(lines: Iterable[bytes]) -> Iterator[list[LogLine]]:
-    """The same for each start in a log of several, one after the other: a container that was restarted, a script with many
-    starts. What comes before the first belongs to it. Engines that run side by side are one start.
-    """
-    return (kept.lines() for kept in records_in(lines))
-
-
-def records_in(lines: Iterable[bytes]) -> Iterator["Kept"]:
-    """The starts before their lines are read: who wants only one of them need not wait for the others."""
-    kept = Kept()
-    opened: set[Opening] = set()
-    preface: list[Piece] = []
-    for piece in pieces(lines):
-        opening = _opening(piece.text)
-        if opening is None and _is_preface(piece.text):
-            preface.append(piece)  # printed before the API server's first own line, and by every process after it
-            continue
-        if opening and _begins(opening, opened):
-            yield kept
-            kept, opened = Kept(), set()
-        if opening:
-            opened.add(opening)
-        for each in preface:
-            kept.add(each)
-        preface.clear()
-        kept.add(piece)
-    for each in preface:
-        kept.add(each)
-    if kept.added:
-        yield kept
-
-
 def parse_line(text: str, number: int = 1) -> LogLine:
     """One line without its end."""
-    return _parsed(Piece(number, Around().taken_off(plain(text))))
+    return parsed(Piece(number, Around().taken_off(plain(text))))
 
 
-def _parsed(piece: Piece) -> LogLine:
+def parsed(piece: Piece) -> LogLine:
+    """What the piece says of itself."""
     number, raw, cut = piece
     elapsed_s = None
     if raw[:1] <= "9" and (stamp := STAMP.match(raw)):
@@ -99,51 +66,6 @@ def _parsed(piece: Piece) -> LogLine:
     if text.startswith("[rank") and (torch := TORCH.match(text)):
         text = text[torch.end() :]
     return LogLine(number, elapsed_s, speaker.name, speaker.pid, speaker.rank, text, raw, speaker.node, repeated, cut)
-
-
-# What a start prints once, the front of it first. A picture with the version is the banner of newer releases.
-FRONT = (
-    ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█  version ")),
-    ("arguments", re.compile(r"non-default args: ")),
-    ("namespace", re.compile(r"\bargs: Namespace\(")),
-)
-ENGINE = re.compile(r"Initializing an? (?:V\d )?LLM engine \(v")
-PREFACE = re.compile(
-    rf"{STAMP.pattern[:-1]}?(?:(?:DEBUG|INFO|WARNING) [\d-]+ [\d:]+ \[?\w+\.py:\d+\]? )?(?:Automatically detected platform |Triton )"
-)
-VLLM_PROCESS = re.compile(r"(?:API|Api)Server|EngineCore|Worker|VllmWorker|MainProcess|DPSupervisor|DPCoordinator")
-NUMBERED = re.compile(r"_(?:DP)?\d+$")
-
-
-class Opening(NamedTuple):
-    """A text that a start prints once, and which of several processes printed it: they are told apart by `who`."""
-
-    kind: str
-    who: str
-
-
-def _opening(text: str) -> Opening | None:
-    if "version " not in text and "args: " not in text and "LLM engine (v" not in text:
-        return None
-    kind = "engine" if ENGINE.search(text) else next((name for name, each in FRONT if each.search(text)), None)
-    return Opening(kind, _who(_parsed(Piece(0, text)))) if kind else None
-
-
-def _is_preface(text: str) -> bool:
-    return ("Triton " in text or "Automatically " in text) and PREFACE.match(text) is not None
-
-
-def _who(line: LogLine) -> str:
-    """Replicas have a number. A name that is not vLLM's is an actor's of Ray, several of which may hold engines at the same time."""
-    if line.pid is None or (line.node is None and line.process and VLLM_PROCESS.match(line.process)):
-        return line.process if line.process and NUMBERED.search(line.process) else ""
-    return f"{line.process} {line.node} {line.pid}"
-
-
-def _begins(opening: Opening, opened: set[Opening]) -> bool:
-    """Something that a start prints once comes again, or the front of one behind an engine: another start."""
-    behind = not opening.who and opening.kind != "engine" and any(each.kind == "engine" for each in opened)
-    return behind or opening in opened
 
 
 class Kept:
@@ -185,9 +107,9 @@ class Kept:
     def lines(self) -> list[LogLine]:
         """In the order of the log, with ranks."""
         self._leave()
-        parsed = [_parsed(piece) for piece in chain(self._first, self._telling, self._last)]
-        ranks = Ranks(parsed)
-        return [line if line.rank == (rank := ranks.of(line)) else replace(line, rank=rank) for line in parsed]
+        lines = [parsed(piece) for piece in chain(self._first, self._telling, self._last)]
+        ranks = Ranks(lines)
+        return [line if line.rank == (rank := ranks.of(line)) else replace(line, rank=rank) for line in lines]
 
 
 def _size(text: str) -> int:

@@ -15,17 +15,39 @@ BLOCK_BYTES = 1 << 18
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what their files begin with
 
 
-def log_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a log, for `read_log` and `starts_in`. The file's first bytes tell how it is packed, not its name.
+def log_lines(path: Path, name: str | None = None) -> Iterator[bytes]:
+    """The lines of a log, for `read_log` and `starts_of`. The file's first bytes tell how it is packed, not its name. `name` is for
+    messages.
 
     Raises:
         LogError: the file cannot be read or is damaged, or is packed with zstd and nothing here unpacks that.
     """
+    name = name or str(path)
     try:
         with path.open("rb") as file:
-            yield from lines_of(file, str(path))
+            yield from lines_of(file, name)
     except OSError as error:
-        raise LogError(f"{path}: {error.strerror or error}") from error
+        raise LogError(f"{name}: {error.strerror or error}") from error
+
+
+def copy_lines(path: Path, first: int, last: int | None, target: Path) -> None:
+    """Writes these lines of a log to a file, byte by byte, unpacked. They are counted from 1; `last` is None for all that follow.
+
+    Raises:
+        LogError: as reading them before.
+    """
+    number = 1  # of the line that the next byte belongs to
+    with path.open("rb") as file, target.open("wb") as copy:
+        unpacked = _unpacked(file, str(path))
+        while (block := _read(unpacked)) and (last is None or number <= last):
+            ends = block.count(b"\n")
+            if first <= number and (last is None or number + ends <= last):
+                copy.write(block)
+            elif number + ends >= first:
+                parts = block.split(b"\n")
+                begin, end = max(0, first - number), len(parts) if last is None else last - number + 1
+                copy.write(b"\n".join(parts[begin:end]) + (b"\n" if end < len(parts) else b""))
+            number += ends
 
 
 def lines_of(file: BufferedReader, name: str) -> Iterator[bytes]:

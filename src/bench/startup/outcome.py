@@ -6,12 +6,14 @@ is not looked at, and before it only what ends a process counts.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from bench.startup.failure import READ, Causes, bare_text, one_line
 from bench.startup.log import LogLine
 from bench.startup.reason_class import classify
+from bench.startup.shapes import SHAPES, shape_of
 
 Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "failed"]
 
@@ -61,6 +63,7 @@ OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup 
 
 
 MARKERS = (*SERVING, *IN_USE, *OF_A_SERVER, ENGINE_DONE, *SIGNS, "died unexpectedly", "Killed", "Terminated", "ERROR: ")
+ALIKE = tuple(shape_of(marker) for marker in MARKERS)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Ending:
     reason: str | None = None
     reason_class: str | None = None
     stage: str | None = None
+    line: LogLine | None = field(default=None, compare=False)  # that says so; None: no single one does
 
     @property
     def engine_came_up(self) -> bool:
@@ -104,6 +108,7 @@ class Sign:
     words: str
     stage: str | None
     order: int
+    line: LogLine
 
 
 class Watch:
@@ -113,6 +118,24 @@ class Watch:
         self._causes = Causes()
         self._ready = self._server = self._server_starting = self._engine_done = False
         self._sign: Sign | None = None  # the first
+        self._up: LogLine | None = None  # the last that said how far it has come up
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no line matters any more: the start was ready."""
+        return self._ready
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any line matters that comes next. Else only those with a text of `MARKERS`, `SUSPECT` or `STAGES`, and, until it
+        is known that there is a server, the server's.
+        """
+        return not self._ready and self._causes.is_waiting
+
+    @property
+    def knows_the_server(self) -> bool:
+        """Whether the lines of an API server have nothing more to tell by being its."""
+        return self._server or self._ready
 
     def see(self, line: LogLine) -> None:
         """The next line."""
@@ -121,52 +144,54 @@ class Watch:
         self._causes.see(line)
         self._server = self._server or _is_server(line)
         text = line.text[:READ]
-        if _matters(text):
+        if _matters(shape_of(text)):
             self._look_at(line, text)
 
     def _look_at(self, line: LogLine, text: str) -> None:
         serving = any(marker in text for marker in SERVING)
         self._ready = serving or any(marker in text for marker in IN_USE)
+        if self._ready or ENGINE_DONE in text or (not self._engine_done and any(marker in text for marker in STARTING)):
+            self._up = line
         self._server = self._server or serving or any(marker in text for marker in OF_A_SERVER)
         self._server_starting = self._server_starting or any(marker in text for marker in STARTING)
         self._engine_done = self._engine_done or ENGINE_DONE in text
         if self._sign is None and (words := _sign(line, text)):
-            self._sign = Sign(words, self._causes.stage_of(line), self._causes.order)
+            self._sign = Sign(words, self._causes.stage_of(line), self._causes.order, line)
 
     def ending(self) -> Ending:
         """As far as the lines went."""
         if self._ready:
-            return Ending("ready" if self._server else "ready_offline")
+            return Ending("ready" if self._server else "ready_offline", line=self._up)
         if found := self._failure():
-            words, stage, known = found
-            return Ending("failed", one_line(words), known or classify(words, stage), stage)
+            words, stage, known, line = found
+            return Ending("failed", one_line(words), known or classify(words, stage), stage, line)
         if self._engine_done and not self._server:
-            return Ending("ready_offline")
+            return Ending("ready_offline", line=self._up)
         if self._engine_done or self._server_starting:
-            return Ending("server_starting", stage=self._causes.stage)
+            return Ending("server_starting", stage=self._causes.stage, line=self._up)
         return Ending("incomplete", stage=self._causes.stage)
 
-    def _failure(self) -> tuple[str, str | None, str | None] | None:
-        """What ended it, when, and its class where that is known besides.
+    def _failure(self) -> tuple[str, str | None, str | None, LogLine | None] | None:
+        """What ended it, when, its class where that is known besides, and the line that says so.
 
         A process that ends an engine which it has used says so in words like a failure's.
         """
         if cause := self._causes.first(echoes=False):
-            return cause.words, cause.stage, "bad_argument" if cause.usage else None
+            return cause.words, cause.stage, "bad_argument" if cause.usage else None, cause.line
         if self._engine_done and not self._server:
             return None
         said = [each for each in (self._sign, self._causes.first(echoes=True)) if each]
         if said:
             first = min(said, key=lambda each: each.order)
-            return first.words, first.stage, None
-        return (self._causes.anchor, self._causes.stage, None) if self._causes.anchor else None
+            return first.words, first.stage, None, first.line
+        causes = self._causes
+        return (causes.anchor, causes.stage, None, causes.anchor_line) if causes.anchor else None
 
 
-def _matters(text: str) -> bool:
-    for marker in MARKERS:  # noqa: SIM110 - twice as quick as any() with a generator
-        if marker in text:
-            return True
-    return False
+@lru_cache(SHAPES)
+def _matters(shape: bytes) -> bool:
+    """False only where no line of this shape has a marker."""
+    return any(marker in shape for marker in ALIKE)
 
 
 def _is_server(line: LogLine) -> bool:

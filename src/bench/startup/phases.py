@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bench.startup.log import LogLine
-from bench.startup.rules import Rule, matches_in
+from bench.startup.rules import RULES, Rule
 from bench.startup.screen import may_tell
 
 # What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
@@ -46,7 +46,12 @@ class Phase:
 
 def read_phases(lines: Iterable[LogLine]) -> list[Reading]:
     """Everything that the rules find, in the order of the log."""
-    found = [(rule, reading) for line in lines for rule, reading in _readings(line)]
+    return added_up(found for line in lines if may_tell(line.text) for found in readings_of(line, RULES))
+
+
+def added_up(found: Iterable[tuple[Rule, Reading]]) -> list[Reading]:
+    """What the rules found in the lines of one start, each number what its line adds."""
+    found = list(found)
     two_models = drafted(reading for _, reading in found)
     return list(_apart(found, two_models=two_models))
 
@@ -68,11 +73,10 @@ def process_of(reading: Reading, *, two_models: bool) -> Process:
     return reading.rank, -line.number if alone else line.pid
 
 
-def _readings(line: LogLine) -> Iterator[tuple[Rule, Reading]]:
-    if not may_tell(line.text):
-        return
-    for rule, found in matches_in(line.text):
-        if not line.is_whole(found.end()):
+def readings_of(line: LogLine, rules: Iterable[Rule]) -> Iterator[tuple[Rule, Reading]]:
+    """What these rules find in a line, as it is printed there."""
+    for rule in rules:
+        if not (found := rule.pattern.search(line.text)) or not line.is_whole(found.end()):
             continue
         groups = {name: value for name, value in found.groupdict().items() if value is not None}
         texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
@@ -107,8 +111,8 @@ def _apart(found: Iterable[tuple[Rule, Reading]], *, two_models: bool) -> Iterat
 
 # What opens each of these is the text of another line, since vLLM prints no duration for it.
 MILESTONES = (
-    ("api_server", "non-default args"),
-    ("engine_core", "Initializing a V"),
+    ("api_server", ("non-default args",)),
+    ("engine_core", ("Initializing a V",)),
     ("worker", ("Starting to load model", "Loading model from scratch")),
 )
 
@@ -138,8 +142,7 @@ def _placed(reading: Reading) -> Phase | None:
 def _imports(lines: list[LogLine]) -> list[Phase]:
     phases = []
     began_s = 0.0
-    for name, markers in MILESTONES:
-        texts = (markers,) if isinstance(markers, str) else markers
+    for name, texts in MILESTONES:
         ended_s = next((line.elapsed_s for line in lines if any(text in line.text for text in texts)), None)
         if ended_s is not None and ended_s >= began_s:
             phases.append(Phase(f"start_{name}", None, began_s, ended_s))

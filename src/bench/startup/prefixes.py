@@ -22,6 +22,8 @@ ASSIGNED = re.compile(r"rank (?P<rank>\d+) in world size \d+ is assigned as .{0,
 TORCH = re.compile(r"\[rank(?P<rank>\d{1,6})\]: ?")  # the rank in the world, which torch puts before a traceback
 REPEATED = re.compile(r" \[repeated (?P<times>\d{1,9})x across cluster\](?: \(Ray deduplicates logs.*)?$")
 
+MOST_PROCESSES = 100_000
+
 Process = tuple[str | None, int]  # node and pid: pids of two nodes can be the same
 
 
@@ -87,15 +89,18 @@ def without_repeats(text: str) -> tuple[str, int]:
 class Ranks:
     """Which rank each process of a log is, wherever in the log that is said: a worker says other things first."""
 
-    def __init__(self, lines: Iterable[Said]) -> None:
+    def __init__(self, lines: Iterable[Said] = ()) -> None:
         self._named: dict[Process, str] = {}
         self._numbered: dict[Process, str] = {}  # by rank=N, which runs on through pipeline stages
         self._assigned: dict[Process, str] = {}
         self._world: dict[str, set[str]] = {}
         for line in lines:
-            self._note(line)
+            self.note(line)
 
-    def _note(self, line: Said) -> None:
+    def note(self, line: Said) -> None:
+        """What the next line tells. A log of more processes than there can be is of something else."""
+        if len(self._named) + len(self._numbered) + len(self._assigned) + len(self._world) >= MOST_PROCESSES:
+            return
         if line.pid is not None and line.rank:
             (self._numbered if _by_number(line) else self._named)[line.node, line.pid] = line.rank
         if "is assigned as" in line.text and (found := ASSIGNED.search(line.text)):

@@ -12,6 +12,8 @@ VERSION = re.compile(
 )
 PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
 ROCM = "[rocm.py:"  # the source of a line that only an AMD GPU's platform prints
+# A line that says something has one of these.
+TEXTS = ("args: ", "LLM engine (v", "version ", "detected platform", ROCM, "memory utilization is (")
 SHARE = re.compile(r"[Dd]esired GPU memory utilization is \((?P<share>0?\.\d+|1\.0), ")
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
@@ -72,6 +74,7 @@ class Listener:
     """Takes a log line by line, and keeps the first line of each kind."""
 
     def __init__(self) -> None:
+        self.lines: list[LogLine] = []  # that something was taken from
         self._asked: Values | None = None
         self._config: Values | None = None
         self._printed = ""  # the config, as it stands there
@@ -82,28 +85,43 @@ class Listener:
         self._platform: str | None = None
         self._share: float | None = None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any line matters that comes next: it shows that the one before was not cut."""
+        return self._servers is not None and not self._lines_since
+
     def see(self, line: LogLine) -> None:
         """The next line."""
         text = line.text
         self._lines_since += 1
+        if self._takes(text):
+            self.lines.append(line)
+
+    def _takes(self, text: str) -> bool:
         if "args: " in text and self._asked is None:
             self._asked = asked_in(text)
-        elif "LLM engine (v" in text and self._config is None:
-            self._see_config(text[:LONGEST])
-        elif "version " in text and not self._servers and (found := VERSION.search(text[:LONGEST])):
+            return self._asked is not None
+        if "LLM engine (v" in text and self._config is None:
+            return self._takes_config(text[:LONGEST])
+        if "version " in text and not self._servers and (found := VERSION.search(text[:LONGEST])):
             self._servers, self._lines_since = found["version"], 0
-        elif "detected platform" in text and (found := PLATFORM.search(text[:LONGEST])):
-            self._platform = self._platform or found["kind"]
-        elif ROCM in text:
+        elif "detected platform" in text and not self._platform and (found := PLATFORM.search(text[:LONGEST])):
+            self._platform = found["kind"]
+        elif ROCM in text and self._platform != "rocm":
             self._platform = "rocm"
-        elif "memory utilization is (" in text and (found := SHARE.search(text[:LONGEST])):
-            self._share = self._share or float(found["share"])
+        elif "memory utilization is (" in text and not self._share and (found := SHARE.search(text[:LONGEST])):
+            self._share = float(found["share"])
+        else:
+            return False
+        return True
 
-    def _see_config(self, text: str) -> None:
-        if found := CONFIG.search(text):
+    def _takes_config(self, text: str) -> bool:
+        found = CONFIG.search(text)
+        if found:
             self._config, self._printed = config_in(text), text
             self._engine = found["engine"] or "V0"  # there was no other when it had no number
             self._version = found["version"]
+        return found is not None
 
     def said(self) -> Said:
         """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`."""

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 
 from bench.startup.rules import RULES, STAGES
-from bench.startup.shapes import DIGITS, SHAPE_BYTES, SHAPES
+from bench.startup.shapes import SHAPE_BYTES, SHAPES, shape_of
 
 OTHER_TEXTS = ("is assigned as", *(marker for marker, _ in STAGES))  # what is looked for without a rule
 
@@ -50,26 +50,18 @@ def _is_plain(part: str) -> bool:
     return not part[1].isalnum() if part[0] == "\\" else len(part) == 1 and part not in "()[]{}^$.|?*+"
 
 
-def _words() -> tuple[bytes, ...]:
-    of_rules = [words_of(rule.pattern.pattern) for rule in RULES if not rule.pattern.flags & re.IGNORECASE]
-    return tuple(dict.fromkeys(text.encode().translate(DIGITS) for text in [*of_rules, *OTHER_TEXTS] if text))
-
-
-WORDS = _words()
-OTHERS = tuple(
-    rule.pattern for rule in RULES if rule.pattern.flags & re.IGNORECASE or not words_of(rule.pattern.pattern)
-)
+WORDS = tuple(dict.fromkeys(words_of(rule.pattern.pattern) for rule in RULES))
+ALIKE = tuple(dict.fromkeys(shape_of(text) for text in [*WORDS, *OTHER_TEXTS]))
 
 
 def may_tell(text: str) -> bool:
     """False only where no rule can match."""
-    shape = text.encode(errors="replace").translate(DIGITS)
-    told = _has_words(shape) if len(shape) <= SHAPE_BYTES else _find_words(shape)
-    return told or (bool(OTHERS) and any(pattern.search(text) for pattern in OTHERS))
+    shape = shape_of(text)
+    return _has_words(shape) if len(shape) <= SHAPE_BYTES else _find_words(shape)
 
 
 def _find_words(shape: bytes) -> bool:
-    return any(words in shape for words in WORDS)
+    return any(words in shape for words in ALIKE)
 
 
 _has_words = lru_cache(SHAPES)(_find_words)

@@ -3,3 +3,8 @@
 DIGITS = bytes.maketrans(b"123456789", b"000000000")
 SHAPES = 20_000  # so many are remembered
 SHAPE_BYTES = 1_000  # of lines up to this length
+
+
+def shape_of(text: str) -> bytes:
+    """Of a line's text."""
+    return text.encode(errors="replace").translate(DIGITS)

@@ -1,0 +1,113 @@
+"""Words of the command line -> log files, and the starts of vLLM that were recorded in them."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+
+from bench.errors import LogError
+from bench.startup.log_files import log_lines
+from bench.startup.said import Said
+from bench.startup.starts import starts_of
+from bench.startup.told import Told
+
+STDIN = "-"
+PACKED = {".gz", ".zst"}
+MOST_STARTS = 200  # of one file, each of which becomes a run
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A log, and where its bytes are: those of standard input are put into a file, so that they can be read again."""
+
+    name: str  # as it was given
+    path: Path
+
+    @property
+    def stem(self) -> str:
+        """The name without folder and ending, and without that of what packed it."""
+        path = Path(self.name)
+        return "stdin" if self.name == STDIN else Path(path.stem if path.suffix in PACKED else path.name).stem
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One start in a log."""
+
+    file: LogFile
+    number: int  # of the start in its file, from 1
+    is_alone: bool  # there is no other in its file
+    told: Told
+
+
+def expanded(words: list[str]) -> list[str]:
+    """The files that these words mean, each once, in their order; a pattern's by name. What is there by its name is no pattern.
+
+    Raises:
+        LogError: a pattern fits no file.
+    """
+    return list(dict.fromkeys(name for word in words for name in _meant_by(word)))
+
+
+def _meant_by(word: str) -> list[str]:
+    if word == STDIN or not has_magic(word) or Path(word).exists():
+        return [word]
+    if found := sorted(glob(word, recursive=True)):  # noqa: PTH207 - that of Path takes no absolute pattern
+        return found
+    raise LogError(f"{word}: no file has a name like this.")
+
+
+def log_file(name: str, place: Path) -> LogFile:
+    """The file of this name. What comes from standard input is put into `place`."""
+    if name != STDIN:
+        return LogFile(name, Path(name))
+    path = place / "stdin"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return LogFile(name, path)
+
+
+def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
+    """The starts in a log that tell anything, or only that of this number. The file is read once, in little memory.
+
+    Raises:
+        LogError: it cannot be read, tells nothing about a start of vLLM, has too many of them, or fewer than that.
+    """
+    found: list[Recording] = []
+    number = 0
+    lines = log_lines(file.path, file.name)
+    starts = starts_of(lines, is_wanted=lambda each: start == each if start else each <= MOST_STARTS)
+    for number, told, is_last in _numbered(starts):
+        if told.is_wanted and _tells(told):
+            found.append(Recording(file, number, is_alone=number == 1 and is_last, told=told))
+        if start == number:
+            break
+    if start is not None and number < start:
+        raise LogError(f"{file.name}: there is no start={start}: {_count(number)} in this file.")
+    if start is None and number > MOST_STARTS:
+        raise LogError(f"{file.name}: {_count(number)} in this file, too many to be one sweep. Choose one:  start=N")
+    if not found:
+        raise LogError(
+            f"{file.name}: no line of this {'file' if start is None else 'start'} tells anything about a start of vLLM."
+        )
+    return found
+
+
+def _numbered(starts: Iterator[Told]) -> Iterator[tuple[int, Told, bool]]:
+    """Each with its number, and whether it is the last."""
+    number = 1
+    told = next(starts, None)
+    while told:
+        following = next(starts, None)
+        yield number, told, following is None
+        told, number = following, number + 1
+
+
+def _tells(told: Told) -> bool:
+    return bool(told.readings()) or told.ending().reason is not None or told.said() != Said()
+
+
+def _count(number: int) -> str:
+    return f"there {'is' if number == 1 else 'are'} {number:,} {'start' if number == 1 else 'starts'}"

@@ -1,0 +1,223 @@
+"""Several starts in one file, each its own record."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.startup import told as told_of_a_start
+from bench.startup.log import read_log
+from bench.startup.log_files import log_lines
+from bench.startup.outcome import Ending, ending_of
+from bench.startup.phases import Reading, read_phases, timeline
+from bench.startup.said import Said, said_in
+from bench.startup.starts import starts_of
+from bench.startup.told import Told
+
+LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
+
+RECORD = "INFO 11-24 02:47:31 [a.py:1] "
+BANNER = RECORD + "vLLM API server version 0.10.1"
+ARGUMENTS = RECORD + "non-default args: {'model': 'tiny'}"
+ENGINE = RECORD + "Initializing a V1 LLM engine (v0.10.1) with config: model='tiny'"
+PLATFORM = RECORD + "Automatically detected platform cpu."
+
+
+def starts(*lines: str) -> list[Told]:
+    return list(starts_of(line.encode() + b"\n" for line in lines))
+
+
+def begins(*lines: str) -> list[int]:
+    """The numbers of the lines that starts begin with."""
+    return [start.first_number for start in starts(*lines)]
+
+
+Everything = tuple[list[Reading], Ending, Said]
+
+
+def everything(told: Told) -> Everything:
+    return told.readings(), told.ending(), told.said()
+
+
+def read_at_once(content: bytes) -> Everything:
+    """The same of a log of one start, with every line of it in memory."""
+    lines = read_log(content.splitlines(keepends=True))
+    return read_phases(lines), ending_of(lines), said_in(lines)
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_recorded_start_is_one(path):
+    """At TP 1 and 2, failed or not; and tells all that it would, were each line of it looked at."""
+    content = path.read_bytes()
+    (start,) = starts_of(content.splitlines(keepends=True))
+    lines = read_log(content.splitlines(keepends=True))
+
+    assert everything(start) == read_at_once(content)
+    placed = timeline(start.milestones(), start.readings(), 100.0, 101.0)
+    assert placed == timeline(lines, read_phases(lines), 100.0, 101.0)
+
+
+def test_recorded_starts_in_one_file_are_as_many():
+    """As if each had a file of its own, but for the numbers of its lines."""
+    contents = [path.read_bytes() for path in LOGS if "seed" not in path.parts]
+
+    found = list(starts_of(b"\n".join(contents).splitlines(keepends=True)))
+    assert [start.ending() for start in found] == [read_at_once(content)[1] for content in contents]
+    assert [start.said() for start in found] == [read_at_once(content)[2] for content in contents]
+    assert [told(start.readings()) for start in found] == [told(read_at_once(content)[0]) for content in contents]
+
+
+def told(readings: list[Reading]) -> list[tuple[object, ...]]:
+    return [(reading.phase, reading.rank, reading.values, reading.texts) for reading in readings]
+
+
+def test_a_restarted_container_has_the_same_process_ids():
+    """What a start prints once tells them apart; what is printed before it belongs to it."""
+    lines = [
+        PLATFORM,
+        f"(APIServer pid=1) {BANNER}",
+        f"(APIServer pid=1) {ARGUMENTS}",
+        f"(EngineCore_DP0 pid=9) {ENGINE}",
+    ]
+
+    found = starts(*lines, PLATFORM, "(APIServer pid=1) ValueError: no", *lines, "(EngineCore_DP0 pid=9) done")
+    assert [start.first_number for start in found] == [1, 7]
+    assert [start.ending().reason for start in found] == ["ValueError: no", None]
+
+
+def test_ranks_are_those_of_the_same_start():
+    """A process id may be another rank's after a restart."""
+    took = "(Worker pid=7) Loading weights took 2.00 seconds"
+    found = starts(BANNER, took, "(Worker_TP0 pid=7) b", BANNER, took, "(Worker_TP1 pid=7) b")
+
+    assert [[reading.rank for reading in start.readings()] for start in found] == [[None, "TP0"], [None, "TP1"]]
+
+
+def test_a_rank_is_heard_in_a_line_that_tells_nothing_else():
+    """Lines that differ in digits only are alike, but the digits of a rank are what it is."""
+    took = [f"(Worker pid={pid}) Loading weights took 2.00 seconds" for pid in (7, 8)]
+    found = starts(BANNER, *took, "(Worker_TP0 pid=7) hello", "(Worker_TP1 pid=8) hello", "(Worker_TP0 pid=7) hello")
+
+    assert [reading.rank for reading in found[0].readings()] == [None, "TP0", "TP1"]
+
+
+def test_starts_without_a_server_have_no_banner():
+    """A script that starts several engines one after the other, in any release."""
+    assert begins("script", ARGUMENTS, ENGINE, "work", ARGUMENTS, ENGINE, "work") == [1, 5]
+    assert begins(ENGINE, "work", ENGINE.replace("a V1 ", "an "), "work") == [1, 3]
+
+
+def test_a_server_behind_a_script_is_another_start():
+    """Each names its processes in its own way, and only one has a banner."""
+    script = [f"(MainProcess pid=1) {ARGUMENTS}", f"(EngineCore pid=2) {ENGINE}"]
+
+    assert begins(*script, BANNER, ARGUMENTS, ENGINE) == [1, 3]
+
+
+def test_replicas_are_one_start():
+    """Each has an engine of its own, and there may be several API servers."""
+    lines = [f"(EngineCore_DP{replica} pid={replica}) {ENGINE}" for replica in range(4)]
+    servers = [f"(ApiServer_{number} pid=9{number}) {BANNER}" for number in range(3)]
+
+    assert begins(BANNER, *servers, ARGUMENTS, *lines) == [1]
+
+
+def test_actors_of_ray_side_by_side_are_one_start():
+    """Their lines are mixed, and which of them ended before another began nobody can tell."""
+    first, second = f"(LLMActor pid=1) {ENGINE}", f"(LLMActor pid=2, ip=10.0.0.2) {ENGINE}"
+
+    assert begins(first, second, "(LLMActor pid=1) work") == [1]
+    assert begins(first, first) == [1, 2]
+
+
+def test_a_start_that_is_not_wanted_is_passed_by():
+    """Where it begins and ends is known all the same."""
+    contents = [path.read_bytes() for path in LOGS if "seed" not in path.parts]
+    lines = b"\n".join(contents).splitlines(keepends=True)
+
+    every = list(starts_of(lines))
+    some = list(starts_of(lines, is_wanted=lambda number: number == 5))
+    assert [(start.first_number, start.last_number) for start in some] == [
+        (start.first_number, start.last_number) for start in every
+    ]
+    assert [start.is_wanted for start in some] == [number == 5 for number in range(1, len(every) + 1)]
+    assert everything(some[4]) == everything(every[4])
+    assert some[3].readings() == []
+
+
+def test_the_banner_that_is_a_picture():
+    """From 0.17 on the version stands in it."""
+    picture = RECORD + " ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.26.0"
+
+    assert begins(picture, ARGUMENTS, ENGINE, picture, ARGUMENTS, ENGINE) == [1, 4]
+
+
+def test_a_log_without_any_start_is_one_record():
+    """What is in it, its reader says."""
+    assert begins("hello", PLATFORM) == [1]
+    assert begins() == []
+
+
+DEATH = (
+    "WorkerProc failed to start.",
+    "Traceback (most recent call last):",
+    "torch.OutOfMemoryError: CUDA out of memory. 2 GiB",
+)
+CHATTER = (
+    "(APIServer pid=1) INFO 11-24 03:00:0{0} [logger.py:51] Received request cmpl-{1:032x}: params: max_tokens={0}\n",
+    "(Worker_TP1 pid=8) WARNING 11-24 03:00:0{0} [a.py:1] Block {0} of {1:x} was seen\n",
+    'INFO:     10.0.0.{0}:6{0} - "GET /load/{1:x} HTTP/1.1" 404 Not Found\n',
+    "Loading safetensors checkpoint shards: {0}% Completed | {1:x}/7\r",
+    "2026-11-24 03:00:0{0} another program says {1:x}\n",
+)
+
+
+def chatter(size: int, seed: int) -> Iterator[bytes]:
+    """Lines that tell nothing, so many bytes of them, each with an id of its own."""
+    chance = random.Random(seed)  # noqa: S311 - the same each time
+    while size > 0:
+        line = chance.choice(CHATTER).format(chance.randrange(10), chance.getrandbits(128)).encode()
+        size -= len(line)
+        yield line
+
+
+def test_a_long_log_tells_what_it_would_without_its_chatter(tmp_path):
+    """5 MB of it around each part of a start that fails: nothing of what it tells is lost, and nothing comes to it."""
+    parts = [
+        f"(APIServer pid=1) {BANNER}\n(APIServer pid=1) {ARGUMENTS}\n(EngineCore_DP0 pid=5) {ENGINE}\n",
+        f"(Worker pid=8) {RECORD}Loading weights took 2.25 seconds\n",
+        "".join(f"(Worker pid=8) ERROR 11-24 03:00:01 [multiproc_executor.py:870] {words}\n" for words in DEATH),
+        "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.\n",
+    ]
+    log = tmp_path / "long.log"
+    with log.open("wb") as file:
+        for number, part in enumerate(parts):
+            file.writelines(chatter(1_000_000, number))
+            file.write(b"\n" + part.encode())
+        file.writelines(chatter(1_000_000, 9))
+
+    (start,) = starts_of(log_lines(log))
+    ending = start.ending()
+    assert (ending.outcome, ending.reason_class, ending.stage) == (
+        "failed",
+        "out_of_gpu_memory",
+        "finishing the weights",
+    )
+    assert ending.reason == "OutOfMemoryError: CUDA out of memory. 2 GiB"
+    assert start.said() == Said(version="0.10.1", engine="V1", model="tiny", compiles=None)
+    assert [(reading.phase, reading.rank, reading.values) for reading in start.readings() if reading.values] == [
+        ("load_weights", "TP1", {"duration_s": 2.25})
+    ]
+
+
+def test_what_a_start_tells_is_bounded(monkeypatch):
+    """A log can hold anything, also millions of lines with numbers: the first ones are kept, and that is said."""
+    monkeypatch.setattr(told_of_a_start, "MOST_READINGS", 3)
+    took = [f"{RECORD}Loading weights took {number}.00 seconds" for number in range(5)]
+    (few,), (many,) = starts(ENGINE, *took[:1]), starts(ENGINE, *took)
+
+    assert (few.is_full, many.is_full) == (False, True)
+    assert [reading.values for reading in many.readings() if reading.phase == "load_weights"] == [
+        {"duration_s": 0.0}, {"duration_s": 1.0}
+    ]  # fmt: skip
