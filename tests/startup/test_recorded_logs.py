@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from bench.startup.log import LogLine, read_log, starts_in
+from bench.replayed import metrics_told
+from bench.startup.log import read_log
 from bench.startup.metrics import summarise
 from bench.startup.outcome import ending_of, outcome_tags
 from bench.startup.phases import read_phases
-from bench.startup.said import params_said, said_in, tags_said
+from bench.startup.said import params_said, tags_said
+from bench.startup.starts import starts_of
+from bench.startup.told import Told
 
 LOGS = Path(__file__).parents[1] / "logs"
 FOLDERS = sorted(path.name for path in LOGS.iterdir() if path.is_dir())
@@ -42,16 +45,10 @@ def content(log: str) -> list[bytes]:
 
 
 @cache
-def lines_of(log: str) -> list[LogLine]:
-    """As bench reads it."""
-    return read_log(content(log))
-
-
-def metrics_of(log: str) -> dict[str, float]:
-    """As a replayed run has them, with the clock of its recorder where there is one."""
-    readings = read_phases(lines_of(log))
-    ready = [reading.values["duration_s"] for reading in readings if reading.phase == "ready"]
-    return summarise(readings) | ({"ready_s": ready[0]} if ready else {})
+def told_by(log: str) -> Told:
+    """As replay reads it. Its processes print what a start prints once more than once, in some releases: it is one start."""
+    (told,) = starts_of(content(log))
+    return told
 
 
 def expected_metrics(label: Label) -> dict[str, float]:
@@ -86,13 +83,13 @@ def test_every_log_has_a_label(folder: str) -> None:
 @pytest.mark.parametrize("log", LABELLED)
 def test_every_number_of_a_recorded_log_is_right_and_there_is_no_other(log: str) -> None:
     """Start and ranks. A metric that the log does not tell is absent."""
-    assert metrics_of(log) == pytest.approx(expected_metrics(label_of(log)))
+    assert metrics_told(told_by(log).readings()) == pytest.approx(expected_metrics(label_of(log)))
 
 
 @pytest.mark.parametrize("log", LABELLED)
 def test_how_a_recorded_start_ended_is_read_as_a_person_reads_it(log: str) -> None:
     """Its outcome; of one that did not come through why, the class of that, and what it was doing."""
-    label, ending = label_of(log), ending_of(lines_of(log))
+    label, ending = label_of(log), told_by(log).ending()
     expected = {
         "bench.outcome": label["outcome"],
         "bench.reason_class": label.get("reason_class"),
@@ -106,15 +103,16 @@ def test_how_a_recorded_start_ended_is_read_as_a_person_reads_it(log: str) -> No
 @pytest.mark.parametrize("log", LABELLED)
 def test_a_recorded_log_says_what_was_started_and_nothing_is_filled_in(log: str) -> None:
     """Params and tags: the version, the arguments, the sizes, the device."""
-    label, said = label_of(log), said_in(lines_of(log))
+    label, said = label_of(log), told_by(log).said()
 
     assert params_said(said) == {name: str(value) for name, value in label["params"].items()}
     assert tags_said(said) == {name: str(value) for name, value in label["tags"].items()}
 
 
 @pytest.mark.parametrize("log", LABELLED)
-def test_a_recorded_log_is_one_start(log: str) -> None:
-    """Its processes print what a start prints once more than once, in some releases."""
-    (only,) = starts_in(content(log))
+def test_a_start_of_ones_own_is_read_as_a_replayed_one(log: str) -> None:
+    """A measured start has all its lines at hand, and they tell the same."""
+    lines, told = read_log(content(log)), told_by(log)
 
-    assert [line.raw for line in only] == [line.raw for line in lines_of(log)]
+    assert summarise(read_phases(lines)) == summarise(told.readings())
+    assert ending_of(lines) == told.ending()
