@@ -9,12 +9,7 @@ from bench.startup.log import read_log
 
 LOGS = Path(__file__).parents[1] / "logs"
 FAILED = LOGS / "cpu-vllm0.32.0/fastsafetensors-tp1-FAILED.log"
-# Nothing went wrong in them, nor afterwards: in some releases the first request fails on this host.
-GOOD = sorted(
-    path
-    for path in LOGS.rglob("*.log")
-    if "FAILED" not in path.name and b"500 Internal Server Error" not in path.read_bytes()
-)
+GOOD = sorted(path for path in LOGS.rglob("*.log") if "FAILED" not in path.name)
 
 WORKER = "(Worker_TP0 pid=7) ERROR 11-24 02:15:51 [multiproc_executor.py:953] "
 ENGINE = "(EngineCore pid=5) ERROR 11-24 02:15:53 [core.py:1510] "
@@ -35,9 +30,11 @@ def test_the_worker_that_met_the_accident_gives_the_reason():
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_start_that_did_not_fail_has_no_reason(path):
-    """Good starts print warnings, errors that were survived, and the word Exception; a log that stops says nothing either."""
-    with path.open("rb") as log:
-        found = reason_in(read_log(log))
+    """Good starts print warnings, errors that were survived, and the word Exception; a log that stops says nothing either. Until it
+    was ready: in some releases the first request fails on the host of these logs, or a worker when it is told to end.
+    """
+    started, _, _ = path.read_bytes().partition(b"Application startup complete")
+    found = reason_in(read_log(started.splitlines(keepends=True)))
 
     assert found is None
 
