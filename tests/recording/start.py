@@ -18,10 +18,9 @@ if __name__ == "__main__":
 def record(environment: Path, case: Case, log: Path) -> int:
     """Write the log. Returns vLLM's exit status, negative where a signal ended it."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        case.world(),
-        running(command(environment, case), variables(environment) | case.environment, MODELS, log) as it,
-    ):
+    asked = variables(environment) | case.environment
+    given = {name: value for name, value in asked.items() if value is not None}
+    with case.world(), running(command(environment, case), given, MODELS, log) as it:
         case.meanwhile(it)
     return int(it.process.returncode)
 
@@ -36,7 +35,7 @@ def command(environment: Path, case: Case) -> list[str]:
     return [python, "-m", "vllm.entrypoints.openai.api_server", *served, *small, *case.arguments]
 
 
-def variables(environment: Path) -> dict[str, str]:
+def variables(environment: Path) -> dict[str, str | None]:
     """Few, and nothing of the recorder's own."""
     return {
         "PATH": f"{environment}/bin:/usr/local/bin:/usr/bin:/bin",
