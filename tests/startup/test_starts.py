@@ -276,3 +276,9 @@ def test_what_stands_around_lines_can_be_learnt_late():
 
     (start,) = starts(ENGINE, *["chatter"] * 200, failing.format(1), f"{late}{RECORD}hello", failing.format(2))
     assert start.ending().reason == "RuntimeError: no number 2 here"
+
+
+def test_any_line_behind_a_version_shows_that_it_is_whole():
+    """Also one that tells nothing, and is like one before. A version that ends the log may have lost a digit."""
+    assert [start.said().version for start in starts("hello", "hello", BANNER, "hello")] == ["0.10.1"]
+    assert [start.said().version for start in starts("hello", "hello", BANNER)] == [None]
