@@ -7,7 +7,7 @@ Each block starts vLLM three times, in random order: `bare`, by nothing but a pr
 command, in the same state of the caches. The ratios of their times to ready are paired within the blocks.
 
 The result holds every time, the ratios with their 95 % intervals, and what noise does not hide: the processor seconds of
-bench itself as a share of vLLM's. It is written after each block, so that a run that is cut short has what it had.
+vLLM with and without the probe, and those of bench itself as a share of vLLM's. It is written after each block, so that a run that is cut short has what it had.
 """
 
 import json
@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -79,6 +79,22 @@ class Bare:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
+@dataclass
+class Times:
+    """What the starts took, by arm and block. The processor seconds of a bare start are not known: nobody buries all its processes."""
+
+    ready_s: dict[str, dict[int, float]] = field(default_factory=lambda: {arm: {} for arm in ARMS})
+    vllm_cpu_s: dict[str, dict[int, float]] = field(default_factory=lambda: {arm: {} for arm in ARMS[1:]})
+    bench_cpu_s: list[float] = field(default_factory=list)  # of the probed starts
+
+    def add(self, arm: str, block: int, metrics: dict[str, float]) -> None:
+        """Takes in a start by bench."""
+        self.ready_s[arm][block] = metrics["ready_s"]
+        self.vllm_cpu_s[arm][block] = metrics["cpu/vllm_s"]
+        if arm == "probed":
+            self.bench_cpu_s.append(metrics["cpu/bench_s"])
+
+
 def main(blocks: int, result: Path, overrides: list[str]) -> None:
     """Block by block; the first start of all is not counted, since it warms the host for the others."""
     settings = {
@@ -86,8 +102,7 @@ def main(blocks: int, result: Path, overrides: list[str]) -> None:
         "probed": compose_settings([*DEFAULTS, *overrides])[0],
     }
     shuffler = random.Random(SEED)  # noqa: S311  # an order, not a secret
-    ready_s: dict[str, dict[int, float]] = {arm: {} for arm in ARMS}
-    shares: list[float] = []
+    times = Times()
     with tempfile.TemporaryDirectory() as place:
         ensure_checkpoint(settings["probed"], look_at_host(settings["probed"]), Path(place), lambda *_: None)
         bare(settings["unprobed"], Path(place, "first.log"))
@@ -95,14 +110,11 @@ def main(blocks: int, result: Path, overrides: list[str]) -> None:
             for arm in shuffler.sample(ARMS, len(ARMS)):
                 folder = Path(place, f"{block}-{arm}")
                 if arm == "bare":
-                    ready_s[arm][block] = bare(settings["unprobed"], folder.with_suffix(".log"))
+                    times.ready_s[arm][block] = bare(settings["unprobed"], folder.with_suffix(".log"))
                 else:
-                    metrics = started(settings[arm], folder)
-                    ready_s[arm][block] = metrics["ready_s"]
-                    if arm == "probed":
-                        shares.append(metrics["cpu/bench_s"] / metrics["cpu/vllm_s"])
-                print(f"block {block + 1} of {blocks}  {arm:9} ready {ready_s[arm][block]:.2f} s", flush=True)
-            result.write_text(json.dumps(summary(settings["probed"], ready_s, shares), indent=2) + "\n")
+                    times.add(arm, block, started(settings[arm], folder))
+                print(f"block {block + 1} of {blocks}  {arm:9} ready {times.ready_s[arm][block]:.2f} s", flush=True)
+            result.write_text(json.dumps(summary(settings["probed"], times), indent=2) + "\n")
     print(result.read_text())
 
 
@@ -129,18 +141,29 @@ def bare(settings: Settings, log: Path) -> float:
     return ready_s
 
 
-def summary(settings: Settings, ready_s: dict[str, dict[int, float]], shares: list[float]) -> dict[str, object]:
-    """Above 1: the first of the two is slower."""
-    ratios = {f"{slow} / {fast}": paired_ratio(ready_s[slow], ready_s[fast])
+def summary(settings: Settings, times: Times) -> dict[str, object]:
+    """Above 1: the first of the two is slower, or takes more."""
+    ratios = {f"{slow} / {fast}": paired_ratio(times.ready_s[slow], times.ready_s[fast])
               for slow, fast in (("probed", "bare"), ("unprobed", "bare"), ("probed", "unprobed"))}  # fmt: skip
+    ratios["probed / unprobed, vLLM's processor seconds"] = paired_ratio(
+        times.vllm_cpu_s["probed"], times.vllm_cpu_s["unprobed"]
+    )
+    shares = [ours / vllm for ours, vllm in zip(times.bench_cpu_s, times.vllm_cpu_s["probed"].values(), strict=True)]
+    host = look_at_host(settings)
     return {
-        "host": {"cores": len(os.sched_getaffinity(0)), "kernel": platform.release()},
-        "versions": look_at_host(settings).versions,
+        "host": {"gpus": host.device.names, "cores": len(host.device.cores), "kernel": platform.release()},
+        "versions": host.versions,
         "settings": {name: value for name, value in settings.flat().items() if not name.endswith("python")},
-        "ready_s": {arm: [round(value, 3) for value in times.values()] for arm, times in ready_s.items()},
+        "ready_s": listed(times.ready_s),
+        "vllm_cpu_s": listed(times.vllm_cpu_s),
         "ratios": {name: rounded(ratio) for name, ratio in ratios.items() if ratio},
         "cpu_of_bench_over_cpu_of_vllm": {"mean": round(fmean(shares), 5), "largest": round(max(shares), 5)},
     }
+
+
+def listed(by_arm: dict[str, dict[int, float]]) -> dict[str, list[float]]:
+    """In the order of the blocks."""
+    return {arm: [round(value, 3) for value in values.values()] for arm, values in by_arm.items()}
 
 
 def rounded(ratio: Ratio) -> dict[str, object]:
