@@ -9,7 +9,7 @@ from bench.startup.log import read_log
 
 LOGS = Path(__file__).parents[1] / "logs"
 FAILED = LOGS / "cpu-vllm0.32.0/fastsafetensors-tp1-FAILED.log"
-OTHERS = sorted(path for path in LOGS.rglob("*.log") if path != FAILED)
+GOOD = sorted(path for path in LOGS.rglob("*.log") if "FAILED" not in path.name)
 
 WORKER = "(Worker_TP0 pid=7) ERROR 11-24 02:15:51 [multiproc_executor.py:953] "
 ENGINE = "(EngineCore pid=5) ERROR 11-24 02:15:53 [core.py:1510] "
@@ -28,11 +28,13 @@ def test_the_worker_that_met_the_accident_gives_the_reason():
     assert found == "RuntimeError: Invalid device string: 'cuda:cpu'"
 
 
-@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_start_that_did_not_fail_has_no_reason(path):
-    """Good starts print warnings, errors that were survived, and the word Exception; a log that stops says nothing either."""
-    with path.open("rb") as log:
-        found = reason_in(read_log(log))
+    """Good starts print warnings, errors that were survived, and the word Exception; a log that stops says nothing either. Until it
+    was ready: in some releases the first request fails on the host of these logs, or a worker when it is told to end.
+    """
+    started, _, _ = path.read_bytes().partition(b"Application startup complete")
+    found = reason_in(read_log(started.splitlines(keepends=True)))
 
     assert found is None
 
@@ -278,3 +280,29 @@ def test_what_a_rank_says_when_another_is_gone_is_an_echo(words):
     """It may be quicker than the one that met the accident; alone it is all that is known."""
     assert reason(f"{WORKER}{words}", f"{ENGINE}ValueError: no such file") == "ValueError: no such file"
     assert reason(f"{WORKER}{words}") == words
+
+
+def test_an_exception_that_vllm_reports_and_goes_on_after_is_no_reason():
+    """0.14 to 0.17 try a chat template while they start, and say below which words that did not work. Others above or below it count."""
+    record = "(APIServer pid=4) ERROR 11-24 16:42:21 [serving_chat.py:222] "
+    survived = [
+        f"{record}Chat template warmup failed",
+        f"{record}Traceback (most recent call last):",
+        f"{record}ValueError: no template",
+    ]
+
+    assert reason(*survived) is None
+    assert reason(*survived, "(APIServer pid=4) OSError: [Errno 28] No space left on device") is not None
+    assert reason(*survived, "(EngineCore pid=5) ValueError: no template") is not None
+
+
+def test_a_server_that_starts_to_serve_has_survived_what_its_log_says_before():
+    """Whatever it was: it goes on."""
+    met = "(APIServer pid=4) ERROR 11-24 16:42:21 [other.py:9] ValueError: no template"
+
+    assert reason(met) == "ValueError: no template"
+    for goes_on in (
+        "Starting vLLM API server 0 on http://127.0.0.1:8117",
+        "Starting vLLM server on http://127.0.0.1:8117",
+    ):
+        assert reason(met, f"(APIServer pid=4) INFO 11-24 16:42:22 [api_server.py:1346] {goes_on}") is None

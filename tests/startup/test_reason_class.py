@@ -75,6 +75,10 @@ TEXTS = [
         "weights_missing",
         "ValueError: Could not find checkpoint files 'tiny-tp2/model-rank-1-part-*.safetensors', only pre-sharded checkpoints",
     ),
+    (
+        "weights_missing",
+        "FileNotFoundError: Weight files referenced in index but missing: {'tiny/model-00002-of-00002.safetensors'}",
+    ),
     ("weights_missing", "ValueError: Following weights were not initialized from checkpoint: {'model.norm.weight'}"),
     ("weights_missing", "ValueError: Missing keys ('model.norm.weight',) in loaded state!"),
     ("weights_missing", "FileNotFoundError: No such file or directory: 'models/tiny/model-00002-of-00004.safetensors'"),
@@ -121,6 +125,7 @@ TEXTS = [
     ),
     ("import_failure", "ModuleNotFoundError: No module named 'fastsafetensors'"),
     ("import_failure", "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory"),
+    ("import_failure", "AttributeError: '_OpNamespace' '_C' object has no attribute 'silu_and_mul'"),
     (
         "compile_failure",
         "InductorError: RuntimeError: Failed to find C compiler. Please specify via CC environment variable.",

@@ -20,7 +20,7 @@ FOLLOWING = 3  # lines of its process that say whether it was replaced
 DETAIL = 2  # lines of its process that say what pydantic did not like
 
 # Until 0.7 the source stands without an opening bracket; torchrun and torch put the rank in front.
-SOURCE = re.compile(r"^(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?[^\]\s]+\] ?")
+SOURCE = re.compile(r"^(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?(?P<place>[^\]\s]+)\] ?")
 RANK = re.compile(r"^\[rank\d+\]: ?")
 EXCEPTION = re.compile(
     r"^(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)|Exception"
@@ -61,6 +61,9 @@ ANCHORS = (
     "WorkerProc hit an exception",
     "WorkerProc failed.",
 )
+
+# What a process says above the traceback of an exception that it goes on after.
+SURVIVED = ("Chat template warmup failed",)  # 0.14 to 0.17, of a model without a template
 
 SUSPECT = (
     "rror",
@@ -125,6 +128,7 @@ class Causes:
         self._open: dict[int | None, Cause] = {}
         self._open_until = 0  # in the order of lines
         self._stages: dict[int, str] = {}
+        self._survived: dict[int | None, str] = {}  # where in the source a process tells what it goes on after
 
     @property
     def is_waiting(self) -> bool:
@@ -168,7 +172,9 @@ class Causes:
             self._usage = Cause(
                 self.order, "", found["message"], echo=False, stage=self.stage_of(line), line=line, usage=True
             )
-        if found := EXCEPTION.match(words):
+        if any(text in words for text in SURVIVED):
+            self._survived[line.pid] = _place(line)
+        elif (found := EXCEPTION.match(words)) and not self._goes_on(line):
             self._begin(line, found["kind"].rpartition(".")[2], found["message"] or "", bare)
 
     def _survive(self, line: LogLine, stage: str) -> None:
@@ -183,6 +189,10 @@ class Causes:
     def _drop(self, pid: int | None, *, echo: bool) -> None:
         self._kept.pop((echo, pid), None)
         self._before.pop((echo, pid), None)
+
+    def _goes_on(self, line: LogLine) -> bool:
+        """Whether this line is of the record of an exception that its process goes on after."""
+        return bool(place := self._survived.get(line.pid)) and _place(line) == place
 
     def _begin(self, line: LogLine, kind: str, message: str, bare: str) -> None:
         echo = any(text in bare for text in ECHOES)
@@ -212,6 +222,12 @@ def _marks(shape: bytes) -> tuple[str | None, bool]:
     """The stage that lines of this shape open, and whether the rest has to look at them at all: most of a log is good news."""
     text = shape.decode(errors="replace")
     return stage_of(text), any(word in text for word in SUSPECT)
+
+
+def _place(line: LogLine) -> str:
+    """Where in vLLM's source a record was printed, which stands before each of its lines. Empty: it is no record of an error."""
+    found = SOURCE.match(line.text[:READ])
+    return found["place"] if found else ""
 
 
 def bare_text(line: LogLine) -> str:

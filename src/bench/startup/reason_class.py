@@ -36,6 +36,7 @@ ROWS = (
         "weights_missing",
         r"Cannot find any (?:safetensors )?model weights",
         r"Could not find checkpoint files",
+        r"Weight files referenced in index but missing",
         r"weights were not initialized from checkpoint",
         r"Missing keys .* in loaded state",
         r"not found in the checkpoint",
@@ -83,7 +84,13 @@ ROWS = (
         r"has no vLLM implementation",
         r"Transformers does not (?:know|recognize)",
     ),
-    ("import_failure", r"^(?:ModuleNotFoundError|ImportError)\b", r"cannot import name", r"undefined symbol"),
+    (
+        "import_failure",
+        r"^(?:ModuleNotFoundError|ImportError)\b",
+        r"cannot import name",
+        r"undefined symbol",
+        r"'_OpNamespace' '\w+' object has no attribute",  # vLLM goes on without its extension, until it calls it
+    ),
     (
         "compile_failure",
         r"^(?:InductorError|BackendCompilerFailed|CompilationError|CompileError|TorchRuntimeError|PTXASError)\b",

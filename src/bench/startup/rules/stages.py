@@ -15,6 +15,8 @@ STAGES = (
     ("Dynamo bytecode transform time", "compiling"),
     ("Capturing CUDA graphs", "capturing graphs"),
     ("init engine (profile", SERVING),
+    ("Starting vLLM API server", SERVING),
+    ("Starting vLLM server", SERVING),  # from 0.18
 )
 
 
