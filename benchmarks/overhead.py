@@ -1,16 +1,21 @@
 """What being measured costs vLLM: bench with its probe against a bare start, and against bench without the probe.
 
-    python benchmarks/overhead.py BLOCKS RESULT.json [OVERRIDE...]
+    python benchmarks/overhead.py ROUNDS RESULT.json [SIDE_BY_SIDE] [OVERRIDE...]
 
-Each block starts vLLM three times, in random order: `bare`, by nothing but a process whose output goes to a file and whose
+Each block starts vLLM three times: `bare`, by nothing but a process whose output goes to a file and whose
 /health is asked in the same way, by the same code; `unprobed`, by bench with probe=false; `probed`, by bench as it is. All with the same
 command, in the same state of the caches. The ratios of their times to ready are paired within the blocks.
 
+A round is one block, its starts one after another in random order. With SIDE_BY_SIDE=4 it is four blocks, and all their twelve
+starts begin together, dealt at random to equal shares of the cores: on a host with cores to spare, what its neighbours do
+to the clock meets all arms at once.
+
 The result holds every time, the ratios with their 95 % intervals, and what noise does not hide: the processor seconds of
-bench itself as a share of vLLM's. It is written after each block, so that a run that is cut short has what it had.
+vLLM with and without the probe, and those of bench itself as a share of vLLM's. It is written after each block, so that a run that is cut short has what it had.
 """
 
 import json
+import multiprocessing
 import os
 import platform
 import random
@@ -20,8 +25,9 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -79,47 +85,79 @@ class Bare:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def main(blocks: int, result: Path, overrides: list[str]) -> None:
-    """Block by block; the first start of all is not counted, since it warms the host for the others."""
-    settings = {
-        "unprobed": compose_settings([*DEFAULTS, *overrides, "probe=false"])[0],
-        "probed": compose_settings([*DEFAULTS, *overrides])[0],
-    }
+@dataclass
+class Times:
+    """What the starts took, by arm and block. The processor seconds of a bare start are not known: nobody buries all its processes."""
+
+    ready_s: dict[str, dict[int, float]] = field(default_factory=lambda: {arm: {} for arm in ARMS})
+    vllm_cpu_s: dict[str, dict[int, float]] = field(default_factory=lambda: {arm: {} for arm in ARMS[1:]})
+    bench_cpu_s: dict[int, float] = field(default_factory=dict)  # of the probed starts
+
+    def add(self, arm: str, block: int, metrics: dict[str, float]) -> None:
+        """Takes in one start."""
+        self.ready_s[arm][block] = metrics["ready_s"]
+        if arm != "bare":
+            self.vllm_cpu_s[arm][block] = metrics["cpu/vllm_s"]
+        if arm == "probed":
+            self.bench_cpu_s[block] = metrics["cpu/bench_s"]
+
+
+def main(rounds: int, result: Path, side_by_side: int, overrides: list[str]) -> None:
+    """Round by round; the first start of all is not counted, since it warms the host for the others."""
+    settings = compose_settings([*DEFAULTS, *overrides])[0]
     shuffler = random.Random(SEED)  # noqa: S311  # an order, not a secret
-    ready_s: dict[str, dict[int, float]] = {arm: {} for arm in ARMS}
-    shares: list[float] = []
+    times = Times()
     with tempfile.TemporaryDirectory() as place:
-        ensure_checkpoint(settings["probed"], look_at_host(settings["probed"]), Path(place), lambda *_: None)
-        bare(settings["unprobed"], Path(place, "first.log"))
-        for block in range(blocks):
-            for arm in shuffler.sample(ARMS, len(ARMS)):
-                folder = Path(place, f"{block}-{arm}")
-                if arm == "bare":
-                    ready_s[arm][block] = bare(settings["unprobed"], folder.with_suffix(".log"))
-                else:
-                    metrics = started(settings[arm], folder)
-                    ready_s[arm][block] = metrics["ready_s"]
-                    if arm == "probed":
-                        shares.append(metrics["cpu/bench_s"] / metrics["cpu/vllm_s"])
-                print(f"block {block + 1} of {blocks}  {arm:9} ready {ready_s[arm][block]:.2f} s", flush=True)
-            result.write_text(json.dumps(summary(settings["probed"], ready_s, shares), indent=2) + "\n")
+        ensure_checkpoint(settings, look_at_host(settings), Path(place), lambda *_: None)
+        bare(settings, Path(place, "first"))
+        for number in range(rounds):
+            blocks = range(number * max(1, side_by_side), (number + 1) * max(1, side_by_side))
+            starts = shuffler.sample([(block, arm) for block in blocks for arm in ARMS], len(blocks) * len(ARMS))
+            take_in(starts, 1 if not side_by_side else len(starts), Path(place), overrides, times)
+            result.write_text(json.dumps(summary(settings, side_by_side, times), indent=2) + "\n")
+            print(f"round {number + 1} of {rounds}", flush=True)
     print(result.read_text())
 
 
-def started(settings: Settings, folder: Path) -> dict[str, float]:
-    """The metrics of a start by bench."""
+def take_in(starts: list[tuple[int, str]], at_once: int, place: Path, overrides: list[str], times: Times) -> None:
+    """Each start from a process of its own: its processor seconds are then its own, and so can its cores be."""
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(1, len(cores) // at_once)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_once, mp_context=context, max_tasks_per_child=1) as processes:
+        running = {}
+        for position, (block, arm) in enumerate(starts):
+            first = position * share % len(cores)
+            mine = cores if at_once == 1 else cores[first : first + share]
+            running[processes.submit(start, arm, Path(place, f"{block}-{arm}"), mine, overrides)] = (block, arm)
+        for done in as_completed(running):
+            block, arm = running[done]
+            times.add(arm, block, done.result())
+            print(f"block {block + 1}  {arm:9} ready {times.ready_s[arm][block]:.2f} s", flush=True)
+
+
+def start(arm: str, folder: Path, cores: list[int], overrides: list[str]) -> dict[str, float]:
+    """The metrics of one start on these cores.
+
+    Raises:
+        RuntimeError: it failed, and with it the pairing.
+    """
+    os.sched_setaffinity(0, cores)
+    settings = compose_settings([*DEFAULTS, *overrides, f"probe={str(arm != 'unprobed').lower()}"])[0]
+    if arm == "bare":
+        return {"ready_s": bare(settings, folder)}
     startup = measure(settings, folder, lambda *_: None)
     if startup.reason:
-        sys.exit(f"a start failed, and with it the pairing: {startup.reason}")
+        raise RuntimeError(startup.reason)
     return startup.metrics
 
 
-def bare(settings: Settings, log: Path) -> float:
+def bare(settings: Settings, folder: Path) -> float:
     """Seconds from exec to ready of a start that nobody looks at."""
     host = look_at_host(settings)
     command = command_for(settings, host, free_port(), caches_for(settings, host).environment)
     key = api_key(settings)
-    process = Bare(command.arguments, command.environment | {"VLLM_API_KEY": key}, log)
+    process = Bare(command.arguments, command.environment | {"VLLM_API_KEY": key}, folder.with_suffix(".log"))
     server = Server(process, command.port, key, process.engine_is_up)  # type: ignore[arg-type]  # no Kept, but all that it asks of one
     try:
         ready_s = server.wait_until_ready(settings.vllm.ready_timeout_s)
@@ -129,18 +167,30 @@ def bare(settings: Settings, log: Path) -> float:
     return ready_s
 
 
-def summary(settings: Settings, ready_s: dict[str, dict[int, float]], shares: list[float]) -> dict[str, object]:
-    """Above 1: the first of the two is slower."""
-    ratios = {f"{slow} / {fast}": paired_ratio(ready_s[slow], ready_s[fast])
+def summary(settings: Settings, side_by_side: int, times: Times) -> dict[str, object]:
+    """Above 1: the first of the two is slower, or takes more."""
+    ratios = {f"{slow} / {fast}": paired_ratio(times.ready_s[slow], times.ready_s[fast])
               for slow, fast in (("probed", "bare"), ("unprobed", "bare"), ("probed", "unprobed"))}  # fmt: skip
+    ratios["probed / unprobed, vLLM's processor seconds"] = paired_ratio(
+        times.vllm_cpu_s["probed"], times.vllm_cpu_s["unprobed"]
+    )
+    shares = [ours / times.vllm_cpu_s["probed"][block] for block, ours in times.bench_cpu_s.items()]
+    host = look_at_host(settings)
     return {
-        "host": {"cores": len(os.sched_getaffinity(0)), "kernel": platform.release()},
-        "versions": look_at_host(settings).versions,
+        "host": {"gpus": host.device.names, "cores": len(host.device.cores), "kernel": platform.release()},
+        "starts_side_by_side": side_by_side * len(ARMS) or 1,
+        "versions": host.versions,
         "settings": {name: value for name, value in settings.flat().items() if not name.endswith("python")},
-        "ready_s": {arm: [round(value, 3) for value in times.values()] for arm, times in ready_s.items()},
+        "ready_s": listed(times.ready_s),
+        "vllm_cpu_s": listed(times.vllm_cpu_s),
         "ratios": {name: rounded(ratio) for name, ratio in ratios.items() if ratio},
         "cpu_of_bench_over_cpu_of_vllm": {"mean": round(fmean(shares), 5), "largest": round(max(shares), 5)},
     }
+
+
+def listed(by_arm: dict[str, dict[int, float]]) -> dict[str, list[float]]:
+    """In the order of the blocks."""
+    return {arm: [round(value, 3) for _, value in sorted(values.items())] for arm, values in by_arm.items()}
 
 
 def rounded(ratio: Ratio) -> dict[str, object]:
@@ -148,9 +198,11 @@ def rounded(ratio: Ratio) -> dict[str, object]:
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(ratio).items()}
 
 
-ENOUGH_WORDS = 3  # the script, BLOCKS and RESULT.json
+ENOUGH_WORDS = 3  # the script, ROUNDS and RESULT.json
 
 if __name__ == "__main__":
     if len(sys.argv) < ENOUGH_WORDS:
         sys.exit(__doc__)
-    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    _, how_many, where, *rest = sys.argv
+    beside = int(rest.pop(0)) if rest and rest[0].isdigit() else 0
+    main(int(how_many), Path(where), beside, rest)

@@ -99,9 +99,10 @@ FORMATS = (*LOADING, "dummy")  # those that a CPU can load
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    """On two ranks, each format that a CPU can load, and one that it cannot."""
+    """On two ranks, each format that a CPU can load, and one that it cannot. Caches are filled in the cold and warm sweep below."""
     folder = tmp_path_factory.mktemp("tp2")
-    return sweep(folder, f"load_format={','.join(FORMATS)},fastsafetensors", "tensor_parallel_size=2")
+    formats = f"load_format={','.join(FORMATS)},fastsafetensors"
+    return sweep(folder, formats, "tensor_parallel_size=2", "compile_cache=as_is")
 
 
 def test_every_format_finishes_below_one_sweep(swept):

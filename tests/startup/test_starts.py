@@ -1,5 +1,6 @@
 """Several starts in one file, each its own record."""
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,22 +186,16 @@ def chatter(size: int, seed: int) -> Iterator[bytes]:
         yield line
 
 
-def test_a_long_log_tells_what_it_would_without_its_chatter(tmp_path):
-    """5 MB of it around each part of a start that fails: nothing of what it tells is lost, and nothing comes to it."""
-    parts = [
-        f"(APIServer pid=1) {BANNER}\n(APIServer pid=1) {ARGUMENTS}\n(EngineCore_DP0 pid=5) {ENGINE}\n",
-        f"(Worker pid=8) {RECORD}Loading weights took 2.25 seconds\n",
-        "".join(f"(Worker pid=8) ERROR 11-24 03:00:01 [multiproc_executor.py:870] {words}\n" for words in DEATH),
-        "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.\n",
-    ]
-    log = tmp_path / "long.log"
-    with log.open("wb") as file:
-        for number, part in enumerate(parts):
-            file.writelines(chatter(1_000_000, number))
-            file.write(b"\n" + part.encode())
-        file.writelines(chatter(1_000_000, 9))
+DYING = [
+    f"(APIServer pid=1) {BANNER}\n(APIServer pid=1) {ARGUMENTS}\n(EngineCore_DP0 pid=5) {ENGINE}\n",
+    f"(Worker pid=8) {RECORD}Loading weights took 2.25 seconds\n",
+    "".join(f"(Worker pid=8) ERROR 11-24 03:00:01 [multiproc_executor.py:870] {words}\n" for words in DEATH),
+    "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.\n",
+]
 
-    (start,) = starts_of(log_lines(log))
+
+def tells_of_death(start: Told) -> None:
+    """What can be read in `DYING`, and in one line of the chatter, which tells a rank."""
     ending = start.ending()
     assert (ending.outcome, ending.reason_class, ending.stage) == (
         "failed",
@@ -208,10 +203,42 @@ def test_a_long_log_tells_what_it_would_without_its_chatter(tmp_path):
         "finishing the weights",
     )
     assert ending.reason == "OutOfMemoryError: CUDA out of memory. 2 GiB"
-    assert start.said() == Said(version="0.10.1", engine="V1", model="tiny", compiles=None)
+    assert start.said() == Said(version="0.10.1", engine="V1", model="tiny")
     assert [(reading.phase, reading.rank, reading.values) for reading in start.readings() if reading.values] == [
         ("load_weights", "TP1", {"duration_s": 2.25})
     ]
+
+
+def test_a_long_log_tells_what_it_would_without_its_chatter(tmp_path):
+    """5 MB of it around each part of a start that fails: nothing of what it tells is lost, and nothing comes to it."""
+    log = tmp_path / "long.log"
+    with log.open("wb") as file:
+        for number, part in enumerate([*DYING, ""]):
+            file.writelines(chatter(1_000_000, number))
+            file.write(b"\n" + part.encode())
+
+    (start,) = starts_of(log_lines(log))
+    tells_of_death(start)
+
+
+@pytest.mark.parametrize(
+    "captured",
+    [
+        lambda line: f"2026-11-24T03:00:00.123456789Z stdout F {line}\n",
+        lambda line: json.dumps({"log": line + "\n", "stream": "stdout", "time": "2026-11-24T03:00:00Z"}) + "\n",
+        lambda line: f"Nov 24 03:00:00 host vllm[12]: {line}\n",
+        lambda line: f"vllm-1  | {line}\r\n",
+        lambda line: f"   40.225 {line}\n",
+    ],
+    ids=["kubernetes", "docker", "journal", "compose", "bench"],
+)
+def test_chatter_is_passed_by_however_it_was_captured(captured):
+    """What stands around a line is no reason to lose it."""
+    texts = [text for part in [*DYING, ""] for text in [*chatter(30_000, len(part)), part.encode()]]
+    lines = [line for text in texts for line in text.decode().splitlines()]
+
+    (start,) = starts_of(captured(line).encode() for line in lines)
+    tells_of_death(start)
 
 
 def test_what_a_start_tells_is_bounded(monkeypatch):
@@ -224,3 +251,37 @@ def test_what_a_start_tells_is_bounded(monkeypatch):
     assert [reading.values for reading in many.readings() if reading.phase == "load_weights"] == [
         {"duration_s": 0.0}, {"duration_s": 1.0}
     ]  # fmt: skip
+
+
+def test_what_follows_an_exception_is_read_though_it_was_chatter_before():
+    """Its details are lines of any kind, of its process."""
+    detail = ["  Input should be less than 5 [type=less_than]", "    For further information visit a page"]
+    raised = "pydantic_core.ValidationError: 1 validation error for VllmConfig"
+
+    (start,) = starts(ENGINE, *detail, raised, *detail, "")
+    assert start.ending().reason == "ValidationError: 1 validation error for VllmConfig: Input should be less than 5"
+
+
+def test_what_was_chatter_when_a_start_was_ready_can_end_the_next_one():
+    """A server survives a request that fails; a start does not survive the same words."""
+    failing = "(APIServer pid=1) ValueError: no number {} here"
+    lines = [f"(APIServer pid=1) {BANNER}", f"(APIServer pid=1) {ARGUMENTS}", f"(EngineCore_DP0 pid=9) {ENGINE}"]
+
+    found = starts(*lines, "INFO:     Application startup complete.", failing.format(1), *lines, failing.format(2))
+    assert [start.ending().outcome for start in found] == ["ready", "failed"]
+    assert found[1].ending().reason == "ValueError: no number 2 here"
+
+
+def test_what_stands_around_lines_can_be_learnt_late():
+    """A log that two captures were put into: lines that were seen before it was known are seen in a new light."""
+    late = "Nov 24 03:00:00 host vllm[12]: "
+    failing = late + "RuntimeError: no number {} here"
+
+    (start,) = starts(ENGINE, *["chatter"] * 200, failing.format(1), f"{late}{RECORD}hello", failing.format(2))
+    assert start.ending().reason == "RuntimeError: no number 2 here"
+
+
+def test_any_line_behind_a_version_shows_that_it_is_whole():
+    """Also one that tells nothing, and is like one before. A version that ends the log may have lost a digit."""
+    assert [start.said().version for start in starts("hello", "hello", BANNER, "hello")] == ["0.10.1"]
+    assert [start.said().version for start in starts("hello", "hello", BANNER)] == [None]

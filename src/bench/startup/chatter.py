@@ -5,7 +5,7 @@ A log of days is what a server says of its requests, and their ids make each lin
 
 from functools import lru_cache
 
-from bench.startup.interest import ANY, ENDS, EVERYTHING, OF_A_START, RANKED, of_speaker
+from bench.startup.interest import ANY, ENDS, EVERYTHING, OF_A_START, RANKED, SERVES, of_speaker
 from bench.startup.prefixes import speaker_of
 
 # Nothing stands around a line that begins so, but for a stamp of bench's own: it is vLLM's.
@@ -16,11 +16,17 @@ SIGNS = (b"pid=", b"INFO", b"WARNING", b"ERROR", b"DEBUG", b"CRITICAL", b"{", b"
 OF_A_TERMINAL = (b"\x1b", b"^[", b"[0", b"\\u")
 
 
+# In a record of JSON: of a rank, or escaped and not to be read as it stands.
+NOT_IN_JSON = (b"Worker", b"TP0", b"rank", b"\\u")
+
+
 def chatter_bits(shape: bytes, wanted: int) -> int | None:
     """RANKED or 0 where a line of this shape is of none of these interests; None where it may be, or is not plain enough to say."""
+    if shape.startswith(b'{"'):
+        return _bits_of_json(shape, wanted)
     begun = shape.lstrip(STAMP)
     is_of_vllm = begun.startswith(BEGINNINGS)
-    if wanted == EVERYTHING or (ANY if wanted & ENDS else OF_A_START).may_be_in(shape):
+    if wanted == EVERYTHING or _may_tell(shape, wanted):
         return None
     if _has_any(OF_A_TERMINAL, shape) or not (is_of_vllm or not _has_any(SIGNS, shape)):
         return None
@@ -28,6 +34,20 @@ def chatter_bits(shape: bytes, wanted: int) -> int | None:
         return None
     speaks = _bits_of(begun[: begun.find(b")") + 1]) if begun.startswith(b"(") else 0
     return None if speaks & wanted else speaks & RANKED
+
+
+def _bits_of_json(shape: bytes, wanted: int) -> int | None:
+    """The same of a record. One of Docker's that does not end its line goes on in the next."""
+    if wanted == EVERYTHING or _may_tell(shape.replace(b'\\"', b'"'), wanted) or _has_any(NOT_IN_JSON, shape):
+        return None
+    if wanted & SERVES and b"erver" in shape:
+        return None
+    is_whole = shape.endswith(b"}\n") and (b'"log":' not in shape or b'\\n",' in shape)
+    return 0 if is_whole else None
+
+
+def _may_tell(shape: bytes, wanted: int) -> bool:
+    return (ANY if wanted & ENDS else OF_A_START).is_in(shape)
 
 
 def _has_any(texts: tuple[bytes, ...], shape: bytes) -> bool:

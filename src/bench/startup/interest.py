@@ -12,7 +12,7 @@ from bench.startup.outcome import MARKERS
 from bench.startup.prefixes import Speaker
 from bench.startup.rules import STAGES, Rule, matches_in
 from bench.startup.said import TEXTS
-from bench.startup.screen import OTHER_TEXTS, WORDS
+from bench.startup.screen import OTHER_TEXTS, TELLING, WORDS
 from bench.startup.shapes import shape_of
 from bench.startup.sought import Sought
 
@@ -27,7 +27,6 @@ PRINTED = 64  # any line that is not blank
 EVERYTHING = 127
 
 
-TELLING = Sought([*WORDS, *OTHER_TEXTS])
 ENDING = Sought([*SUSPECT, *MARKERS, *(marker for marker, _ in STAGES)])
 OPENING = ("version ", "args: ", "LLM engine (v", "Triton ", "Automatically ")  # one is in each line that opens a start
 OF_A_START = Sought([*WORDS, *OTHER_TEXTS, *TEXTS, *OPENING])
@@ -45,13 +44,13 @@ def interest_in(line: LogLine) -> Interest:
     """Who wants to see this line, wherever in a start it stands."""
     bits = PRINTED | of_speaker(line)
     shape = shape_of(line.text)
-    if not ANY.may_be_in(shape):
+    if not ANY.is_in(shape):
         return Interest(bits)
-    rules = tuple(rule for rule, _ in matches_in(line.text)) if TELLING.may_be_in(shape) else ()
+    rules = tuple(rule for rule, _ in matches_in(line.text)) if TELLING.is_in(shape) else ()
     if rules or any(text in line.text for text in OTHER_TEXTS):
         bits |= TELLS
     bits |= SAYS if any(text in line.text for text in TEXTS) else 0
-    bits |= ENDS if ENDING.may_be_in(shape) else 0
+    bits |= ENDS if ENDING.is_in(shape) else 0
     return Interest(bits, rules)
 
 

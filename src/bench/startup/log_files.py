@@ -20,7 +20,7 @@ def log_lines(path: Path, name: str | None = None) -> Iterator[bytes]:
     messages.
 
     Raises:
-        LogError: the file cannot be read or is damaged, or is packed with zstd and nothing here unpacks that.
+        LogError: the file cannot be read or is damaged.
     """
     name = name or str(path)
     try:
@@ -38,7 +38,7 @@ def copy_lines(path: Path, first: int, last: int | None, target: Path) -> None:
     """
     number = 1  # of the line that the next byte belongs to
     with path.open("rb") as file, target.open("wb") as copy:
-        unpacked = _unpacked(file, str(path))
+        unpacked = _unpacked(file)
         while (block := _read(unpacked)) and (last is None or number <= last):
             ends = block.count(b"\n")
             if first <= number and (last is None or number + ends <= last):
@@ -56,7 +56,7 @@ def lines_of(file: BufferedReader, name: str) -> Iterator[bytes]:
     Raises:
         LogError: see `log_lines`.
     """
-    unpacked = _unpacked(file, name)
+    unpacked = _unpacked(file)
     damages = _damages()
     try:
         yield from capped_lines(unpacked)
@@ -87,24 +87,18 @@ def _read(file: Any) -> bytes:
     return block
 
 
-def _unpacked(file: BufferedReader, name: str) -> Any:
+def _unpacked(file: BufferedReader) -> Any:
     first = file.peek(len(ZSTD))
     if first.startswith(GZIP):
         return gzip.GzipFile(fileobj=file)
-    return _unpacked_zstd(file, name) if first.startswith(ZSTD) else file
+    if not first.startswith(ZSTD):
+        return file
+    import zstandard
 
-
-def _unpacked_zstd(file: BufferedReader, name: str) -> Any:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise LogError(
-            f"{name} is packed with zstd, which Python cannot unpack by itself.\n"
-            f"Install what can:  pip install zstandard\nor unpack it first:  zstd -d {name}"
-        ) from error
     return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
 
 
 def _damages() -> tuple[type[Exception], ...]:
+    """What unpacking raises; zstandard's only where it was imported."""
     zstandard = sys.modules.get("zstandard")
     return (gzip.BadGzipFile, zlib.error, *([zstandard.ZstdError] if zstandard else []))

@@ -1,14 +1,13 @@
 """Which lines can tell anything: a cheap test, so that a log of days of answered requests is read as fast as the disk gives it. Pure.
 
-Every rule has words that stand in each of its matches; a line without any of them needs no rule. Lines that differ in digits
-only are looked at once.
+Every rule has words that stand in each of its matches; a line without any of them needs no rule.
 """
 
 import re
-from functools import lru_cache
 
 from bench.startup.rules import RULES, STAGES
-from bench.startup.shapes import SHAPE_BYTES, SHAPES, shape_of
+from bench.startup.shapes import shape_of
+from bench.startup.sought import Sought
 
 OTHER_TEXTS = ("is assigned as", *(marker for marker, _ in STAGES))  # what is looked for without a rule
 
@@ -51,17 +50,9 @@ def _is_plain(part: str) -> bool:
 
 
 WORDS = tuple(dict.fromkeys(words_of(rule.pattern.pattern) for rule in RULES))
-ALIKE = tuple(dict.fromkeys(shape_of(text) for text in [*WORDS, *OTHER_TEXTS]))
+TELLING = Sought([*WORDS, *OTHER_TEXTS])
 
 
 def may_tell(text: str) -> bool:
     """False only where no rule can match."""
-    shape = shape_of(text)
-    return _has_words(shape) if len(shape) <= SHAPE_BYTES else _find_words(shape)
-
-
-def _find_words(shape: bytes) -> bool:
-    return any(words in shape for words in ALIKE)
-
-
-_has_words = lru_cache(SHAPES)(_find_words)
+    return TELLING.is_in(shape_of(text))
