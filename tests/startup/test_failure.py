@@ -222,6 +222,10 @@ def test_a_plain_exception_is_a_reason():
             "triton.runtime.errors.OutOfResources: out of resource: shared memory",
             "OutOfResources: out of resource: shared memory",
         ),
+        (
+            "huggingface_hub.errors.CacheNotFound: Cache directory not found: /cache",
+            "CacheNotFound: Cache directory not found: /cache",
+        ),
     ],
 )
 def test_an_exception_is_known_in_every_form(line, words):

@@ -495,6 +495,39 @@ def test_without_names_several_lines_are_one_process_s_where_there_is_a_drafter(
     assert summary(*lines) == {"phase/load_weights_s": 20.5}  # ranks whose names were cut off
 
 
+def test_the_v0_engine_names_its_drafter_s_worker():
+    """It loads both models in the engine's process, which has no name."""
+    told = "INFO 07-24 03:57:18 spec_decode_worker.py:141] Configuring SpecDecodeWorker with proposer=<class '{}'>"
+    lines = [
+        "INFO 07-24 03:57:31 model_runner.py:266] Loading model weights took 13.2500 GB",
+        "INFO 07-24 03:57:33 model_runner.py:266] Loading model weights took 4.5000 GB",
+    ]
+
+    assert summary(told.format("vllm.spec_decode.medusa_worker.MedusaWorker"), *lines) == {
+        "memory/load_model_gib": 17.75
+    }
+    assert summary(told.format("vllm.spec_decode.ngram_worker.NGramWorker"), *lines) == {"memory/load_model_gib": 13.25}
+
+
+def test_a_sum_has_no_more_digits_than_its_parts():
+    """0.1 + 0.2 is no 0.30000000000000004 seconds."""
+    told = "(Worker_TP0 pid=7) INFO Loading weights took {} seconds"
+
+    assert summary(DRAFTER, told.format(25.92), told.format(5.94))["phase/load_weights_s"] == 31.86
+
+
+def test_a_v0_worker_tells_its_kv_cache_among_other_sizes():
+    """0.6.4 to 0.6.6. The engine takes the smallest of its ranks'."""
+    told = (
+        "INFO 12-13 02:10:28 worker.py:237] Memory profiling results: duration=7.88 seconds, total_gpu_memory=79.15GiB, "
+        "initial_memory_usage=19.68GiB, peak_torch_memory=34.32GiB, memory_usage_post_profile=35.32GiB, "
+        "non_torch_memory=1.96GiB, kv_cache_size={}GiB, gpu_memory_utilization=0.90."
+    )
+    metrics = summary("(VllmWorkerProcess pid=9) " + told.format(34.96), told.format(34.78))
+
+    assert metrics == {"memory/kv_cache_gib": 34.78}
+
+
 def test_a_streamer_without_names_and_with_a_drafter_is_not_guessed_at():
     """Two lines may be two ranks, which do not add up, or two models, which do."""
     stream = "[RunAI Streamer] Overall time to stream {} GiB of all files to cpu: {}s, 1.5 GiB/s"
@@ -620,6 +653,8 @@ def test_an_excerpt_without_a_kv_cache_line_has_its_graphs():
     unknown = "(EngineCore pid=5) INFO Initializing a V1 LLM engine (v0.1.dev1+g1234abc) with config: model='m'"
 
     assert summary(excerpt)["phase/graph_capture_s"] == 3
+    v0 = "INFO 07-17 23:42:00 model_runner.py:1046] Graph capturing finished in 22 secs."  # no bracket: before 0.8
+    assert summary(v0) == {"phase/graph_capture_s": 22}
     assert summary(older, V2_FIRST)["phase/graph_capture_s"] == 3
     assert "phase/graph_capture_s" not in summary(unknown, V2_FIRST)
 

@@ -16,7 +16,7 @@ READ = {
     "cpu-vllm0.32.0/fastsafetensors-tp1-FAILED.log": Ending(
         "failed", "RuntimeError: Invalid device string: 'cuda:cpu'", "device_failure", "loading weights"
     ),
-    "h100-vllm0.26.0/dummy_TIMEOUT-in-jit-tp1-eager.stamped.log": Ending("incomplete", stage="profiling"),
+    "h100-vllm0.26.0/dummy_TIMEOUT-in-jit-tp1-eager.stamped.log": Ending("incomplete", stage="warming up"),
 }
 
 SERVER = "(APIServer pid=4) "
@@ -95,6 +95,24 @@ def test_a_server_whose_engine_is_up_is_still_starting():
     """Its log ends a moment too early."""
     assert ending(ASKED, INITIALIZING, DONE).outcome == "server_starting"
     assert ending(LISTENING).outcome == "server_starting"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO 04-01 10:00:00 [api_server.py:268] Started engine process with PID 128",
+        "INFO 04-01 10:00:00 [serving_chat.py:117] Using default chat sampling params from model: {'top_p': 0.95}",
+    ],
+)
+def test_a_server_is_known_by_any_line_of_its_own(line):
+    """Up to 0.10.0 its process has no name, and an excerpt may lack its first and last words."""
+    assert ending(line, DONE).outcome == "server_starting"
+    assert ending(DONE, line).outcome == "server_starting"
+
+
+def test_a_server_s_file_in_a_traceback_makes_no_server():
+    """A script's own may have that name."""
+    assert ending('  File "/app/api_server.py", line 12, in <module>', DONE).outcome == "ready_offline"
 
 
 @pytest.mark.parametrize(
@@ -194,6 +212,23 @@ def test_a_worker_fails_in_its_own_stage():
     assert found.stage == "loading weights"
 
 
+@pytest.mark.parametrize(
+    ("told", "stage"),
+    [
+        ("[monitor.py:33] torch.compile takes 17.00 s in total", "measuring memory"),
+        ("[gpu_worker.py:298] Available KV cache memory: 0.10 GiB", "setting up the KV cache"),
+        ("[executor_base.py:111] # cuda blocks: 120, # CPU blocks: 364", "setting up the KV cache"),
+        ("[kv_cache_utils.py:716] GPU KV cache size: 251,920 tokens", "warming up"),
+        ("[model_runner.py:1442] Capturing cudagraphs for decoding. This may lead to", "capturing graphs"),
+    ],
+)
+def test_what_a_start_was_doing_after_its_weights(told, stage):
+    """From the last line that a phase ends or begins with."""
+    found = ending(INITIALIZING, LOADED, f"{CORE}INFO 11-24 02:56:50 {told}")
+
+    assert found == Ending("incomplete", stage=stage)
+
+
 def test_the_engine_core_fails_in_the_stage_of_its_workers():
     """It says nothing of its own while they work."""
     words = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`."
@@ -273,6 +308,22 @@ def test_a_worker_that_died_while_the_engine_warmed_up():
             "port_in_use",
         ),
         (error(CORE, "EngineCore failed to start."), "unknown"),
+        # The V0 engine's, in multiproc_worker_utils.py and worker_base.py.
+        (error("", "Worker VllmWorkerProcess pid 4711 died, exit code: -15"), "worker_died"),
+        (
+            error(
+                "(VllmWorkerProcess pid=9) ",
+                "Exception in worker VllmWorkerProcess while processing method init_device: NCCL error: invalid usage, Traceback",
+            ),
+            "communication_failure",
+        ),
+        (
+            error(
+                "(RayWorkerWrapper pid=9, ip=10.0.0.2) ",
+                "Error executing method 'load_model'. This might cause deadlock in distributed execution.",
+            ),
+            "unknown",
+        ),
     ],
 )
 def test_an_end_without_an_exception_is_a_failure_too(line, reason_class):

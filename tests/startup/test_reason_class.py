@@ -162,6 +162,13 @@ TEXTS = [
     ("device_failure", "AcceleratorError: CUDA error: no kernel image is available for execution on the device"),
     ("crashed", "Fatal Python error: Segmentation fault"),
     ("crashed", "vLLM ended before it was ready: killed by SIGSEGV"),
+    ("worker_died", "Worker VllmWorkerProcess pid 4711 died, exit code: -9"),  # the V0 engine's
+    ("out_of_gpu_memory", "RuntimeError: CUDA driver error: out of memory"),
+    # the terminal's width cut it
+    (
+        "kv_cache_too_small",
+        "ValueError: To serve at least one request with the models's max seq len (40960), (4.38 GiB KV",
+    ),
     ("worker_died", "Worker proc VllmWorker-1 died unexpectedly, shutting down executor."),
     ("worker_died", "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"),
     ("killed", "vLLM ended before it was ready: killed by SIGKILL, as when the host is out of memory"),

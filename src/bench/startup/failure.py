@@ -22,7 +22,7 @@ SOURCE = re.compile(r"^(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?[^\]\s]+\] ?")
 RANK = re.compile(r"^\[rank\d+\]: ?")
 EXCEPTION = re.compile(
     r"^(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)|Exception"
-    r"|(?:[A-Za-z_]\w*\.)+(?:\w*Failed|\w*Timeout|Unsupported|OutOfResources))(?:: ?(?P<message>.*))?$"
+    r"|(?:[A-Za-z_]\w*\.)+(?:\w*Failed|\w*Timeout|\w*NotFound|Unsupported|OutOfResources))(?:: ?(?P<message>.*))?$"
 )
 USAGE = re.compile(r"^(?:\S+ -m )?\S*(?:api_server|vllm)\S*(?: \w+)?: error: (?P<message>.+)$")
 VALIDATION = re.compile(r"^\d+ validation errors? for \S+$")  # pydantic: the indented lines after it say what
@@ -58,6 +58,8 @@ ANCHORS = (
     "WorkerProc failed to start",
     "WorkerProc hit an exception",
     "WorkerProc failed.",
+    "Exception in worker VllmWorkerProcess while processing method",  # the V0 engine's, as is the next
+    "Error executing method",
 )
 
 SUSPECT = (
@@ -70,6 +72,7 @@ SUSPECT = (
     "Failed",
     "failed",
     "Timeout",
+    "NotFound",
     "Unsupported",
     "OutOf",
 )

@@ -33,7 +33,16 @@ STARTING = (
     "Waiting for application startup",
 )
 # What only a server prints. LLM() prints none of it.
-OF_A_SERVER = (*STARTING, "API server version", "vLLM server version", "gRPC server")
+OF_A_SERVER = (
+    *STARTING,
+    "API server version",
+    "vLLM server version",
+    "gRPC server",
+    "Started engine process with PID",
+    "api_server.py:",  # where a line comes from; a traceback has a quote before its colon
+    "serving_chat.py:",
+    "serving_completion.py:",
+)
 
 # Who died, or was told to, without an exception of its own.
 SIGNS = (
@@ -52,7 +61,9 @@ SIGNS = (
     "terminated with exit code 137",
 )
 # Not every death: Python warns of its resource tracker's in the same words, and goes on.
-DEATH = re.compile(r"(?:Worker proc|Engine core proc(?:ess)?|RayWorkerProc) \S+ died unexpectedly")
+DEATH = re.compile(
+    r"(?:Worker proc|Engine core proc(?:ess)?|RayWorkerProc) \S+ died unexpectedly|Worker \w+ pid \d+ died, exit code: -?\d"
+)
 # Alone on its line, or with the job and the command that it was.
 OF_THE_SHELL = re.compile(
     r"^(?:Killed|Terminated)(?:: \d+)?\s*$|^(?:\S+: line \d+: +\d+ |\[\d+\][+-]? +(?:\d+ )?)(?:Killed|Terminated)\b"
@@ -60,7 +71,18 @@ OF_THE_SHELL = re.compile(
 OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup failed.*)")
 
 
-MARKERS = (*SERVING, *IN_USE, *OF_A_SERVER, ENGINE_DONE, *SIGNS, "died unexpectedly", "Killed", "Terminated", "ERROR: ")
+MARKERS = (
+    *SERVING,
+    *IN_USE,
+    *OF_A_SERVER,
+    ENGINE_DONE,
+    *SIGNS,
+    "died unexpectedly",
+    "died, exit",
+    "Killed",
+    "Terminated",
+    "ERROR: ",
+)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ ROWS = (
         "kv_cache_too_small",
         r"No available memory for the cache blocks",
         r"larger than the available KV cache memory",
+        r"To serve at least one request with the models?'s max seq len",  # the same where the line was wrapped
         r"larger than the maximum number of tokens that can be stored in KV cache",
     ),
     (
         "out_of_gpu_memory",
         r"OutOfMemoryError",
-        r"(?:CUDA|HIP|XPU|NPU)(?: error)?:? out of memory",
+        r"(?:CUDA|HIP|XPU|NPU)(?: (?:driver )?error)?:? out of memory",
         r"cudaErrorMemoryAllocation",
         r"CUBLAS_STATUS_ALLOC_FAILED",
         r"not enough GPU memory",
@@ -138,6 +139,7 @@ ROWS = (
     (
         "worker_died",
         r"died unexpectedly",
+        r"pid \d+ died, exit code: ",
         r"died with exit code",
         r"WorkerProc initialization failed",
         r"Engine core initialization failed",

@@ -6,14 +6,24 @@ SERVING = "starting the server"
 STAGES = (
     ("non-default args", "reading the model's config"),
     ("Initializing a V", "starting the engine"),
+    ("Initializing an LLM engine", "starting the engine"),
     ("Starting to load model", "loading weights"),
     ("Loading model from scratch", "loading weights"),
+    ("Loading drafter model", "loading weights"),
     ("Loading weights took", "finishing the weights"),
     ("Model loading took", "profiling"),
+    ("Loading model weights took", "profiling"),
     ("Warming up model for the compilation", "compiling"),
     ("Starting torch.compile", "compiling"),
     ("Dynamo bytecode transform time", "compiling"),
+    ("torch.compile takes", "measuring memory"),
+    ("torch.compile took", "measuring memory"),
+    ("Available KV cache memory", "setting up the KV cache"),
+    ("# CPU blocks: ", "setting up the KV cache"),  # the V0 engine's
+    ("KV cache size: ", "warming up"),
     ("Capturing CUDA graphs", "capturing graphs"),
+    ("Capturing the model for CUDA graphs", "capturing graphs"),
+    ("Capturing cudagraphs for decoding", "capturing graphs"),
     ("init engine (profile", SERVING),
 )
 

@@ -68,4 +68,11 @@ WEIGHTS = (
         "speculative_config=SpeculativeConfig(method='eagle3', model='e', num_spec_tokens=3), tokenizer='m'",
         "0.8.0 -",
     ),
+    rule(
+        "drafter",
+        r"Configuring SpecDecodeWorker with proposer=(?!.{0,100}NGramWorker)",
+        "INFO 11-24 02:47:33 [spec_decode_worker.py:209] [Speculative Decoding] Configuring SpecDecodeWorker with "
+        "proposer=<class 'vllm.spec_decode.multi_step_worker.MultiStepWorker'>",
+        "any",  # the V0 engine's, to 0.10.2
+    ),
 )
