@@ -99,9 +99,10 @@ def test_actors_of_ray_side_by_side_are_one_start():
     assert sizes(f"(LLMActor pid=1) {ENGINE}", f"(LLMActor pid=1) {ENGINE}") == [1, 1]
 
 
-def test_the_banner_that_is_a_picture():
-    """From 0.17 on the version stands in it."""
-    picture = RECORD + " ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.26.0"
+@pytest.mark.parametrize("gap", ["  ", " "])
+def test_the_banner_that_is_a_picture(gap):
+    """From 0.17 on the version stands in it. Web pages leave out blanks."""
+    picture = RECORD + f" ▄▄ ▄█ █     █     █ ▀▄▀ █{gap}version 0.26.0"
 
     assert sizes(picture, ARGUMENTS, ENGINE, picture, ARGUMENTS, ENGINE) == [3, 3]
 

@@ -103,7 +103,7 @@ def _parsed(piece: Piece) -> LogLine:
 
 # What a start prints once, the front of it first. A picture with the version is the banner of newer releases.
 FRONT = (
-    ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█  version ")),
+    ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█ {1,4}version ")),
     ("arguments", re.compile(r"non-default args: ")),
     ("namespace", re.compile(r"\bargs: Namespace\(")),
 )

@@ -8,10 +8,10 @@ from bench.startup.arguments import CONFIG, LONGEST, Value, Values, asked_in, co
 from bench.startup.log import LogLine
 
 VERSION = re.compile(
-    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█  )version (?P<version>v?\d+\.\d+\.\d+[^\s,]*)"
+    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})version (?P<version>v?\d+\.\d+\.\d+[^\s,]*)"
 )
 PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
-ROCM = "[rocm.py:"  # the source of a line that only an AMD GPU's platform prints
+ROCM = re.compile(r"[ \[/]rocm\.py:\d")  # the source of a line that only an AMD GPU's platform prints
 SHARE = re.compile(r"[Dd]esired GPU memory utilization is \((?P<share>0?\.\d+|1\.0), ")
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
@@ -68,6 +68,28 @@ def tags_said(said: Said) -> dict[str, str]:
     return {name: value for name, value in named.items() if value is not None}
 
 
+WIDEST = 400  # characters of a terminal
+RECORD = re.compile(r"\(?(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b")
+
+
+class Wrapped:
+    """A line of arguments, with what follows it where somebody copied it from a terminal: pieces as wide as the first."""
+
+    def __init__(self, line: LogLine) -> None:
+        self.text = line.text[:LONGEST]
+        self._width = len(line.raw)
+        self._is_full = self._width <= WIDEST
+
+    def goes_on_in(self, line: LogLine) -> bool:
+        """Whether this line is the next piece, which is then added."""
+        piece = line.raw
+        if not self._is_full or line.pid is not None or len(piece) > self._width or RECORD.match(piece):
+            return False
+        self.text += piece
+        self._is_full = len(piece) == self._width
+        return True
+
+
 class Listener:
     """Takes a log line by line, and keeps the first line of each kind."""
 
@@ -78,26 +100,36 @@ class Listener:
         self._engine: str | None = None
         self._version: str | None = None  # the engine's own
         self._servers: str | None = None  # its server's
+        self._wrapped: Wrapped | None = None  # arguments that may go on in the next line
         self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
         self._platform: str | None = None
         self._share: float | None = None
 
     def see(self, line: LogLine) -> None:
         """The next line."""
-        text = line.text
         self._lines_since += 1
-        if "args: " in text and self._asked is None:
-            self._asked = asked_in(text)
-        elif "LLM engine (v" in text and self._config is None:
-            self._see_config(text[:LONGEST])
+        if self._wrapped and self._wrapped.goes_on_in(line):
+            return
+        self._end_wrapped()
+        text = line.text
+        if ("args: " in text and self._asked is None) or ("LLM engine (v" in text and self._config is None):
+            self._wrapped = Wrapped(line)
         elif "version " in text and not self._servers and (found := VERSION.search(text[:LONGEST])):
             self._servers, self._lines_since = found["version"], 0
         elif "detected platform" in text and (found := PLATFORM.search(text[:LONGEST])):
             self._platform = self._platform or found["kind"]
-        elif ROCM in text:
+        elif "rocm.py:" in text and ROCM.search(text[:LONGEST]):
             self._platform = "rocm"
         elif "memory utilization is (" in text and (found := SHARE.search(text[:LONGEST])):
             self._share = self._share or float(found["share"])
+
+    def _end_wrapped(self) -> None:
+        """Reads a line of arguments when all its pieces are there."""
+        text, self._wrapped = self._wrapped.text if self._wrapped else "", None
+        if "LLM engine (v" in text and self._config is None:
+            self._see_config(text)
+        elif "args: " in text and self._asked is None:
+            self._asked = asked_in(text)
 
     def _see_config(self, text: str) -> None:
         if found := CONFIG.search(text):
@@ -107,6 +139,7 @@ class Listener:
 
     def said(self) -> Said:
         """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`."""
+        self._end_wrapped()
         asked, config = self._asked or {}, self._config or {}
         both = asked | config
         load_format = _text(both.get("load_format"))
