@@ -509,6 +509,18 @@ def test_the_v0_engine_names_its_drafter_s_worker():
     assert summary(told.format("vllm.spec_decode.ngram_worker.NGramWorker"), *lines) == {"memory/load_model_gib": 13.25}
 
 
+def test_a_record_that_came_twice_counts_once():
+    """Ray shows what a worker prints, and what its engine shows of the same worker."""
+    worker = "(RayWorkerProc pid=7) (Worker pid=7) "
+    first = "INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took 4.50 seconds"
+    second = "INFO 11-24 02:47:33 [default_loader.py:430] Loading weights took 4.50 seconds"
+    shown = f"(ServeReplica:app:Server pid=2) (EngineCore pid=3) {worker}"
+
+    assert summary(worker + first, shown + first)["phase/load_weights_s"] == 4.5
+    assert summary(worker + first, shown + first, worker + second, shown + second)["phase/load_weights_s"] == 9
+    assert summary(worker + first, worker.replace("7", "8") + first)["phase/load_weights_s"] == 4.5
+
+
 def test_a_sum_has_no_more_digits_than_its_parts():
     """0.1 + 0.2 is no 0.30000000000000004 seconds."""
     told = "(Worker_TP0 pid=7) INFO Loading weights took {} seconds"

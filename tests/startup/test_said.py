@@ -197,6 +197,18 @@ def test_the_engine_knows_better_than_what_was_asked():
     assert (found.model, found.dtype, found.load_format) == ("/tmp/tiny", "bfloat16", "bitsandbytes")  # noqa: S108
 
 
+CONFIG_OF_ONE = "INFO 02-11 09:00:00 [core.py:77] Initializing a V1 LLM engine (v0.15.0) with config: model='tiny', data_parallel_size=1, "
+
+
+def test_an_engine_that_thinks_itself_alone_may_be_one_of_several():
+    """Engines of a dense model share nothing, so that each has a config of its own for one."""
+    asked = "(APIServer pid=4) INFO 02-11 09:00:00 [utils.py:1] non-default args: {'model': 'tiny', 'data_parallel_size': 4}"
+
+    assert said(asked, f"(EngineCore_DP3 pid=9) {CONFIG_OF_ONE}").data_parallel_size == 4
+    assert said(f"(EngineCore_DP3 pid=9) {CONFIG_OF_ONE}").data_parallel_size is None
+    assert said(f"(EngineCore_DP0 pid=9) {CONFIG_OF_ONE}").data_parallel_size == 1
+
+
 def test_auto_is_no_dtype():
     """It was asked, and what became of it is not in this log."""
     assert said("non-default args: {'dtype': 'auto', 'model': 'tiny'}").dtype is None

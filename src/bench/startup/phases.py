@@ -1,5 +1,6 @@
 """Log lines -> what each rank said about each phase of its start. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -46,7 +47,7 @@ class Phase:
 
 def read_phases(lines: Iterable[LogLine]) -> list[Reading]:
     """Everything that the rules find, in the order of the log."""
-    found = [(rule, reading) for line in lines for rule, reading in _readings(line)]
+    found = [(rule, reading) for line in _told_once(lines) for rule, reading in _readings(line)]
     two_models = drafted(reading for _, reading in found)
     return list(_apart(found, two_models=two_models))
 
@@ -66,6 +67,23 @@ def process_of(reading: Reading, *, two_models: bool) -> Process:
     anonymous = line.pid is None and reading.rank is None
     alone = anonymous and (reading.phase == "stream" or not two_models)
     return reading.rank, -line.number if alone else line.pid
+
+
+RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
+
+
+def _told_once(lines: Iterable[LogLine]) -> Iterator[LogLine]:
+    """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and they would add up."""
+    told: set[tuple[str | None, str | None, int, str]] = set()
+    for line in lines:
+        if line.pid is None or not may_tell(line.text):
+            yield line
+            continue
+        record = (line.node, line.process, line.pid, line.text)
+        if record not in told:
+            yield line
+        if RECORD.match(line.text):
+            told.add(record)
 
 
 def _readings(line: LogLine) -> Iterator[tuple[Rule, Reading]]:

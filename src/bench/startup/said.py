@@ -12,6 +12,7 @@ VERSION = re.compile(
 )
 PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
 ROCM = re.compile(r"[ \[/]rocm\.py:\d")  # the source of a line that only an AMD GPU's platform prints
+REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
 SHARE = re.compile(r"[Dd]esired GPU memory utilization is \((?P<share>0?\.\d+|1\.0), ")
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
@@ -104,10 +105,13 @@ class Listener:
         self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
         self._platform: str | None = None
         self._share: float | None = None
+        self._has_replicas = False
 
     def see(self, line: LogLine) -> None:
         """The next line."""
         self._lines_since += 1
+        if line.process and REPLICA.match(line.process):
+            self._has_replicas = True
         if self._wrapped and self._wrapped.goes_on_in(line):
             return
         self._end_wrapped()
@@ -137,6 +141,11 @@ class Listener:
             self._engine = found["engine"] or "V0"  # there was no other when it had no number
             self._version = found["version"]
 
+    def _data_parallel_size(self, asked: Values, config: Values) -> int | None:
+        """What was asked: engines that need nothing of each other have a config in which each is alone."""
+        told = _count(config.get("data_parallel_size"))
+        return _count(asked.get("data_parallel_size")) or (None if self._has_replicas and told == 1 else told)
+
     def said(self) -> Said:
         """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`."""
         self._end_wrapped()
@@ -151,7 +160,7 @@ class Listener:
             load_format=load_format if load_format and LOAD_FORMAT.fullmatch(load_format) else None,
             tensor_parallel_size=_count(both.get("tensor_parallel_size")),
             pipeline_parallel_size=_count(both.get("pipeline_parallel_size")),
-            data_parallel_size=_count(both.get("data_parallel_size")),
+            data_parallel_size=self._data_parallel_size(asked, config),
             device=_device(self._platform, _text(config.get("device_config"))),
             dtype=_dtype(_text(both.get("dtype"))),
             max_model_len=_count(config.get("max_seq_len")) or _count(asked.get("max_model_len")),
