@@ -18,7 +18,7 @@ FOLLOWING = 3  # lines of its process that say whether it was replaced
 DETAIL = 2  # lines of its process that say what pydantic did not like
 
 # Until 0.7 the source stands without an opening bracket; torchrun and torch put the rank in front.
-SOURCE = re.compile(r"^(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?[^\]\s]+\] ?")
+SOURCE = re.compile(r"^ ?(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?[^\]\s]+\] ?")
 RANK = re.compile(r"^\[rank\d+\]: ?")
 EXCEPTION = re.compile(
     r"^(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)|Exception"
@@ -40,6 +40,7 @@ ECHOES = (
     "died with exit code",
     "See root cause above",
     "See stack trace",
+    "please check the stack trace above",
     "Connection closed by peer",
     "Connection reset by peer",
     "remote process exited",
