@@ -128,6 +128,21 @@ def test_a_server_is_ready_when_it_says_so_or_answers(line):
     assert ending(ASKED, INITIALIZING, DONE, LISTENING, line) == Ending("ready")
 
 
+def test_another_server_that_was_ready_before_vllm_loaded_is_not_vllm():
+    """A router or a supervisor in the same file says the same words as vLLM's server."""
+    failed = [error(CORE, "EngineCore failed to start."), error(CORE, "ValueError: no weights")]
+
+    assert ending(READY, ASKED, INITIALIZING, LOADING) == Ending("incomplete", stage="loading weights")
+    assert ending(READY, ASKED, INITIALIZING, LOADING, *failed).outcome == "failed"
+    assert ending(READY, INITIALIZING, LOADING, DONE, READY) == Ending("ready")
+
+
+def test_a_server_that_is_ready_before_its_engine_is_heard_is_ready():
+    """uvicorn writes to the other pipe, which may come first."""
+    assert ending(ASKED, READY, INITIALIZING, LOADING, DONE) == Ending("ready")
+    assert ending(READY, error(CORE, "ValueError: of a request")) == Ending("ready")
+
+
 def test_a_request_that_vllm_makes_itself_is_no_answer():
     """httpx logs the hub's answers in words like uvicorn's."""
     line = 'INFO:httpx:HTTP Request: HEAD https://huggingface.co/tiny/resolve/main/config.json "HTTP/1.1 200 OK"'

@@ -32,6 +32,8 @@ STARTING = (
     "Started server process",
     "Waiting for application startup",
 )
+# What an engine prints that is not up yet.
+LOADING = ("LLM engine (v", "Starting to load model")
 # What only a server prints. LLM() prints none of it.
 OF_A_SERVER = (
     *STARTING,
@@ -133,12 +135,12 @@ class Watch:
 
     def __init__(self) -> None:
         self._causes = Causes()
-        self._ready = self._server = self._server_starting = self._engine_done = False
+        self._ready = self._taken_back = self._server = self._server_starting = self._engine_done = False
         self._sign: Sign | None = None  # the first
 
     def see(self, line: LogLine) -> None:
         """The next line."""
-        if self._ready:
+        if self._is_ready() and not self._takes_back(line.text):
             return
         self._causes.see(line)
         self._server = self._server or _is_server(line)
@@ -146,9 +148,17 @@ class Watch:
         if _matters(text):
             self._look_at(line, text)
 
+    def _is_ready(self) -> bool:
+        return self._ready and (self._engine_done or not self._taken_back)
+
+    def _takes_back(self, text: str) -> bool:
+        """Whether it was another server that was ready: this engine only begins. The two share a file, or vLLM's own two pipes do."""
+        self._taken_back = not self._engine_done and any(marker in text for marker in LOADING)
+        return self._taken_back
+
     def _look_at(self, line: LogLine, text: str) -> None:
         serving = any(marker in text for marker in SERVING)
-        self._ready = serving or any(marker in text for marker in IN_USE)
+        self._ready = self._ready or serving or any(marker in text for marker in IN_USE)
         self._server = self._server or serving or any(marker in text for marker in OF_A_SERVER)
         self._server_starting = self._server_starting or any(marker in text for marker in STARTING)
         self._engine_done = self._engine_done or ENGINE_DONE in text
@@ -157,7 +167,7 @@ class Watch:
 
     def ending(self) -> Ending:
         """As far as the lines went."""
-        if self._ready:
+        if self._is_ready():
             return Ending("ready" if self._server else "ready_offline")
         if found := self._failure():
             words, stage, known = found
