@@ -91,6 +91,27 @@ def test_an_engine_without_a_server_is_ready_offline():
     assert ending(INITIALIZING, LOADING, DONE) == Ending("ready_offline")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO 08-25 20:15:25 [llm.py:298] Supported_tasks: ['generate']",
+        "INFO 10-28 13:27:51 [llm.py:337] Supported tasks: ['generate']",
+        "Adding requests:   0%|          | 0/1 [00:00<?, ?it/s]",
+        "Rendering prompts:   0%|          | 0/1 [00:00<?, ?it/s]",
+    ],
+)
+def test_a_request_that_fails_is_not_the_start_of_llm(line):
+    """The script's own exception ends the log."""
+    assert ending(INITIALIZING, LOADING, DONE, line, "ValueError: no such image") == Ending("ready_offline")
+
+
+def test_what_a_server_can_do_is_not_llm_s_last_word():
+    """The API server says the same, before it opens its port."""
+    line = f"{SERVER}INFO 09-25 13:40:51 [api_server.py:1618] Supported_tasks: ['generate']"
+
+    assert ending(ASKED, DONE, line).outcome == "server_starting"
+
+
 def test_a_server_whose_engine_is_up_is_still_starting():
     """Its log ends a moment too early."""
     assert ending(ASKED, INITIALIZING, DONE).outcome == "server_starting"

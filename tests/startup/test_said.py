@@ -173,6 +173,10 @@ def test_an_engine_without_a_number_is_v0():
             "(APIServer pid=4) INFO 11-24 02:56:27 [utils.py:299] ▄▄ ▄█ █ █ █ ▀▄▀ █ version 0.19.0",
             "0.19.0",
         ),  # a web page's
+        (
+            "INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █  █  █ ▀▄▀ █  version 0.1.dev7+g1a2b.d20260821^M",
+            "0.1.dev7+g1a2b.d20260821",
+        ),
         ("INFO 11-24 02:53:47 [flash_attn.py:776] Using FlashAttention version 3", None),
         ("INFO 11-24 02:53:47 [x.py:1] PyTorch version 2.9.0 available.", None),
     ],

@@ -17,7 +17,7 @@ Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "fa
 
 ENGINE_DONE = "init engine (profile"
 # Somebody uses the engine, or the one who recorded the log waited for it.
-IN_USE = ("Processed prompts:", "BENCHMARK_READY_SECONDS")
+IN_USE = ("Processed prompts:", "Adding requests:", "Rendering prompts:", "BENCHMARK_READY_SECONDS")
 SERVING = (
     "Application startup complete",
     "Uvicorn running on",
@@ -73,11 +73,14 @@ OF_THE_SHELL = re.compile(
 OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup failed.*)")
 
 
+LLM_IS_MADE = re.compile(r"\bllm\.py:\d+\] Supported[_ ]tasks: ")  # the last that LLM() prints, from 0.10.1
+
 MARKERS = (
     *SERVING,
     *IN_USE,
     *OF_A_SERVER,
     ENGINE_DONE,
+    "Supported",
     *SIGNS,
     "died unexpectedly",
     "died, exit",
@@ -158,7 +161,9 @@ class Watch:
 
     def _look_at(self, line: LogLine, text: str) -> None:
         serving = any(marker in text for marker in SERVING)
-        self._ready = self._ready or serving or any(marker in text for marker in IN_USE)
+        self._ready = (
+            self._ready or serving or any(marker in text for marker in IN_USE) or bool(LLM_IS_MADE.search(text))
+        )
         self._server = self._server or serving or any(marker in text for marker in OF_A_SERVER)
         self._server_starting = self._server_starting or any(marker in text for marker in STARTING)
         self._engine_done = self._engine_done or ENGINE_DONE in text

@@ -8,7 +8,7 @@ from bench.startup.arguments import CONFIG, LONGEST, Value, Values, asked_in, co
 from bench.startup.log import LogLine
 
 VERSION = re.compile(
-    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})version (?P<version>v?\d+\.\d+\.\d+[^\s,]*)"
+    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})version (?P<version>v?\d+\.\d+\.(?:dev)?\d+[^\s,^]*)"
 )
 PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
 ROCM = re.compile(r"[ \[/]rocm\.py:\d")  # the source of a line that only an AMD GPU's platform prints
