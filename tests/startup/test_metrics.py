@@ -428,6 +428,7 @@ def test_lines_of_the_streamer_without_a_rank_stand_for_a_rank_each():
 def test_two_models_in_one_rank_add_up():
     """With speculative decoding a rank loads and compiles the drafter after the model, one after the other."""
     metrics = summary(
+        DRAFTER,
         "(Worker_TP0 pid=7) INFO Loading weights took 20.50 seconds",
         "(Worker_TP0 pid=7) INFO Loading weights took 2.25 seconds",
         "(Worker_TP1 pid=8) INFO Loading weights took 21.00 seconds",
@@ -442,6 +443,24 @@ def test_two_models_in_one_rank_add_up():
         "phase/torch_compile_s": 32.75,
         "rank/TP0/phase/torch_compile_s": 32.75,
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [
+        ("[default_loader.py:430] Loading weights took {} seconds", "load_weights"),
+        ("[gpu_model_runner.py:4879] Model loading took 1.0 GiB memory and {} seconds", "load_model"),
+        ("[gpu_model_runner.py:6971] Graph capturing finished in {} secs, took 0.98 GiB", "graph_capture"),
+    ],
+)
+def test_what_one_model_did_twice_is_not_known(line, phase):
+    """Two containers in one file number their processes alike, and weights can be loaded anew. Compiling has several graphs."""
+    told = [f"(EngineCore pid=7) INFO 11-24 02:47:3{number} {line.format(number)}" for number in (3, 4)]
+
+    assert f"phase/{phase}_s" not in summary(*told)
+    assert summary(*told, DRAFTER)[f"phase/{phase}_s"] == 7
+    assert summary(told[0])[f"phase/{phase}_s"] == 3
+    assert summary(told[0], told[1].replace("pid=7", "pid=8"))[f"phase/{phase}_s"] == 4
 
 
 DRAFTER = "(Worker_TP0 pid=7) INFO 11-24 02:47:33 [gpu_model_runner.py:5120] Loading drafter model..."
@@ -517,7 +536,7 @@ def test_a_record_that_came_twice_counts_once():
     shown = f"(ServeReplica:app:Server pid=2) (EngineCore pid=3) {worker}"
 
     assert summary(worker + first, shown + first)["phase/load_weights_s"] == 4.5
-    assert summary(worker + first, shown + first, worker + second, shown + second)["phase/load_weights_s"] == 9
+    assert summary(worker + first, shown + first, worker + second, shown + second, DRAFTER)["phase/load_weights_s"] == 9
     assert summary(worker + first, worker.replace("7", "8") + first)["phase/load_weights_s"] == 4.5
 
 

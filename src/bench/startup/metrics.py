@@ -6,6 +6,7 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
 - Two models (speculative decoding) load, compile and capture one after the other: times and memory add up.
 - An engine core tells the KV cache of each of its ranks, in some releases: the smallest counts here too.
 - Sizes are GiB (1024³), from whatever unit was printed; vLLM's own GB was GiB (rules). Negative graph memory is kept.
+- One model loads and captures once. What a process then tells twice is not known to be its own: absent.
 - The graphs that Model Runner V2 captures to see what they take are not those that it serves with: they do not count.
 """
 
@@ -56,6 +57,10 @@ METRICS: tuple[tuple[str, str, str, Combine, Combine], ...] = (
 )
 
 
+# What a process of one model does once.
+ONCE = {"load_weights", "load_model", "graph_capture"}
+
+
 def summarise(readings: Sequence[Reading]) -> dict[str, float]:
     """Every metric that the log gives, and `rank/<rank>/…` for what a rank said itself. What was not found is absent."""
     metrics: dict[str, float] = {}
@@ -70,6 +75,8 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
         nameless = [pid for _, pid in by_process if pid is not None and pid < 0]
         if two_models and len(nameless) > 1:
             continue  # two ranks, or two models: only the first would not add up
+        if phase in ONCE and not two_models and any(len(values) > 1 for values in by_process.values()):
+            continue  # another container's process of the same number, or loaded anew: neither adds up
         if by_process:
             of_processes = {process: within(values) for process, values in by_process.items()}
             metrics[name] = over(list(of_processes.values()))
