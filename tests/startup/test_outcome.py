@@ -162,6 +162,8 @@ def test_a_server_that_is_ready_before_its_engine_is_heard_is_ready():
     """uvicorn writes to the other pipe, which may come first."""
     assert ending(ASKED, READY, INITIALIZING, LOADING, DONE) == Ending("ready")
     assert ending(READY, error(CORE, "ValueError: of a request")) == Ending("ready")
+    dumped = error(CORE, "Dumping input data for V1 LLM engine (v0.10.2) with config: model='tiny'")
+    assert ending(READY, dumped, error(CORE, "ValueError: of a request")) == Ending("ready")
 
 
 def test_a_request_that_vllm_makes_itself_is_no_answer():

@@ -204,6 +204,17 @@ def test_the_engine_knows_better_than_what_was_asked():
 CONFIG_OF_ONE = "INFO 02-11 09:00:00 [core.py:77] Initializing a V1 LLM engine (v0.15.0) with config: model='tiny', data_parallel_size=1, "
 
 
+def test_an_engine_that_dies_tells_its_config_once_more():
+    """Where the log begins after its start."""
+    dumped = (
+        "(EngineCore_0 pid=9) ERROR 11-14 22:48:02 [dump_input.py:69] Dumping input data for V1 LLM engine (v0.10.2) with config: "
+        "model='tiny', load_format=auto, tensor_parallel_size=8, "
+    )
+    found = said(dumped)
+
+    assert (found.version, found.model, found.tensor_parallel_size) == ("0.10.2", "tiny", 8)
+
+
 def test_an_engine_that_thinks_itself_alone_may_be_one_of_several():
     """Engines of a dense model share nothing, so that each has a config of its own for one."""
     asked = "(APIServer pid=4) INFO 02-11 09:00:00 [utils.py:1] non-default args: {'model': 'tiny', 'data_parallel_size': 4}"

@@ -33,7 +33,7 @@ STARTING = (
     "Waiting for application startup",
 )
 # What an engine prints that is not up yet.
-LOADING = ("LLM engine (v", "Starting to load model")
+LOADING = ("Initializing a V", "Initializing an LLM engine", "Starting to load model")
 # What only a server prints. LLM() prints none of it.
 OF_A_SERVER = (
     *STARTING,
