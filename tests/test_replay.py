@@ -313,7 +313,7 @@ def test_a_log_that_just_ends_is_no_start_that_finished(workplace):
     assert run.info.status == "FAILED"
     assert run.data.tags["bench.reason"] == "the log ends before the engine was ready"
     assert run.data.tags["bench.outcome"] == "incomplete"
-    assert run.data.tags["bench.stopped_in"] == "profiling"
+    assert run.data.tags["bench.stopped_in"] == "warming up"
 
 
 # Several starts in a file, packed files, patterns.

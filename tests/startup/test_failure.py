@@ -217,12 +217,20 @@ def test_a_plain_exception_is_a_reason():
         ("[rank0]: ValueError: no weights", "ValueError: no weights"),
         ("ERROR 01-20 10:00:00 engine.py:366] ValueError: no weights", "ValueError: no weights"),
         (
+            "[1;36m(EngineCore_0 pid=260) [0;0m ERROR 09-01 12:21:24 [core.py:1] ValueError: no weights",
+            "ValueError: no weights",
+        ),
+        (
             "torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:",
             "BackendCompilerFailed: backend='inductor' raised:",
         ),
         (
             "triton.runtime.errors.OutOfResources: out of resource: shared memory",
             "OutOfResources: out of resource: shared memory",
+        ),
+        (
+            "huggingface_hub.errors.CacheNotFound: Cache directory not found: /cache",
+            "CacheNotFound: Cache directory not found: /cache",
         ),
     ],
 )
@@ -263,6 +271,21 @@ def test_an_exception_is_passed_over_if_it_came_before_a_process_began_to_die():
     )
 
     assert found == "ValueError: no such file"
+
+
+def test_what_the_executor_says_of_its_worker_is_an_echo():
+    """The worker's own words are the cause, also where its process does not say that it dies."""
+    lines = [
+        "(VllmWorker rank=0 pid=281) ERROR 07-15 08:54:44 [multiproc_executor.py:522] RuntimeError: no such shape",
+        "ERROR 07-15 08:54:44 [core.py:586] EngineCore failed to start.",
+        (
+            "ERROR 07-15 08:54:44 [core.py:586] RuntimeError: Worker failed with error 'no such shape', please check the "
+            "stack trace above for the root cause"
+        ),
+    ]
+
+    assert reason(*lines) == "RuntimeError: no such shape"
+    assert reason(*lines[1:]).startswith("RuntimeError: Worker failed with error 'no such shape'")
 
 
 def test_an_exception_before_the_first_death_is_better_than_none():

@@ -421,6 +421,7 @@ def test_lines_of_the_streamer_without_a_rank_stand_for_a_rank_each():
 def test_two_models_in_one_rank_add_up():
     """With speculative decoding a rank loads and compiles the drafter after the model, one after the other."""
     metrics = summary(
+        DRAFTER,
         "(Worker_TP0 pid=7) INFO Loading weights took 20.50 seconds",
         "(Worker_TP0 pid=7) INFO Loading weights took 2.25 seconds",
         "(Worker_TP1 pid=8) INFO Loading weights took 21.00 seconds",
@@ -435,6 +436,24 @@ def test_two_models_in_one_rank_add_up():
         "phase/torch_compile_s": 32.75,
         "rank/TP0/phase/torch_compile_s": 32.75,
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [
+        ("[default_loader.py:430] Loading weights took {} seconds", "load_weights"),
+        ("[gpu_model_runner.py:4879] Model loading took 1.0 GiB memory and {} seconds", "load_model"),
+        ("[gpu_model_runner.py:6971] Graph capturing finished in {} secs, took 0.98 GiB", "graph_capture"),
+    ],
+)
+def test_what_one_model_did_twice_is_not_known(line, phase):
+    """Two containers in one file number their processes alike, and weights can be loaded anew. Compiling has several graphs."""
+    told = [f"(EngineCore pid=7) INFO 11-24 02:47:3{number} {line.format(number)}" for number in (3, 4)]
+
+    assert f"phase/{phase}_s" not in summary(*told)
+    assert summary(*told, DRAFTER)[f"phase/{phase}_s"] == 7
+    assert summary(told[0])[f"phase/{phase}_s"] == 3
+    assert summary(told[0], told[1].replace("pid=7", "pid=8"))[f"phase/{phase}_s"] == 4
 
 
 DRAFTER = "(Worker_TP0 pid=7) INFO 11-24 02:47:33 [gpu_model_runner.py:5120] Loading drafter model..."
@@ -486,6 +505,51 @@ def test_without_names_several_lines_are_one_process_s_where_there_is_a_drafter(
 
     assert summary(*lines, drafter) == {"phase/load_weights_s": 22.75}
     assert summary(*lines) == {"phase/load_weights_s": 20.5}  # ranks whose names were cut off
+
+
+def test_the_v0_engine_names_its_drafter_s_worker():
+    """It loads both models in the engine's process, which has no name."""
+    told = "INFO 07-24 03:57:18 spec_decode_worker.py:141] Configuring SpecDecodeWorker with proposer=<class '{}'>"
+    lines = [
+        "INFO 07-24 03:57:31 model_runner.py:266] Loading model weights took 13.2500 GB",
+        "INFO 07-24 03:57:33 model_runner.py:266] Loading model weights took 4.5000 GB",
+    ]
+
+    assert summary(told.format("vllm.spec_decode.medusa_worker.MedusaWorker"), *lines) == {
+        "memory/load_model_gib": 17.75
+    }
+    assert summary(told.format("vllm.spec_decode.ngram_worker.NGramWorker"), *lines) == {"memory/load_model_gib": 13.25}
+
+
+def test_a_record_that_came_twice_counts_once():
+    """Ray shows what a worker prints, and what its engine shows of the same worker."""
+    worker = "(RayWorkerProc pid=7) (Worker pid=7) "
+    first = "INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took 4.50 seconds"
+    second = "INFO 11-24 02:47:33 [default_loader.py:430] Loading weights took 4.50 seconds"
+    shown = f"(ServeReplica:app:Server pid=2) (EngineCore pid=3) {worker}"
+
+    assert summary(worker + first, shown + first)["phase/load_weights_s"] == 4.5
+    assert summary(worker + first, shown + first, worker + second, shown + second, DRAFTER)["phase/load_weights_s"] == 9
+    assert summary(worker + first, worker.replace("7", "8") + first)["phase/load_weights_s"] == 4.5
+
+
+def test_a_sum_has_no_more_digits_than_its_parts():
+    """0.1 + 0.2 is no 0.30000000000000004 seconds."""
+    told = "(Worker_TP0 pid=7) INFO Loading weights took {} seconds"
+
+    assert summary(DRAFTER, told.format(25.92), told.format(5.94))["phase/load_weights_s"] == 31.86
+
+
+def test_a_v0_worker_tells_its_kv_cache_among_other_sizes():
+    """0.6.4 to 0.6.6. The engine takes the smallest of its ranks'."""
+    told = (
+        "INFO 12-13 02:10:28 worker.py:237] Memory profiling results: duration=7.88 seconds, total_gpu_memory=79.15GiB, "
+        "initial_memory_usage=19.68GiB, peak_torch_memory=34.32GiB, memory_usage_post_profile=35.32GiB, "
+        "non_torch_memory=1.96GiB, kv_cache_size={}GiB, gpu_memory_utilization=0.90."
+    )
+    metrics = summary("(VllmWorkerProcess pid=9) " + told.format(34.96), told.format(34.78))
+
+    assert metrics == {"memory/kv_cache_gib": 34.78}
 
 
 def test_a_streamer_without_names_and_with_a_drafter_is_not_guessed_at():
@@ -613,6 +677,8 @@ def test_an_excerpt_without_a_kv_cache_line_has_its_graphs():
     unknown = "(EngineCore pid=5) INFO Initializing a V1 LLM engine (v0.1.dev1+g1234abc) with config: model='m'"
 
     assert summary(excerpt)["phase/graph_capture_s"] == 3
+    v0 = "INFO 07-17 23:42:00 model_runner.py:1046] Graph capturing finished in 22 secs."  # no bracket: before 0.8
+    assert summary(v0) == {"phase/graph_capture_s": 22}
     assert summary(older, V2_FIRST)["phase/graph_capture_s"] == 3
     assert "phase/graph_capture_s" not in summary(unknown, V2_FIRST)
 

@@ -73,10 +73,49 @@ def test_an_engine_without_a_server_is_ready_offline():
     assert ending(INITIALIZING, LOADING, DONE) == Ending("ready_offline")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO 08-25 20:15:25 [llm.py:298] Supported_tasks: ['generate']",
+        "INFO 10-28 13:27:51 [llm.py:337] Supported tasks: ['generate']",
+        "Adding requests:   0%|          | 0/1 [00:00<?, ?it/s]",
+        "Rendering prompts:   0%|          | 0/1 [00:00<?, ?it/s]",
+    ],
+)
+def test_a_request_that_fails_is_not_the_start_of_llm(line):
+    """The script's own exception ends the log."""
+    assert ending(INITIALIZING, LOADING, DONE, line, "ValueError: no such image") == Ending("ready_offline")
+
+
+def test_what_a_server_can_do_is_not_llm_s_last_word():
+    """The API server says the same, before it opens its port."""
+    line = f"{SERVER}INFO 09-25 13:40:51 [api_server.py:1618] Supported_tasks: ['generate']"
+
+    assert ending(ASKED, DONE, line).outcome == "server_starting"
+
+
 def test_a_server_whose_engine_is_up_is_still_starting():
     """Its log ends a moment too early."""
     assert ending(ASKED, INITIALIZING, DONE).outcome == "server_starting"
     assert ending(LISTENING).outcome == "server_starting"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO 04-01 10:00:00 [api_server.py:268] Started engine process with PID 128",
+        "INFO 04-01 10:00:00 [serving_chat.py:117] Using default chat sampling params from model: {'top_p': 0.95}",
+    ],
+)
+def test_a_server_is_known_by_any_line_of_its_own(line):
+    """Up to 0.10.0 its process has no name, and an excerpt may lack its first and last words."""
+    assert ending(line, DONE).outcome == "server_starting"
+    assert ending(DONE, line).outcome == "server_starting"
+
+
+def test_a_server_s_file_in_a_traceback_makes_no_server():
+    """A script's own may have that name."""
+    assert ending('  File "/app/api_server.py", line 12, in <module>', DONE).outcome == "ready_offline"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +129,23 @@ def test_a_server_whose_engine_is_up_is_still_starting():
 def test_a_server_is_ready_when_it_says_so_or_answers(line):
     """uvicorn's line can be missing, where its log level was raised."""
     assert ending(ASKED, INITIALIZING, DONE, LISTENING, line) == Ending("ready")
+
+
+def test_another_server_that_was_ready_before_vllm_loaded_is_not_vllm():
+    """A router or a supervisor in the same file says the same words as vLLM's server."""
+    failed = [error(CORE, "EngineCore failed to start."), error(CORE, "ValueError: no weights")]
+
+    assert ending(READY, ASKED, INITIALIZING, LOADING) == Ending("incomplete", stage="loading weights")
+    assert ending(READY, ASKED, INITIALIZING, LOADING, *failed).outcome == "failed"
+    assert ending(READY, INITIALIZING, LOADING, DONE, READY) == Ending("ready")
+
+
+def test_a_server_that_is_ready_before_its_engine_is_heard_is_ready():
+    """uvicorn writes to the other pipe, which may come first."""
+    assert ending(ASKED, READY, INITIALIZING, LOADING, DONE) == Ending("ready")
+    assert ending(READY, error(CORE, "ValueError: of a request")) == Ending("ready")
+    dumped = error(CORE, "Dumping input data for V1 LLM engine (v0.10.2) with config: model='tiny'")
+    assert ending(READY, dumped, error(CORE, "ValueError: of a request")) == Ending("ready")
 
 
 def test_a_request_that_vllm_makes_itself_is_no_answer():
@@ -176,6 +232,23 @@ def test_a_worker_fails_in_its_own_stage():
     assert found.stage == "loading weights"
 
 
+@pytest.mark.parametrize(
+    ("told", "stage"),
+    [
+        ("[monitor.py:33] torch.compile takes 17.00 s in total", "measuring memory"),
+        ("[gpu_worker.py:298] Available KV cache memory: 0.10 GiB", "setting up the KV cache"),
+        ("[executor_base.py:111] # cuda blocks: 120, # CPU blocks: 364", "setting up the KV cache"),
+        ("[kv_cache_utils.py:716] GPU KV cache size: 251,920 tokens", "warming up"),
+        ("[model_runner.py:1442] Capturing cudagraphs for decoding. This may lead to", "capturing graphs"),
+    ],
+)
+def test_what_a_start_was_doing_after_its_weights(told, stage):
+    """From the last line that a phase ends or begins with."""
+    found = ending(INITIALIZING, LOADED, f"{CORE}INFO 11-24 02:56:50 {told}")
+
+    assert found == Ending("incomplete", stage=stage)
+
+
 def test_the_engine_core_fails_in_the_stage_of_its_workers():
     """It says nothing of its own while they work."""
     words = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`."
@@ -255,6 +328,22 @@ def test_a_worker_that_died_while_the_engine_warmed_up():
             "port_in_use",
         ),
         (error(CORE, "EngineCore failed to start."), "unknown"),
+        # The V0 engine's, in multiproc_worker_utils.py and worker_base.py.
+        (error("", "Worker VllmWorkerProcess pid 4711 died, exit code: -15"), "worker_died"),
+        (
+            error(
+                "(VllmWorkerProcess pid=9) ",
+                "Exception in worker VllmWorkerProcess while processing method init_device: NCCL error: invalid usage, Traceback",
+            ),
+            "communication_failure",
+        ),
+        (
+            error(
+                "(RayWorkerWrapper pid=9, ip=10.0.0.2) ",
+                "Error executing method 'load_model'. This might cause deadlock in distributed execution.",
+            ),
+            "unknown",
+        ),
     ],
 )
 def test_an_end_without_an_exception_is_a_failure_too(line, reason_class):

@@ -160,8 +160,56 @@ TEXTS = [
     ("device_failure", "RuntimeError: Invalid device string: 'cuda:cpu'"),
     ("device_failure", "RuntimeError: No CUDA GPUs are available"),
     ("device_failure", "AcceleratorError: CUDA error: no kernel image is available for execution on the device"),
+    ("device_failure", "RuntimeError: No HIP GPUs are available"),
+    (
+        "device_failure",
+        "RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling",
+    ),
+    ("device_failure", "AssertionError: Torch not compiled with CUDA enabled"),
+    ("device_failure", "RuntimeError: Device string must not be empty"),
+    ("device_failure", "RuntimeError: Triton Error [CUDA]: device kernel image is invalid"),
+    ("out_of_gpu_memory", "RuntimeError: Triton Error [CUDA]: out of memory"),
+    # ray/exceptions.py
+    ("out_of_host_memory", "OutOfMemoryError: Task was killed due to the node running low on memory."),
+    ("worker_died", "ActorDiedError: The actor died because of an error raised in its creation task"),
+    ("weights_mismatched", "KeyError: 'transformer.h.0.mlp.dense_4h_to_h.bias'"),
+    # transformers
+    ("model_not_found", "OSError: You are trying to access a gated repo."),
+    (
+        "unsupported_model",
+        "ValueError: Unrecognized model in /models/x. Should have a `model_type` key in its config.json",
+    ),
+    (
+        "bad_argument",
+        "ValueError: Loading x requires you to execute it. Please set the option `trust_remote_code=True`.",
+    ),
+    ("compile_failure", "FileNotFoundError: [Errno 2] No such file or directory: 'ninja'"),
+    # vllm/config
+    ("bad_argument", "ValueError: max_num_batched_tokens (2048) is smaller than max_model_len (4096)."),
+    (
+        "bad_argument",
+        "ValueError: Quantization method specified in the model config (fp8) does not match the quantization method specified",
+    ),
+    (
+        "bad_argument",
+        "ValueError: The quantization method fp8 is not supported for the current GPU. Minimum capability: 89.",
+    ),
+    ("bad_argument", "ValueError: Weight input_size_per_partition = 1184 is not divisible by min_thread_k = 128."),
+    (
+        "bad_argument",
+        "ValueError: The number of required GPUs exceeds the total number of available GPUs in the placement group.",
+    ),
+    ("unknown", "KeyError: 'model.type'"),
+    ("unknown", "FileNotFoundError: [Errno 2] No such file or directory: '/tmp/ninja.json'"),
     ("crashed", "Fatal Python error: Segmentation fault"),
     ("crashed", "vLLM ended before it was ready: killed by SIGSEGV"),
+    ("worker_died", "Worker VllmWorkerProcess pid 4711 died, exit code: -9"),  # the V0 engine's
+    ("out_of_gpu_memory", "RuntimeError: CUDA driver error: out of memory"),
+    # the terminal's width cut it
+    (
+        "kv_cache_too_small",
+        "ValueError: To serve at least one request with the models's max seq len (40960), (4.38 GiB KV",
+    ),
     ("worker_died", "Worker proc VllmWorker-1 died unexpectedly, shutting down executor."),
     ("worker_died", "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"),
     ("killed", "vLLM ended before it was ready: killed by SIGKILL, as when the host is out of memory"),

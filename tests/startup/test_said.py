@@ -90,6 +90,59 @@ def test_an_amd_gpu_is_no_cuda_device():
     )
 
     assert found.device == "rocm"
+    assert said("INFO 02-11 09:00:00 rocm.py:131] Using Triton backend.").device == "rocm"  # before 0.8
+
+
+WRAPPED = (
+    "(EngineCore_DP0 pid=7) INFO 09-20 08:00:00 [core.py:77] Initializing a V1 LLM engine (v0.11.0) with co"
+    "nfig: model='/models/tiny_llama', tokenizer='/models/tiny_llama', dtype=torch.bfloat16, max_seq_len=81"
+    "92, load_format=auto, tensor_parallel_size=16, pipeline_parallel_size=1, enforce_eager=True, seed=0"
+)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    return [text[at : at + width] for at in range(0, len(text), width)]
+
+
+@pytest.mark.parametrize("width", [97, 100, 104, 131])
+def test_a_config_that_was_copied_from_a_terminal_goes_on_in_the_next_lines(width):
+    """Each of its pieces but the last is as wide as the terminal."""
+    found = said(*wrapped(WRAPPED, width), "(EngineCore_DP0 pid=7) INFO 09-20 08:00:01 [cuda.py:1] model='other'")
+
+    assert (found.model, found.max_model_len, found.load_format) == ("/models/tiny_llama", 8192, "auto")
+    assert (found.tensor_parallel_size, found.enforce_eager) == (16, True)
+
+
+def test_the_arguments_of_a_server_go_on_in_the_next_line_too():
+    """Also where the log ends in it."""
+    asked = "INFO 11-24 02:56:27 [utils.py:253] non-default args: {'model': 'tiny', 'tensor_parallel_size': 12}"
+
+    assert said(*wrapped(asked, 97)).tensor_parallel_size == 12
+
+
+@pytest.mark.parametrize(
+    "next_line",
+    [
+        "INFO 09-20 08:00:01 [x.py:1] 6, load_format=dummy, seed=0",
+        "(EngineCore_DP0 pid=7) 6, load_format=dummy, seed=0",
+        "6, load_format=dummy, seed=0, " + "x" * 300,
+    ],
+)
+def test_a_line_that_is_no_piece_of_the_config_adds_nothing(next_line):
+    """Another record, another process's, or a line that is wider than the terminal."""
+    cut = WRAPPED[: WRAPPED.index("tensor_parallel_size=16") + len("tensor_parallel_size=1")]
+    found = said(cut, next_line)
+
+    assert found.model == "/models/tiny_llama"
+    assert found.tensor_parallel_size is None
+
+
+def test_a_config_that_was_not_wrapped_ends_with_its_line():
+    """No terminal is as wide as that: what follows is another program's."""
+    found = said(WRAPPED.replace(", seed=0", f", seed=0, x='{'y' * 400}', data_parallel_size=1"), "6, dtype=float32, ")
+
+    assert found.tensor_parallel_size == 16
+    assert found.data_parallel_size is None
 
 
 def test_an_engine_without_a_number_is_v0():
@@ -116,6 +169,14 @@ def test_an_engine_without_a_number_is_v0():
             "(APIServer pid=4514) INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.32.0",
             "0.32.0",
         ),
+        (
+            "(APIServer pid=4) INFO 11-24 02:56:27 [utils.py:299] ▄▄ ▄█ █ █ █ ▀▄▀ █ version 0.19.0",
+            "0.19.0",
+        ),  # a web page's
+        (
+            "INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █  █  █ ▀▄▀ █  version 0.1.dev7+g1a2b.d20260821^M",
+            "0.1.dev7+g1a2b.d20260821",
+        ),
         ("INFO 11-24 02:53:47 [flash_attn.py:776] Using FlashAttention version 3", None),
         ("INFO 11-24 02:53:47 [x.py:1] PyTorch version 2.9.0 available.", None),
     ],
@@ -138,6 +199,29 @@ def test_the_engine_knows_better_than_what_was_asked():
     )
 
     assert (found.model, found.dtype, found.load_format) == ("/tmp/tiny", "bfloat16", "bitsandbytes")  # noqa: S108
+
+
+CONFIG_OF_ONE = "INFO 02-11 09:00:00 [core.py:77] Initializing a V1 LLM engine (v0.15.0) with config: model='tiny', data_parallel_size=1, "
+
+
+def test_an_engine_that_dies_tells_its_config_once_more():
+    """Where the log begins after its start."""
+    dumped = (
+        "(EngineCore_0 pid=9) ERROR 11-14 22:48:02 [dump_input.py:69] Dumping input data for V1 LLM engine (v0.10.2) with config: "
+        "model='tiny', load_format=auto, tensor_parallel_size=8, "
+    )
+    found = said(dumped)
+
+    assert (found.version, found.model, found.tensor_parallel_size) == ("0.10.2", "tiny", 8)
+
+
+def test_an_engine_that_thinks_itself_alone_may_be_one_of_several():
+    """Engines of a dense model share nothing, so that each has a config of its own for one."""
+    asked = "(APIServer pid=4) INFO 02-11 09:00:00 [utils.py:1] non-default args: {'model': 'tiny', 'data_parallel_size': 4}"
+
+    assert said(asked, f"(EngineCore_DP3 pid=9) {CONFIG_OF_ONE}").data_parallel_size == 4
+    assert said(f"(EngineCore_DP3 pid=9) {CONFIG_OF_ONE}").data_parallel_size is None
+    assert said(f"(EngineCore_DP0 pid=9) {CONFIG_OF_ONE}").data_parallel_size == 1
 
 
 def test_auto_is_no_dtype():

@@ -150,9 +150,10 @@ def test_a_start_that_is_not_wanted_is_passed_by():
     assert some[3].readings() == []
 
 
-def test_the_banner_that_is_a_picture():
+@pytest.mark.parametrize("gap", ["  ", " "])
+def test_the_banner_that_is_a_picture(gap):
     """From 0.17 on the version stands in it."""
-    picture = RECORD + " ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.26.0"
+    picture = RECORD + f" ▄▄ ▄█ █     █     █ ▀▄▀ █{gap}version 0.26.0"
 
     assert begins(picture, ARGUMENTS, ENGINE, picture, ARGUMENTS, ENGINE) == [1, 4]
 

@@ -25,7 +25,9 @@ WANTED = frozenset(
 
 ASKED = re.compile(r"non-default args: \{")
 NAMESPACE = re.compile(r"\bargs: Namespace\(")
-CONFIG = re.compile(r"Initializing an? (?:(?P<engine>V\d) )?LLM engine \(v(?P<version>[^)\s]+)\) with config: ")
+CONFIG = re.compile(
+    r"(?:Initializing an?|Dumping input data for) (?:(?P<engine>V\d) )?LLM engine \(v(?P<version>[^)\s]+)\) with config: "
+)
 
 IN_DICT = re.compile(r"\s*'(?P<name>\w+)'\s*:\s*(?P<value>.+)", re.DOTALL)
 IN_CALL = re.compile(r"\s*(?P<name>\w+)=(?P<value>.+)", re.DOTALL)

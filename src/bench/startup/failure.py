@@ -20,11 +20,11 @@ FOLLOWING = 3  # lines of its process that say whether it was replaced
 DETAIL = 2  # lines of its process that say what pydantic did not like
 
 # Until 0.7 the source stands without an opening bracket; torchrun and torch put the rank in front.
-SOURCE = re.compile(r"^(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?(?P<place>[^\]\s]+)\] ?")
+SOURCE = re.compile(r"^ ?(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?(?P<place>[^\]\s]+)\] ?")
 RANK = re.compile(r"^\[rank\d+\]: ?")
 EXCEPTION = re.compile(
     r"^(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)|Exception"
-    r"|(?:[A-Za-z_]\w*\.)+(?:\w*Failed|\w*Timeout|Unsupported|OutOfResources))(?:: ?(?P<message>.*))?$"
+    r"|(?:[A-Za-z_]\w*\.)+(?:\w*Failed|\w*Timeout|\w*NotFound|Unsupported|OutOfResources))(?:: ?(?P<message>.*))?$"
 )
 USAGE = re.compile(r"^(?:\S+ -m )?\S*(?:api_server|vllm)\S*(?: \w+)?: error: (?P<message>.+)$")
 VALIDATION = re.compile(r"^\d+ validation errors? for \S+$")  # pydantic: the indented lines after it say what
@@ -42,6 +42,7 @@ ECHOES = (
     "died with exit code",
     "See root cause above",
     "See stack trace",
+    "please check the stack trace above",
     "Connection closed by peer",
     "Connection reset by peer",
     "remote process exited",
@@ -60,6 +61,8 @@ ANCHORS = (
     "WorkerProc failed to start",
     "WorkerProc hit an exception",
     "WorkerProc failed.",
+    "Exception in worker VllmWorkerProcess while processing method",  # the V0 engine's, as is the next
+    "Error executing method",
 )
 
 # What a process says above the traceback of an exception that it goes on after.
@@ -75,6 +78,7 @@ SUSPECT = (
     "Failed",
     "failed",
     "Timeout",
+    "NotFound",
     "Unsupported",
     "OutOf",
 )

@@ -6,6 +6,7 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
 - Two models (speculative decoding) load, compile and capture one after the other: times and memory add up.
 - An engine core tells the KV cache of each of its ranks, in some releases: the smallest counts here too.
 - Sizes are GiB (1024³), from whatever unit was printed; vLLM's own GB was GiB (rules). Negative graph memory is kept.
+- One model loads and captures once. What a process then tells twice is not known to be its own: absent.
 - The graphs that Model Runner V2 captures to see what they take are not those that it serves with: they do not count.
 """
 
@@ -18,29 +19,34 @@ Values = list[float]
 Combine = Callable[[Values], float]
 
 
+def _sum(values: Values) -> float:
+    """With no more digits than vLLM prints: 25.92 and 5.94 are 31.86."""
+    return round(sum(values), 6)
+
+
 def _last(values: Values) -> float:
     return values[-1]
 
 
 # metric, phase, field, within one rank, over ranks
 METRICS: tuple[tuple[str, str, str, Combine, Combine], ...] = (
-    ("phase/download_s", "download", "duration_s", sum, max),
-    ("phase/prefetch_s", "prefetch", "duration_s", sum, max),
-    ("phase/deserialize_s", "deserialize", "duration_s", sum, max),
-    ("phase/load_weights_s", "load_weights", "duration_s", sum, max),
-    ("phase/online_quantization_s", "online_quantization", "duration_s", sum, max),
-    ("phase/load_model_s", "load_model", "duration_s", sum, max),
+    ("phase/download_s", "download", "duration_s", _sum, max),
+    ("phase/prefetch_s", "prefetch", "duration_s", _sum, max),
+    ("phase/deserialize_s", "deserialize", "duration_s", _sum, max),
+    ("phase/load_weights_s", "load_weights", "duration_s", _sum, max),
+    ("phase/online_quantization_s", "online_quantization", "duration_s", _sum, max),
+    ("phase/load_model_s", "load_model", "duration_s", _sum, max),
     ("phase/init_engine_s", "init_engine", "duration_s", _last, max),
-    ("phase/dynamo_s", "dynamo", "duration_s", sum, max),
-    ("phase/torch_compile_s", "torch_compile", "duration_s", sum, max),
-    ("phase/profiling_run_s", "profiling_run", "duration_s", sum, max),
-    ("phase/compile_and_profiling_run_s", "compile_and_profiling_run", "duration_s", sum, max),
-    ("phase/graph_capture_s", "graph_capture", "duration_s", sum, max),
-    ("phase/encoder_graph_capture_s", "encoder_graph_capture", "duration_s", sum, max),
-    ("phase/stream_s", "stream", "duration_s", sum, max),
-    ("memory/load_model_gib", "load_model", "memory_gib", sum, max),
-    ("memory/graph_capture_gib", "graph_capture", "memory_gib", sum, max),
-    ("memory/encoder_graph_capture_gib", "encoder_graph_capture", "memory_gib", sum, max),
+    ("phase/dynamo_s", "dynamo", "duration_s", _sum, max),
+    ("phase/torch_compile_s", "torch_compile", "duration_s", _sum, max),
+    ("phase/profiling_run_s", "profiling_run", "duration_s", _sum, max),
+    ("phase/compile_and_profiling_run_s", "compile_and_profiling_run", "duration_s", _sum, max),
+    ("phase/graph_capture_s", "graph_capture", "duration_s", _sum, max),
+    ("phase/encoder_graph_capture_s", "encoder_graph_capture", "duration_s", _sum, max),
+    ("phase/stream_s", "stream", "duration_s", _sum, max),
+    ("memory/load_model_gib", "load_model", "memory_gib", _sum, max),
+    ("memory/graph_capture_gib", "graph_capture", "memory_gib", _sum, max),
+    ("memory/encoder_graph_capture_gib", "encoder_graph_capture", "memory_gib", _sum, max),
     ("memory/kv_cache_gib", "kv_cache", "memory_gib", min, min),
     ("kv_cache/tokens", "kv_cache", "tokens", min, min),
     ("kv_cache/max_concurrency", "kv_cache", "max_concurrency", min, min),
@@ -49,6 +55,10 @@ METRICS: tuple[tuple[str, str, str, Combine, Combine], ...] = (
     ("throughput/stream_gib_per_s", "stream", "rate_gib_per_s", min, min),
     ("throughput/deserialize_gib_per_s", "deserialize", "rate_gib_per_s", min, min),
 )
+
+
+# What a process of one model does once.
+ONCE = {"load_weights", "load_model", "graph_capture"}
 
 
 def summarise(readings: Sequence[Reading]) -> dict[str, float]:
@@ -65,6 +75,8 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
         nameless = [pid for _, pid in by_process if pid is not None and pid < 0]
         if two_models and len(nameless) > 1:
             continue  # two ranks, or two models: only the first would not add up
+        if phase in ONCE and not two_models and any(len(values) > 1 for values in by_process.values()):
+            continue  # another container's process of the same number, or loaded anew: neither adds up
         if by_process:
             of_processes = {process: within(values) for process, values in by_process.items()}
             metrics[name] = over(list(of_processes.values()))
@@ -73,7 +85,7 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
 
 
 PROFILES_GRAPHS = (0, 29)  # the first release whose Model Runner V2 captures them twice
-V2_RUNNER = re.compile(r"(?<!\w)model_runner\.py:\d+\]")  # the V0 engine's file too
+V2_RUNNER = re.compile(r"\[(?:\w+/)*model_runner\.py:\d+\]")  # the V0 engine's file too; without a bracket before 0.8
 RELEASE = re.compile(r"(\d{1,4}+)\.(\d{1,4}+)(?!\.dev)")  # 0.1.dev1+g1234 is a build of any
 ENGINE = re.compile(r"DP\d+")
 

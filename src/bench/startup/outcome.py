@@ -19,7 +19,7 @@ Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "fa
 
 ENGINE_DONE = "init engine (profile"
 # Somebody uses the engine, or the one who recorded the log waited for it.
-IN_USE = ("Processed prompts:", "BENCHMARK_READY_SECONDS")
+IN_USE = ("Processed prompts:", "Adding requests:", "Rendering prompts:", "BENCHMARK_READY_SECONDS")
 SERVING = (
     "Application startup complete",
     "Uvicorn running on",
@@ -34,8 +34,19 @@ STARTING = (
     "Started server process",
     "Waiting for application startup",
 )
+# What an engine prints that is not up yet.
+LOADING = ("Initializing a V", "Initializing an LLM engine", "Starting to load model")
 # What only a server prints. LLM() prints none of it.
-OF_A_SERVER = (*STARTING, "API server version", "vLLM server version", "gRPC server")
+OF_A_SERVER = (
+    *STARTING,
+    "API server version",
+    "vLLM server version",
+    "gRPC server",
+    "Started engine process with PID",
+    "api_server.py:",  # where a line comes from; a traceback has a quote before its colon
+    "serving_chat.py:",
+    "serving_completion.py:",
+)
 
 # Who died, or was told to, without an exception of its own.
 SIGNS = (
@@ -54,7 +65,9 @@ SIGNS = (
     "terminated with exit code 137",
 )
 # Not every death: Python warns of its resource tracker's in the same words, and goes on.
-DEATH = re.compile(r"(?:Worker proc|Engine core proc(?:ess)?|RayWorkerProc) \S+ died unexpectedly")
+DEATH = re.compile(
+    r"(?:Worker proc|Engine core proc(?:ess)?|RayWorkerProc) \S+ died unexpectedly|Worker \w+ pid \d+ died, exit code: -?\d"
+)
 # Alone on its line, or with the job and the command that it was.
 OF_THE_SHELL = re.compile(
     r"^(?:Killed|Terminated)(?:: \d+)?\s*$|^(?:\S+: line \d+: +\d+ |\[\d+\][+-]? +(?:\d+ )?)(?:Killed|Terminated)\b"
@@ -62,7 +75,22 @@ OF_THE_SHELL = re.compile(
 OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup failed.*)")
 
 
-MARKERS = (*SERVING, *IN_USE, *OF_A_SERVER, ENGINE_DONE, *SIGNS, "died unexpectedly", "Killed", "Terminated", "ERROR: ")
+LLM_IS_MADE = re.compile(r"\bllm\.py:\d+\] Supported[_ ]tasks: ")  # the last that LLM() prints, from 0.10.1
+
+MARKERS = (
+    *SERVING,
+    *IN_USE,
+    *LOADING,
+    *OF_A_SERVER,
+    ENGINE_DONE,
+    "Supported",
+    *SIGNS,
+    "died unexpectedly",
+    "died, exit",
+    "Killed",
+    "Terminated",
+    "ERROR: ",
+)
 ALIKE = tuple(shape_of(marker) for marker in MARKERS)
 
 
@@ -116,30 +144,30 @@ class Watch:
 
     def __init__(self) -> None:
         self._causes = Causes()
-        self._ready = self._server = self._server_starting = self._engine_done = False
+        self._ready = self._taken_back = self._server = self._server_starting = self._engine_done = False
         self._sign: Sign | None = None  # the first
         self._up: LogLine | None = None  # the last that said how far it has come up
 
     @property
     def is_over(self) -> bool:
-        """Whether no line matters any more: the start was ready."""
-        return self._ready
+        """Whether no line matters any more: the start was ready, and nothing can take it back."""
+        return self._ready and self._engine_done
 
     @property
     def is_waiting(self) -> bool:
         """Whether any line matters that comes next. Else only those with a text of `MARKERS`, `SUSPECT` or `STAGES`, and, until it
         is known that there is a server, the server's.
         """
-        return not self._ready and self._causes.is_waiting
+        return not self._is_ready() and self._causes.is_waiting
 
     @property
     def knows_the_server(self) -> bool:
         """Whether the lines of an API server have nothing more to tell by being its."""
-        return self._server or self._ready
+        return self._server or self.is_over
 
     def see(self, line: LogLine) -> None:
         """The next line."""
-        if self._ready:
+        if self._is_ready() and not self._takes_back(line.text):
             return
         self._causes.see(line)
         self._server = self._server or _is_server(line)
@@ -147,10 +175,19 @@ class Watch:
         if _matters(shape_of(text)):
             self._look_at(line, text)
 
+    def _is_ready(self) -> bool:
+        return self._ready and (self._engine_done or not self._taken_back)
+
+    def _takes_back(self, text: str) -> bool:
+        """Whether it was another server that was ready: this engine only begins. The two share a file, or vLLM's own two pipes do."""
+        self._taken_back = not self._engine_done and any(marker in text for marker in LOADING)
+        return self._taken_back
+
     def _look_at(self, line: LogLine, text: str) -> None:
         serving = any(marker in text for marker in SERVING)
-        self._ready = serving or any(marker in text for marker in IN_USE)
-        if self._ready or ENGINE_DONE in text or (not self._engine_done and any(marker in text for marker in STARTING)):
+        is_up = serving or any(marker in text for marker in IN_USE) or bool(LLM_IS_MADE.search(text))
+        self._ready = self._ready or is_up
+        if is_up or ENGINE_DONE in text or (not self._engine_done and any(marker in text for marker in STARTING)):
             self._up = line
         self._server = self._server or serving or any(marker in text for marker in OF_A_SERVER)
         self._server_starting = self._server_starting or any(marker in text for marker in STARTING)
@@ -160,7 +197,7 @@ class Watch:
 
     def ending(self) -> Ending:
         """As far as the lines went."""
-        if self._ready:
+        if self._is_ready():
             return Ending("ready" if self._server else "ready_offline", line=self._up)
         if found := self._failure():
             words, stage, known, line = found

@@ -1,5 +1,6 @@
 """Log lines -> what each rank said about each phase of its start. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -51,7 +52,7 @@ def read_phases(lines: Iterable[LogLine]) -> list[Reading]:
 
 def added_up(found: Iterable[tuple[Rule, Reading]]) -> list[Reading]:
     """What the rules found in the lines of one start, each number what its line adds."""
-    found = list(found)
+    found = list(_told_once(found))
     two_models = drafted(reading for _, reading in found)
     return list(_apart(found, two_models=two_models))
 
@@ -71,6 +72,22 @@ def process_of(reading: Reading, *, two_models: bool) -> Process:
     anonymous = line.pid is None and reading.rank is None
     alone = anonymous and (reading.phase == "stream" or not two_models)
     return reading.rank, -line.number if alone else line.pid
+
+
+RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
+
+
+def _told_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Reading]]:
+    """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and they would add up."""
+    told: set[tuple[Rule, str | None, str | None, int, str]] = set()
+    for rule, reading in found:
+        line = reading.line
+        if line.pid is not None and RECORD.match(line.text):
+            record = (rule, line.node, line.process, line.pid, line.text)
+            if record in told:
+                continue
+            told.add(record)
+        yield rule, reading
 
 
 def readings_of(line: LogLine, rules: Iterable[Rule]) -> Iterator[tuple[Rule, Reading]]:

@@ -46,7 +46,7 @@ def starts_of(lines: Iterable[bytes], *, is_wanted: Callable[[int], bool] = lamb
 
 # What a start prints once, the front of it first. A picture with the version is the banner of newer releases.
 FRONT = (
-    ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█  version ")),
+    ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█ {1,4}version ")),
     ("arguments", re.compile(r"non-default args: ")),
     ("namespace", re.compile(r"\bargs: Namespace\(")),
 )

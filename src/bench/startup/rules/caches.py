@@ -18,6 +18,14 @@ CACHES = (
     ),
     rule(
         "kv_cache",
+        rf"Memory profiling results: .{{1,400}}\bkv_cache_size=(?P<memory_gib>{NUMBER})GiB",
+        "INFO 11-24 02:51:08 worker.py:237] Memory profiling results: duration=6.52 seconds, total_gpu_memory=39.39GiB, "
+        "initial_memory_usage=15.50GiB, peak_torch_memory=16.22GiB, memory_usage_post_profile=15.61GiB, "
+        "non_torch_memory=0.12GiB, kv_cache_size=19.11GiB, gpu_memory_utilization=0.90.",
+        "any",  # the same of 0.6.4 to 0.6.6
+    ),
+    rule(
+        "kv_cache",
         rf"reserved (?P<memory_gib>{NUMBER}) GiB memory for KV Cache as specified by kv_cache_memory_bytes",
         "INFO 11-24 02:51:08 [gpu_worker.py:658] Initial free memory 78.66 GiB, reserved 40.0 GiB memory for KV Cache as specified "
         "by kv_cache_memory_bytes config and skipped memory profiling.",

@@ -11,13 +11,13 @@ ENGINE = (
     ),
     rule(
         "version",
-        r"vLLM (?:(?:API|gRPC) server|batch processing API) version (?P<version>\d\S{0,80})",
+        r"vLLM (?:(?:API|gRPC) server|batch processing API) version (?P<version>\d[^\s^]{0,80})",
         "INFO 11-24 02:53:40 [api_server.py:1351] vLLM API server version 0.11.0",
         "0.8.0 -",
     ),
     rule(
         "version",
-        r"[▄█▀] {1,4}version (?P<version>\d\S{0,80})",
+        r"[▄█▀] {1,4}version (?P<version>\d[^\s^]{0,80})",
         "INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.31.0",
         "any",  # beside the logo, where the API server's line was; in 0.26.0 and 0.32.0
     ),

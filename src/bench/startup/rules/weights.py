@@ -68,4 +68,24 @@ WEIGHTS = (
         "speculative_config=SpeculativeConfig(method='eagle3', model='e', num_spec_tokens=3), tokenizer='m'",
         "0.8.0 -",
     ),
+    rule(
+        "drafter",
+        r"'speculative_config': \{(?![^}]{0,200}'(?:ngram|suffix)')",
+        "INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {'model': 'm', 'speculative_config': {'method': 'mtp', "
+        "'num_speculative_tokens': 3}}",
+        "any",  # among the arguments, of which the facts have only that they are printed
+    ),
+    rule(
+        "drafter",
+        r"/eagle_head for vLLM's torch\.compile",
+        "INFO 11-24 02:47:40 [backends.py:1089] Using cache directory: /cache/5c1b/rank_0_0/eagle_head for vLLM's torch.compile",
+        "any",  # a part of a path
+    ),
+    rule(
+        "drafter",
+        r"Configuring SpecDecodeWorker with proposer=(?!.{0,100}NGramWorker)",
+        "INFO 11-24 02:47:33 [spec_decode_worker.py:209] [Speculative Decoding] Configuring SpecDecodeWorker with "
+        "proposer=<class 'vllm.spec_decode.multi_step_worker.MultiStepWorker'>",
+        "any",  # the V0 engine's, to 0.10.2
+    ),
 )
