@@ -97,7 +97,8 @@ class Capture:
         has_end = raw.endswith((b"\n", b"\r"))
         cut = self._ended and not has_end
         self._ended = self._ended or has_end
-        self.are_alike = not any(each in raw.translate(DIGITS) for each in DIGITS_MATTER)
+        without_escapes = raw.translate(DIGITS).replace(b"\x1b[", b"")  # such a colour goes whatever its digits are
+        self.are_alike = not any(each in without_escapes for each in DIGITS_MATTER)
         line = raw.rstrip(b"\r\n")
         if b"\r" not in line:
             return self._printed(number, line, cut=cut)
