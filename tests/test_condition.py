@@ -15,7 +15,7 @@ from bench.composing import compose_settings
 from bench.condition import Condition, conclude, establish, state_metrics, state_tags
 from bench.config import Settings
 from bench.errors import StartError
-from bench.host.io_counter import bytes_read
+from bench.host.io_counter import storage_bytes
 from bench.host.page_cache import evict, find_gauge, warm
 from bench.host.state import HostState, judge
 
@@ -62,7 +62,7 @@ def asked(tmp_path: Path) -> Callable[..., Settings]:
         (folder / f"model-{number}.safetensors").write_bytes(os.urandom(SIZE // 2))
     if find_gauge([*folder.iterdir()]) is None:
         pytest.skip(f"no gauge is true on the file system of {tmp_path}")
-    if bytes_read(os.getpid()) is None:
+    if storage_bytes(Path("/proc/self/io").read_bytes()) is None:
         pytest.skip("this kernel does not tell what a process reads from storage")
 
     def settings(*words: str) -> Settings:

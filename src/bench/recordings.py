@@ -76,33 +76,38 @@ def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
         LogError: it cannot be read, tells nothing about a start of vLLM, has too many of them, or fewer than that.
     """
     found: list[Recording] = []
-    number = 0
+    count = 0
     lines = log_lines(file.path, file.name)
     starts = starts_of(lines, is_wanted=lambda each: start == each if start else each <= MOST_STARTS)
-    for number, told, is_last in _numbered(starts):
+    for count, (told, is_alone) in enumerate(_in_company(starts), 1):  # noqa: B007 - it counts them
         if told.is_wanted and _tells(told):
-            found.append(Recording(file, number, is_alone=number == 1 and is_last, told=told))
-        if start == number:
+            found.append(Recording(file, told.number, is_alone=is_alone, told=told))
+        if start == told.number:
             break
-    if start is not None and number < start:
-        raise LogError(f"{file.name}: there is no start={start}: {_count(number)} in this file.")
-    if start is None and number > MOST_STARTS:
-        raise LogError(f"{file.name}: {_count(number)} in this file, too many to be one sweep. Choose one:  start=N")
+    else:
+        _check_count(file, start, count)
     if not found:
         raise LogError(
             f"{file.name}: no line of this {'file' if start is None else 'start'} tells anything about a start of vLLM."
         )
-    return found
+    return sorted(found, key=lambda recording: recording.number)
 
 
-def _numbered(starts: Iterator[Told]) -> Iterator[tuple[int, Told, bool]]:
-    """Each with its number, and whether it is the last."""
-    number = 1
+def _check_count(file: LogFile, start: int | None, count: int) -> None:
+    if start is not None:
+        raise LogError(f"{file.name}: there is no start={start}: {_count(count)} in this file.")
+    if count > MOST_STARTS:
+        raise LogError(f"{file.name}: {_count(count)} in this file, too many to be one sweep. Choose one:  start=N")
+
+
+def _in_company(starts: Iterator[Told]) -> Iterator[tuple[Told, bool]]:
+    """Each, and whether it is the only one."""
     told = next(starts, None)
+    is_first = True
     while told:
         following = next(starts, None)
-        yield number, told, following is None
-        told, number = following, number + 1
+        yield told, is_first and following is None
+        told, is_first = following, False
 
 
 def _tells(told: Told) -> bool:

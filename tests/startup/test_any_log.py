@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from bench.startup import starts
 from bench.startup.failure import reason_in
-from bench.startup.log import LogLine, parse_line, read_log
+from bench.startup.log import LogLine, read_log
 from bench.startup.metrics import summarise
 from bench.startup.outcome import Ending, ending_of
 from bench.startup.phases import Reading, read_phases, timeline
-from bench.startup.said import Said, said_in
+from bench.startup.said import Said
 from bench.startup.shapes import SHAPE_BYTES
 from bench.startup.starts import starts_of
+from read_lines import parse_line, said_in
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
 FEW = settings(max_examples=40, deadline=None, database=None)

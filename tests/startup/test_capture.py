@@ -5,7 +5,8 @@ import json
 import pytest
 
 from bench.startup.capture import LINE_BYTES
-from bench.startup.log import LogLine, parse_line, read_log
+from bench.startup.log import LogLine, read_log
+from read_lines import parse_line
 
 RECORD = "(Worker_TP1 pid=77) INFO 11-24 02:47:31 [loader.py:1] Loading weights took 2.00 seconds"
 
@@ -20,6 +21,9 @@ AROUND = {
     "journald": "Nov 24 02:47:31 gpu-host vllm[4711]: ",
     "journald with a first of the month": "Nov  1 02:47:31 gpu-host start-vllm.sh[4711]: ",
     "journald, short-precise": "Nov 24 02:47:31.123456 gpu-host vllm[4711]: ",
+    "journald in German": "Mär 04 02:47:31 gpu-host vllm[4711]: ",
+    "journald in French": "déc. 24 02:47:31 gpu-host vllm[4711]: ",
+    "journald in Chinese": "11月 24 02:47:31 gpu-host vllm[4711]: ",
     "journald, short-iso": "2026-11-24T02:47:31+0000 gpu-host vllm[4711]: ",
     "syslog": "Nov 24 02:47:31 gpu-host vllm: ",
     "ts": "Nov 24 02:47:31 ",
@@ -231,3 +235,17 @@ def test_commands_to_a_terminal_are_no_text():
     )
 
     assert line.text == "INFO link"
+
+
+def test_a_log_copied_from_a_pager_is_read():
+    """Which shows what is no text in letters of its own."""
+    lines = read(
+        f"ESC[1;36mLoading: 50%|#^MLoading: 100%|##^M{RECORD}^M", "^[[1;36m(EngineCore pid=9)^[[0;0m INFO hello"
+    )
+
+    assert [line.text for line in lines] == [
+        "Loading: 50%|#",
+        "Loading: 100%|##",
+        RECORD.partition(") ")[2],
+        "INFO hello",
+    ]

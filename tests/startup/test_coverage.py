@@ -8,7 +8,8 @@ import pytest
 from bench.startup.coverage import Coverage, coverage, expected_by, version_doubts
 from bench.startup.log import read_log
 from bench.startup.phases import Reading, read_phases
-from bench.startup.said import Said, said_in
+from bench.startup.said import Said
+from read_lines import said_in
 
 LOGS = Path(__file__).parents[1] / "logs"
 WHOLE = sorted(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from bench.startup.log import LogLine, parse_line, read_log
+from bench.startup.log import LogLine, read_log
 from bench.startup.phases import read_phases
+from read_lines import parse_line
 
 
 def read(*lines: bytes) -> list[LogLine]:

@@ -608,8 +608,9 @@ def test_the_gb_of_old_releases_is_gib(line):
         ("(EngineCore_DP0 pid=5) (Worker_DP0_TP0 pid=7)", "(EngineCore_DP1 pid=6) (Worker_DP1_TP0 pid=8)"),
         ("(Worker_PP0_TP0 pid=7)", "(Worker_PP1_TP0 pid=8)"),
         ("(Worker_DP0_EP0 pid=7)", "(Worker_DP1_EP1 pid=8)"),
+        ("(RayWorkerWrapper pid=7)", "(RayWorkerWrapper pid=7, ip=10.0.0.2)"),
     ],
-    ids=["data parallel", "pipeline", "data parallel without tensor parallel"],
+    ids=["data parallel", "pipeline", "data parallel without tensor parallel", "nodes of Ray with the same pids"],
 )
 def test_two_processes_never_add_up(first, second):
     """Two engines of a data-parallel start, and two stages of a pipeline, load at the same time: the slower one counts."""

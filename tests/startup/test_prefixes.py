@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.startup.log import parse_line, read_log
+from bench.startup.log import read_log
+from read_lines import parse_line
 
 
 @pytest.mark.parametrize(

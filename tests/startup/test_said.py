@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.startup.log import read_log
-from bench.startup.said import Said, params_said, said_in, tags_said
+from bench.startup.said import Said, params_said, tags_said
+from read_lines import said_in
 
 TESTS = Path(__file__).parents[1]
 

@@ -12,11 +12,13 @@ from bench.startup.log import read_log
 from bench.startup.log_files import log_lines
 from bench.startup.outcome import Ending, ending_of
 from bench.startup.phases import Reading, read_phases, timeline
-from bench.startup.said import Said, said_in
+from bench.startup.said import Said
 from bench.startup.starts import starts_of
 from bench.startup.told import Told
+from read_lines import said_in
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
+RECORDED = Path(__file__).parents[1] / "logs" / "cpu-vllm0.32.0"
 
 RECORD = "INFO 11-24 02:47:31 [a.py:1] "
 BANNER = RECORD + "vLLM API server version 0.10.1"
@@ -59,12 +61,15 @@ def test_a_recorded_start_is_one(path):
     assert placed == timeline(lines, read_phases(lines), 100.0, 101.0)
 
 
+BEGINS = (b"non-default args: ", b"args: Namespace(", b"usage: ")
+
+
 def test_recorded_starts_in_one_file_are_as_many():
     """As if each had a file of its own, but for the numbers of its lines. One that dies before it says what it was asked for prints
     nothing that begins a start.
     """
     contents = [path.read_bytes() for path in LOGS if "seed" not in path.parts]
-    contents = [content for content in contents if b"non-default args: " in content or b"args: Namespace(" in content]
+    contents = [content for content in contents if any(begins in content for begins in BEGINS)]
 
     found = list(starts_of(b"\n".join(contents).splitlines(keepends=True)))
     assert [start.ending() for start in found] == [read_at_once(content)[1] for content in contents]
@@ -286,3 +291,68 @@ def test_any_line_behind_a_version_shows_that_it_is_whole():
     """Also one that tells nothing, and is like one before. A version that ends the log may have lost a digit."""
     assert [start.said().version for start in starts("hello", "hello", BANNER, "hello")] == ["0.10.1"]
     assert [start.said().version for start in starts("hello", "hello", BANNER)] == [None]
+
+
+SIDE_BY_SIDE = {
+    "docker compose": ("vllm-1  | ", "vllm-2  | "),
+    "kubectl --prefix": ("[pod/vllm-5d8f-x2x/server] ", "[pod/vllm-5d8f-b7k/server] "),
+    "journald": ("Nov 24 02:47:31 host vllm-a[41]: ", "Nov 24 02:47:31 host vllm-b[42]: "),
+    "journald, short-iso": ("2026-11-24T02:47:31+0000 host a[41]: ", "2026-11-24T02:47:31+0000 host b[42]: "),
+    "grep -H": ("logs/a.log:", "logs/b.log:"),
+    "grep -nH": ("logs/a.log:7:", "logs/b.log:9:"),
+}
+
+
+@pytest.mark.parametrize("before", SIDE_BY_SIDE.values(), ids=SIDE_BY_SIDE)
+@pytest.mark.parametrize("seed", range(3))
+def test_of_containers_side_by_side_each_has_its_own_starts(before, seed):
+    """They may have the same process ids. Each is read as if its lines were alone, in whatever way they are mixed."""
+    logs = [
+        (RECORDED / name).read_bytes().splitlines(keepends=True) for name in ("auto-tp2.log", "dummy-tp1-eager.log")
+    ]
+    logs[1] += logs[1]  # a container that was restarted
+    mixed = shuffled_together(
+        [[prefix.encode() + line for line in lines] for prefix, lines in zip(before, logs, strict=True)], seed
+    )
+
+    found = sorted(starts_of(mixed), key=lambda start: start.number)
+    of_each = {load_format: [] for load_format in ("auto", "dummy")}
+    for start in found:
+        of_each[start.said().load_format].append(start)
+    assert [len(each) for each in of_each.values()] == [1, 2]
+    for load_format, name in (("auto", "auto-tp2.log"), ("dummy", "dummy-tp1-eager.log")):
+        readings, ending, said = read_at_once((RECORDED / name).read_bytes())
+        for start in of_each[load_format]:
+            assert (told(start.readings()), start.ending(), start.said()) == (told(readings), ending, said)
+    for chosen in found:
+        (again,) = (each for each in starts_of(mixed, is_wanted=chosen.number.__eq__) if each.is_wanted)
+        assert everything(again) == everything(chosen)
+
+
+def shuffled_together(logs: list[list[bytes]], seed: int) -> list[bytes]:
+    """Each in its order."""
+    turns = [index for index, lines in enumerate(logs) for _ in lines]
+    random.Random(seed).shuffle(turns)  # noqa: S311 - the same each time
+    left = [iter(lines) for lines in logs]
+    return [next(left[turn]) for turn in turns]
+
+
+def test_what_is_printed_beside_vllm_is_no_start():
+    """A database in the same Compose file; the kernel, whose word on who was killed counts."""
+    (start,) = starts(f"db-1    | ready to accept connections {BANNER[:4]}", f"vllm-1  | {BANNER}", "db-1    | bye")
+    assert start.said().version == "0.10.1"
+
+    (start,) = starts(
+        f"Nov 24 02:47:31 host vllm[41]: {BANNER}",
+        "Nov 24 02:47:32 host kernel: Out of memory: Killed process 41 (vllm) total-vm:1kB",
+    )
+    assert start.ending().outcome == "failed"
+
+
+def test_a_start_with_a_wrong_argument_is_one_of_its_own():
+    """It ends before it prints anything that a start begins with, but for how it should be called."""
+    usage = ["usage: api_server.py [-h] [--port PORT]", "api_server.py: error: unrecognized arguments: --prot"]
+    found = starts(PLATFORM, *usage, PLATFORM, BANNER, ARGUMENTS, PLATFORM, *usage, *usage, BANNER, ENGINE)
+
+    assert [start.first_number for start in found] == [1, 4, 7, 10, 12]
+    assert [start.ending().reason_class for start in found] == ["bad_argument", None] + ["bad_argument"] * 2 + [None]

@@ -7,7 +7,6 @@ Source: proc(5). The file may be read by the same user, or by root.
 """
 
 import re
-from pathlib import Path
 
 READ_BYTES = re.compile(rb"^read_bytes: (\d+)$", re.MULTILINE)
 
@@ -16,11 +15,3 @@ def storage_bytes(text: bytes) -> int | None:
     """The counter in the text of /proc/PID/io; None: this kernel does not count."""
     found = READ_BYTES.search(text)
     return int(found[1]) if found else None
-
-
-def bytes_read(pid: int) -> int | None:
-    """From storage, by this process and by those of its children that it has buried. None: it ended, or is somebody else's."""
-    try:
-        return storage_bytes(Path(f"/proc/{pid}/io").read_bytes())
-    except OSError:
-        return None

@@ -28,7 +28,14 @@ EVERYTHING = 127
 
 
 ENDING = Sought([*SUSPECT, *MARKERS, *(marker for marker, _ in STAGES)])
-OPENING = ("version ", "args: ", "LLM engine (v", "Triton ", "Automatically ")  # one is in each line that opens a start
+OPENING = (
+    "version ",
+    "args: ",
+    "LLM engine (v",
+    "Triton ",
+    "Automatically ",
+    "usage: ",
+)  # one is in each line that opens a start
 OF_A_START = Sought([*WORDS, *OTHER_TEXTS, *TEXTS, *OPENING])
 ANY = Sought([*WORDS, *OTHER_TEXTS, *TEXTS, *OPENING, *SUSPECT, *MARKERS, *(marker for marker, _ in STAGES)])
 

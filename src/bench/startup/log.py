@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from bench.startup.capture import STAMP, Around, Piece, pieces, plain
+from bench.startup.capture import STAMP, Piece, pieces
 from bench.startup.prefixes import TORCH, Ranks, speaker_of, without_repeats
 from bench.startup.screen import may_tell
 
@@ -50,14 +50,9 @@ def read_log(lines: Iterable[bytes]) -> list[LogLine]:
     return kept.lines()
 
 
-def parse_line(text: str, number: int = 1) -> LogLine:
-    """One line without its end."""
-    return parsed(Piece(number, Around().taken_off(plain(text))))
-
-
 def parsed(piece: Piece) -> LogLine:
     """What the piece says of itself."""
-    number, raw, cut = piece
+    number, raw, cut, _ = piece
     elapsed_s = None
     if raw[:1] <= "9" and (stamp := STAMP.match(raw)):
         elapsed_s, raw = float(stamp[1]), raw[stamp.end() :]

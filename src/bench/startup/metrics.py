@@ -72,7 +72,7 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
             if reading.phase == phase and field in reading.values:
                 process = process_of(reading, two_models=two_models)
                 by_process.setdefault(process, []).append(reading.values[field])
-        nameless = [pid for _, pid in by_process if pid is not None and pid < 0]
+        nameless = [pid for *_, pid in by_process if pid is not None and pid < 0]
         if two_models and len(nameless) > 1:
             continue  # two ranks, or two models: only the first would not add up
         if phase in ONCE and not two_models and any(len(values) > 1 for values in by_process.values()):
@@ -118,9 +118,9 @@ def _before_profiling(readings: Sequence[Reading]) -> bool:
 
 
 def _of_ranks(name: str, of_processes: dict[Process, float], over: Combine) -> dict[str, float]:
-    ranks = sorted({rank for rank, _ in of_processes if rank})
+    ranks = sorted({rank for rank, *_ in of_processes if rank})
     return {
-        f"rank/{rank}/{name}": over([value for (whose, _), value in of_processes.items() if whose == rank])
+        f"rank/{rank}/{name}": over([value for (whose, *_), value in of_processes.items() if whose == rank])
         for rank in ranks
     }
 

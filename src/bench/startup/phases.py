@@ -15,7 +15,7 @@ GIB |= {f"{prefix}B": 1000.0**power / 1024**3 for power, prefix in enumerate("KM
 
 TEXT_FIELDS = {"version", "address", "process", "exit_code"}
 
-Process = tuple[str | None, int | None]  # rank, pid
+Process = tuple[str | None, str | None, int | None]  # rank, node and pid: pids of two nodes can be the same
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def process_of(reading: Reading, *, two_models: bool) -> Process:
     line = reading.line
     anonymous = line.pid is None and reading.rank is None
     alone = anonymous and (reading.phase == "stream" or not two_models)
-    return reading.rank, -line.number if alone else line.pid
+    return reading.rank, line.node, -line.number if alone else line.pid
 
 
 RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")

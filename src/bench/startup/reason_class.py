@@ -192,7 +192,6 @@ WHILE_LOADING = ("weights_mismatched", re.compile(r"The size of tensor a .* must
 LOADING = stage_of("Starting to load model")
 
 CLASSES = tuple((name, re.compile("|".join(patterns))) for name, *patterns in ROWS)
-REASON_CLASSES = (*dict.fromkeys(name for name, _ in CLASSES), UNKNOWN)
 
 
 def classify(words: str, stage: str | None = None) -> str:

@@ -1,7 +1,6 @@
 """What a start's log says of the start itself: version, arguments, sizes, device. Pure."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.startup.arguments import CONFIG, LONGEST, Value, Values, asked_in, config_in
@@ -40,14 +39,6 @@ class Said:
     enforce_eager: bool | None = None
     compiles: bool | None = None  # False: it says that it does not
     captures: bool | None = None
-
-
-def said_in(lines: Iterable[LogLine]) -> Said:
-    """What these lines of one start say."""
-    listener = Listener()
-    for line in lines:
-        listener.see(line)
-    return listener.said()
 
 
 def params_said(said: Said) -> dict[str, str]:

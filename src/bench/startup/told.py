@@ -23,7 +23,8 @@ SPEAKER_WITHIN = 300  # bytes of a line
 class Told:
     """What the lines so far have told of one start."""
 
-    def __init__(self, first_number: int, *, is_wanted: bool = True) -> None:
+    def __init__(self, number: int, first_number: int, *, is_wanted: bool = True) -> None:
+        self.number = number  # of the start in its log, from 1
         self.is_wanted = is_wanted  # False: nothing is taken from its lines
         self.first_number = first_number  # of its first line in the file, from 1
         self.last_number: int | None = None  # None: it is still being read
