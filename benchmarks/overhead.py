@@ -37,9 +37,9 @@ from bench.condition import caches_for
 from bench.config import Settings
 from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key
+from bench.log.rules import SERVING, stage_of
 from bench.measure import measure
 from bench.startup.command import command_for
-from bench.startup.rules import SERVING, stage_of
 from bench.startup.server import Server, free_port
 from bench.weights.prepare import ensure_checkpoint
 

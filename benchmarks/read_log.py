@@ -28,10 +28,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bench.log.files import log_lines
+from bench.log.starts import starts_of
 from bench.recordings import MOST_STARTS, LogFile, Recording
 from bench.replayed import startup_of
-from bench.startup.log_files import log_lines
-from bench.startup.starts import starts_of
 
 LOGS = Path(__file__).parents[1] / "tests" / "logs"
 SERVED = LOGS / "cpu-vllm0.32.0" / "server-runai_streamer-tp1.log"

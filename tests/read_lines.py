@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from bench.startup.around import Around
-from bench.startup.capture import Piece, plain
-from bench.startup.log import LogLine, parsed
-from bench.startup.said import Listener, Said
+from bench.log.around import Around
+from bench.log.capture import Piece, plain
+from bench.log.lines import LogLine, parsed
+from bench.log.said import Listener, Said
 
 
 def parse_line(text: str, number: int = 1) -> LogLine:

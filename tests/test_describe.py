@@ -1,8 +1,8 @@
 """What describing a start makes of how it ended."""
 
 from bench.describe import outcome_of
-from bench.startup.log import LogLine, read_log
-from bench.startup.outcome import Ending
+from bench.log.lines import LogLine, read_log
+from bench.log.outcome import Ending
 
 FAILED = "(Worker_TP0 pid=7) ERROR 11-24 02:15:51 [multiproc_executor.py:953] ValueError: no such file"
 

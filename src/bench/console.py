@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from bench.log.rules import stage_of
 from bench.startup.record import Startup
-from bench.startup.rules import stage_of
 
 REFRESHES_PER_S = 2  # the driver shares the host with what it measures
 FIRST_STAGE = "importing"

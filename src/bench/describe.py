@@ -14,16 +14,16 @@ from bench.host.environment import describe_host, describe_source
 from bench.host.measured import Host
 from bench.host.rig import rig_metrics, rig_tags
 from bench.host.state import state_doubts
+from bench.log.failure import reason_in
+from bench.log.lines import LogLine
+from bench.log.metrics import summarise, with_checkpoint
+from bench.log.outcome import Ending, ending_of, outcome_tags
+from bench.log.reason_class import classify
 from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
-from bench.startup.failure import reason_in
-from bench.startup.log import LogLine
 from bench.startup.memory_samples import memory_metrics
-from bench.startup.metrics import summarise, with_checkpoint
 from bench.startup.otel import write_spans
-from bench.startup.outcome import Ending, ending_of, outcome_tags
 from bench.startup.probe_metrics import probe_metrics, read_while_loading
-from bench.startup.reason_class import classify
 from bench.startup.record import Startup, write_excerpts
 from bench.startup.server import Answer
 from bench.startup.waterfall import unexplained, waterfall_metrics

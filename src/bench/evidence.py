@@ -7,11 +7,11 @@ from typing import Any
 from bench.attempt import Attempt, Reached
 from bench.config import Settings
 from bench.host.measured import Host
-from bench.startup.log import LogLine, read_log
-from bench.startup.metrics import expected_phases, missing_phases
+from bench.log.lines import LogLine, read_log
+from bench.log.metrics import expected_phases, missing_phases
+from bench.log.phases import Phase, Reading, read_phases, timeline
 from bench.startup.otel import OtelReport, read_spans, stretches
 from bench.startup.otel_receiver import missed
-from bench.startup.phases import Phase, Reading, read_phases, timeline
 from bench.startup.plugin import PROBE
 from bench.startup.probe_doubts import missing, probe_warnings, rank_names
 from bench.startup.probe_events import ProbeReport, read_events

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bench.log.coverage import Coverage, coverage, version_doubts
+from bench.log.lines import LogLine
+from bench.log.metrics import METRICS
+from bench.log.outcome import Ending, outcome_tags
+from bench.log.phases import Reading
+from bench.log.said import Listener, Said, params_said, tags_said
 from bench.recordings import Recording
 from bench.replayed import expected_of, metrics_told, reason_of
-from bench.startup.coverage import Coverage, coverage, version_doubts
-from bench.startup.log import LogLine
-from bench.startup.metrics import METRICS
-from bench.startup.outcome import Ending, outcome_tags
-from bench.startup.phases import Reading
-from bench.startup.said import Listener, Said, params_said, tags_said
 
 WIDTH = 160  # of a line's text
 ARROW = "        -> "

@@ -8,10 +8,10 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from bench.errors import LogError
-from bench.startup.log_files import log_lines
-from bench.startup.said import Said
-from bench.startup.starts import starts_of
-from bench.startup.told import Told
+from bench.log.files import log_lines
+from bench.log.said import Said
+from bench.log.starts import starts_of
+from bench.log.told import Told
 
 STDIN = "-"
 PACKED = {".gz", ".zst"}

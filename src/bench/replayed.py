@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.config import Tracking
+from bench.log.coverage import Coverage, coverage, expected_by, version_doubts
+from bench.log.files import copy_lines
+from bench.log.metrics import missing_phases, summarise
+from bench.log.outcome import Ending, outcome_tags
+from bench.log.phases import Reading, timeline
+from bench.log.said import Said, params_said, tags_said
+from bench.log.told import MOST_READINGS, Told
 from bench.recordings import Recording
 from bench.report.startup_figure import draw_startup
-from bench.startup.coverage import Coverage, coverage, expected_by, version_doubts
-from bench.startup.log_files import copy_lines
-from bench.startup.metrics import missing_phases, summarise
-from bench.startup.outcome import Ending, outcome_tags
 from bench.startup.perfetto import write_trace
-from bench.startup.phases import Reading, timeline
 from bench.startup.record import LOG, Startup, write_excerpts
-from bench.startup.said import Said, params_said, tags_said
-from bench.startup.told import MOST_READINGS, Told
 from bench.tracking.runs import close_sweep, log_start, open_sweep
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.log.phases import Phase
 from bench.report.memory_figure import FILE, draw_memory, outermost
 from bench.startup.memory_samples import FILE as SAMPLES
-from bench.startup.phases import Phase
 from bench.startup.record import Startup
 
 HOST = "elapsed_s,anon_gib,file_gib,shmem_gib,pss_gib\n0.0,,,,\n0.1,1.0,0.5,0.0,\n0.2,2.0,0.5,0.0,2.1\n"

@@ -2,8 +2,8 @@
 
 import json
 
+from bench.log.phases import Phase
 from bench.startup.perfetto import PID_MAX, perfetto, write_trace
-from bench.startup.phases import Phase
 from bench.startup.probe_events import ProbeReport
 from bench.startup.trace import trace_of
 from made_starts import LOADED, every, process, span, startup, two_ranks

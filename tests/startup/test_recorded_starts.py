@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.startup.log import read_log
+from bench.log.lines import read_log
+from bench.log.phases import Phase, read_phases, timeline
 from bench.startup.otel import OtelSpan, stretches
-from bench.startup.phases import Phase, read_phases, timeline
 from bench.startup.probe_doubts import missing
 from bench.startup.probe_events import ProbeReport, ProbeSpan, read_events
 from bench.startup.probe_metrics import probe_metrics

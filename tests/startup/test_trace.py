@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from bench.startup.phases import Phase
+from bench.log.phases import Phase
 from bench.startup.probe_events import ProbeProcess, ProbeReport, ProbeSpan
 from bench.startup.record import load_startup
 from bench.startup.trace import read_trace, trace_of

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.startup.phases import Phase
+from bench.log.phases import Phase
 from bench.startup.probe_events import ProbeProcess, ProbeReport, ProbeSpan
 from bench.startup.waterfall import CHAIN, Segment, lanes, slowest, unexplained, waterfall, waterfall_metrics
 

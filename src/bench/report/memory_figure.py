@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.log.phases import Phase
 from bench.report.startup_figure import TITLES
 from bench.report.style import GREY, colour, figure, plain
 from bench.startup.memory_samples import FILE as SAMPLES
 from bench.startup.memory_samples import MemorySample, memory_metrics, read_memory
-from bench.startup.phases import Phase
 from bench.startup.record import Startup
 
 if TYPE_CHECKING:

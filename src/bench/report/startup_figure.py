@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.log.phases import Phase
 from bench.report.style import GREY, colour, figure, plain
-from bench.startup.phases import Phase
 from bench.startup.record import Startup
 
 if TYPE_CHECKING:

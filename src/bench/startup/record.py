@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.startup.phases import Phase, Reading
+from bench.log.phases import Phase, Reading
 from bench.startup.waterfall import Lane, Segment
 
 FILE = "startup.json"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.config import Completion
 from bench.errors import StartError, StartTimeout
+from bench.log.rules import SERVING, stage_of
 from bench.processes.kept import Kept, OnLine, how_it_ended, kept
 from bench.startup.command import HOST, Command
-from bench.startup.rules import SERVING, stage_of
 
 HEALTH_INTERVAL_S = 0.02
 # Before the engine is up nobody answers, and each question takes 0.4 ms of the cores that vLLM needs.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.startup.phases import Phase
+from bench.log.phases import Phase
 from bench.startup.plugin import PROBE
 from bench.startup.probe_events import ProbeMemory, ProbeProcess, ProbeReport, ProbeSpan, read_events
 from bench.startup.record import Startup

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bench.startup.phases import Phase
+from bench.log.phases import Phase
 from bench.startup.probe_events import ProbeProcess, ProbeReport, ProbeSpan
 
 UNATTRIBUTED = "unattributed"

@@ -11,10 +11,10 @@ from typing import Any
 from bench.config import Settings
 from bench.errors import CheckpointError, StartError
 from bench.host.measured import Host
+from bench.log.failure import reason_in
+from bench.log.lines import read_log
 from bench.processes.kept import OnLine, how_it_ended, kept
 from bench.startup.command import as_environment
-from bench.startup.failure import reason_in
-from bench.startup.log import read_log
 from bench.weights import save_sharded_state
 from bench.weights.checkpoint import GIB, Manifest, check_manifest, making, read_manifest, weight_files, write_manifest
 from bench.weights.random_llama import made_from, write_random_llama

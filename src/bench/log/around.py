@@ -1,0 +1,136 @@
+"""What a container, a collector or grep put around each line of a log: taken off, and read for whose line it is. Pure.
+
+It is taken off where that is beyond doubt: where a line of vLLM's begins behind it. From then on the same kind of thing is taken
+off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from bench.log.json_lines import json_texts, read_json
+from bench.log.shapes import SHAPE_BYTES, SHAPES
+
+LINE_BYTES = 1 << 16  # kept of one line: as much from its beginning as from its end
+MOST_WAITING = 32  # lines whose end is still to come
+DIGITS_MATTER = (b"[0m", b"[0;0m", b"\\u000b[")  # of colours, with every digit a 0
+
+LEVEL_AND_TIME = r"(?:INFO|WARNING|ERROR|DEBUG|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d "
+VLLM = re.compile(
+    rf"(?: *\d{{1,9}}\.\d{{3}} )?(?:\((?:[A-Za-z_][^()]{{0,100}} )?pid=\d|{LEVEL_AND_TIME}|(?:INFO|WARNING|ERROR): {{3,}}"
+    r'|\{"(?:asctime|message|levelname|log)":)'
+)
+
+RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
+SYSLOG_TIME = r"(?:[^\W\d_]{2,5}\.?|\d{1,2}月) [ \d]?\d \d\d:\d\d:\d\d(?:\.\d{1,9})?"
+UNIT = r"[^\s\[\]:]{1,100}(?:\[\d{1,10}\])?:"
+AROUND = re.compile(
+    rf"(?P<buildkite>_bk;t=\d{{1,20}}\x07?)"
+    rf"|(?P<cri>{RFC3339} (?P<stream>stdout|stderr) (?P<part>[FP]) )"
+    rf"|(?P<iso_journal>{RFC3339} [^\s:]{{1,253}} {UNIT} ?)"
+    rf"|(?P<time>{RFC3339} ?)"
+    rf"|(?P<journal>{SYSLOG_TIME} [^\s:]{{1,253}} {UNIT} ?)"
+    rf"|(?P<syslog_time>{SYSLOG_TIME} )"
+    rf"|(?P<clock>\[?\d{{4}}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})?\]? )"
+    rf"|(?P<pod>\[pod/[^\]\s]{{1,500}}\] ?)"
+    rf"|(?P<grep_number>\d{{1,12}}[:-])"
+    rf"|(?P<grep_both>[^\s:|()\[\]]{{1,500}}[:-]\d{{1,12}}[:-])"
+    rf"|(?P<grep_file>[^\s:|()\[\]]{{1,500}}\.\w{{1,10}}:)"
+    rf"|(?P<compose>[A-Za-z][\w.-]{{0,100}} {{1,40}}\| ?)"
+    rf"|(?P<actions>[^\t]{{1,100}}\t[^\t]{{1,100}}\t(?={RFC3339}))"
+    rf"|(?P<numbered> {{0,10}}\d{{1,12}}\t)"
+)
+NEVER_VLLM = {"buildkite", "cri", "time", "pod"}  # taken off from the first line on
+NAMES_A_SOURCE = {"compose", "pod", "journal", "iso_journal", "grep_both", "grep_file"}
+NO_NAME = re.compile(  # what of these is not the name
+    rf"^(?:{RFC3339}|{SYSLOG_TIME}) |(?:\[\d{{1,10}}\])?: ?$|[:-]\d{{1,12}}[:-]$| {{1,40}}\| ?$"
+)
+
+
+@dataclass
+class Around:
+    """What stands around the lines of one log: the kinds that were seen in front of a line of vLLM's. Long lines come in parts from
+    a container's runtime: `waiting` are the unfinished ones.
+    """
+
+    kinds: set[str] = field(default_factory=lambda: set(NEVER_VLLM))
+    waiting: dict[tuple[str, str], str] = field(default_factory=dict)  # by source and stream
+    source: str = ""  # the container, unit or file that the last line comes from
+    names_sources: bool = False  # whether any line's was known
+    stream: str = ""
+    part: str | None = None  # of the last line: F or P
+    bare: set[bytes] = field(
+        default_factory=set
+    )  # lines with nothing around them, digits apart: most are like one before
+
+    def remember(self, shape: bytes) -> None:
+        """Lines like this one need not be looked at again, unless it may be a digit that makes them JSON, or a colour."""
+        if (
+            len(shape) <= SHAPE_BYTES
+            and not shape.startswith(b"{")
+            and not any(each in shape for each in DIGITS_MATTER)
+        ):
+            if len(self.bare) >= SHAPES:
+                self.bare.clear()
+            self.bare.add(shape)
+
+    def taken_off(self, text: str) -> str:
+        """The line without what stands around it."""
+        self.part, self.source = None, ""
+        if text.startswith("(") or VLLM.match(text):
+            return text
+        found = AROUND.match(text)
+        return self._inside(text, found) if found else text
+
+    def _inside(self, text: str, found: re.Match[str] | None) -> str:
+        seen: list[str] = []
+        sure_at = 0
+        is_vllm = False
+        while found and not is_vllm and (kind := _kind(found)) not in seen:
+            seen.append(kind)
+            at = found.end()
+            if kind == "cri":
+                self.stream, self.part = found["stream"], found["part"]
+            is_vllm = VLLM.match(text, at) is not None
+            if is_vllm and not self.kinds.issuperset(seen):
+                self.kinds.update(seen)
+                self.bare.clear()
+            if self.kinds.issuperset(seen):
+                sure_at = at
+                self._note_source(kind, found[0])
+            found = AROUND.match(text, at)
+        return text[sure_at:]
+
+    def _note_source(self, kind: str, around: str) -> None:
+        if kind in NAMES_A_SOURCE:
+            self.source = f"{self.source} {_name_in(around)}".strip()
+            self.names_sources = True
+
+    def whole_lines(self, text: str) -> list[str]:
+        """The lines that end here: several in a record of JSON, none where the rest of a line is still to come."""
+        if text.startswith("{") and (record := read_json(text)):
+            if record.unfinished:
+                return self._wait(record.stream, record.text)
+            return json_texts(record, self._begun(record.stream) + record.text)
+        if self.part == "P":
+            return self._wait(self.stream, text)
+        return [self._begun(self.stream) + text if self.part else text]
+
+    def _begun(self, stream: str) -> str:
+        return self.waiting.pop((self.source, stream), "")
+
+    def _wait(self, stream: str, text: str) -> list[str]:
+        begun = self._begun(stream)
+        if len(self.waiting) >= MOST_WAITING:
+            del self.waiting[next(iter(self.waiting))]
+        self.waiting[self.source, stream] = begun + text if len(begun) < LINE_BYTES else begun
+        return []
+
+
+def _kind(found: re.Match[str]) -> str:
+    return next(name for name, text in found.groupdict().items() if text is not None)
+
+
+@lru_cache(1000)
+def _name_in(around: str) -> str:
+    return NO_NAME.sub("", around).strip()

@@ -1,0 +1,135 @@
+"""The bytes of a log -> the texts that vLLM printed, without what a terminal, a container or a collector put around them. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import NamedTuple
+
+from bench.log.around import DIGITS_MATTER, LEVEL_AND_TIME, LINE_BYTES, Around
+from bench.log.shapes import DIGITS
+
+OMITTED = " … ".encode()
+LOOKED_AT = 100  # lines that are looked at before the first is given out, to learn what stands around lines
+
+# Colours and other commands to a terminal; Buildkite's stamps are one of its own. Copied text shows them as ^[ or ESC, or without the escape.
+ESCAPES = re.compile(
+    r"(?:\x1b|\^\[|\\u001b|ESC)\[[0-9:;<=>?]*[ -/]*[@-~]|\x1b[\]_PX^][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+][A-Z0-9]|\x1b[78=>A-Z]"
+)
+BARE_COLOURS = re.compile(r"\[(?:[01];)?(?:0|1|22|39|3[0-7]|9[0-7])m")
+
+STAMP = re.compile(r" *(\d{1,9}\.\d{3}) ")  # bench's own
+RECORD = re.compile(LEVEL_AND_TIME)
+PROCESSES = r"(?:\((?:[A-Za-z_][\w:.<>-]{0,100} (?:[\w=]{1,40} )?)?pid=\d{1,10}(?:, ip=[\w.:-]{1,60})?\) ?){0,4}"
+WHOLE_RECORD = re.compile(PROCESSES + LEVEL_AND_TIME)
+BEFORE_RECORD_CHARACTERS = 800  # at most, of the processes in front of it
+
+
+class Piece(NamedTuple):
+    """One line, or one state of a progress bar. `cut`: the log ends in it, so that a number at its end may have lost digits."""
+
+    number: int  # of the line in the file, from 1
+    text: str
+    cut: bool = False
+    source: str = ""  # the container, unit or file that it comes from, as what stands in front of it says
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
+    """All that was printed, in order. Blank lines are left out and counted."""
+    capture, lines = Capture(), iter(lines)
+    first = list(islice(lines, LOOKED_AT))
+    capture.learn(first)
+    number, continued = 0, False
+    for raw in chain(first, lines):
+        number += not continued
+        continued = raw.endswith(b"\r")
+        yield from capture.pieces_of(number, raw)
+    yield from capture.rest(number)
+
+
+class Capture:
+    """Takes the lines of one log, and gives what was printed in each."""
+
+    def __init__(self) -> None:
+        self.around = Around()
+        self.are_alike = True  # whether what the last line gave is told by its shape
+        self._ended = False  # whether lines have ends: then the last one without was cut
+
+    def learn(self, first: Iterable[bytes]) -> None:
+        """What stands around the lines of this log, from its first ones."""
+        for raw in first:
+            for line in raw.split(b"\r"):
+                self.around.taken_off(plain(_decoded(line.rstrip(b"\n"))))
+
+    def pieces_of(self, number: int, raw: bytes) -> list[Piece]:
+        """What the next line holds. Only a return divides it; the last line has an end, unless the log was cut in it."""
+        if b"^M" in raw:
+            raw = raw.replace(b"^M", b"\r")  # as editors and pagers show it
+        has_end = raw.endswith((b"\n", b"\r"))
+        cut = self._ended and not has_end
+        self._ended = self._ended or has_end
+        without_escapes = raw.translate(DIGITS).replace(b"\x1b[", b"")  # such a colour goes whatever its digits are
+        self.are_alike = not any(each in without_escapes for each in DIGITS_MATTER)
+        line = raw.rstrip(b"\r\n")
+        if b"\r" not in line:
+            return self._printed(number, line, cut=cut)
+        states = list(re.finditer(rb"[^\r\n]+", line))
+        return [
+            piece for state in states for piece in self._printed(number, state[0], cut=cut and state.end() == len(line))
+        ]
+
+    def rest(self, number: int) -> list[Piece]:
+        """The beginnings of lines whose end did not come."""
+        waiting = self.around.waiting.items()
+        return [
+            piece for (source, _), text in waiting for piece in _divided(Piece(number, text, cut=True, source=source))
+        ]
+
+    def _printed(self, number: int, line: bytes, *, cut: bool) -> list[Piece]:
+        if not line or line.isspace():
+            return []
+        shape = line.translate(DIGITS)
+        if shape in self.around.bare:
+            return [Piece(number, line.decode(), cut)]
+        text = self.around.taken_off(plain(_decoded(line)))
+        self.are_alike &= not (text.startswith("{") or self.around.part == "P" or self.around.waiting)
+        texts = self.around.whole_lines(text)
+        found = [piece for text in texts for piece in _divided(Piece(number, text, cut, self.around.source))]
+        if len(found) == 1 and found[0].text.encode() == line:
+            self.around.remember(shape)
+        return found
+
+
+def shortened(line: bytes) -> bytes:
+    """The first and the last part of a line that is too long to be kept."""
+    half = LINE_BYTES // 2
+    return line if len(line) <= LINE_BYTES + len(OMITTED) else line[:half] + OMITTED + line[-half:]
+
+
+def _decoded(line: bytes) -> str:
+    return shortened(line).decode(errors="replace")
+
+
+def plain(text: str) -> str:
+    """Without colours and other commands to a terminal."""
+    if "\x1b" in text or "^[[" in text or "ESC[" in text or "\\u001b[" in text:
+        text = ESCAPES.sub("", text)
+    if "[0m" in text or "[0;0m" in text:
+        text = BARE_COLOURS.sub("", text)
+    return text.removeprefix("\ufeff")
+
+
+def _divided(piece: Piece) -> list[Piece]:
+    """A record of vLLM's that is glued behind a bar, or behind a text without a line end, is a line of its own. It has the same stamp."""
+    number, text, cut, source = piece
+    if not text or text.isspace():
+        return []
+    begin = found.end() if (found := STAMP.match(text)) else 0
+    if WHOLE_RECORD.match(text, begin) or not (record := RECORD.search(text, begin + 1)):
+        return [piece]
+    glued = WHOLE_RECORD.search(text, max(begin + 1, record.start() - BEFORE_RECORD_CHARACTERS))
+    if glued is None:
+        return [piece]
+    return [
+        Piece(number, text[: glued.start()], source=source),
+        Piece(number, text[:begin] + text[glued.start() :], cut, source),
+    ]

@@ -1,0 +1,104 @@
+"""A log file -> its lines as bytes, whatever packed it, never more in memory than a piece of it."""
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from bench.errors import LogError
+from bench.log.capture import shortened
+
+BLOCK_BYTES = 1 << 18
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what their files begin with
+
+
+def log_lines(path: Path, name: str | None = None) -> Iterator[bytes]:
+    """The lines of a log, for `read_log` and `starts_of`. The file's first bytes tell how it is packed, not its name. `name` is for
+    messages.
+
+    Raises:
+        LogError: the file cannot be read or is damaged.
+    """
+    name = name or str(path)
+    try:
+        with path.open("rb") as file:
+            yield from lines_of(file, name)
+    except OSError as error:
+        raise LogError(f"{name}: {error.strerror or error}") from error
+
+
+def copy_lines(path: Path, first: int, last: int | None, target: Path) -> None:
+    """Writes these lines of a log to a file, byte by byte, unpacked. They are counted from 1; `last` is None for all that follow.
+
+    Raises:
+        LogError: as reading them before.
+    """
+    number = 1  # of the line that the next byte belongs to
+    with path.open("rb") as file, target.open("wb") as copy:
+        unpacked = _unpacked(file)
+        while (block := _read(unpacked)) and (last is None or number <= last):
+            ends = block.count(b"\n")
+            if first <= number and (last is None or number + ends <= last):
+                copy.write(block)
+            elif number + ends >= first:
+                parts = block.split(b"\n")
+                begin, end = max(0, first - number), len(parts) if last is None else last - number + 1
+                copy.write(b"\n".join(parts[begin:end]) + (b"\n" if end < len(parts) else b""))
+            number += ends
+
+
+def lines_of(file: BufferedReader, name: str) -> Iterator[bytes]:
+    """The same of an open file or of standard input; `name` is for messages. An archive that just ends is a log that just ends.
+
+    Raises:
+        LogError: see `log_lines`.
+    """
+    unpacked = _unpacked(file)
+    damages = _damages()
+    try:
+        yield from capped_lines(unpacked)
+    except damages as error:
+        raise LogError(f"{name}: the archive is damaged ({error}).") from error
+
+
+def capped_lines(file: Any) -> Iterator[bytes]:
+    """Lines with their ends, each state of a progress bar one by itself. Of a line whose end does not come only the first and the
+    last part are kept, so that a line of any length takes little memory.
+    """
+    begun = b""
+    while block := _read(file):
+        lines = block.splitlines(keepends=True)
+        lines[0] = shortened(begun + lines[0])
+        begun = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
+        yield from lines
+    if begun:
+        yield begun
+
+
+def _read(file: Any) -> bytes:
+    """What comes next. An archive that was cut still gives what came before."""
+    try:
+        block: bytes = file.read1(BLOCK_BYTES)
+    except EOFError:
+        return b""
+    return block
+
+
+def _unpacked(file: BufferedReader) -> Any:
+    first = file.peek(len(ZSTD))
+    if first.startswith(GZIP):
+        return gzip.GzipFile(fileobj=file)
+    if not first.startswith(ZSTD):
+        return file
+    import zstandard
+
+    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+
+
+def _damages() -> tuple[type[Exception], ...]:
+    """What unpacking raises; zstandard's only where it was imported."""
+    zstandard = sys.modules.get("zstandard")
+    return (gzip.BadGzipFile, zlib.error, *([zstandard.ZstdError] if zstandard else []))

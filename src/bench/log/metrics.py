@@ -1,0 +1,163 @@
+"""Readings -> named numbers, as MLflow keeps them. Pure.
+
+The rules of combination. Ranks work in parallel and the start waits for the last of them: over ranks counts the slowest
+time, the least rate, the largest share of memory taken and the smallest KV cache. Within one process:
+
+- Two models (speculative decoding) load, compile and capture one after the other: times and memory add up.
+- An engine core tells the KV cache of each of its ranks, in some releases: the smallest counts here too.
+- Sizes are GiB (1024³), from whatever unit was printed; vLLM's own GB was GiB (rules). Negative graph memory is kept.
+- One model loads and captures once. What a process then tells twice is not known to be its own: absent.
+- The graphs that Model Runner V2 captures to see what they take are not those that it serves with: they do not count.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from bench.log.phases import Process, Reading, drafted, process_of
+
+Values = list[float]
+Combine = Callable[[Values], float]
+
+
+def _sum(values: Values) -> float:
+    """With no more digits than vLLM prints: 25.92 and 5.94 are 31.86."""
+    return round(sum(values), 6)
+
+
+def _last(values: Values) -> float:
+    return values[-1]
+
+
+# metric, phase, field, within one rank, over ranks
+METRICS: tuple[tuple[str, str, str, Combine, Combine], ...] = (
+    ("phase/download_s", "download", "duration_s", _sum, max),
+    ("phase/prefetch_s", "prefetch", "duration_s", _sum, max),
+    ("phase/deserialize_s", "deserialize", "duration_s", _sum, max),
+    ("phase/load_weights_s", "load_weights", "duration_s", _sum, max),
+    ("phase/online_quantization_s", "online_quantization", "duration_s", _sum, max),
+    ("phase/load_model_s", "load_model", "duration_s", _sum, max),
+    ("phase/init_engine_s", "init_engine", "duration_s", _last, max),
+    ("phase/dynamo_s", "dynamo", "duration_s", _sum, max),
+    ("phase/torch_compile_s", "torch_compile", "duration_s", _sum, max),
+    ("phase/profiling_run_s", "profiling_run", "duration_s", _sum, max),
+    ("phase/compile_and_profiling_run_s", "compile_and_profiling_run", "duration_s", _sum, max),
+    ("phase/graph_capture_s", "graph_capture", "duration_s", _sum, max),
+    ("phase/encoder_graph_capture_s", "encoder_graph_capture", "duration_s", _sum, max),
+    ("phase/stream_s", "stream", "duration_s", _sum, max),
+    ("memory/load_model_gib", "load_model", "memory_gib", _sum, max),
+    ("memory/graph_capture_gib", "graph_capture", "memory_gib", _sum, max),
+    ("memory/encoder_graph_capture_gib", "encoder_graph_capture", "memory_gib", _sum, max),
+    ("memory/kv_cache_gib", "kv_cache", "memory_gib", min, min),
+    ("kv_cache/tokens", "kv_cache", "tokens", min, min),
+    ("kv_cache/max_concurrency", "kv_cache", "max_concurrency", min, min),
+    ("stream/size_gib", "stream", "size_gib", sum, max),
+    ("deserialize/size_gib", "deserialize", "size_gib", sum, max),
+    ("throughput/stream_gib_per_s", "stream", "rate_gib_per_s", min, min),
+    ("throughput/deserialize_gib_per_s", "deserialize", "rate_gib_per_s", min, min),
+)
+
+
+# What a process of one model does once.
+ONCE = {"load_weights", "load_model", "graph_capture"}
+
+
+def summarise(readings: Sequence[Reading]) -> dict[str, float]:
+    """Every metric that the log gives, and `rank/<rank>/…` for what a rank said itself. What was not found is absent."""
+    metrics: dict[str, float] = {}
+    two_models = drafted(readings)
+    counted = [reading for index, reading in enumerate(readings) if not _only_profiled(reading, index, readings)]
+    for name, phase, field, within, over in METRICS:
+        by_process: dict[Process, Values] = {}
+        for reading in counted:
+            if reading.phase == phase and field in reading.values:
+                process = process_of(reading, two_models=two_models)
+                by_process.setdefault(process, []).append(reading.values[field])
+        nameless = [pid for *_, pid in by_process if pid is not None and pid < 0]
+        if two_models and len(nameless) > 1:
+            continue  # two ranks, or two models: only the first would not add up
+        if phase in ONCE and not two_models and any(len(values) > 1 for values in by_process.values()):
+            continue  # another container's process of the same number, or loaded anew: neither adds up
+        if by_process:
+            of_processes = {process: within(values) for process, values in by_process.items()}
+            metrics[name] = over(list(of_processes.values()))
+            metrics |= _of_ranks(name, of_processes, over)
+    return metrics
+
+
+PROFILES_GRAPHS = (0, 29)  # the first release whose Model Runner V2 captures them twice
+V2_RUNNER = re.compile(r"\[(?:\w+/)*model_runner\.py:\d+\]")  # the V0 engine's file too; without a bracket before 0.8
+RELEASE = re.compile(r"(\d{1,4}+)\.(\d{1,4}+)(?!\.dev)")  # 0.1.dev1+g1234 is a build of any
+ENGINE = re.compile(r"DP\d+")
+
+
+def _only_profiled(reading: Reading, index: int, readings: Sequence[Reading]) -> bool:
+    """Graphs that Model Runner V2 captured before it knew its KV cache, and threw away.
+
+    They are followed by the line of the KV cache. A log that was cut before it is told by the file that its line names.
+    """
+    if reading.phase != "graph_capture" or _before_profiling(readings):
+        return False
+    cached = [at for at, other in enumerate(readings) if other.phase == "kv_cache" and _same_engine(other, reading)]
+    if any(at < index for at in cached):
+        return False
+    return bool(cached) or bool(V2_RUNNER.search(reading.line.text))
+
+
+def _same_engine(kv_cache: Reading, reading: Reading) -> bool:
+    """The line of its own process, or the engine core's, which waits for all ranks; other ranks may be ahead."""
+    if "memory_gib" in kv_cache.values:
+        return kv_cache.line.pid == reading.line.pid
+    named = [ENGINE.search(each.line.process or "") for each in (kv_cache, reading)]
+    return len({found[0] for found in named if found}) <= 1
+
+
+def _before_profiling(readings: Sequence[Reading]) -> bool:
+    versions = (reading.texts["version"] for reading in readings if reading.phase == "version")
+    releases = [found for version in versions if (found := RELEASE.match(version))]
+    return bool(releases) and (int(releases[0][1]), int(releases[0][2])) < PROFILES_GRAPHS
+
+
+def _of_ranks(name: str, of_processes: dict[Process, float], over: Combine) -> dict[str, float]:
+    ranks = sorted({rank for rank, *_ in of_processes if rank})
+    return {
+        f"rank/{rank}/{name}": over([value for (whose, *_), value in of_processes.items() if whose == rank])
+        for rank in ranks
+    }
+
+
+def with_checkpoint(metrics: dict[str, float], size_gib: float | None) -> dict[str, float]:
+    """Adds the checkpoint's size, and how fast its bytes, each counted once, became weights."""
+    if size_gib is None:
+        return metrics
+    added = {"checkpoint/size_gib": size_gib}
+    if load_weights_s := metrics.get("phase/load_weights_s"):
+        added["throughput/load_weights_gib_per_s"] = size_gib / load_weights_s
+    return metrics | added
+
+
+# Load formats whose loader prints no `Loading weights took`, in any release.
+SILENT_FORMATS = {"runai_streamer", "tensorizer", "dummy", "bitsandbytes", "gguf"}
+
+
+def expected_phases(*, device: str, load_format: str, enforce_eager: bool) -> set[str]:
+    """The phases that a whole start of this kind prints, so that a missing one can be told from one that never comes."""
+    expected = {"init_engine", "kv_cache"}
+    if load_format not in SILENT_FORMATS:
+        expected.add("load_weights")
+    if load_format.startswith("runai_streamer"):
+        expected.add("stream")
+    if device != "cpu":
+        expected.add("load_model")
+        expected |= set() if enforce_eager else {"torch_compile", "graph_capture"}
+    return expected
+
+
+def missing_phases(readings: Iterable[Reading], expected: set[str], version: str | None) -> list[str]:
+    """A warning for each expected phase that no line told of: the text may have been reworded."""
+    found = {reading.phase for reading in readings}
+    if "compile_and_profiling_run" in found:
+        found.add("torch_compile")  # it is in there, and cannot be told apart
+    return [
+        f"no line of vLLM {version or '(version unknown)'} told of {phase}: its metrics are absent"
+        for phase in sorted(expected - found)
+    ]

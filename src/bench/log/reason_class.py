@@ -1,0 +1,205 @@
+"""The words of a failure -> its class, from a closed list. Pure.
+
+Source of the texts: vLLM's, PyTorch's, Hugging Face's and the kernel's own messages. The first row that is found counts,
+so what is special stands before what is general.
+"""
+
+import re
+
+from bench.log.rules import stage_of
+
+UNKNOWN = "unknown"
+
+# Class, and the texts that tell it. Each is searched for anywhere in the reason; ^ is where its words begin.
+ROWS = (
+    ("timeout", r"^not ready within ", r"^no completion within "),  # bench's own words
+    ("killed", r"^interrupted$"),
+    ("free_memory_below_share", r"is less than desired \w+ memory utilization", r"is less than the engine's budget"),
+    ("memory_changed", r"Error in memory profiling"),  # another process gave memory back meanwhile
+    (
+        "kv_cache_too_small",
+        r"No available memory for the cache blocks",
+        r"larger than the available KV cache memory",
+        r"To serve at least one request with the models?'s max seq len",  # the same where the line was wrapped
+        r"larger than the maximum number of tokens that can be stored in KV cache",
+    ),
+    (
+        "out_of_host_memory",
+        r"^MemoryError",
+        r"Cannot allocate memory",
+        r"DefaultCPUAllocator: (?:can't|not enough)",
+        r"node running low on memory",  # Ray's OutOfMemoryError
+    ),
+    (
+        "out_of_gpu_memory",
+        r"OutOfMemoryError",
+        r"(?:CUDA|HIP|XPU|NPU)(?: (?:driver )?error)?:? out of memory",
+        r"Triton Error \[\w+\]: out of memory",
+        r"cudaErrorMemoryAllocation",
+        r"CUBLAS_STATUS_ALLOC_FAILED",
+        r"not enough GPU memory",
+    ),
+    ("port_in_use", r"[Aa]ddress already in use", r"EADDRINUSE", r"\[Errno 98\]"),
+    (
+        "weights_missing",
+        r"Cannot find any (?:safetensors )?model weights",
+        r"Could not find checkpoint files",
+        r"Weight files referenced in index but missing",
+        r"weights were not initialized from checkpoint",
+        r"Missing keys .* in loaded state",
+        r"not found in the checkpoint",
+        r"No such file or directory: .*\.(?:safetensors|bin|pt|pth|gguf)\b",
+    ),
+    (
+        "weights_mismatched",
+        r"^SafetensorError",
+        r"deserializing header",
+        r"There is no module or parameter named",
+        r"Attempted to load (?:nested )?weight",
+        r"Tried to load weights of size",
+        r"size mismatch for",
+        r"PytorchStreamReader failed",
+        r"^UnpicklingError",
+        r"^KeyError: '(?:\w+\.)*layers\.\d+\.",
+        r"^KeyError: '(?:\w+\.)+(?:q?weight|bias)\b",
+    ),
+    (
+        "model_not_found",
+        r"Invalid repository ID or local directory",
+        r"not a valid model identifier",
+        r"^RepositoryNotFoundError",
+        r"^GatedRepoError",
+        r"trying to access a gated repo",
+        r"^HFValidationError",
+        r"Repo id must be",
+        r"No supported config format found",
+        r"Could not detect config format",
+        r"does not appear to have a file named config\.json",
+        r"Can't load the configuration of",
+        r"40[134] Client Error.*huggingface\.co",
+        r"Client error '40[134].*huggingface\.co",
+    ),
+    (
+        "hub_unreachable",
+        r"^LocalEntryNotFoundError",
+        r"^OfflineModeIsEnabled",
+        r"couldn't connect to 'https://huggingface",
+        r"^(?:NameResolutionError|MaxRetryError|NewConnectionError|ConnectTimeout|ProxyError)\b",
+        r"Max retries exceeded",
+        r"[Nn]ame resolution",
+    ),
+    (
+        "unsupported_model",
+        r"Model architectures? .*(?:not supported|failed to be inspected)",
+        r"has no vLLM implementation",
+        r"Transformers does not (?:know|recognize)",
+        r"^ValueError: Unrecognized (?:model in|configuration class)",
+    ),
+    (
+        "import_failure",
+        r"^(?:ModuleNotFoundError|ImportError)\b",
+        r"cannot import name",
+        r"undefined symbol",
+        r"'_OpNamespace' '\w+' object has no attribute",  # vLLM goes on without its extension, until it calls it
+    ),
+    (
+        "compile_failure",
+        r"^(?:InductorError|BackendCompilerFailed|CompilationError|CompileError|TorchRuntimeError|PTXASError)\b",
+        r"^(?:Unsupported|OutOfResources)\b",  # Dynamo's, Triton's
+        r"Failed to find C compiler",
+        r"No such file or directory: '(?:[\w./-]+/)?(?:ninja|nvcc|gcc|g\+\+|ptxas|hipcc)'",
+        r"Could not find nvcc",
+        r"Error building extension",
+        r"Ninja build failed",
+        r"^CalledProcessError: .*\b(?:gcc|g\+\+|nvcc|ninja|ptxas|hipcc)\b",
+    ),
+    (
+        "bad_argument",
+        r"unrecognized arguments",
+        r"^argument ",
+        r"arguments are required",
+        r"^ValidationError",
+        r"must be divisible by|is not divisible by",
+        r"is smaller than max_model_len",
+        r"set the option `trust_remote_code=True`",
+        r"does not match the quantization method",
+        r"quantization method \S+ is not supported for the current GPU",
+        r"exceeds the total number of available GPUs",
+        r"Unknown load_format",
+        r"Load format `?\w+`? is not supported",
+        r"larger than the number of available GPUs",
+        r"greater than the derived max_model_len",
+        r"only supported on GPUs with compute capability",
+    ),
+    ("communication_failure", r"^DistBackendError", r"NCCL (?:error|ERROR)", r"^DistNetworkError"),
+    ("timeout", r"^TimeoutError", r"^\w+Timeout\b", r"[Tt]imed out", r"collective operation timeout"),
+    (
+        "device_failure",
+        r"Invalid device string",
+        r"Found no NVIDIA driver",
+        r"No (?:CUDA|HIP|XPU) \w+ are available",
+        r"from cudaGetDeviceCount\(\)",
+        r"Torch not compiled with CUDA",
+        r"Device string must not be empty",
+        r"Triton Error \[\w+\]",
+        r"Failed to infer device type",
+        r"driver version is insufficient",
+        r"no kernel image is available",
+        r"NVIDIA driver on your system is too old",
+        r"(?:CUDA|HIP) (?:unknown )?error",
+    ),
+    (
+        "crashed",
+        r"Fatal Python error",
+        r"Segmentation fault",
+        r"Segfault encountered",
+        r"terminate called after throwing",
+        r"killed by SIG(?:SEGV|ABRT|BUS|ILL|FPE)",
+    ),
+    (
+        "worker_died",
+        r"died unexpectedly",
+        r"pid \d+ died, exit code: ",
+        r"^(?:WorkerCrashedError|ActorDiedError)\b",  # Ray's
+        r"died with exit code",
+        r"WorkerProc initialization failed",
+        r"Engine core initialization failed",
+        r"Frontend process failed",
+        r"Engine process failed to start",
+        r"^EngineDeadError",
+        r"EngineCore encountered an issue",
+        r"Connection (?:closed|reset) by peer",
+        r"remote process exited",
+        r"^EOFError",
+    ),
+    (
+        "killed",
+        r"signal=SIG",
+        r"[Rr]eceived SIG(?:TERM|INT)",
+        r"\bKilled\b",
+        r"\bTerminated\b",
+        r"oom-kill",
+        r"OOMKilled",
+        r"exit code 137",
+        r"^KeyboardInterrupt",
+        r"^SystemExit",
+        r"killed by SIG",
+    ),
+)
+
+# What says something else at another time.
+WHILE_LOADING = ("weights_mismatched", re.compile(r"The size of tensor a .* must match|exceeds dimension size"))
+LOADING = stage_of("Starting to load model")
+
+CLASSES = tuple((name, re.compile("|".join(patterns))) for name, *patterns in ROWS)
+
+
+def classify(words: str, stage: str | None = None) -> str:
+    """The class of a reason, `unknown` where no row knows it. It is never guessed from a similar one.
+
+    `stage` is what vLLM was doing, in the words of `stage_of`.
+    """
+    name, pattern = WHILE_LOADING
+    if stage == LOADING and pattern.search(words):
+        return name
+    return next((name for name, pattern in CLASSES if pattern.search(words)), UNKNOWN)

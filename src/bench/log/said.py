@@ -1,0 +1,218 @@
+"""What a start's log says of the start itself: version, arguments, sizes, device. Pure."""
+
+import re
+from dataclasses import dataclass
+
+from bench.log.arguments import CONFIG, LONGEST, Value, Values, asked_in, config_in
+from bench.log.lines import LogLine
+
+VERSION = re.compile(
+    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})version (?P<version>v?\d+\.\d+\.(?:dev)?\d+[^\s,^]*)"
+)
+PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
+ROCM = re.compile(r"[ \[/]rocm\.py:\d")  # the source of a line that only an AMD GPU's platform prints
+REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
+# A line that says something has one of these.
+TEXTS = ("args: ", "LLM engine (v", "version ", "detected platform", "rocm.py:", "memory utilization is (")
+SHARE = re.compile(r"[Dd]esired GPU memory utilization is \((?P<share>0?\.\d+|1\.0), ")
+LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
+# Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
+NOT_COMPILED = re.compile(r"['\"](?:level|mode)['\"]: ?(?:0\b|<\w+\.NONE\b|['\"]?NONE\b|<\w+\.NO_COMPILATION\b)")
+NOT_CAPTURED = re.compile(r"['\"]cudagraph_mode['\"]: ?(?:<\w+\.NONE\b|['\"]?NONE\b|0\b)")
+
+
+@dataclass(frozen=True)
+class Said:
+    """None is what the log does not say. Nothing is filled in with vLLM's defaults, which change."""
+
+    version: str | None = None
+    engine: str | None = None  # V0 or V1
+    model: str | None = None
+    load_format: str | None = None
+    tensor_parallel_size: int | None = None
+    pipeline_parallel_size: int | None = None
+    data_parallel_size: int | None = None
+    device: str | None = None  # cuda, rocm, cpu, xpu, tpu …
+    dtype: str | None = None
+    max_model_len: int | None = None
+    gpu_memory_utilization: float | None = None
+    enforce_eager: bool | None = None
+    compiles: bool | None = None  # False: it says that it does not
+    captures: bool | None = None
+
+
+def params_said(said: Said) -> dict[str, str]:
+    """Under the names that the params of a measured start have."""
+    named = {
+        "load_format": said.load_format,
+        "tensor_parallel_size": said.tensor_parallel_size,
+        "max_model_len": said.max_model_len,
+        "gpu_memory_utilization": said.gpu_memory_utilization,
+        "vllm.args.pipeline_parallel_size": said.pipeline_parallel_size,
+        "vllm.args.data_parallel_size": said.data_parallel_size,
+        "vllm.args.dtype": said.dtype,
+        "vllm.args.enforce_eager": said.enforce_eager,
+    }
+    return {name: str(value) for name, value in named.items() if value is not None}
+
+
+def tags_said(said: Said) -> dict[str, str]:
+    """Of the rest. The model is a tag: a checkpoint that was cut for its ranks lies at another path, and is the same model."""
+    named = {"version.vllm": said.version, "host.device": said.device, "bench.model": said.model}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+WIDEST = 400  # characters of a terminal
+RECORD = re.compile(r"\(?(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b")
+
+
+class Wrapped:
+    """A line of arguments, with what follows it where somebody copied it from a terminal: pieces as wide as the first."""
+
+    def __init__(self, line: LogLine) -> None:
+        self.line = line
+        self.text = line.text[:LONGEST]
+        self._width = len(line.raw)
+        self._is_full = self._width <= WIDEST
+
+    def goes_on_in(self, line: LogLine) -> bool:
+        """Whether this line is the next piece, which is then added."""
+        piece = line.raw
+        if (
+            len(self.text) >= LONGEST
+            or not self._is_full
+            or line.pid is not None
+            or len(piece) > self._width
+            or RECORD.match(piece)
+        ):
+            return False
+        self.text += piece
+        self._is_full = len(piece) == self._width
+        return True
+
+
+class Listener:
+    """Takes a log line by line, and keeps the first line of each kind."""
+
+    def __init__(self) -> None:
+        self.lines: list[LogLine] = []  # that something was taken from
+        self._asked: Values | None = None
+        self._config: Values | None = None
+        self._printed = ""  # the config, as it stands there
+        self._engine: str | None = None
+        self._version: str | None = None  # the engine's own
+        self._servers: str | None = None  # its server's
+        self._wrapped: Wrapped | None = None  # arguments that may go on in the next line
+        self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
+        self._platform: str | None = None
+        self._share: float | None = None
+        self._has_replicas = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any line matters that comes next: it may be a piece of the one before, or shows that that was not cut."""
+        return self._wrapped is not None or (self._servers is not None and not self._lines_since)
+
+    def see(self, line: LogLine) -> None:
+        """The next line."""
+        self._lines_since += 1
+        if line.process and REPLICA.match(line.process):
+            self._has_replicas = True
+        if self._wrapped and self._wrapped.goes_on_in(line):
+            return
+        self._end_wrapped()
+        text = line.text
+        if ("args: " in text and self._asked is None) or ("LLM engine (v" in text and self._config is None):
+            self._wrapped = Wrapped(line)
+        elif self._takes(text):
+            self.lines.append(line)
+
+    def _takes(self, text: str) -> bool:
+        if "version " in text and not self._servers and (found := VERSION.search(text[:LONGEST])):
+            self._servers, self._lines_since = found["version"], 0
+        elif "detected platform" in text and not self._platform and (found := PLATFORM.search(text[:LONGEST])):
+            self._platform = found["kind"]
+        elif "rocm.py:" in text and self._platform != "rocm" and ROCM.search(text[:LONGEST]):
+            self._platform = "rocm"
+        elif "memory utilization is (" in text and not self._share and (found := SHARE.search(text[:LONGEST])):
+            self._share = float(found["share"])
+        else:
+            return False
+        return True
+
+    def _end_wrapped(self) -> None:
+        """Reads a line of arguments when all its pieces are there."""
+        wrapped, self._wrapped = self._wrapped, None
+        if wrapped and self._takes_arguments(wrapped.text):
+            self.lines.append(wrapped.line)
+
+    def _takes_arguments(self, text: str) -> bool:
+        if "LLM engine (v" in text and self._config is None:
+            return self._takes_config(text)
+        self._asked = asked_in(text) if self._asked is None else self._asked
+        return self._asked is not None
+
+    def _takes_config(self, text: str) -> bool:
+        found = CONFIG.search(text)
+        if found:
+            self._config, self._printed = config_in(text), text
+            self._engine = found["engine"] or "V0"  # there was no other when it had no number
+            self._version = found["version"]
+        return found is not None
+
+    def _data_parallel_size(self, asked: Values, config: Values) -> int | None:
+        """What was asked: engines that need nothing of each other have a config in which each is alone."""
+        told = _count(config.get("data_parallel_size"))
+        return _count(asked.get("data_parallel_size")) or (None if self._has_replicas and told == 1 else told)
+
+    def said(self) -> Said:
+        """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`."""
+        self._end_wrapped()
+        asked, config = self._asked or {}, self._config or {}
+        both = asked | config
+        load_format = _text(both.get("load_format"))
+        version = self._version or (self._servers if self._lines_since else None)
+        return Said(
+            version=version.removeprefix("v") if version else None,
+            engine=self._engine,
+            model=_text(config.get("model")) or _text(asked.get("model")) or _text(asked.get("model_tag")),
+            load_format=load_format if load_format and LOAD_FORMAT.fullmatch(load_format) else None,
+            tensor_parallel_size=_count(both.get("tensor_parallel_size")),
+            pipeline_parallel_size=_count(both.get("pipeline_parallel_size")),
+            data_parallel_size=self._data_parallel_size(asked, config),
+            device=_device(self._platform, _text(config.get("device_config"))),
+            dtype=_dtype(_text(both.get("dtype"))),
+            max_model_len=_count(config.get("max_seq_len")) or _count(asked.get("max_model_len")),
+            gpu_memory_utilization=_share(asked.get("gpu_memory_utilization")) or self._share,
+            enforce_eager=_flag(both.get("enforce_eager")),
+            compiles=False if self._engine == "V0" or NOT_COMPILED.search(self._printed) else None,
+            captures=False if NOT_CAPTURED.search(self._printed) else None,
+        )
+
+
+def _text(value: Value) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Value) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _share(value: Value) -> float | None:
+    """Of memory: above 0, at most 1."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and 0 < float(value) <= 1 else None  # type: ignore[arg-type] # a number by now
+
+
+def _flag(value: Value) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _dtype(text: str | None) -> str | None:
+    """`auto` says nothing of what it became."""
+    return None if text in {None, "auto"} else str(text).removeprefix("torch.")
+
+
+def _device(platform: str | None, config: str | None) -> str | None:
+    """The platform's word first: PyTorch calls an AMD GPU cuda too."""
+    return platform or (config.partition(":")[0] if config else None)

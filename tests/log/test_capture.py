@@ -1,0 +1,251 @@
+"""What stands around the lines of a log, by the way that it was captured."""
+
+import json
+
+import pytest
+
+from bench.log.capture import LINE_BYTES
+from bench.log.lines import LogLine, read_log
+from read_lines import parse_line
+
+RECORD = "(Worker_TP1 pid=77) INFO 11-24 02:47:31 [loader.py:1] Loading weights took 2.00 seconds"
+
+AROUND = {
+    "docker --timestamps": "2026-11-24T02:47:31.123456789Z ",
+    "an offset from UTC": "2026-11-24T02:47:31.123+01:00 ",
+    "docker compose": "vllm-1  | ",
+    "docker compose --timestamps": "vllm-1  | 2026-11-24T02:47:31.123456789Z ",
+    "kubectl --prefix": "[pod/vllm-5d8f-x2x/server] ",
+    "kubectl --prefix --timestamps": "[pod/vllm-5d8f-x2x/server] 2026-11-24T02:47:31.123456789Z ",
+    "a node's files of containerd": "2026-11-24T02:47:31.123456789Z stderr F ",
+    "journald": "Nov 24 02:47:31 gpu-host vllm[4711]: ",
+    "journald with a first of the month": "Nov  1 02:47:31 gpu-host start-vllm.sh[4711]: ",
+    "journald, short-precise": "Nov 24 02:47:31.123456 gpu-host vllm[4711]: ",
+    "journald in German": "Mär 04 02:47:31 gpu-host vllm[4711]: ",
+    "journald in French": "déc. 24 02:47:31 gpu-host vllm[4711]: ",
+    "journald in Chinese": "11月 24 02:47:31 gpu-host vllm[4711]: ",
+    "journald, short-iso": "2026-11-24T02:47:31+0000 gpu-host vllm[4711]: ",
+    "syslog": "Nov 24 02:47:31 gpu-host vllm: ",
+    "ts": "Nov 24 02:47:31 ",
+    "ts with a format": "[2026-11-24 02:47:31] ",
+    "Buildkite": "\x1b_bk;t=1700000000000\x07",
+    "Buildkite with colours": "\x1b_bk;t=1700000000000\x07\x1b[36m",
+    "Buildkite without escapes": "_bk;t=1700000000000",
+    "GitHub Actions": "build\tRun vLLM\t2026-11-24T02:47:31.1234567Z ",
+    "grep -n": "12:",
+    "grep -n, context": "12-",
+    "grep -nH": "logs/vllm.out-1.log:12:",
+    "grep -H": "logs/vllm.log:",
+    "cat -n": "    12\t",
+    "grep of a log of Docker's": "12:2026-11-24T02:47:31.123456789Z ",
+    "a log of bench's": "   52.990 ",
+    "grep of a log of bench's": "7:   52.990 ",
+    "a mark of the byte order": "\ufeff",
+}
+
+
+def read(*lines: str) -> list[LogLine]:
+    return read_log(line.encode() + b"\n" for line in lines)
+
+
+@pytest.mark.parametrize("before", AROUND.values(), ids=AROUND)
+def test_what_stands_before_a_line_is_taken_off(before):
+    """Where a line of vLLM's begins behind it, with or without a process."""
+    (line,) = read(before + RECORD)
+    assert (line.rank, line.pid, line.text) == ("TP1", 77, RECORD.partition(") ")[2])
+
+    (line,) = read(before + "INFO 11-24 02:47:31 core.py:1] hello")
+    assert (line.pid, line.raw) == (None, "INFO 11-24 02:47:31 core.py:1] hello")
+
+
+@pytest.mark.parametrize("before", AROUND.values(), ids=AROUND)
+def test_and_before_any_line_of_such_a_log(before):
+    """Tracebacks, bars and other programs' lines stand behind the same thing, from the first line on."""
+    lines = read(before + "ValueError: no", before + RECORD, before + "  File a.py", before + "Loading: 10%|1/2 | a")
+
+    assert [line.text for line in lines if line.pid is None] == [
+        "ValueError: no",
+        "  File a.py",
+        "Loading: 10%|1/2 | a",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12:00:00 hello",
+        '127.0.0.1:12345 - "GET /health HTTP/1.1" 200',
+        "site-packages/a.py:138: FutureWarning: old",
+        "Name | Size",
+        "Nov 24 was a Tuesday",
+        "2026-11-24 02:48:06,251 hello",
+        "[2026-02-15 05:16:38] INFO file_streamer.py:66: [RunAI Streamer] Overall time",
+        "ValueError: no",
+        "{'a': 1}",
+        '{"a": 1}',
+        "{" * 5000,
+        "[" * 5000,
+    ],
+)
+def test_text_like_that_stays(text):
+    """Where no line of vLLM's was seen behind such a thing, it may be anything."""
+    lines = read(text, RECORD)
+
+    assert lines[0].raw == text
+
+
+def test_only_what_was_seen_in_this_log_is_taken_off():
+    """A log of Docker Compose has names before its lines; that a line has a number before it is its own."""
+    lines = read("vllm-1  | " + RECORD, "vllm-1  | 12:30 is the time", "12:30 is the time")
+
+    assert [line.text for line in lines[1:]] == ["12:30 is the time", "12:30 is the time"]
+
+
+def test_a_record_behind_a_bar_is_a_line_with_its_own_process():
+    """A level and a time behind the process leave no doubt. It was stamped with the bar."""
+    lines = read(
+        f"   40.225 Loading: 100%|##| 1/1 [00:00<00:00]{RECORD}", "Loading: 50%INFO 11-24 02:47:31 [a.py:1] hello"
+    )
+
+    assert [(line.elapsed_s, line.pid, line.number) for line in lines] == [
+        (40.225, None, 1),
+        (40.225, 77, 1),
+        (None, None, 2),
+        (None, None, 2),
+    ]
+    assert lines[1].raw == RECORD
+    assert lines[3].text == "INFO 11-24 02:47:31 [a.py:1] hello"
+
+
+def test_a_record_that_quotes_another_is_one_line():
+    """A line of vLLM's own begins at its beginning."""
+    (line,) = read(RECORD + " as in INFO 11-24 02:47:31 [a.py:1] hello")
+
+    assert line.pid == 77
+
+
+def test_dockers_files_are_read():
+    """Each line is a record of JSON. A long line comes in several, between which the other stream may have its own."""
+    parts = [
+        {
+            "log": "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [a.py:1] took 12",
+            "stream": "stdout",
+            "time": "2026-11-24T02:47:31Z",
+        },
+        {"log": "\rLoading: 0%\rLoading: 100%\n", "stream": "stderr", "time": "2026-11-24T02:47:31Z"},
+        {"log": "3.45 seconds\r\n", "stream": "stdout", "time": "2026-11-24T02:47:31Z"},
+    ]
+    lines = read(*map(json.dumps, parts))
+
+    assert [line.text for line in lines] == [
+        "Loading: 0%",
+        "Loading: 100%",
+        "INFO 11-24 02:47:31 [a.py:1] took 123.45 seconds",
+    ]
+    assert lines[2].rank == "TP0"
+
+
+def test_the_parts_of_a_line_in_a_nodes_files_are_joined():
+    """P is a part, F the last one of a line."""
+    lines = read(
+        f"2026-11-24T02:47:31.1Z stdout P {RECORD[:-14]}",
+        "2026-11-24T02:47:31.2Z stderr F other",
+        f"2026-11-24T02:47:31.3Z stdout F {RECORD[-14:]}",
+    )
+
+    assert [line.raw for line in lines] == ["other", RECORD]
+
+
+def test_a_line_whose_rest_never_came_is_cut():
+    """The log ends between two parts."""
+    lines = read('{"log": "hello\\n", "stream": "stdout"}', '{"log": "took 12", "stream": "stdout"}')
+
+    assert [(line.text, line.cut) for line in lines] == [("hello", False), ("took 12", True)]
+
+
+def test_vllms_own_json_is_read_like_its_text():
+    """With the process's id, from which its rank follows; the name is that of the process object. A traceback is lines too."""
+    fields = {"asctime": "2026-11-24 02:47:31,123", "levelname": "ERROR", "name": "vllm.v1.engine.core"}
+    who = {"processName": "VllmWorker-1", "process": 77}
+    lines = read(
+        json.dumps(fields | who | {"message": "rank 1 in world size 2 is assigned as DP rank 0, PP rank 0, TP rank 1"}),
+        json.dumps(fields | who | {"message": "failed", "exc_info": "Traceback:\n  File a\nValueError: no"}),
+    )
+
+    assert {(line.process, line.pid, line.rank, line.number > 1) for line in lines[1:]} == {
+        ("VllmWorker-1", 77, "TP1", True)
+    }
+    assert [line.text.removeprefix("ERROR 11-24 02:47:31 [vllm.v1.engine.core] ") for line in lines[1:]] == [
+        "failed",
+        "Traceback:",
+        "  File a",
+        "ValueError: no",
+    ]
+
+
+def test_json_of_vllm_in_a_record_of_dockers():
+    """Both are taken off."""
+    inner = {
+        "asctime": "2026-11-24 02:47:31,123",
+        "levelname": "INFO",
+        "name": "vllm",
+        "process": 7,
+        "message": "hello",
+    }
+    (line,) = read(json.dumps({"log": json.dumps(inner) + "\n", "stream": "stdout"}))
+
+    assert (line.pid, line.text) == (7, "INFO 11-24 02:47:31 [vllm] hello")
+
+
+@pytest.mark.parametrize("record", ['{"message": "hello"}', '{"MESSAGE": "hello", "_PID": "3"}', '{"log": "hello"}'])
+def test_json_of_others_gives_its_text(record):
+    """A logging configuration of a user's own, or journald's."""
+    (line,) = read(record)
+
+    assert (line.text, line.pid) == ("hello", None)
+
+
+def test_of_a_huge_line_its_ends_are_kept():
+    """What is glued behind a bar of megabytes is at its end. Nothing is made of what was beside the gap."""
+    huge = "x" * 3_000_000 + " took 1" + "y" * LINE_BYTES + "2 seconds " + RECORD
+    lines = read("(Worker_TP0 pid=7) INFO begin " + huge, "next")
+
+    assert [line.number for line in lines] == [1, 1, 2]
+    assert lines[0].text.startswith("INFO begin xxx")
+    assert lines[1].raw == RECORD
+    assert sum(len(line.raw) for line in lines) < LINE_BYTES + 100
+
+
+def test_a_line_like_one_before_is_read_like_it():
+    """Digits apart: most lines of a log are. But not where a digit makes a colour, and not when what stands around lines is learnt."""
+    lines = read(
+        *["quiet"] * 200, "12: a", "a[8mb[9m", RECORD, "13:" + RECORD, "14: a", "a[31mb[0m", RECORD.replace("77", "78")
+    )
+
+    assert [line.raw for line in lines[200:]] == [
+        *["12: a", "a[8mb[9m", RECORD, RECORD, " a", "ab"],
+        RECORD.replace("77", "78"),
+    ]
+
+
+def test_commands_to_a_terminal_are_no_text():
+    """Colours, cursor moves, titles and links."""
+    line = parse_line(
+        "\x1b]0;title\x07\x1b[2K\x1b[1A\x1b[38;5;208mIN\x1b[0mFO\x1b(B \x1b]8;;http://a\x1b\\link\x1b]8;;\x1b\\"
+    )
+
+    assert line.text == "INFO link"
+
+
+def test_a_log_copied_from_a_pager_is_read():
+    """Which shows what is no text in letters of its own."""
+    lines = read(
+        f"ESC[1;36mLoading: 50%|#^MLoading: 100%|##^M{RECORD}^M", "^[[1;36m(EngineCore pid=9)^[[0;0m INFO hello"
+    )
+
+    assert [line.text for line in lines] == [
+        "Loading: 50%|#",
+        "Loading: 100%|##",
+        RECORD.partition(") ")[2],
+        "INFO hello",
+    ]

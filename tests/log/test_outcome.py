@@ -1,0 +1,390 @@
+"""How a start ended, read from its log alone: recorded ones, and made-up ones in the words of vLLM's source."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.log.lines import read_log
+from bench.log.outcome import Ending, ending_of, outcome_tags
+
+TESTS = Path(__file__).parents[1]
+LOGS = TESTS / "logs"
+
+SERVER = "(APIServer pid=4) "
+MAIN = "(MainProcess pid=4) "
+CORE = "(EngineCore pid=5) "
+WORKER = "(Worker_TP0 pid=7) "
+OTHER_WORKER = "(Worker_TP1 pid=8) "
+ASKED = f"{SERVER}INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {{'model': 'tiny'}}"
+INITIALIZING = (
+    f"{CORE}INFO 11-24 02:56:36 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny', "
+)
+LOADING = f"{WORKER}INFO 11-24 02:56:46 [gpu_model_runner.py:68] Starting to load model tiny..."
+LOADED = f"{WORKER}INFO 11-24 02:56:46 [gpu_model_runner.py:99] Model loading took 1.0 GiB memory and 2.000000 seconds"
+DONE = f"{CORE}INFO 11-24 02:56:47 [core.py:402] init engine (profile, create kv cache, warmup model) took 0.58 s"
+LISTENING = f"{SERVER}INFO 11-24 02:56:48 [entry.py:140] Starting vLLM server on http://127.0.0.1:8123"
+READY = "INFO:     Application startup complete."
+SIGTERM = f"{CORE}INFO 11-24 02:56:49 [core.py:1454] [shutdown] EngineCore: trigger received signal=SIGTERM"
+ECHO = f"{CORE}Exception: WorkerProc initialization failed due to an exception in a background process. See stack trace for root cause."
+
+
+def ending(*lines: str) -> Ending:
+    return ending_of(read_log(line.encode() for line in lines))
+
+
+def error(prefix: str, words: str) -> str:
+    return f"{prefix}ERROR 11-24 02:56:46 [multiproc_executor.py:953] {words}"
+
+
+@pytest.mark.parametrize("path", sorted((TESTS / "starts").rglob("vllm.log")), ids=lambda path: path.parent.name)
+def test_the_outcome_of_a_start_that_bench_made(path):
+    """They are servers, and all were ended by force afterwards."""
+    with path.open("rb") as log:
+        assert ending_of(read_log(log)) == Ending("ready")
+
+
+@pytest.mark.parametrize("path", sorted(LOGS.rglob("*-tp1*.log")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_log_that_is_cut_is_never_ready_before_the_whole_one_is(path):
+    """Cut at any line, a start is not yet ready, or as ready as it ever was; none has failed that did not."""
+    lines = read_log(path.read_bytes().splitlines(keepends=True))
+    whole = ending_of(lines).outcome
+    found = [ending_of(lines[:end]).outcome for end in range(0, len(lines), 7)]
+
+    assert set(found) <= {"incomplete", "server_starting", "ready_offline", whole}
+    assert "failed" not in found or whole == "failed"
+
+
+# How far it came.
+
+
+@pytest.mark.parametrize("line", ["", "hello", ASKED, INITIALIZING, LOADING])
+def test_a_log_that_just_ends_is_incomplete(line):
+    """Nobody said that anything was wrong."""
+    assert ending(line).outcome == "incomplete"
+
+
+def test_an_incomplete_start_tells_what_it_was_doing():
+    """The last stage that any of its processes opened."""
+    assert ending(ASKED, INITIALIZING, LOADING) == Ending("incomplete", stage="loading weights")
+
+
+def test_an_engine_without_a_server_is_ready_offline():
+    """LLM() prints nothing more than its engine."""
+    assert ending(INITIALIZING, LOADING, DONE) == Ending("ready_offline")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO 08-25 20:15:25 [llm.py:298] Supported_tasks: ['generate']",
+        "INFO 10-28 13:27:51 [llm.py:337] Supported tasks: ['generate']",
+        "Adding requests:   0%|          | 0/1 [00:00<?, ?it/s]",
+        "Rendering prompts:   0%|          | 0/1 [00:00<?, ?it/s]",
+    ],
+)
+def test_a_request_that_fails_is_not_the_start_of_llm(line):
+    """The script's own exception ends the log."""
+    assert ending(INITIALIZING, LOADING, DONE, line, "ValueError: no such image") == Ending("ready_offline")
+
+
+def test_what_a_server_can_do_is_not_llm_s_last_word():
+    """The API server says the same, before it opens its port."""
+    line = f"{SERVER}INFO 09-25 13:40:51 [api_server.py:1618] Supported_tasks: ['generate']"
+
+    assert ending(ASKED, DONE, line).outcome == "server_starting"
+
+
+def test_a_server_whose_engine_is_up_is_still_starting():
+    """Its log ends a moment too early."""
+    assert ending(ASKED, INITIALIZING, DONE).outcome == "server_starting"
+    assert ending(LISTENING).outcome == "server_starting"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO 04-01 10:00:00 [api_server.py:268] Started engine process with PID 128",
+        "INFO 04-01 10:00:00 [serving_chat.py:117] Using default chat sampling params from model: {'top_p': 0.95}",
+    ],
+)
+def test_a_server_is_known_by_any_line_of_its_own(line):
+    """Up to 0.10.0 its process has no name, and an excerpt may lack its first and last words."""
+    assert ending(line, DONE).outcome == "server_starting"
+    assert ending(DONE, line).outcome == "server_starting"
+
+
+def test_a_server_s_file_in_a_traceback_makes_no_server():
+    """A script's own may have that name."""
+    assert ending('  File "/app/api_server.py", line 12, in <module>', DONE).outcome == "ready_offline"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        READY,
+        'INFO:     127.0.0.1:57796 - "GET /health HTTP/1.1" 200 OK',
+        f"{SERVER}INFO 11-24 02:57:48 [loggers.py:257] Engine 000: Avg prompt throughput: 1.0 tokens/s",
+    ],
+)
+def test_a_server_is_ready_when_it_says_so_or_answers(line):
+    """uvicorn's line can be missing, where its log level was raised."""
+    assert ending(ASKED, INITIALIZING, DONE, LISTENING, line) == Ending("ready")
+
+
+def test_another_server_that_was_ready_before_vllm_loaded_is_not_vllm():
+    """A router or a supervisor in the same file says the same words as vLLM's server."""
+    failed = [error(CORE, "EngineCore failed to start."), error(CORE, "ValueError: no weights")]
+
+    assert ending(READY, ASKED, INITIALIZING, LOADING) == Ending("incomplete", stage="loading weights")
+    assert ending(READY, ASKED, INITIALIZING, LOADING, *failed).outcome == "failed"
+    assert ending(READY, INITIALIZING, LOADING, DONE, READY) == Ending("ready")
+
+
+def test_a_server_that_is_ready_before_its_engine_is_heard_is_ready():
+    """uvicorn writes to the other pipe, which may come first."""
+    assert ending(ASKED, READY, INITIALIZING, LOADING, DONE) == Ending("ready")
+    assert ending(READY, error(CORE, "ValueError: of a request")) == Ending("ready")
+    dumped = error(CORE, "Dumping input data for V1 LLM engine (v0.10.2) with config: model='tiny'")
+    assert ending(READY, dumped, error(CORE, "ValueError: of a request")) == Ending("ready")
+
+
+def test_a_request_that_vllm_makes_itself_is_no_answer():
+    """httpx logs the hub's answers in words like uvicorn's."""
+    line = 'INFO:httpx:HTTP Request: HEAD https://huggingface.co/tiny/resolve/main/config.json "HTTP/1.1 200 OK"'
+
+    assert ending(ASKED, line).outcome == "incomplete"
+
+
+# What is no failure.
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        SIGTERM,
+        error(CORE, "RuntimeError: cancelled"),
+        error(MAIN, "Engine core proc EngineCore_DP0 died unexpectedly, shutting down client."),
+        f"{MAIN}WARNING 11-24 02:56:49 [utils.py:648] [shutdown] Process manager: force killing remaining processes count=1",
+        "KeyboardInterrupt",
+        "Killed",
+    ],
+)
+@pytest.mark.parametrize("begun", [[ASKED, INITIALIZING, DONE, READY], [INITIALIZING, DONE]], ids=["server", "offline"])
+def test_what_a_good_start_prints_when_it_is_ended_is_no_failure(begun, line):
+    """It was up by then."""
+    assert ending(*begun, line) in {Ending("ready"), Ending("ready_offline")}
+
+
+def test_a_failure_after_a_server_was_ready_is_not_the_starts():
+    """What a request did to it is another matter."""
+    assert (
+        ending(ASKED, DONE, READY, error(CORE, "RuntimeError: CUDA error: an illegal memory access")).outcome == "ready"
+    )
+
+
+def test_an_exception_that_its_process_survives_is_no_failure():
+    """It goes on to load, so it did not die of a package that it has looked for."""
+    lines = [INITIALIZING, error(WORKER, "ImportError: no module named aiter"), LOADING]
+
+    assert ending(*lines) == Ending("incomplete", stage="loading weights")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lib/python3.11/multiprocessing/resource_tracker.py:1: UserWarning: resource_tracker: process died unexpectedly, relaunching.",
+        "(Worker pid=7) WARNING 11-24 02:56:46 [utils.py:597] ValueError: no oneDNN, falling back",
+        "Killed by the clock: a title",
+        "Loading safetensors checkpoint shards:   0% Completed | 0/4 [00:00<?, ?it/s]",
+    ],
+)
+def test_a_line_that_only_sounds_like_an_end_is_no_failure(line):
+    """Python starts another tracker, and vLLM warns of what it can do without."""
+    assert ending(ASKED, INITIALIZING, line).outcome == "incomplete"
+
+
+def test_free_memory_on_startup_is_no_failure_where_it_is_only_told():
+    """A good start ends with a sentence that begins like the worst one."""
+    line = f"{CORE}INFO 11-24 02:48:13 [gpu_worker.py:857] Free memory on device (78.66/79.18 GiB) on startup. Desired GPU memory"
+
+    assert ending(INITIALIZING, line).outcome == "incomplete"
+
+
+# What is one.
+
+
+def test_a_failure_has_its_class_and_where_it_was():
+    """The words are the worker's that met it."""
+    words = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a total capacity of 79.18 GiB"
+    found = ending(
+        ASKED, INITIALIZING, LOADING, error(WORKER, "WorkerProc failed to start."), error(WORKER, words), ECHO
+    )
+
+    assert found == Ending("failed", words.removeprefix("torch."), "out_of_gpu_memory", "loading weights")
+
+
+def test_a_worker_fails_in_its_own_stage():
+    """Another rank may be further already."""
+    found = ending(
+        INITIALIZING, LOADING, LOADING.replace(WORKER, OTHER_WORKER), LOADED, error(OTHER_WORKER, "ValueError: a shard")
+    )
+
+    assert found.stage == "loading weights"
+
+
+@pytest.mark.parametrize(
+    ("told", "stage"),
+    [
+        ("[monitor.py:33] torch.compile takes 17.00 s in total", "measuring memory"),
+        ("[gpu_worker.py:298] Available KV cache memory: 0.10 GiB", "setting up the KV cache"),
+        ("[executor_base.py:111] # cuda blocks: 120, # CPU blocks: 364", "setting up the KV cache"),
+        ("[kv_cache_utils.py:716] GPU KV cache size: 251,920 tokens", "warming up"),
+        ("[model_runner.py:1442] Capturing cudagraphs for decoding. This may lead to", "capturing graphs"),
+    ],
+)
+def test_what_a_start_was_doing_after_its_weights(told, stage):
+    """From the last line that a phase ends or begins with."""
+    found = ending(INITIALIZING, LOADED, f"{CORE}INFO 11-24 02:56:50 {told}")
+
+    assert found == Ending("incomplete", stage=stage)
+
+
+def test_the_engine_core_fails_in_the_stage_of_its_workers():
+    """It says nothing of its own while they work."""
+    words = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`."
+    found = ending(INITIALIZING, LOADING, LOADED, error(CORE, "EngineCore failed to start."), error(CORE, words))
+
+    assert (found.reason_class, found.stage) == ("kv_cache_too_small", "profiling")
+
+
+def test_a_shape_that_does_not_fit_is_judged_by_when_it_did_not():
+    """While weights are loaded it is the checkpoint's."""
+    words = error(
+        WORKER, "RuntimeError: The size of tensor a (4096) must match the size of tensor b (2048) at dimension 0"
+    )
+
+    assert ending(INITIALIZING, LOADING, words).reason_class == "weights_mismatched"
+    assert ending(INITIALIZING, LOADING, LOADED, words).reason_class == "unknown"
+
+
+def test_what_a_process_met_before_it_began_to_die_is_not_the_reason():
+    """The traceback below `failed to start` is; one above it was survived, by a process that opens no stages."""
+    found = ending(
+        error(CORE, "ImportError: no module named aiter"),
+        error(WORKER, "WorkerProc failed to start."),
+        error(WORKER, "ValueError: a shard"),
+    )
+
+    assert found.reason == "ValueError: a shard"
+
+
+def test_an_engine_that_fails_when_it_is_up_has_failed():
+    """The line of its init is not the end of its start."""
+    found = ending(
+        INITIALIZING, DONE, error(CORE, "EngineCore encountered a fatal error."), error(CORE, "ValueError: no")
+    )
+
+    assert found.outcome == "failed"
+
+
+def test_a_worker_that_died_without_a_word_is_told_by_its_parent():
+    """Somebody killed it: there is no exception but the echo."""
+    found = ending(
+        ASKED, INITIALIZING, LOADING, ECHO, f"{SERVER}RuntimeError: Engine core initialization failed. See root cause"
+    )
+
+    assert found.outcome == "failed"
+    assert found.reason_class == "worker_died"
+    assert found.reason is not None
+    assert found.reason.startswith("Exception: WorkerProc initialization failed")
+
+
+def test_a_worker_that_died_while_the_engine_warmed_up():
+    """The executor's monitor says which, and its exit code from 0.26 on."""
+    line = error(CORE, "Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting down executor.")
+    found = ending(ASKED, INITIALIZING, LOADED, line, error(CORE, "RuntimeError: cancelled"))
+
+    assert found == Ending(
+        "failed",
+        "Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting down executor.",
+        "worker_died",
+        "profiling",
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason_class"),
+    [
+        (SIGTERM, "killed"),
+        ("Killed", "killed"),
+        ("./serve.sh: line 3: 12345 Killed                  vllm serve tiny", "killed"),
+        ("[1]+  Killed                  vllm serve tiny", "killed"),
+        ("command terminated with exit code 137", "killed"),
+        (f"{SERVER}KeyboardInterrupt: terminated", "killed"),
+        ("Fatal Python error: Segmentation fault", "crashed"),
+        ("terminate called after throwing an instance of 'c10::Error'", "crashed"),
+        (
+            "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use",
+            "port_in_use",
+        ),
+        (error(CORE, "EngineCore failed to start."), "unknown"),
+        # The V0 engine's, in multiproc_worker_utils.py and worker_base.py.
+        (error("", "Worker VllmWorkerProcess pid 4711 died, exit code: -15"), "worker_died"),
+        (
+            error(
+                "(VllmWorkerProcess pid=9) ",
+                "Exception in worker VllmWorkerProcess while processing method init_device: NCCL error: invalid usage, Traceback",
+            ),
+            "communication_failure",
+        ),
+        (
+            error(
+                "(RayWorkerWrapper pid=9, ip=10.0.0.2) ",
+                "Error executing method 'load_model'. This might cause deadlock in distributed execution.",
+            ),
+            "unknown",
+        ),
+    ],
+)
+def test_an_end_without_an_exception_is_a_failure_too(line, reason_class):
+    """Of a start that was not ready. A log that ends below `failed to start` lacks the traceback, not the failure."""
+    found = ending(ASKED, INITIALIZING, line)
+
+    assert (found.outcome, found.reason_class) == ("failed", reason_class)
+    assert found.reason
+
+
+def test_an_exception_explains_a_signal():
+    """A server that dies ends its engine first, and prints why only then."""
+    found = ending(ASKED, INITIALIZING, DONE, SIGTERM, f"{SERVER}ValueError: no chat template")
+
+    assert found.reason == "ValueError: no chat template"
+
+
+def test_a_wrong_argument_ends_a_start_before_it_begins():
+    """argparse knows no stages."""
+    found = ending("usage: api_server.py [-h]", "api_server.py: error: unrecognized arguments: --foo")
+
+    assert found == Ending("failed", "unrecognized arguments: --foo", "bad_argument")
+
+
+def test_whatever_argparse_does_not_like_is_an_argument():
+    """Its words are free: vLLM gives it checks of its own."""
+    assert ending("vllm serve: error: this cannot be read as JSON").reason_class == "bad_argument"
+
+
+# As tags.
+
+
+def test_a_failed_start_has_its_class_and_stage_as_tags():
+    """Its words are `bench.reason`, which every failed run gets from its record."""
+    assert outcome_tags(Ending("failed", "ValueError: x", "unknown", "profiling")) == {
+        "bench.outcome": "failed",
+        "bench.reason_class": "unknown",
+        "bench.stopped_in": "profiling",
+    }
+
+
+def test_a_good_start_has_an_outcome_and_nothing_else():
+    """No tag says None."""
+    assert outcome_tags(Ending("ready")) == {"bench.outcome": "ready"}

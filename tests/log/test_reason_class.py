@@ -1,0 +1,249 @@
+"""The class of a reason. Most texts are vLLM's own, filled in; the source of each is named where it is not obvious."""
+
+import pytest
+
+from bench.log.reason_class import CLASSES, UNKNOWN, classify
+
+TEXTS = [
+    # vllm/v1/worker/utils.py
+    (
+        "free_memory_below_share",
+        (
+            "ValueError: Free memory on device cuda:0 (3.20/79.18 GiB) on startup is less than desired GPU memory utilization "
+            "(0.9, 71.26 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes."
+        ),
+    ),
+    # vllm/v1/worker/cpu_worker.py
+    (
+        "free_memory_below_share",
+        (
+            "ValueError: Available memory on node 0 (9.20/31.18 GiB) on startup is less than desired CPU memory utilization "
+            "(0.92, 28.68 GiB)."
+        ),
+    ),
+    (
+        "free_memory_below_share",
+        "ValueError: Free memory on device cuda:0 (3.20/79.18 GiB) on startup is less than the engine's budget after excluding",
+    ),
+    # vllm/v1/worker/gpu_worker.py
+    (
+        "memory_changed",
+        "AssertionError: Error in memory profiling. Initial free memory 70.1 GiB, current free memory 71 GiB.",
+    ),
+    # vllm/v1/core/kv_cache_utils.py, and the same of 0.6 to 0.8
+    (
+        "kv_cache_too_small",
+        "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`",
+    ),
+    (
+        "kv_cache_too_small",
+        (
+            "ValueError: To serve at least one request with the model's max seq len (131072), (16.0 GiB KV cache is needed, which is "
+            "larger than the available KV cache memory (3.1 GiB)."
+        ),
+    ),
+    (
+        "kv_cache_too_small",
+        (
+            "ValueError: The model's max seq len (131072) is larger than the maximum number of tokens that can be stored in KV cache "
+            "(20480)."
+        ),
+    ),
+    ("out_of_gpu_memory", "OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB."),
+    ("out_of_gpu_memory", "OutOfMemoryError: HIP out of memory. Tried to allocate 224.00 MiB."),
+    ("out_of_gpu_memory", "RuntimeError: CUDA error: out of memory"),
+    # vllm/v1/worker/gpu_model_runner.py
+    (
+        "out_of_gpu_memory",
+        "RuntimeError: CUDA out of memory occurred when warming up sampler with 1024 dummy requests.",
+    ),
+    ("out_of_host_memory", "OSError: [Errno 12] Cannot allocate memory"),
+    (
+        "out_of_host_memory",
+        "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory",
+    ),
+    ("port_in_use", "OSError: [Errno 98] Address already in use"),
+    ("port_in_use", "[Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use"),
+    (
+        "port_in_use",
+        "DistNetworkError: The server socket has failed to listen on any local network address. code: -98, EADDRINUSE",
+    ),
+    # vllm/model_executor/model_loader
+    ("weights_missing", "RuntimeError: Cannot find any model weights with `models/tiny`"),
+    ("weights_missing", "RuntimeError: Cannot find any safetensors model weights with `models/tiny`"),
+    (
+        "weights_missing",
+        "ValueError: Could not find checkpoint files 'tiny-tp2/model-rank-1-part-*.safetensors', only pre-sharded checkpoints",
+    ),
+    (
+        "weights_missing",
+        "FileNotFoundError: Weight files referenced in index but missing: {'tiny/model-00002-of-00002.safetensors'}",
+    ),
+    ("weights_missing", "ValueError: Following weights were not initialized from checkpoint: {'model.norm.weight'}"),
+    ("weights_missing", "ValueError: Missing keys ('model.norm.weight',) in loaded state!"),
+    ("weights_missing", "FileNotFoundError: No such file or directory: 'models/tiny/model-00002-of-00004.safetensors'"),
+    (
+        "weights_mismatched",
+        "SafetensorError: Error while deserializing header: incomplete metadata, file not fully covered",
+    ),
+    ("weights_mismatched", "ValueError: There is no module or parameter named 'lm_head' in LlamaForCausalLM."),
+    (
+        "weights_mismatched",
+        "AssertionError: Attempted to load weight (torch.Size([8])) into parameter (torch.Size([4]))",
+    ),
+    ("weights_mismatched", "ValueError: Attempted to load nested weight 'a.b' into a single parameter 'a'"),
+    ("weights_mismatched", "KeyError: 'layers.0.self_attn.qkv_proj.q_bias'"),
+    # vllm/transformers_utils/config.py and Hugging Face's
+    (
+        "model_not_found",
+        "ValidationError: 1 validation error for ModelConfig: Value error, Invalid repository ID or local directory specified: '/x'.",
+    ),
+    (
+        "model_not_found",
+        "OSError: /x is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'",
+    ),
+    ("model_not_found", "GatedRepoError: 401 Client Error. Access to model x is restricted."),
+    ("model_not_found", "ValueError: No supported config format found in /x."),
+    (
+        "model_not_found",
+        "HTTPError: 404 Client Error: Not Found for url: https://huggingface.co/x/resolve/main/config.json",
+    ),
+    (
+        "model_not_found",
+        "HTTPStatusError: Client error '401 Unauthorized' for url 'https://huggingface.co/api/models/x'",
+    ),
+    ("hub_unreachable", "OSError: We couldn't connect to 'https://huggingface.co' to load the files"),
+    ("hub_unreachable", "NameResolutionError: HTTPSConnection(host='huggingface.co', port=443): Failed to resolve"),
+    (
+        "hub_unreachable",
+        "LocalEntryNotFoundError: Cannot find an appropriate cached snapshot folder for the specified revision",
+    ),
+    ("unsupported_model", "ValueError: Model architectures ['FooForCausalLM'] are not supported for now."),
+    (
+        "unsupported_model",
+        "ValueError: Model architectures ['FooForCausalLM'] failed to be inspected. Please check the logs",
+    ),
+    ("import_failure", "ModuleNotFoundError: No module named 'fastsafetensors'"),
+    ("import_failure", "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory"),
+    ("import_failure", "AttributeError: '_OpNamespace' '_C' object has no attribute 'silu_and_mul'"),
+    (
+        "compile_failure",
+        "InductorError: RuntimeError: Failed to find C compiler. Please specify via CC environment variable.",
+    ),
+    (
+        "compile_failure",
+        "BackendCompilerFailed: backend='<vllm.compilation.backends.VllmBackend object at 0x7f>' raised:",
+    ),
+    ("compile_failure", "RuntimeError: Ninja build failed. Ninja output:"),
+    (
+        "compile_failure",
+        "CalledProcessError: Command '['/usr/bin/gcc', 'main.c', '-O3']' returned non-zero exit status 1.",
+    ),
+    ("bad_argument", "unrecognized arguments: --foo"),
+    ("bad_argument", "argument --tensor-parallel-size/-tp: invalid int value: 'two'"),
+    (
+        "bad_argument",
+        (
+            "ValidationError: 1 validation error for ModelConfig: Value error, User-specified max_model_len (99999) is greater than the "
+            "derived max_model_len"
+        ),
+    ),
+    ("bad_argument", "ValueError: Total number of attention heads (32) must be divisible by tensor parallel size (3)."),
+    ("communication_failure", "DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:3353, unhandled system error"),
+    # vllm/v1/engine/core_client.py
+    (
+        "timeout",
+        "TimeoutError: Timed out waiting for engine core processes to start. This is often caused by slow weight loading",
+    ),
+    ("timeout", "not ready within vllm.ready_timeout_s=600"),  # bench's
+    ("timeout", "no completion within completion.timeout_s=60"),
+    ("device_failure", "RuntimeError: Invalid device string: 'cuda:cpu'"),
+    ("device_failure", "RuntimeError: No CUDA GPUs are available"),
+    ("device_failure", "AcceleratorError: CUDA error: no kernel image is available for execution on the device"),
+    ("device_failure", "RuntimeError: No HIP GPUs are available"),
+    (
+        "device_failure",
+        "RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling",
+    ),
+    ("device_failure", "AssertionError: Torch not compiled with CUDA enabled"),
+    ("device_failure", "RuntimeError: Device string must not be empty"),
+    ("device_failure", "RuntimeError: Triton Error [CUDA]: device kernel image is invalid"),
+    ("out_of_gpu_memory", "RuntimeError: Triton Error [CUDA]: out of memory"),
+    # ray/exceptions.py
+    ("out_of_host_memory", "OutOfMemoryError: Task was killed due to the node running low on memory."),
+    ("worker_died", "ActorDiedError: The actor died because of an error raised in its creation task"),
+    ("weights_mismatched", "KeyError: 'transformer.h.0.mlp.dense_4h_to_h.bias'"),
+    # transformers
+    ("model_not_found", "OSError: You are trying to access a gated repo."),
+    (
+        "unsupported_model",
+        "ValueError: Unrecognized model in /models/x. Should have a `model_type` key in its config.json",
+    ),
+    (
+        "bad_argument",
+        "ValueError: Loading x requires you to execute it. Please set the option `trust_remote_code=True`.",
+    ),
+    ("compile_failure", "FileNotFoundError: [Errno 2] No such file or directory: 'ninja'"),
+    # vllm/config
+    ("bad_argument", "ValueError: max_num_batched_tokens (2048) is smaller than max_model_len (4096)."),
+    (
+        "bad_argument",
+        "ValueError: Quantization method specified in the model config (fp8) does not match the quantization method specified",
+    ),
+    (
+        "bad_argument",
+        "ValueError: The quantization method fp8 is not supported for the current GPU. Minimum capability: 89.",
+    ),
+    ("bad_argument", "ValueError: Weight input_size_per_partition = 1184 is not divisible by min_thread_k = 128."),
+    (
+        "bad_argument",
+        "ValueError: The number of required GPUs exceeds the total number of available GPUs in the placement group.",
+    ),
+    ("unknown", "KeyError: 'model.type'"),
+    ("unknown", "FileNotFoundError: [Errno 2] No such file or directory: '/tmp/ninja.json'"),
+    ("crashed", "Fatal Python error: Segmentation fault"),
+    ("crashed", "vLLM ended before it was ready: killed by SIGSEGV"),
+    ("worker_died", "Worker VllmWorkerProcess pid 4711 died, exit code: -9"),  # the V0 engine's
+    ("out_of_gpu_memory", "RuntimeError: CUDA driver error: out of memory"),
+    # the terminal's width cut it
+    (
+        "kv_cache_too_small",
+        "ValueError: To serve at least one request with the models's max seq len (40960), (4.38 GiB KV",
+    ),
+    ("worker_died", "Worker proc VllmWorker-1 died unexpectedly, shutting down executor."),
+    ("worker_died", "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"),
+    ("killed", "vLLM ended before it was ready: killed by SIGKILL, as when the host is out of memory"),
+    ("killed", "interrupted"),
+    ("killed", "KeyboardInterrupt: terminated"),
+    ("unknown", "vLLM ended before it was ready: exit code 1"),
+    ("unknown", "ValueError: something that nobody has seen before"),
+    ("unknown", "AssertionError"),
+    (
+        "unknown",
+        "RuntimeError: The size of tensor a (4096) must match the size of tensor b (2048) at non-singleton dimension 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("expected", "words"), TEXTS, ids=lambda text: text[:60])
+def test_words_have_their_class(expected, words):
+    """The one that says what to do about it: not what kind of exception it was."""
+    assert classify(words) == expected
+
+
+def test_every_class_has_a_text_that_is_of_it():
+    """A class that nothing can have would be a promise."""
+    assert {name for name, _ in TEXTS} == {*(name for name, _ in CLASSES), UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "RuntimeError: The size of tensor a (4096) must match the size of tensor b (2048) at non-singleton dimension 0",
+        "RuntimeError: start (1024) + length (1024) exceeds dimension size (1024).",
+    ],
+)
+def test_a_shape_that_does_not_fit_is_the_checkpoints_while_weights_are_loaded(words):
+    """As of one that was cut for another number of ranks. Later it can be anything."""
+    assert classify(words, "loading weights") == "weights_mismatched"
+    assert classify(words, "profiling") == "unknown"

@@ -1,0 +1,269 @@
+"""What a start's log says of the start itself."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.log.lines import read_log
+from bench.log.said import Said, params_said, tags_said
+from read_lines import said_in
+
+TESTS = Path(__file__).parents[1]
+
+CPU = Said(
+    "0.32.0",
+    "V1",
+    "tiny",
+    "auto",
+    1,
+    1,
+    1,
+    "cpu",
+    "bfloat16",
+    512,
+    0.4,
+    enforce_eager=True,
+    compiles=False,
+    captures=False,
+)
+GPU = Said("0.26.0", "V1", "models/base", "auto", 1, 1, 1, "cuda", "bfloat16", 4096, 0.92, enforce_eager=False)
+
+# Read by hand in each of them.
+READ = {
+    "logs/cpu-vllm0.32.0/fastsafetensors-tp1-FAILED.log": replace(CPU, load_format="fastsafetensors"),
+    "logs/cpu-vllm0.32.0/auto-tp2.log": replace(CPU, tensor_parallel_size=2, gpu_memory_utilization=0.2),
+    "logs/cpu-vllm0.32.0/runai_streamer_sharded-tp2.log": replace(
+        CPU, model="tiny-tp2", load_format="runai_streamer_sharded", tensor_parallel_size=2, gpu_memory_utilization=0.2
+    ),
+    "logs/h100-vllm0.26.0/auto-tp1-coldcache.stamped.log": GPU,
+    "starts/h100-vllm0.26.0-instanttensor-warm/vllm.log": replace(
+        GPU, model="models/random_llama_8b", load_format="instanttensor", gpu_memory_utilization=0.9
+    ),
+    "logs/seed/base.log": Said(),
+}
+
+
+def said(*lines: str) -> Said:
+    return said_in(read_log(line.encode() for line in lines))
+
+
+@pytest.mark.parametrize(("file", "expected"), READ.items(), ids=READ)
+def test_what_a_recorded_start_says_of_itself(file, expected):
+    """The share of memory is in the arguments or in the worker's last sentence; an excerpt says nothing."""
+    with (TESTS / file).open("rb") as log:
+        assert said_in(read_log(log)) == expected
+
+
+def test_a_start_of_an_old_release():
+    """V0, its config cut short by us; every argument in a namespace."""
+    found = said(
+        "INFO 04-01 10:00:00 [__init__.py:239] Automatically detected platform rocm.",
+        "INFO 04-01 10:00:01 [api_server.py:1034] vLLM API server version 0.8.5.post1",
+        "INFO 04-01 10:00:01 [api_server.py:1035] args: Namespace(model='tiny', gpu_memory_utilization=0.9, load_format='auto')",
+        "INFO 04-01 10:00:09 [llm_engine.py:240] Initializing a V0 LLM engine (v0.8.5.post1) with config: model='tiny', "
+        "dtype=torch.float16, max_seq_len=2048, load_format=LoadFormat.AUTO, tensor_parallel_size=8, device_config=cuda, "
+        "enforce_eager=False, use_cached_outputs=True, ",
+    )
+
+    assert found == Said(
+        "0.8.5.post1",
+        "V0",
+        "tiny",
+        "auto",
+        8,
+        None,
+        None,
+        "rocm",
+        "float16",
+        2048,
+        0.9,
+        enforce_eager=False,
+        compiles=False,
+    )
+
+
+def test_an_amd_gpu_is_no_cuda_device():
+    """PyTorch calls it cuda, and so does the engine's config. Newer releases name their platform in a line's source only."""
+    found = said(
+        "Initializing a V1 LLM engine (v0.20.2) with config: model='tiny', device_config=cuda, seed=0",
+        "(Worker pid=7) INFO 11-24 02:56:46 [rocm.py:391] Using Aiter backend.",
+    )
+
+    assert found.device == "rocm"
+    assert said("INFO 02-11 09:00:00 rocm.py:131] Using Triton backend.").device == "rocm"  # before 0.8
+
+
+WRAPPED = (
+    "(EngineCore_DP0 pid=7) INFO 09-20 08:00:00 [core.py:77] Initializing a V1 LLM engine (v0.11.0) with co"
+    "nfig: model='/models/tiny_llama', tokenizer='/models/tiny_llama', dtype=torch.bfloat16, max_seq_len=81"
+    "92, load_format=auto, tensor_parallel_size=16, pipeline_parallel_size=1, enforce_eager=True, seed=0"
+)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    return [text[at : at + width] for at in range(0, len(text), width)]
+
+
+@pytest.mark.parametrize("width", [97, 100, 104, 131])
+def test_a_config_that_was_copied_from_a_terminal_goes_on_in_the_next_lines(width):
+    """Each of its pieces but the last is as wide as the terminal."""
+    found = said(*wrapped(WRAPPED, width), "(EngineCore_DP0 pid=7) INFO 09-20 08:00:01 [cuda.py:1] model='other'")
+
+    assert (found.model, found.max_model_len, found.load_format) == ("/models/tiny_llama", 8192, "auto")
+    assert (found.tensor_parallel_size, found.enforce_eager) == (16, True)
+
+
+def test_the_arguments_of_a_server_go_on_in_the_next_line_too():
+    """Also where the log ends in it."""
+    asked = "INFO 11-24 02:56:27 [utils.py:253] non-default args: {'model': 'tiny', 'tensor_parallel_size': 12}"
+
+    assert said(*wrapped(asked, 97)).tensor_parallel_size == 12
+
+
+@pytest.mark.parametrize(
+    "next_line",
+    [
+        "INFO 09-20 08:00:01 [x.py:1] 6, load_format=dummy, seed=0",
+        "(EngineCore_DP0 pid=7) 6, load_format=dummy, seed=0",
+        "6, load_format=dummy, seed=0, " + "x" * 300,
+    ],
+)
+def test_a_line_that_is_no_piece_of_the_config_adds_nothing(next_line):
+    """Another record, another process's, or a line that is wider than the terminal."""
+    cut = WRAPPED[: WRAPPED.index("tensor_parallel_size=16") + len("tensor_parallel_size=1")]
+    found = said(cut, next_line)
+
+    assert found.model == "/models/tiny_llama"
+    assert found.tensor_parallel_size is None
+
+
+def test_a_config_that_was_not_wrapped_ends_with_its_line():
+    """No terminal is as wide as that: what follows is another program's."""
+    found = said(WRAPPED.replace(", seed=0", f", seed=0, x='{'y' * 400}', data_parallel_size=1"), "6, dtype=float32, ")
+
+    assert found.tensor_parallel_size == 16
+    assert found.data_parallel_size is None
+
+
+def test_an_engine_without_a_number_is_v0():
+    """Before 0.7 there was only one."""
+    found = said(
+        "INFO 10-01 10:00:00 llm_engine.py:237] Initializing an LLM engine (v0.6.3) with config: model='tiny', seed=0, "
+    )
+
+    assert (found.version, found.engine, found.model) == ("0.6.3", "V0", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        (
+            "INFO 04-01 10:00:01 [api_server.py:1034] vLLM API server version 0.11.0rc2.dev9+g1a2b",
+            "0.11.0rc2.dev9+g1a2b",
+        ),
+        (
+            "(APIServer pid=4) INFO 11-24 02:56:27 [api_utils.py:325] vLLM server version 0.20.2, serving model tiny",
+            "0.20.2",
+        ),
+        (
+            "(APIServer pid=4514) INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.32.0",
+            "0.32.0",
+        ),
+        (
+            "(APIServer pid=4) INFO 11-24 02:56:27 [utils.py:299] ▄▄ ▄█ █ █ █ ▀▄▀ █ version 0.19.0",
+            "0.19.0",
+        ),  # a web page's
+        (
+            "INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █  █  █ ▀▄▀ █  version 0.1.dev7+g1a2b.d20260821^M",
+            "0.1.dev7+g1a2b.d20260821",
+        ),
+        ("INFO 11-24 02:53:47 [flash_attn.py:776] Using FlashAttention version 3", None),
+        ("INFO 11-24 02:53:47 [x.py:1] PyTorch version 2.9.0 available.", None),
+    ],
+)
+def test_a_servers_first_lines_tell_the_version(line, version):
+    """A start that died of its config never came to its engine."""
+    assert said(line, "the next line").version == version
+
+
+def test_a_version_that_the_log_ends_with_may_be_cut():
+    """0.8.5 is not 0.8.5.post1."""
+    assert said("INFO 04-01 10:00:01 [api_server.py:1034] vLLM API server version 0.8.5").version is None
+
+
+def test_the_engine_knows_better_than_what_was_asked():
+    """It has resolved `auto`."""
+    found = said(
+        "non-default args: {'dtype': 'auto', 'load_format': 'auto', 'model': 'tiny'}",
+        "Initializing a V1 LLM engine (v0.20.2) with config: model='/tmp/tiny', dtype=torch.bfloat16, load_format=bitsandbytes, seed=0",
+    )
+
+    assert (found.model, found.dtype, found.load_format) == ("/tmp/tiny", "bfloat16", "bitsandbytes")  # noqa: S108
+
+
+CONFIG_OF_ONE = "INFO 02-11 09:00:00 [core.py:77] Initializing a V1 LLM engine (v0.15.0) with config: model='tiny', data_parallel_size=1, "
+
+
+def test_an_engine_that_dies_tells_its_config_once_more():
+    """Where the log begins after its start."""
+    dumped = (
+        "(EngineCore_0 pid=9) ERROR 11-14 22:48:02 [dump_input.py:69] Dumping input data for V1 LLM engine (v0.10.2) with config: "
+        "model='tiny', load_format=auto, tensor_parallel_size=8, "
+    )
+    found = said(dumped)
+
+    assert (found.version, found.model, found.tensor_parallel_size) == ("0.10.2", "tiny", 8)
+
+
+def test_an_engine_that_thinks_itself_alone_may_be_one_of_several():
+    """Engines of a dense model share nothing, so that each has a config of its own for one."""
+    asked = "(APIServer pid=4) INFO 02-11 09:00:00 [utils.py:1] non-default args: {'model': 'tiny', 'data_parallel_size': 4}"
+
+    assert said(asked, f"(EngineCore_DP3 pid=9) {CONFIG_OF_ONE}").data_parallel_size == 4
+    assert said(f"(EngineCore_DP3 pid=9) {CONFIG_OF_ONE}").data_parallel_size is None
+    assert said(f"(EngineCore_DP0 pid=9) {CONFIG_OF_ONE}").data_parallel_size == 1
+
+
+def test_auto_is_no_dtype():
+    """It was asked, and what became of it is not in this log."""
+    assert said("non-default args: {'dtype': 'auto', 'model': 'tiny'}").dtype is None
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "True", "'2'", "2.0", "None"])
+def test_a_size_is_a_whole_number(value):
+    """What is not is left out."""
+    assert said(f"non-default args: {{'tensor_parallel_size': {value}, 'max_model_len': {value}}}") == Said()
+
+
+@pytest.mark.parametrize("value", ["0", "0.0", "1.5", "True", "'0.5'"])
+def test_a_share_of_memory_is_a_share(value):
+    """Of the whole."""
+    assert said(f"non-default args: {{'gpu_memory_utilization': {value}}}") == Said()
+
+
+def test_the_first_lines_count():
+    """Each engine of a data-parallel start prints its config, all alike but for their own place."""
+    line = "Initializing a V1 LLM engine (v0.20.2) with config: model='tiny', tensor_parallel_size={}, seed=0"
+
+    assert said(line.format(2), line.format(4)).tensor_parallel_size == 2
+
+
+def test_params_have_the_names_that_a_measured_start_gives_them():
+    """So that `where.tensor_parallel_size=2` means both."""
+    assert params_said(GPU) == {
+        "load_format": "auto",
+        "tensor_parallel_size": "1",
+        "max_model_len": "4096",
+        "gpu_memory_utilization": "0.92",
+        "vllm.args.pipeline_parallel_size": "1",
+        "vllm.args.data_parallel_size": "1",
+        "vllm.args.dtype": "bfloat16",
+        "vllm.args.enforce_eager": "False",
+    }
+
+
+def test_the_rest_are_tags():
+    """And nothing is there of what is not known."""
+    assert tags_said(GPU) == {"version.vllm": "0.26.0", "host.device": "cuda", "bench.model": "models/base"}
+    assert (params_said(Said()), tags_said(Said())) == ({}, {})
