@@ -6,6 +6,7 @@ import pytest
 
 from bench.log.capture import LINE_BYTES
 from bench.log.lines import LogLine, read_log
+from bench.log.starts import starts_of
 from read_lines import parse_line
 
 RECORD = "(Worker_TP1 pid=77) INFO 11-24 02:47:31 [loader.py:1] Loading weights took 2.00 seconds"
@@ -68,6 +69,35 @@ def test_and_before_any_line_of_such_a_log(before):
         "  File a.py",
         "Loading: 10%|1/2 | a",
     ]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "2026-11-24T02:47:31,{0}23 [INFO ] W-9000-tiny_1.0-stdout MODEL_LOG - ",
+        "2026-11-24 02:47:31.{0}23 | ERROR    | stderr | ",
+        "[vllm] stderr: ",
+    ],
+)
+def test_what_stands_before_a_traceback_is_taken_off_whatever_it_is(before):
+    """And before every line that begins in the same way, digits apart, so that the exception is found at its end."""
+    texts = ["Traceback (most recent call last):", '  File "a.py", line 1, in <module>', "ValueError: no"]
+    lines = [before.format(number) + text for number, text in enumerate(texts)]
+
+    assert [line.text for line in read("hello", *lines, "bye")] == ["hello", *texts, "bye"]
+    (start,) = starts_of(line.encode() + b"\n" for line in lines)
+    assert (start.ending().outcome, start.ending().reason) == ("failed", "ValueError: no")
+
+
+def test_what_tells_who_said_a_traceback_stays():
+    """vLLM's own record, and the rank that torch puts in front."""
+    lines = read(
+        "(EngineCore pid=5) ERROR 11-24 02:47:31 [core.py:700] Traceback (most recent call last):",
+        "[rank1]: Traceback (most recent call last):",
+    )
+
+    assert lines[0].pid == 5
+    assert lines[1].raw == "[rank1]: Traceback (most recent call last):"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """What a container, a collector or grep put around each line of a log: taken off, and read for whose line it is. Pure.
 
 It is taken off where that is beyond doubt: where a line of vLLM's begins behind it. From then on the same kind of thing is taken
-off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too.
+off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too. A kind that nobody knows here is
+what stands before a traceback's first line.
 """
 
 import re
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bench.log.json_lines import json_texts, read_json
-from bench.log.shapes import SHAPE_BYTES, SHAPES
+from bench.log.shapes import SHAPE_BYTES, SHAPES, shape_of
 
 LINE_BYTES = 1 << 16  # kept of one line: as much from its beginning as from its end
 MOST_WAITING = 32  # lines whose end is still to come
@@ -47,13 +48,21 @@ NO_NAME = re.compile(  # what of these is not the name
 )
 
 
+TRACEBACK = "Traceback (most recent call last):"
+BEFORE_TRACEBACK = re.compile(
+    rf"(?!\[rank)\S.{{0,150}}[|:\]>-] (?={re.escape(TRACEBACK)}\s*$)"
+)  # torch's [rank0] tells a rank
+MOST_BEGINNINGS = 8
+
+
 @dataclass
 class Around:
-    """What stands around the lines of one log: the kinds that were seen in front of a line of vLLM's. Long lines come in parts from
-    a container's runtime: `waiting` are the unfinished ones.
+    """What stands around the lines of one log: the kinds that were seen in front of a line of vLLM's, and `beginnings` of another
+    kind, as shapes. Long lines come in parts from a container's runtime: `waiting` are the unfinished ones.
     """
 
     kinds: set[str] = field(default_factory=lambda: set(NEVER_VLLM))
+    beginnings: set[bytes] = field(default_factory=set)
     waiting: dict[tuple[str, str], str] = field(default_factory=dict)  # by source and stream
     source: str = ""  # the container, unit or file that the last line comes from
     names_sources: bool = False  # whether any line's was known
@@ -62,6 +71,11 @@ class Around:
     bare: set[bytes] = field(
         default_factory=set
     )  # lines with nothing around them, digits apart: most are like one before
+
+    @property
+    def learnt(self) -> int:
+        """How much is known by now: a line that was seen before it grew may be read in another way."""
+        return len(self.kinds) + len(self.beginnings)
 
     def remember(self, shape: bytes) -> None:
         """Lines like this one need not be looked at again, unless it may be a digit that makes them JSON, or a colour."""
@@ -80,7 +94,17 @@ class Around:
         if text.startswith("(") or VLLM.match(text):
             return text
         found = AROUND.match(text)
-        return self._inside(text, found) if found else text
+        text = self._inside(text, found) if found else text
+        return self._without_beginning(text) if self.beginnings or TRACEBACK in text else text
+
+    def _without_beginning(self, text: str) -> str:
+        found = BEFORE_TRACEBACK.match(text) if TRACEBACK in text and not VLLM.match(text) else None
+        if found and len(self.beginnings) < MOST_BEGINNINGS:
+            self.beginnings.add(shape_of(found[0]))
+            self.bare.clear()
+        shape = shape_of(text)
+        begin = next((each for each in self.beginnings if shape.startswith(each)), b"")
+        return text[len(begin.decode()) :]
 
     def _inside(self, text: str, found: re.Match[str] | None) -> str:
         seen: list[str] = []

@@ -12,7 +12,7 @@ from bench.log.prefixes import speaker_of
 BEGINNINGS = (b"(", b"INFO 0", b"INFO 1", b"INFO:  ")
 STAMP = b" 0."
 # One is in each line that shows what stands around lines here, is JSON, or goes on in the next one.
-SIGNS = (b"pid=", b"INFO", b"WARNING", b"ERROR", b"DEBUG", b"CRITICAL", b"{", b" P ")
+SIGNS = (b"pid=", b"INFO", b"WARNING", b"ERROR", b"DEBUG", b"CRITICAL", b"{", b" P ", b"Traceback")
 OF_A_TERMINAL = (b"\x1b", b"^[", b"[0", b"\\u")
 
 

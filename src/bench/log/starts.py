@@ -65,7 +65,7 @@ class Reader:
         self._prefixes: set[bytes] = set()  # what stands around lines of vLLM, as shapes
         self._bytes = 0  # of the shapes that are known
         self._once: set[int] = set()  # hashes of shapes that were passed by
-        self._kinds = len(self._capture.around.kinds)
+        self._learnt = self._capture.around.learnt
 
     def _start(self, first_number: int) -> Told:
         self._begun += 1
@@ -151,8 +151,8 @@ class Reader:
 
     def _remember(self, shape: bytes, interest: Interest, *, is_bare: bool) -> None:
         """Unless other digits can make another line of it, or it was cut. What stands around lines may have been learnt just now."""
-        if self._kinds != len(self._capture.around.kinds):
-            self._kinds = len(self._capture.around.kinds)
+        if self._learnt != self._capture.around.learnt:
+            self._learnt = self._capture.around.learnt
             self._forget()
         if self._capture.are_alike and shape.endswith((b"\n", b"\r")):
             self._know(shape, interest.bits)
