@@ -28,6 +28,7 @@ AROUND = {
     "journald, short-iso": "2026-11-24T02:47:31+0000 gpu-host vllm[4711]: ",
     "syslog": "Nov 24 02:47:31 gpu-host vllm: ",
     "ts": "Nov 24 02:47:31 ",
+    "a time of day": "02:47:31.123456789Z ",
     "ts with a format": "[2026-11-24 02:47:31] ",
     "Buildkite": "\x1b_bk;t=1700000000000\x07",
     "Buildkite with colours": "\x1b_bk;t=1700000000000\x07\x1b[36m",
@@ -104,6 +105,7 @@ def test_what_tells_who_said_a_traceback_stays():
     "text",
     [
         "12:00:00 hello",
+        "12:00:00.123 hello",
         '127.0.0.1:12345 - "GET /health HTTP/1.1" 200',
         "site-packages/a.py:138: FutureWarning: old",
         "Name | Size",

@@ -319,6 +319,22 @@ def test_an_exception_that_vllm_reports_and_goes_on_after_is_no_reason():
     assert reason(*survived, "(EngineCore pid=5) ValueError: no template") is not None
 
 
+@pytest.mark.parametrize("words", ["Failed to collect processor kwargs", "ST projector loading failed"])
+def test_what_vllm_logs_and_goes_on_after_while_it_loads_is_no_reason(words):
+    """In the API server, which says nothing more until the engine is up."""
+    record = "(APIServer pid=4) ERROR 11-24 16:42:21 [processor.py:229] "
+
+    assert reason(f"{record}{words}", f"{record}IndexError: tuple index out of range") is None
+
+
+def test_a_syntax_error_is_of_another_cell_of_a_notebook():
+    """A program that has begun to load has none of its own. One that has not may have nothing else."""
+    loads = "(EngineCore pid=5) INFO 11-24 16:42:21 [gpu_model_runner.py:1] Starting to load model tiny..."
+
+    assert reason(loads, "SyntaxError: invalid syntax") is None
+    assert reason("SyntaxError: invalid syntax") == "SyntaxError: invalid syntax"
+
+
 def test_a_server_that_starts_to_serve_has_survived_what_its_log_says_before():
     """Whatever it was: it goes on."""
     met = "(APIServer pid=4) ERROR 11-24 16:42:21 [other.py:9] ValueError: no template"

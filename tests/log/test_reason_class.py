@@ -5,6 +5,19 @@ import pytest
 from bench.log.reason_class import CLASSES, UNKNOWN, classify
 
 TEXTS = [
+    # torch_npu, oneCCL, and vllm's Ray executor
+    (
+        "communication_failure",
+        "RuntimeError: create:ProcessGroupHCCL.cpp:89 HCCL function error: HcclCommInitRootInfo(n)",
+    ),
+    ("communication_failure", "RuntimeError: oneCCL: comm_selector.cpp:57 create_comm_impl: EXCEPTION: no"),
+    (
+        "device_failure",
+        "RuntimeError: operator():compiler_depend.ts:47 NPU function error: c10_npu::acl::AclrtSynchronize",
+    ),
+    ("device_failure", "ValueError: Current node has no GPU available. current_node_resource={'CPU': 2}"),
+    ("model_not_found", "FileNotFoundError: [Errno 2] No such file or directory: '/models/tiny/config.json'"),
+    ("crashed", "*** SIGSEGV received at time=1762945937 on cpu 6 ***"),
     # vllm/v1/worker/utils.py
     (
         "free_memory_below_share",

@@ -23,6 +23,7 @@ TOLD: dict[str, dict[str, str]] = {
     "'speculative_config'": {},
     "eagle_head": {},
     "SpecDecodeWorker": {},
+    "DSpark draft model loaded": {},
     "Dynamo bytecode": {"duration_s": "7.92"},
     "torch.compile takes": {"duration_s": "8.94"},
     "torch.compile took": {"duration_s": "28.76"},

@@ -55,6 +55,50 @@ def test_what_a_recorded_start_says_of_itself(file, expected):
         assert said_in(read_log(log)) == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("(Worker pid=7) INFO Starting to load model org/tiny...", Said(model="org/tiny")),
+        ("(APIServer pid=1) INFO Using max model len 4096", Said(max_model_len=4096)),
+        (
+            "the current vLLM instance can use total_gpu_memory (79.25GiB) x gpu_memory_utilization (0.15) = 11.89GiB",
+            Said(gpu_memory_utilization=0.15),
+        ),
+        (
+            "Memory profiling results: total_gpu_memory=7.92GiB kv_cache_size=6.27GiB gpu_memory_utilization=0.90",
+            Said(gpu_memory_utilization=0.9),
+        ),
+        (
+            "The current --gpu-memory-utilization=0.9000 is equivalent to --gpu-memory-utilization=0.8971 without CUDA graph",
+            Said(gpu_memory_utilization=0.9),
+        ),
+        (
+            (
+                "ValueError: Free memory on device cuda:0 (3.20/79.18 GiB) on startup is less than desired GPU memory utilization "
+                "(0.95, 75.2 GiB)."
+            ),
+            Said(gpu_memory_utilization=0.95),
+        ),
+        ("consider decreasing `gpu_memory_utilization` or --gpu-memory-utilization=0.8971", Said()),
+        ("RuntimeError: Starting to load model failed", Said()),
+    ],
+)
+def test_what_is_said_where_no_argument_is(line, expected):
+    """Logs that begin in the middle of a start say some of it all the same."""
+    assert said(line) == expected
+
+
+def test_arguments_go_before_what_is_said_elsewhere():
+    """A server's own name of a model, a length that it works out: what was asked for is the param."""
+    found = said(
+        "(APIServer pid=1) INFO non-default args: {'model': 'org/tiny', 'max_model_len': 512}",
+        "(APIServer pid=1) INFO Using max model len 4096",
+        "(Worker pid=7) INFO Starting to load model /cache/tiny...",
+    )
+
+    assert (found.model, found.max_model_len) == ("org/tiny", 512)
+
+
 def test_a_start_of_an_old_release():
     """V0, its config cut short by us; every argument in a namespace."""
     found = said(

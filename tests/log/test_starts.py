@@ -356,3 +356,25 @@ def test_a_start_with_a_wrong_argument_is_one_of_its_own():
 
     assert [start.first_number for start in found] == [1, 4, 7, 10, 12]
     assert [start.ending().reason_class for start in found] == ["bad_argument", None] + ["bad_argument"] * 2 + [None]
+
+
+def test_a_log_that_begins_in_the_middle_of_a_start_has_that_start():
+    """What a start prints first cannot come behind numbers of the same one."""
+    took = "(EngineCore pid=9) INFO Loading weights took 2.31 seconds"
+    lines = [
+        took,
+        "(EngineCore pid=9) ValueError: no",
+        PLATFORM,
+        f"(APIServer pid=1) {BANNER}",
+        took.replace("2.31", "1.49"),
+    ]
+
+    found = starts(*lines)
+    assert [start.first_number for start in found] == [1, 3]
+    assert [reading.values for start in found for reading in start.readings()][::2] == [
+        {"duration_s": 2.31},
+        {"duration_s": 1.49},
+    ]
+    assert [start.ending().outcome for start in found] == ["failed", "incomplete"]
+    (unwanted, second) = starts_of((line.encode() + b"\n" for line in lines), is_wanted=lambda number: number == 2)
+    assert (unwanted.is_wanted, second.first_number, second.said().version) == (False, 3, "0.10.1")

@@ -33,6 +33,7 @@ AROUND = re.compile(
     rf"|(?P<journal>{SYSLOG_TIME} [^\s:]{{1,253}} {UNIT} ?)"
     rf"|(?P<syslog_time>{SYSLOG_TIME} )"
     rf"|(?P<clock>\[?\d{{4}}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})?\]? )"
+    rf"|(?P<time_of_day>\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})?Z? )"
     rf"|(?P<pod>\[pod/[^\]\s]{{1,500}}\] ?)"
     rf"|(?P<grep_number>\d{{1,12}}[:-])"
     rf"|(?P<grep_both>[^\s:|()\[\]]{{1,500}}[:-]\d{{1,12}}[:-])"

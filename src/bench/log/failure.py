@@ -65,8 +65,17 @@ ANCHORS = (
     "Error executing method",
 )
 
-# What a process says above the traceback of an exception that it goes on after.
-SURVIVED = ("Chat template warmup failed",)  # 0.14 to 0.17, of a model without a template
+# What a process says above the traceback of an exception that it goes on after. Source: vllm 0.26.0, each logger.exception of a start.
+SURVIVED = (
+    "Chat template warmup failed",  # 0.14 to 0.17, of a model without a template
+    "Failed to collect processor kwargs",
+    "Failed to collect TPU information",
+    "ST projector loading failed",
+    "Error saving model info cache",
+    "Error during atomic write",
+)
+# A program that runs has none of its own: it is of another cell of a notebook.
+OF_A_CELL = {"SyntaxError", "IndentationError", "TabError"}
 
 SUSPECT = (
     "rror",
@@ -179,7 +188,9 @@ class Causes:
         if any(text in words for text in SURVIVED):
             self._survived[line.pid] = _place(line)
         elif (found := EXCEPTION.match(words)) and not self._goes_on(line):
-            self._begin(line, found["kind"].rpartition(".")[2], found["message"] or "", bare)
+            kind = found["kind"].rpartition(".")[2]
+            if self.stage is None or kind not in OF_A_CELL:
+                self._begin(line, kind, found["message"] or "", bare)
 
     def _survive(self, line: LogLine, stage: str) -> None:
         """A process that goes on has not died of what it met before."""

@@ -12,9 +12,28 @@ VERSION = re.compile(
 PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
 ROCM = re.compile(r"[ \[/]rocm\.py:\d")  # the source of a line that only an AMD GPU's platform prints
 REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
-# A line that says something has one of these.
-TEXTS = ("args: ", "LLM engine (v", "version ", "detected platform", "rocm.py:", "memory utilization is (")
-SHARE = re.compile(r"[Dd]esired GPU memory utilization is \((?P<share>0?\.\d+|1\.0), ")
+MODEL = re.compile(r"Starting to load model (?P<model>[^\s,]+?)\.\.\.")
+LENGTH = re.compile(r"Using max model len (?P<length>\d{1,9})(?!\d)")
+SHARE = re.compile(r"[Dd]esired (?:\w+ )?memory utilization (?:is )?\((?P<share>0?\.\d+|1\.0), ")
+SHARE_OF_ADVICE = re.compile(r"The current --gpu-memory-utilization=(?P<share>0\.\d{4}|1\.0000) is equivalent")
+SHARE_OF_V0 = re.compile(r"GiB(?:\) x|,?) gpu_memory_utilization[ =]\(?(?P<share>0\.\d\d|1\.00)(?!\d)")  # in hundredths
+# What is said outside of arguments: what it is, a text of its line, where it stands there.
+HINTS = (
+    ("version", "version ", VERSION),
+    ("kind", "detected platform", PLATFORM),
+    ("model", "Starting to load model ", MODEL),
+    ("length", "max model len ", LENGTH),
+    ("share", "memory utilization is (", SHARE),
+    ("share", "memory utilization (", SHARE),
+    ("share", "current --gpu-memory-utilization=", SHARE_OF_ADVICE),
+    ("share", "gpu_memory_utilization", SHARE_OF_V0),
+)
+TEXTS = (
+    "args: ",
+    "LLM engine (v",
+    "rocm.py:",
+    *(text for _, text, _ in HINTS),
+)  # one is in each line that says something
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
 NOT_COMPILED = re.compile(r"['\"](?:level|mode)['\"]: ?(?:0\b|<\w+\.NONE\b|['\"]?NONE\b|<\w+\.NO_COMPILATION\b)")
@@ -101,17 +120,16 @@ class Listener:
         self._printed = ""  # the config, as it stands there
         self._engine: str | None = None
         self._version: str | None = None  # the engine's own
-        self._servers: str | None = None  # its server's
+        self._first: dict[str, str] = {}  # of each kind of hint; the version is the server's
         self._wrapped: Wrapped | None = None  # arguments that may go on in the next line
         self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
-        self._platform: str | None = None
-        self._share: float | None = None
+        self._is_rocm = False
         self._has_replicas = False
 
     @property
     def is_waiting(self) -> bool:
         """Whether any line matters that comes next: it may be a piece of the one before, or shows that that was not cut."""
-        return self._wrapped is not None or (self._servers is not None and not self._lines_since)
+        return self._wrapped is not None or ("version" in self._first and not self._lines_since)
 
     def see(self, line: LogLine) -> None:
         """The next line."""
@@ -128,17 +146,16 @@ class Listener:
             self.lines.append(line)
 
     def _takes(self, text: str) -> bool:
-        if "version " in text and not self._servers and (found := VERSION.search(text[:LONGEST])):
-            self._servers, self._lines_since = found["version"], 0
-        elif "detected platform" in text and not self._platform and (found := PLATFORM.search(text[:LONGEST])):
-            self._platform = found["kind"]
-        elif "rocm.py:" in text and self._platform != "rocm" and ROCM.search(text[:LONGEST]):
-            self._platform = "rocm"
-        elif "memory utilization is (" in text and not self._share and (found := SHARE.search(text[:LONGEST])):
-            self._share = float(found["share"])
-        else:
-            return False
-        return True
+        """Whether it says something for the first time."""
+        if "rocm.py:" in text and not self._is_rocm and ROCM.search(text[:LONGEST]):
+            self._is_rocm = True
+            return True
+        for name, words, pattern in HINTS:
+            if words in text and name not in self._first and (found := pattern.search(text[:LONGEST])):
+                self._first[name] = found[name]
+                self._lines_since = 0 if name == "version" else self._lines_since
+                return True
+        return False
 
     def _end_wrapped(self) -> None:
         """Reads a line of arguments when all its pieces are there."""
@@ -171,19 +188,26 @@ class Listener:
         asked, config = self._asked or {}, self._config or {}
         both = asked | config
         load_format = _text(both.get("load_format"))
-        version = self._version or (self._servers if self._lines_since else None)
+        first = self._first
+        version = self._version or (first.get("version") if self._lines_since else None)
+        platform = "rocm" if self._is_rocm else first.get("kind")
         return Said(
             version=version.removeprefix("v") if version else None,
             engine=self._engine,
-            model=_text(config.get("model")) or _text(asked.get("model")) or _text(asked.get("model_tag")),
+            model=_text(config.get("model"))
+            or _text(asked.get("model"))
+            or _text(asked.get("model_tag"))
+            or first.get("model"),
             load_format=load_format if load_format and LOAD_FORMAT.fullmatch(load_format) else None,
             tensor_parallel_size=_count(both.get("tensor_parallel_size")),
             pipeline_parallel_size=_count(both.get("pipeline_parallel_size")),
             data_parallel_size=self._data_parallel_size(asked, config),
-            device=_device(self._platform, _text(config.get("device_config"))),
+            device=_device(platform, _text(config.get("device_config"))),
             dtype=_dtype(_text(both.get("dtype"))),
-            max_model_len=_count(config.get("max_seq_len")) or _count(asked.get("max_model_len")),
-            gpu_memory_utilization=_share(asked.get("gpu_memory_utilization")) or self._share,
+            max_model_len=_count(config.get("max_seq_len"))
+            or _count(asked.get("max_model_len"))
+            or _count(int(first.get("length", 0))),
+            gpu_memory_utilization=_share(asked.get("gpu_memory_utilization")) or _share(float(first.get("share", 0))),
             enforce_eager=_flag(both.get("enforce_eager")),
             compiles=False if self._engine == "V0" or NOT_COMPILED.search(self._printed) else None,
             captures=False if NOT_CAPTURED.search(self._printed) else None,

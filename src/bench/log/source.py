@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.log.interest import OPENING, OPENS, Interest
+from bench.log.interest import OPENING, OPENS, TELLS, Interest
 from bench.log.lines import LogLine
 from bench.log.told import Told
 
@@ -38,7 +38,13 @@ class Source:
         self.told = told  # of the start that its lines are of now
         self.is_empty = True
         self._opened: set[Opening] = set()
+        self._tells = False  # whether this start has told a number
         self._preface: list[tuple[LogLine, Interest]] = []
+
+    @property
+    def wanted(self) -> int:
+        """The interests of which its lines matter."""
+        return self.told.wanted if self._opened or self._tells else self.told.wanted | TELLS
 
     @property
     def listens(self) -> bool:
@@ -54,11 +60,12 @@ class Source:
             )  # printed before the server's own lines, and by every process after it
             return None
         ended = None
-        if opening and _begins(opening, self._opened):
+        if opening and _begins(opening, self._opened, tells=self._tells):
             ended = self._end(self._preface[0][0].number if self._preface else line.number, following)
         if opening:
             self._opened.add(opening)
         self.take_preface()
+        self._tells = self._tells or any(rule.phase != "version" for rule in interest.rules)
         self.told.see(line, interest)
         self.is_empty = False
         return ended
@@ -66,7 +73,7 @@ class Source:
     def _end(self, next_number: int, following: Callable[[int], Told]) -> Told:
         ended = self.told
         ended.last_number = next_number - 1
-        self.told, self._opened = following(next_number), set()
+        self.told, self._opened, self._tells = following(next_number), set(), False
         return ended
 
     def take_preface(self) -> None:
@@ -98,8 +105,12 @@ def _who(line: LogLine) -> str:
     return f"{line.process} {line.node} {line.pid}"
 
 
-def _begins(opening: Opening, opened: set[Opening]) -> bool:
-    """Something that a start prints once comes again, or the front of one behind what comes later in a start: another start."""
+def _begins(opening: Opening, opened: set[Opening], *, tells: bool) -> bool:
+    """Something that a start prints once comes again, or the front of one behind what comes later in a start: another start. Behind
+    numbers, too, where the log begins in the middle of one.
+    """
     kinds = {each.kind for each in opened}
+    if tells and not kinds and not opening.who:
+        return True
     behind = "usage" in kinds or ("engine" in kinds and opening.kind != "engine") or (kinds and opening.kind == "usage")
     return opening in opened or bool(behind and not opening.who)

@@ -87,13 +87,13 @@ class Reader:
     def _wanted(self) -> int:
         if self._capture.around.waiting or self._main.listens:
             return EVERYTHING
-        wanted = self._main.told.wanted
+        wanted = self._main.wanted
         if self._capture.around.names_sources:
             wanted |= OF_A_SOURCE
         if len(self._sources) > 1:
             wanted |= RANKED
             for source in self._sources.values():
-                wanted |= EVERYTHING if source.listens else source.told.wanted
+                wanted |= EVERYTHING if source.listens else source.wanted
         return wanted
 
     def _is_chatter(self, raw: bytes, shape: bytes) -> bool:

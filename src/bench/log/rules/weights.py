@@ -83,6 +83,12 @@ WEIGHTS = (
     ),
     rule(
         "drafter",
+        r"(?:DSpark|MTP)(?: XPU)? draft model loaded: \d",
+        "(Worker_TP0 pid=77) INFO 11-24 02:47:33 [dspark.py:576] DSpark draft model loaded: 97 params",
+        "any",  # a model's own line: read in 0.26.0 and 0.32.0
+    ),
+    rule(
+        "drafter",
         r"Configuring SpecDecodeWorker with proposer=(?!.{0,100}NGramWorker)",
         "INFO 11-24 02:47:33 [spec_decode_worker.py:209] [Speculative Decoding] Configuring SpecDecodeWorker with "
         "proposer=<class 'vllm.spec_decode.multi_step_worker.MultiStepWorker'>",
