@@ -55,9 +55,8 @@ class Source:
         """The start that ended before this line, if it is the first of another, which `following` makes."""
         opening = opening_of(line) if interest.bits & OPENS else None
         if interest.bits & OPENS and opening is None:
-            self._preface.append(
-                (line, interest)
-            )  # printed before the server's own lines, and by every process after it
+            # Printed before the server's own lines, and by every process after it.
+            self._preface.append((line, interest))
             return None
         ended = None
         if opening and _begins(opening, self._opened, tells=self._tells):
