@@ -34,10 +34,13 @@ OPENING = (
     "LLM engine (v",
     "Triton ",
     "Automatically ",
-    "usage: ",
+    "usage: vllm",
+    "usage: api_server",
+    "usage: python",
 )  # one is in each line that opens a start
-OF_A_START = Sought([*WORDS, *OTHER_TEXTS, *TEXTS, *OPENING])
-ANY = Sought([*WORDS, *OTHER_TEXTS, *TEXTS, *OPENING, *SUSPECT, *MARKERS, *(marker for marker, _ in STAGES)])
+TEXTS_OF_A_START = (*WORDS, *OTHER_TEXTS, *TEXTS, *OPENING)
+ALL_TEXTS = (*TEXTS_OF_A_START, *SUSPECT, *MARKERS, *(marker for marker, _ in STAGES))
+ANY = Sought(ALL_TEXTS)
 
 
 class Interest(NamedTuple):

@@ -7,7 +7,7 @@ as can be; only the texts that have no such word are looked for one by one.
 from collections import Counter
 from collections.abc import Iterable
 
-from bench.log.shapes import shape_of
+from bench.log.shapes import DIGITS, shape_of
 
 SHORTEST = 4  # letters of a word: shorter ones are everywhere
 
@@ -15,8 +15,9 @@ SHORTEST = 4  # letters of a word: shorter ones are everywhere
 class Sought:
     """Texts that are looked for in the shapes of lines."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        shapes = dict.fromkeys(shape_of(text) for text in texts)
+    def __init__(self, texts: Iterable[str], alike: bytes = DIGITS) -> None:
+        """`alike` is the table that made the shapes: texts are looked for as it makes them."""
+        shapes = dict.fromkeys(shape_of(text).translate(alike) for text in texts)
         inner = {shape: _inner_words(shape) for shape in shapes}
         self._words = _fewest([words for words in inner.values() if words])
         self._having = {word: [shape for shape in shapes if word in inner[shape]] for word in self._words}

@@ -11,7 +11,7 @@ from bench.log.told import Told
 # What a start prints once, the front of it first. A picture with the version is the banner of newer releases; how it is called,
 # all that a start with a wrong argument prints.
 FRONT = (
-    ("usage", re.compile(r"^usage: \S*(?:api_server\.py|vllm)\b")),
+    ("usage", re.compile(r"^usage: (?:\S+ -m )?\S*(?:api_server|vllm)\b")),
     ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█ {1,4}version ")),
     ("arguments", re.compile(r"non-default args: ")),
     ("namespace", re.compile(r"\bargs: Namespace\(")),
