@@ -9,6 +9,7 @@ import pytest
 from bench import recordings
 from bench.errors import LogError
 from bench.recordings import LogFile, expanded, log_file, recordings_in
+from bench.replayed import labels_of
 
 LOGS = Path(__file__).parent / "logs"
 FIRST = LOGS / "cpu-vllm0.32.0" / "dummy-tp1-eager.log"
@@ -35,6 +36,20 @@ def test_the_only_start_in_a_file_is_alone(tmp_path):
     (found,) = recordings_in(written(tmp_path, FIRST), None)
 
     assert (found.number, found.is_alone) == (1, True)
+
+
+def test_starts_of_two_containers_have_their_names(tmp_path):
+    """One container's, which has no other to be told from, have none."""
+    first, second = ([f"vllm-{name}-1  | ".encode() + line for line in log.read_bytes().splitlines(keepends=True)]
+                     for name, log in (("a", FIRST), ("b", SECOND)))  # fmt: skip
+    path = tmp_path / "up.log"
+    path.write_bytes(b"".join(line for both in zip(first, second, strict=False) for line in both))
+    found = recordings_in(LogFile(str(path), path), None)
+    assert [each.told.source for each in found] == ["vllm-a-1", "vllm-b-1"]
+    assert labels_of(found) == ["up start 1 of vllm-a-1", "up start 2 of vllm-b-1"]
+
+    path.write_bytes(b"".join(first * 2))
+    assert labels_of(recordings_in(LogFile(str(path), path), None)) == ["up start 1", "up start 2"]
 
 
 def test_one_start_can_be_chosen(tmp_path):

@@ -30,7 +30,8 @@ def explanation(recording: Recording) -> Iterator[str]:
     readings, ending, said = told.readings(), told.ending(), told.said()
     taken = _taken(readings, ending, said, told.sources())
     last_number = told.last_number or told.first_number
-    yield f"{recording.file.name}, start {recording.number}: lines {told.first_number:,} to {last_number:,}"
+    of = f" of {told.source}" if told.source else ""
+    yield f"{recording.file.name}, start {recording.number}{of}: lines {told.first_number:,} to {last_number:,}"
     for each in taken:
         yield f"{each.line.number:7}  {_shortened(each.line.raw)}"
         yield from (ARROW + words for words in each.words)

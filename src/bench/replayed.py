@@ -25,7 +25,7 @@ from bench.tracking.runs import close_sweep, log_start, open_sweep
 def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
     """One sweep of these starts, each a run with its part of the log. Returns the sweep's id."""
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    labels = _labels(recordings)
+    labels = labels_of(recordings)
     parent = open_sweep(
         tracking,
         sweep_id,
@@ -47,12 +47,16 @@ def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
     return sweep_id
 
 
-def _labels(recordings: list[Recording]) -> list[str]:
-    """The file's name without its ending, or the whole path where two files share it; and which start, if there are several."""
+def labels_of(recordings: list[Recording]) -> list[str]:
+    """The file's name without its ending, or the whole path where two files share it; and which start, if there are several, and of
+    which container, if there are several.
+    """
     counts = Counter(file.stem for file in {recording.file for recording in recordings})
+    sources = Counter(file for file, _ in {(each.file, each.told.source) for each in recordings})
     return [
         (each.file.stem if counts[each.file.stem] == 1 else each.file.name)
         + ("" if each.is_alone else f" start {each.number}")
+        + (f" of {each.told.source}" if sources[each.file] > 1 and each.told.source else "")
         for each in recordings
     ]
 
@@ -97,6 +101,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
 def _place_tags(recording: Recording, label: str) -> dict[str, str]:
     tags = {"bench.kind": "replay", "bench.point": label, "bench.repeat": "0"}
     tags["bench.file"] = Path(recording.file.name).name
+    tags |= {"bench.source": recording.told.source} if recording.told.source else {}
     return tags if recording.is_alone else tags | {"bench.start": str(recording.number)}
 
 

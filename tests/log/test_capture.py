@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.log.capture import LINE_BYTES
+from bench.log.around import LINE_BYTES
 from bench.log.lines import LogLine, read_log
 from bench.log.starts import starts_of
 from read_lines import parse_line

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.log.capture import pieces
@@ -51,6 +51,10 @@ SOUGHT = (
 )
 
 
+@settings(max_examples=300, deadline=None, database=None)
+@example("(", "", "non-default args: {}", ")", OF_A_START)  # no process, though it has brackets
+@example("(APIServer pid=1", "", "(1.0/2.5) GiB for KV cache", "", OF_A_START)
+@example("(APIServer pid=1) ", "[0", "", "", OF_A_START)
 @given(
     st.sampled_from(
         ("", "(APIServer pid=1) ", "(EngineCore pid=5) (Worker_TP1 pid=7) ", "(", "INFO 11-24 02:47:31 [a.py:1] ")

@@ -322,6 +322,7 @@ def test_a_worker_that_died_while_the_engine_warmed_up():
         ("command terminated with exit code 137", "killed"),
         (f"{SERVER}KeyboardInterrupt: terminated", "killed"),
         ("Fatal Python error: Segmentation fault", "crashed"),
+        ("(RayWorkerWrapper pid=9) *** SIGSEGV received at time=1762945937 on cpu 6 ***", "crashed"),
         ("terminate called after throwing an instance of 'c10::Error'", "crashed"),
         (
             "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use",

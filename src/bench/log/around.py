@@ -48,11 +48,9 @@ NO_NAME = re.compile(  # what of these is not the name
     rf"^(?:{RFC3339}|{SYSLOG_TIME}) |(?:\[\d{{1,10}}\])?: ?$|[:-]\d{{1,12}}[:-]$| {{1,40}}\| ?$"
 )
 
-
 TRACEBACK = "Traceback (most recent call last):"
-BEFORE_TRACEBACK = re.compile(
-    rf"(?!\[rank)\S.{{0,150}}[|:\]>-] (?={re.escape(TRACEBACK)}\s*$)"
-)  # torch's [rank0] tells a rank
+# Not torch's [rank0], which tells a rank.
+BEFORE_TRACEBACK = re.compile(rf"(?!\[rank)\S.{{0,150}}[|:\]>-] (?={re.escape(TRACEBACK)}\s*$)")
 MOST_BEGINNINGS = 8
 
 
@@ -69,9 +67,8 @@ class Around:
     names_sources: bool = False  # whether any line's was known
     stream: str = ""
     part: str | None = None  # of the last line: F or P
-    bare: set[bytes] = field(
-        default_factory=set
-    )  # lines with nothing around them, digits apart: most are like one before
+    # Lines with nothing around them, digits apart: most are like one before.
+    bare: set[bytes] = field(default_factory=set)
 
     @property
     def learnt(self) -> int:

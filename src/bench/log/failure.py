@@ -65,7 +65,8 @@ ANCHORS = (
     "Error executing method",
 )
 
-# What a process says above the traceback of an exception that it goes on after. Source: vllm 0.26.0, each logger.exception of a start.
+# What a process says above the traceback of an exception that it goes on after. Source: the logger.exception calls of vllm 0.26.0 that a
+# start gets past, where the words are no other's.
 SURVIVED = (
     "Chat template warmup failed",  # 0.14 to 0.17, of a model without a template
     "Failed to collect processor kwargs",

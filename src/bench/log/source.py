@@ -73,6 +73,7 @@ class Source:
         ended = self.told
         ended.last_number = next_number - 1
         self.told, self._opened, self._tells = following(next_number), set(), False
+        self.told.source = ended.source
         return ended
 
     def take_preface(self) -> None:

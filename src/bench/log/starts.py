@@ -146,6 +146,7 @@ class Reader:
         source = self._sources.get(piece.source)
         if source is None and piece.source and interest.bits & OF_A_SOURCE and len(self._sources) < MOST_SOURCES:
             source = Source(self._start(piece.number)) if self._sources else self._main
+            source.told.source = piece.source
             self._sources[piece.source] = source
         return source or self._main
 

@@ -25,6 +25,7 @@ class Told:
 
     def __init__(self, number: int, first_number: int, *, is_wanted: bool = True) -> None:
         self.number = number  # of the start in its log, from 1
+        self.source = ""  # the container, unit or file whose lines these are, where that is said in front of them
         self.is_wanted = is_wanted  # False: nothing is taken from its lines
         self.first_number = first_number  # of its first line in the file, from 1
         self.last_number: int | None = None  # None: it is still being read
