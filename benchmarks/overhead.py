@@ -7,8 +7,8 @@ Each block starts vLLM three times: `bare`, by nothing but a process whose outpu
 command, in the same state of the caches. The ratios of their times to ready are paired within the blocks.
 
 A round is one block, its starts one after another in random order. With SIDE_BY_SIDE=4 it is four blocks, and all their twelve
-starts begin together, dealt at random to equal shares of the cores: on a host with cores to spare, what its neighbours do
-to the clock meets all arms at once.
+starts begin together, dealt at random to equal shares of the cores and, one GPU each, to the GPUs: on a host with cores to spare,
+what its neighbours do to the clock meets all arms at once.
 
 The result holds every time, the ratios with their 95 % intervals, and what noise does not hide: the processor seconds of
 vLLM with and without the probe, and those of bench itself as a share of vLLM's. It is written after each block, so that a run that is cut short has what it had.
@@ -35,6 +35,7 @@ from bench.analysis.statistics import Ratio, paired_ratio
 from bench.composing import compose_settings
 from bench.condition import caches_for
 from bench.config import Settings
+from bench.host.environment import Device, find_device
 from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key
 from bench.log.rules import SERVING, stage_of
@@ -85,6 +86,14 @@ class Bare:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What of the host a start may use. `gpu` is its number in nvidia-smi; None: all of them."""
+
+    cores: tuple[int, ...]
+    gpu: int | None = None
+
+
 @dataclass
 class Times:
     """What the starts took, by arm and block. The processor seconds of a bare start are not known: nobody buries all its processes."""
@@ -121,28 +130,35 @@ def main(rounds: int, result: Path, side_by_side: int, overrides: list[str]) -> 
 
 def take_in(starts: list[tuple[int, str]], at_once: int, place: Path, overrides: list[str], times: Times) -> None:
     """Each start from a process of its own: its processor seconds are then its own, and so can its cores be."""
-    cores = sorted(os.sched_getaffinity(0))
-    share = max(1, len(cores) // at_once)
+    device = find_device()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(at_once, mp_context=context, max_tasks_per_child=1) as processes:
         running = {}
         for position, (block, arm) in enumerate(starts):
-            first = position * share % len(cores)
-            mine = cores if at_once == 1 else cores[first : first + share]
-            running[processes.submit(start, arm, Path(place, f"{block}-{arm}"), mine, overrides)] = (block, arm)
+            share = Share(device.cores) if at_once == 1 else share_of(device, position, at_once)
+            running[processes.submit(start, arm, Path(place, f"{block}-{arm}"), share, overrides)] = (block, arm)
         for done in as_completed(running):
             block, arm = running[done]
             times.add(arm, block, done.result())
             print(f"block {block + 1}  {arm:9} ready {times.ready_s[arm][block]:.2f} s", flush=True)
 
 
-def start(arm: str, folder: Path, cores: list[int], overrides: list[str]) -> dict[str, float]:
-    """The metrics of one start on these cores.
+def share_of(device: Device, position: int, of: int) -> Share:
+    """The start at this position of `of` gets neighbouring cores, which it shares with nobody if there are enough, and the next GPU."""
+    count = max(1, len(device.cores) // of)
+    first = position * count % len(device.cores)
+    return Share(device.cores[first : first + count], position % len(device.names) if device.names else None)
+
+
+def start(arm: str, folder: Path, share: Share, overrides: list[str]) -> dict[str, float]:
+    """The metrics of one start on its share of the host.
 
     Raises:
         RuntimeError: it failed, and with it the pairing.
     """
-    os.sched_setaffinity(0, cores)
+    os.sched_setaffinity(0, share.cores)
+    if share.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(share.gpu)
     settings = compose_settings([*DEFAULTS, *overrides, f"probe={str(arm != 'unprobed').lower()}"])[0]
     if arm == "bare":
         return {"ready_s": bare(settings, folder)}
