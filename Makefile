@@ -14,8 +14,10 @@ bench: .venv/cpu
 	$(BIN)/python -m bench -m load_format=auto,runai_streamer_sharded
 	$(BIN)/python -m bench.compare
 
+# The real vLLM takes both cores of a small host, so its tests come by themselves.
 test: .venv/dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not real" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m real
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,0 +1,96 @@
+"""The plan of a sweep, which starts nothing (dry_run=true)."""
+
+import re
+import time
+from collections import Counter
+
+import pytest
+
+from conftest import Workplace
+
+
+@pytest.fixture
+def bare(workplace: Workplace) -> Workplace:
+    """A folder with nothing in it at all."""
+    (workplace.folder / "mlflow.db").unlink()
+    return workplace
+
+
+def test_a_plan_lists_every_start_with_its_command_and_makes_nothing(bare):
+    """In a moment, and as if it had never been asked for: no folder, no store, no checkpoint, no process."""
+    began_s = time.monotonic()
+    done = bare.bench("-m", "load_format=auto,runai_streamer_sharded", "repeats=2", "dry_run=true")
+    lasted_s = time.monotonic() - began_s
+    starts = re.findall(r"^ +\d+  block (\d)  (.*)$", done.out, re.MULTILINE)
+    commands = [line for line in done.out.splitlines() if "vllm.entrypoints.openai.api_server" in line]
+
+    assert done.code == 0, done.err
+    assert Counter(starts) == Counter((block, point) for block in "12" for point in ("auto", "runai_streamer_sharded"))
+    assert [re.search(r"--model (\S+) .*--load-format (\S+)", line).groups() for line in commands] == [
+        ("models/tiny_llama", "auto"),
+        ("models/tiny_llama-tp1", "runai_streamer_sharded"),
+    ]
+    assert [*bare.folder.iterdir()] == []
+    assert bare.living() == []
+    assert lasted_s < 10  # 3 where nobody else uses the host
+
+
+def test_a_plan_is_estimated_from_earlier_starts_without_asking_mlflow(workplace):
+    """Those that fill caches count too. What failed, or was never made here, tells nothing."""
+    words = ("-m", "load_format=auto,dummy", "compile_cache=primed", "vllm.args.enforce_eager=false")
+    plan = (*words, "repeats=200", "dry_run=true", "tracking.uri=http://nobody.invalid")
+    before, failed = workplace.bench(*plan), workplace.bench(*words, environment={"FAKE_MODE": "exit"})
+    after_failures = workplace.bench(*plan)
+    workplace.bench(*words)
+    after = workplace.bench(*plan)
+
+    assert failed.code == 1
+    assert "is unknown: 401 of 401 starts" in before.out
+    assert "is unknown: 401 of 401 starts" in after_failures.out
+    assert (found := re.search(r"^about (\d+) min, by earlier starts", after.out, re.MULTILINE))
+    assert 2 <= int(found[1]) <= 100  # 400 starts of the fake, of half a second or a few each
+
+
+def test_a_plan_shows_the_variables_that_move_the_caches(bare):
+    """The command is the exact one: copied into a shell, it is the same start. A secret is the only thing that is not told."""
+    words = (
+        "-m",
+        "load_format=auto",
+        "compile_cache=fresh",
+        "vllm.env.HF_TOKEN=a-token-nobody-may-see",
+        "dry_run=true",
+    )
+    done = bare.bench(*words)
+
+    assert re.search(rf"VLLM_CACHE_ROOT={bare.folder}/caches/fresh-\w+/vllm ", done.out)
+    assert "HF_TOKEN='***'" in done.out
+    assert "a-token-nobody-may-see" not in done.out + done.err
+    assert [*bare.folder.iterdir()] == []
+
+
+def test_the_plan_of_a_start_on_its_own_leaves_nothing_either(bare):
+    """Hydra has made a folder for it before anybody could know."""
+    done = bare.bench("load_format=dummy", "dry_run=true")
+
+    assert done.code == 0, done.err
+    assert "1 starts" in done.out
+    assert [*bare.folder.iterdir()] == []
+
+
+def test_a_plan_of_what_was_refused_is_refused(bare):
+    """A plan that cannot be carried out is none."""
+    done = bare.bench("-m", "tensor_parallel_size=0", "dry_run=true")
+
+    assert done.code == 2
+    assert "tensor_parallel_size=0" in done.err
+    assert done.out == ""
+
+
+def test_a_plan_of_a_start_on_its_own_that_this_host_cannot_make_is_refused(bare):
+    """In words, and nothing of it is left."""
+    done = bare.bench("dry_run=true", "vllm.python=/nowhere/python")
+
+    assert done.code == 2
+    assert "vllm.python=/nowhere/python: this interpreter cannot be run" in done.err
+    assert "Traceback" not in done.err
+    assert not (bare.folder / "outputs").exists()
