@@ -4,94 +4,29 @@ A failing vLLM prints the same accident several times: the process that met it, 
 its child. The first exception that is not such an echo, and that the process did not survive, is the cause.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from bench.log.bare import READ, bare_text, one_line, place_of
+from bench.log.failure_texts import (
+    ANCHORS,
+    ECHOES,
+    EXCEPTION,
+    OF_A_CELL,
+    REPLACED,
+    SURVIVED,
+    SUSPECT,
+    USAGE,
+    VALIDATION,
+)
 from bench.log.lines import LogLine
 from bench.log.rules import stage_of
 from bench.log.shapes import SHAPES, shape_of
 
-LENGTH = 300
-READ = 2000  # characters of a line that can matter here
 NEAR = 20  # lines of the log within which an exception goes on
 FOLLOWING = 3  # lines of its process that say whether it was replaced
 DETAIL = 2  # lines of its process that say what pydantic did not like
-
-# Until 0.7 the source stands without an opening bracket; torchrun and torch put the rank in front.
-SOURCE = re.compile(r"^ ?(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?(?P<place>[^\]\s]+)\] ?")
-RANK = re.compile(r"^\[rank\d+\]: ?")
-EXCEPTION = re.compile(
-    r"^(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)|Exception"
-    r"|(?:[A-Za-z_]\w*\.)+(?:\w*Failed|\w*Timeout|\w*NotFound|Unsupported|OutOfResources))(?:: ?(?P<message>.*))?$"
-)
-USAGE = re.compile(r"^(?:\S+ -m )?\S*(?:api_server|vllm)\S*(?: \w+)?: error: (?P<message>.+)$")
-VALIDATION = re.compile(r"^\d+ validation errors? for \S+$")  # pydantic: the indented lines after it say what
-REPLACED = "During handling of the above exception, another exception occurred"
-
-# What a process says of another that is gone, or when it is told to go: not of an accident of its own.
-ECHOES = (
-    "Engine core initialization failed",
-    "Frontend process failed during engine core initialization",
-    "WorkerProc initialization failed",
-    "Engine process failed to start",
-    "EngineCore encountered an issue",
-    "EngineDeadError",
-    "died unexpectedly",
-    "died with exit code",
-    "See root cause above",
-    "See stack trace",
-    "please check the stack trace above",
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "remote process exited",
-    "RuntimeError: cancelled",
-    "CancelledError",
-    "KeyboardInterrupt",
-    "SystemExit",
-    "EOFError",
-)
-
-# What vLLM prints above the traceback that ends a process. Exceptions before it may have been survived.
-ANCHORS = (
-    "EngineCore failed to start",
-    "EngineCore hit an exception",
-    "EngineCore encountered a fatal error",
-    "WorkerProc failed to start",
-    "WorkerProc hit an exception",
-    "WorkerProc failed.",
-    "Exception in worker VllmWorkerProcess while processing method",  # the V0 engine's, as is the next
-    "Error executing method",
-)
-
-# What a process says above the traceback of an exception that it goes on after. Source: the logger.exception calls of vllm 0.26.0 that a
-# start gets past, where the words are no other's.
-SURVIVED = (
-    "Chat template warmup failed",  # 0.14 to 0.17, of a model without a template
-    "Failed to collect processor kwargs",
-    "Failed to collect TPU information",
-    "ST projector loading failed",
-    "Error saving model info cache",
-    "Error during atomic write",
-)
-# A program that runs has none of its own: it is of another cell of a notebook.
-OF_A_CELL = {"SyntaxError", "IndentationError", "TabError"}
-
-SUSPECT = (
-    "rror",
-    "Exception",
-    "exception",
-    "Exit",
-    "Interrupt",
-    "Failure",
-    "Failed",
-    "failed",
-    "Timeout",
-    "NotFound",
-    "Unsupported",
-    "OutOf",
-)
 
 
 def reason_in(lines: Iterable[LogLine]) -> str | None:
@@ -187,7 +122,7 @@ class Causes:
                 self.order, "", found["message"], echo=False, stage=self.stage_of(line), line=line, usage=True
             )
         if any(text in words for text in SURVIVED):
-            self._survived[line.pid] = _place(line)
+            self._survived[line.pid] = place_of(line)
         elif (found := EXCEPTION.match(words)) and not self._goes_on(line):
             kind = found["kind"].rpartition(".")[2]
             if self.stage is None or kind not in OF_A_CELL:
@@ -208,7 +143,7 @@ class Causes:
 
     def _goes_on(self, line: LogLine) -> bool:
         """Whether this line is of the record of an exception that its process goes on after."""
-        return bool(place := self._survived.get(line.pid)) and _place(line) == place
+        return bool(place := self._survived.get(line.pid)) and place_of(line) == place
 
     def _begin(self, line: LogLine, kind: str, message: str, bare: str) -> None:
         echo = any(text in bare for text in ECHOES)
@@ -238,20 +173,3 @@ def _marks(shape: bytes) -> tuple[str | None, bool]:
     """The stage that lines of this shape open, and whether the rest has to look at them at all: most of a log is good news."""
     text = shape.decode(errors="replace")
     return stage_of(text), any(word in text for word in SUSPECT)
-
-
-def _place(line: LogLine) -> str:
-    """Where in vLLM's source a record was printed, which stands before each of its lines. Empty: it is no record of an error."""
-    found = SOURCE.match(line.text[:READ])
-    return found["place"] if found else ""
-
-
-def bare_text(line: LogLine) -> str:
-    """Without vLLM's level, time and source; a traceback's indentation stays."""
-    return RANK.sub("", SOURCE.sub("", line.text[:READ]))
-
-
-def one_line(text: str) -> str:
-    """For a tag and the terminal."""
-    line = " ".join(text.split())
-    return line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"

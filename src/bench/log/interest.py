@@ -6,12 +6,12 @@ about one line holds for all of its shape (shapes.py).
 
 from typing import NamedTuple
 
-from bench.log.failure import SUSPECT
+from bench.log.ending_texts import MARKERS
+from bench.log.failure_texts import SUSPECT
+from bench.log.hints import TEXTS
 from bench.log.lines import LogLine
-from bench.log.outcome import MARKERS
 from bench.log.prefixes import Speaker
 from bench.log.rules import STAGES, Rule, matches_in
-from bench.log.said import TEXTS
 from bench.log.screen import OTHER_TEXTS, TELLING, WORDS
 from bench.log.shapes import shape_of
 from bench.log.sought import Sought

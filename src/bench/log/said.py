@@ -4,36 +4,10 @@ import re
 from dataclasses import dataclass
 
 from bench.log.arguments import CONFIG, LONGEST, Value, Values, asked_in, config_in
+from bench.log.hints import HINTS, REPLICA, ROCM
 from bench.log.lines import LogLine
+from bench.log.wrapped import Wrapped
 
-VERSION = re.compile(
-    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})version (?P<version>v?\d+\.\d+\.(?:dev)?\d+[^\s,^]*)"
-)
-PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
-ROCM = re.compile(r"[ \[/]rocm\.py:\d")  # the source of a line that only an AMD GPU's platform prints
-REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
-MODEL = re.compile(r"Starting to load model (?P<model>[^\s,]+?)\.\.\.")
-LENGTH = re.compile(r"Using max model len (?P<length>\d{1,9})(?!\d)")
-SHARE = re.compile(r"[Dd]esired (?:\w+ )?memory utilization (?:is )?\((?P<share>0?\.\d+|1\.0), ")
-SHARE_OF_ADVICE = re.compile(r"The current --gpu-memory-utilization=(?P<share>0\.\d{4}|1\.0000) is equivalent")
-SHARE_OF_V0 = re.compile(r"GiB(?:\) x|,?) gpu_memory_utilization[ =]\(?(?P<share>0\.\d\d|1\.00)(?!\d)")  # in hundredths
-# What is said outside of arguments: what it is, a text of its line, where it stands there.
-HINTS = (
-    ("version", "version ", VERSION),
-    ("kind", "detected platform", PLATFORM),
-    ("model", "Starting to load model ", MODEL),
-    ("length", "max model len ", LENGTH),
-    ("share", "memory utilization is (", SHARE),
-    ("share", "memory utilization (", SHARE),
-    ("share", "current --gpu-memory-utilization=", SHARE_OF_ADVICE),
-    ("share", "gpu_memory_utilization", SHARE_OF_V0),
-)
-TEXTS = (
-    "args: ",
-    "LLM engine (v",
-    "rocm.py:",
-    *(text for _, text, _ in HINTS),
-)  # one is in each line that says something
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
 NOT_COMPILED = re.compile(r"['\"](?:level|mode)['\"]: ?(?:0\b|<\w+\.NONE\b|['\"]?NONE\b|<\w+\.NO_COMPILATION\b)")
@@ -79,35 +53,6 @@ def tags_said(said: Said) -> dict[str, str]:
     """Of the rest. The model is a tag: a checkpoint that was cut for its ranks lies at another path, and is the same model."""
     named = {"version.vllm": said.version, "host.device": said.device, "bench.model": said.model}
     return {name: value for name, value in named.items() if value is not None}
-
-
-WIDEST = 400  # characters of a terminal
-RECORD = re.compile(r"\(?(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b")
-
-
-class Wrapped:
-    """A line of arguments, with what follows it where somebody copied it from a terminal: pieces as wide as the first."""
-
-    def __init__(self, line: LogLine) -> None:
-        self.line = line
-        self.text = line.text[:LONGEST]
-        self._width = len(line.raw)
-        self._is_full = self._width <= WIDEST
-
-    def goes_on_in(self, line: LogLine) -> bool:
-        """Whether this line is the next piece, which is then added."""
-        piece = line.raw
-        if (
-            len(self.text) >= LONGEST
-            or not self._is_full
-            or line.pid is not None
-            or len(piece) > self._width
-            or RECORD.match(piece)
-        ):
-            return False
-        self.text += piece
-        self._is_full = len(piece) == self._width
-        return True
 
 
 class Listener:

@@ -1,0 +1,29 @@
+"""A line as it was meant: without level, time and source, in front of it or behind. Pure."""
+
+import re
+
+from bench.log.lines import LogLine
+
+LENGTH = 300
+READ = 2000  # characters of a line that can matter here
+
+# Until 0.7 the source stands without an opening bracket; torchrun and torch put the rank in front.
+SOURCE = re.compile(r"^ ?(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?(?P<place>[^\]\s]+)\] ?")
+RANK = re.compile(r"^\[rank\d+\]: ?")
+
+
+def place_of(line: LogLine) -> str:
+    """Where in vLLM's source a record was printed, which stands before each of its lines. Empty: it is no record of an error."""
+    found = SOURCE.match(line.text[:READ])
+    return found["place"] if found else ""
+
+
+def bare_text(line: LogLine) -> str:
+    """Without vLLM's level, time and source; a traceback's indentation stays."""
+    return RANK.sub("", SOURCE.sub("", line.text[:READ]))
+
+
+def one_line(text: str) -> str:
+    """For a tag and the terminal."""
+    line = " ".join(text.split())
+    return line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"
