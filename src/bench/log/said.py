@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from bench.log.arguments import CONFIG, LONGEST, Value, Values, asked_in, config_in
-from bench.log.hints import HINTS, REPLICA, ROCM
+from bench.log.arguments import CONFIG, LONGEST, Value, Values, asked_in, begins_arguments, config_in
+from bench.log.hints import HINTS, REPLICA
 from bench.log.lines import LogLine
 from bench.log.wrapped import Wrapped
 
@@ -68,7 +68,6 @@ class Listener:
         self._first: dict[str, str] = {}  # of each kind of hint; the version is the server's
         self._wrapped: Wrapped | None = None  # arguments that may go on in the next line
         self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
-        self._is_rocm = False
         self._has_replicas = False
 
     @property
@@ -81,7 +80,7 @@ class Listener:
         self._lines_since += 1
         if line.process and REPLICA.match(line.process):
             self._has_replicas = True
-        if self._wrapped and self._wrapped.goes_on_in(line):
+        if self._wrapped and not begins_arguments(line.text) and self._wrapped.goes_on_in(line):
             return
         self._end_wrapped()
         text = line.text
@@ -92,15 +91,13 @@ class Listener:
 
     def _takes(self, text: str) -> bool:
         """Whether it says something for the first time."""
-        if "rocm.py:" in text and not self._is_rocm and ROCM.search(text[:LONGEST]):
-            self._is_rocm = True
-            return True
+        told = False
         for name, words, pattern in HINTS:
             if words in text and name not in self._first and (found := pattern.search(text[:LONGEST])):
                 self._first[name] = found[name]
                 self._lines_since = 0 if name == "version" else self._lines_since
-                return True
-        return False
+                told = True
+        return told
 
     def _end_wrapped(self) -> None:
         """Reads a line of arguments when all its pieces are there."""
@@ -135,7 +132,6 @@ class Listener:
         load_format = _text(both.get("load_format"))
         first = self._first
         version = self._version or (first.get("version") if self._lines_since else None)
-        platform = "rocm" if self._is_rocm else first.get("kind")
         return Said(
             version=version.removeprefix("v") if version else None,
             engine=self._engine,
@@ -147,13 +143,14 @@ class Listener:
             tensor_parallel_size=_count(both.get("tensor_parallel_size")),
             pipeline_parallel_size=_count(both.get("pipeline_parallel_size")),
             data_parallel_size=self._data_parallel_size(asked, config),
-            device=_device(platform, _text(config.get("device_config"))),
+            device=_device(first, _text(config.get("device_config"))),
             dtype=_dtype(_text(both.get("dtype"))),
             max_model_len=_count(config.get("max_seq_len"))
             or _count(asked.get("max_model_len"))
-            or _count(int(first.get("length", 0))),
+            or _count(int(first.get("length", 0)))
+            or _count(int(first.get("cache_length", "0").replace(",", ""))),
             gpu_memory_utilization=_share(asked.get("gpu_memory_utilization")) or _share(float(first.get("share", 0))),
-            enforce_eager=_flag(both.get("enforce_eager")),
+            enforce_eager=_flag(both.get("enforce_eager", "eager" in first or None)),
             compiles=False if self._engine == "V0" or NOT_COMPILED.search(self._printed) else None,
             captures=False if NOT_CAPTURED.search(self._printed) else None,
         )
@@ -182,6 +179,9 @@ def _dtype(text: str | None) -> str | None:
     return None if text in {None, "auto"} else str(text).removeprefix("torch.")
 
 
-def _device(platform: str | None, config: str | None) -> str | None:
-    """The platform's word first: PyTorch calls an AMD GPU cuda too."""
-    return platform or (config.partition(":")[0] if config else None)
+def _device(first: dict[str, str], config: str | None) -> str | None:
+    """The platform's word first: PyTorch calls an AMD GPU cuda too. The source of a line last."""
+    if "rocm" in first:
+        return "rocm"
+    told = first.get("kind") or (config.partition(":")[0] if config else None)
+    return told or ("npu" if "plugin" in first else first.get("source"))
