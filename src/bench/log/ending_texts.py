@@ -11,6 +11,8 @@ SERVING = (
     'HTTP/1.1" 200',
     "Avg prompt throughput:",
     "vLLM gRPC server started on",
+    "OpenAI server is ready to accept requests",  # the Rust frontend's, as is the next
+    "Avg prompt tput:",
 )
 STARTING = (
     "Starting vLLM API server",
@@ -31,6 +33,15 @@ OF_A_SERVER = (
     "api_server.py:",  # where a line comes from; a traceback has a quote before its colon
     "serving_chat.py:",
     "serving_completion.py:",
+    'vllm/entrypoints/openai/api_server.py", line',  # a traceback's, as is the next
+    'vllm/entrypoints/launchers/api_server/entry.py", line',
+    "in run_multi_api_server",
+    "'model_tag': ",  # arguments of `vllm serve`, which LLM() does not know
+    "'api_server_count': ",
+    "Launching Rust frontend",
+    "API server processes",
+    "Waiting for API servers to complete",
+    "Exception occurred while running API servers",
 )
 
 # Who died, or was told to, without an exception of its own.
@@ -47,6 +58,8 @@ SIGNS = (
     "*** SIGBUS received",
     "terminate called after throwing",
     "collective operation timeout",
+    "got fatal signal from worker processes",  # V1's, to 0.8
+    "Got fatal signal from worker processes",
     "oom-kill",
     "OOMKilled",
     "Out of memory: Killed process",
@@ -63,6 +76,9 @@ OF_THE_SHELL = re.compile(
 OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup failed.*)")
 
 
+# What torch_npu's watchdog says of the call that failed; the processes only say that somebody did.
+OF_AN_NPU = re.compile(r"\[ERROR\].{0,500}\b(?P<words>NPU function error: .*)")
+
 LLM_IS_MADE = re.compile(r"\bllm\.py:\d+\] Supported[_ ]tasks: ")  # the last that LLM() prints, from 0.10.1
 
 MARKERS = (
@@ -73,6 +89,7 @@ MARKERS = (
     ENGINE_DONE,
     "Supported",
     *SIGNS,
+    "NPU function error: ",
     "died unexpectedly",
     "died, exit",
     "Killed",

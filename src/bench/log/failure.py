@@ -4,11 +4,12 @@ A failing vLLM prints the same accident several times: the process that met it, 
 its child. The first exception that is not such an echo, and that the process did not survive, is the cause.
 """
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bench.log.bare import READ, bare_text, one_line, place_of
+from bench.log.cause import Cause, usage_in
 from bench.log.failure_texts import (
     ANCHORS,
     ECHOES,
@@ -17,16 +18,17 @@ from bench.log.failure_texts import (
     REPLACED,
     SURVIVED,
     SUSPECT,
-    USAGE,
-    VALIDATION,
 )
 from bench.log.lines import LogLine
 from bench.log.rules import stage_of
 from bench.log.shapes import SHAPES, shape_of
+from bench.log.wrapped import Width, Wrapped
 
 NEAR = 20  # lines of the log within which an exception goes on
 FOLLOWING = 3  # lines of its process that say whether it was replaced
-DETAIL = 2  # lines of its process that say what pydantic did not like
+HEAD = re.compile(
+    r"  |\[|Traceback \(|During handling|The above exception|\S{1,100}(?:Error|Exception)\b"
+)  # no piece begins so
 
 
 def reason_in(lines: Iterable[LogLine]) -> str | None:
@@ -36,31 +38,6 @@ def reason_in(lines: Iterable[LogLine]) -> str | None:
         causes.see(line)
     found = causes.first(echoes=False) or causes.first(echoes=True)
     return one_line(found.words) if found else None
-
-
-@dataclass
-class Cause:
-    """An exception, as far as its lines have come. `stage` is what its process was doing."""
-
-    order: int
-    kind: str
-    message: str
-    echo: bool
-    stage: str | None
-    line: LogLine  # that it begins in
-    usage: bool = False  # argparse said it: there was no exception
-    detail: list[str] = field(default_factory=list)
-    followed_by: int = 0  # lines of the same process that are not blank
-
-    @property
-    def words(self) -> str:
-        return ": ".join(filter(None, [self.kind, self.message, ": ".join(self.detail)]))
-
-    @property
-    def detail_goes_on(self) -> bool:
-        """The field and what is wrong with it, or only the latter where the whole model is wrong."""
-        read = self.followed_by - 1
-        return bool(VALIDATION.match(self.message)) and len(self.detail) == read < DETAIL
 
 
 class Causes:
@@ -78,6 +55,9 @@ class Causes:
         self._open_until = 0  # in the order of lines
         self._stages: dict[int, str] = {}
         self._survived: dict[int | None, str] = {}  # where in the source a process tells what it goes on after
+        self._replaced: dict[int | None, Cause] = {}  # while these were handled, another is about to come
+        self._width = Width()
+        self._wrapped: Wrapped | None = None  # the line that the last cause begins in, if a terminal cut it
 
     @property
     def is_waiting(self) -> bool:
@@ -87,9 +67,13 @@ class Causes:
     def see(self, line: LogLine) -> None:
         """The next line."""
         self.order += 1
+        if self._wrapped and self._takes_piece(self._wrapped, line):
+            return
         if self._open and self.order >= self._open_until:
             self._open.clear()
         stage, is_suspect = _marks(shape_of(line.text[:READ]))
+        if stage or is_suspect:
+            self._width.see(line)
         if stage:
             self._survive(line, stage)
         if self._open or is_suspect:
@@ -117,10 +101,9 @@ class Causes:
         if self.anchor is None and any(anchor in bare for anchor in ANCHORS):
             self.anchor, self.anchor_line = words, line
             self._before, self._kept = self._kept, {}
-        if self._usage is None and (found := USAGE.match(words)):
-            self._usage = Cause(
-                self.order, "", found["message"], echo=False, stage=self.stage_of(line), line=line, usage=True
-            )
+        if self._usage is None and (usage := usage_in(line, words)):
+            message, lists = usage
+            self._begin_usage(line, message, lists=lists)
         if any(text in words for text in SURVIVED):
             self._survived[line.pid] = place_of(line)
         elif (found := EXCEPTION.match(words)) and not self._goes_on(line):
@@ -136,6 +119,7 @@ class Causes:
         for echo in (True, False):
             self._drop(line.pid, echo=echo)
         self._open.pop(line.pid, None)
+        self._replaced.pop(line.pid, None)
 
     def _drop(self, pid: int | None, *, echo: bool) -> None:
         self._kept.pop((echo, pid), None)
@@ -147,11 +131,36 @@ class Causes:
 
     def _begin(self, line: LogLine, kind: str, message: str, bare: str) -> None:
         echo = any(text in bare for text in ECHOES)
-        key = (echo, line.pid)
-        if key not in self._kept:
-            cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
-            self._kept[key] = self._open[line.pid] = cause
-            self._open_until = self.order + NEAR
+        cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
+        before = self._replaced.pop(line.pid, None)
+        if before and before.is_repeated_by(message):
+            cause = before
+        if (cause.echo, line.pid) not in self._kept:
+            self._kept[cause.echo, line.pid] = cause
+            self._open_up(cause, line)
+
+    def _begin_usage(self, line: LogLine, message: str, *, lists: bool) -> None:
+        stage = self.stage_of(line)
+        self._usage = Cause(self.order, "", message, echo=False, stage=stage, line=line, usage=True, lists=lists)
+        if lists:
+            self._open_up(self._usage, line)
+
+    def _open_up(self, cause: Cause, line: LogLine) -> None:
+        """What its process says next may belong to it."""
+        cause.opened, cause.followed_by = self.order, 0
+        self._open[line.pid] = cause
+        self._open_until = self.order + NEAR
+        self._wrapped = Wrapped(line) if cause.line is line and self._width.cuts(line) else None
+
+    def _takes_piece(self, wrapped: Wrapped, line: LogLine) -> bool:
+        """Whether the cause's line goes on in this one. Its process has said nothing else in between."""
+        cause = next((cause for cause in self._open.values() if cause.line is wrapped.line), None)
+        follows = line.number <= wrapped.last_number + 1
+        if cause and follows and not HEAD.match(line.raw) and wrapped.goes_on_in(line):
+            cause.message += line.raw
+            return True
+        self._wrapped = None
+        return False
 
     def _go_on(self, pid: int | None, bare: str) -> None:
         """Ranks print between each other's lines, so only those of the same process are looked at."""
@@ -159,13 +168,14 @@ class Causes:
         if not bare.strip():
             return
         cause.followed_by += 1
-        if cause.followed_by > FOLLOWING or self.order - cause.order >= NEAR:
+        if cause.takes(bare):
+            return
+        if cause.followed_by > FOLLOWING or self.order - cause.opened >= NEAR:
             del self._open[pid]
         elif bare.startswith(REPLACED):
             del self._open[pid]  # another exception came while this one was handled: that one ended the start
             self._drop(pid, echo=cause.echo)
-        elif cause.detail_goes_on and bare.startswith(" ") and "For further information" not in bare:
-            cause.detail.append(bare.strip().partition(" [type=")[0])
+            self._replaced[pid] = cause
 
 
 @lru_cache(SHAPES)

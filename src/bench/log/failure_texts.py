@@ -7,6 +7,10 @@ EXCEPTION = re.compile(
     r"|(?:[A-Za-z_]\w*\.)+(?:\w*Failed|\w*Timeout|\w*NotFound|Unsupported|OutOfResources))(?:: ?(?P<message>.*))?$"
 )
 USAGE = re.compile(r"^(?:\S+ -m )?\S*(?:api_server|vllm)\S*(?: \w+)?: error: (?P<message>.+)$")
+# clap, the Rust frontend's: the value is a JSON of all arguments, some of which are secret. It says what is wrong behind it, or in a list.
+BAD_VALUE = "error: invalid value '"
+CLAP = re.compile(r"' for '(?P<option>--[\w-]{1,100}(?: [^']{1,100})?)': ?(?P<why>.*)$")
+OF_RUST = ("'--args-json", "in Rust frontend yet")  # one is in what it says
 VALIDATION = re.compile(r"^\d+ validation errors? for \S+$")  # pydantic: the indented lines after it say what
 REPLACED = "During handling of the above exception, another exception occurred"
 
@@ -28,6 +32,7 @@ ECHOES = (
     "remote process exited",
     "RuntimeError: cancelled",
     "CancelledError",
+    "The Inner error is reported as above",  # torch_npu's: of a call that another thread told of
     "KeyboardInterrupt",
     "SystemExit",
     "EOFError",
@@ -35,12 +40,13 @@ ECHOES = (
 
 # What vLLM prints above the traceback that ends a process. Exceptions before it may have been survived.
 ANCHORS = (
-    "EngineCore failed to start",
+    "EngineCore failed to st",  # to start: a log may end in the word
     "EngineCore hit an exception",
     "EngineCore encountered a fatal error",
-    "WorkerProc failed to start",
+    "WorkerProc failed to st",
     "WorkerProc hit an exception",
     "WorkerProc failed.",
+    "Exception occurred while running API servers",
     "Exception in worker VllmWorkerProcess while processing method",  # the V0 engine's, as is the next
     "Error executing method",
 )
@@ -71,4 +77,5 @@ SUSPECT = (
     "NotFound",
     "Unsupported",
     "OutOf",
+    '  File "',  # of a traceback: how wide its lines are
 )

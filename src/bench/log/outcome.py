@@ -18,6 +18,7 @@ from bench.log.ending_texts import (
     LOADING,
     MARKERS,
     OF_A_SERVER,
+    OF_AN_NPU,
     OF_THE_SHELL,
     OF_UVICORN,
     SERVING,
@@ -110,7 +111,7 @@ class Watch:
         if self._is_ready() and not self._takes_back(line.text):
             return
         self._causes.see(line)
-        self._server = self._server or _is_server(line)
+        self._server = self._server or is_of_a_server(line.process)
         text = line.text[:READ]
         if _matters(shape_of(text)):
             self._look_at(line, text)
@@ -171,12 +172,13 @@ def _matters(shape: bytes) -> bool:
     return any(marker in shape for marker in ALIKE)
 
 
-def _is_server(line: LogLine) -> bool:
-    return (line.process or "").lower().startswith("apiserver")
+def is_of_a_server(process: str | None) -> bool:
+    """Whether it is the name of a process that answers requests."""
+    return (process or "").lower().startswith(("apiserver", "rustfrontend"))
 
 
 def _sign(line: LogLine, text: str) -> str | None:
     if any(sign in text for sign in SIGNS) or DEATH.search(text) or OF_THE_SHELL.match(text):
         return bare_text(line).strip()
-    found = OF_UVICORN.match(text)
+    found = OF_UVICORN.match(text) or OF_AN_NPU.search(text)
     return found["words"] if found else None
