@@ -156,6 +156,28 @@ def test_a_record_that_quotes_another_is_one_line():
     assert line.pid == 77
 
 
+def test_records_that_lost_their_line_ends_are_lines():
+    """Where each has its process: a page folded the log, or a terminal. What stood around them stays behind the one before."""
+    record = "(Worker_TP{0} pid=7{0}) INFO 11-24 02:47:31 [a.py:1] took 2{0} s"
+    lines = read("  40.225 " + " vllm | ".join(record.format(rank) for rank in range(3)), "hello")
+
+    assert [(line.rank, line.pid, line.elapsed_s, line.number) for line in lines] == [
+        ("TP0", 70, 40.225, 1),
+        ("TP1", 71, 40.225, 1),
+        ("TP2", 72, 40.225, 1),
+        (None, None, None, 2),
+    ]
+    assert lines[1].raw == record.format(1) + " vllm | "
+
+
+def test_a_number_that_somebody_stressed_is_read():
+    """As in a report that was written in Markdown. Other stars are text."""
+    line, other = read("INFO finished in **17 secs**, took **-0.48** GiB", "    f(**kwargs, of=2**3)")
+
+    assert line.text == "INFO finished in 17 secs, took -0.48 GiB"
+    assert other.text == "    f(**kwargs, of=2**3)"
+
+
 def test_dockers_files_are_read():
     """Each line is a record of JSON. A long line comes in several, between which the other stream may have its own."""
     parts = [

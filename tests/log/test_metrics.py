@@ -498,13 +498,84 @@ def test_each_line_of_a_running_total_is_placed_by_what_it_adds():
     ]
 
 
+ENGINE = "INFO 11-24 02:47:10 [core.py:61] Initializing a V1 LLM engine (v0.9.1) with config: model='m', {}, seed=0"
+ONE_RANK, TWO_RANKS = (ENGINE.format(f"tensor_parallel_size={size}, pipeline_parallel_size=1") for size in (1, 2))
+
+
 def test_without_names_several_lines_are_one_process_s_where_there_is_a_drafter():
-    """To 0.10.0 an engine of one rank prints no name before its lines, and loads two models."""
+    """To 0.10.0 an engine of one rank prints no name before its lines, and loads two models. Of more ranks, or nobody knows how
+    many, they may be those of ranks whose names were cut off, and then each has the drafter's in it or not.
+    """
     lines = ["INFO Loading weights took 20.50 seconds", "INFO Loading weights took 2.25 seconds"]
     drafter = DRAFTER.partition(") ")[2]
 
-    assert summary(*lines, drafter) == {"phase/load_weights_s": 22.75}
-    assert summary(*lines) == {"phase/load_weights_s": 20.5}  # ranks whose names were cut off
+    assert summary(ONE_RANK, *lines, drafter) == {"phase/load_weights_s": 22.75}
+    assert summary(TWO_RANKS, *lines, drafter) == {}
+    assert summary(*lines, drafter) == {}
+    assert summary(*lines) == {"phase/load_weights_s": 20.5}
+
+
+def test_a_name_without_its_id_is_a_process():
+    """Somebody took the ids away, not the names: ranks never add up, and two models in one rank do."""
+    lines = [
+        "({}) INFO [default_loader.py:308] Loading weights took 20.50 seconds",
+        "({}) INFO [gpu_model_runner.py:5061] Loading drafter model...",
+        "({}) INFO [default_loader.py:308] Loading weights took 2.25 seconds",
+    ]
+    quicker = [line.replace("20.50", "19.00") for line in lines]
+    both = [each for pair in zip(lines, quicker, strict=True) for each in pair]
+
+    def told(first: str, second: str) -> dict[str, float]:
+        names = [first, second] * len(lines)
+        return summary(*(line.format(name) for line, name in zip(both, names, strict=True)))
+
+    slower = {"phase/load_weights_s": 22.75}
+    assert told("Worker_TP0", "Worker_TP1") == slower | {
+        "rank/TP0/phase/load_weights_s": 22.75,
+        "rank/TP1/phase/load_weights_s": 21.25,
+    }
+    assert told("Worker_PP0_TP0", "Worker_PP1_TP0") == slower | {"rank/TP0/phase/load_weights_s": 22.75}
+    assert told("EngineCore_DP0", "EngineCore_DP1") == slower
+    assert told("Worker", "Worker") == {}
+
+
+def test_the_drafter_s_part_alone_is_not_the_whole():
+    """A log that begins behind the model's compiling has only what the drafter adds."""
+    rank = "(Worker_TP0 pid=7) INFO 07-06 10:46:1{} "
+    model = [
+        rank.format(1) + "[backends.py:1148] Dynamo bytecode transform time: 6.50 s",
+        rank.format(2) + "[monitor.py:53] torch.compile took 32.25 s in total",
+        rank.format(3) + "[monitor.py:81] Initial profiling/warmup run took 37.10 s",
+    ]
+    drafter = [
+        rank.format(4) + "[backends.py:1089] Using cache directory: /c/rank_0_0/eagle_head for vLLM's torch.compile",
+        rank.format(5) + "[backends.py:1148] Dynamo bytecode transform time: 0.25 s",
+        rank.format(6) + "[monitor.py:53] torch.compile took 6.50 s in total",
+        rank.format(7) + "[monitor.py:81] Initial profiling/warmup run took 1.30 s",
+    ]
+
+    assert summary(*drafter) == {}
+    assert summary(*model, *drafter)["phase/dynamo_s"] == 6.75
+    assert summary(*model, *drafter)["phase/torch_compile_s"] == 38.75
+    assert summary(*model, *drafter)["phase/profiling_run_s"] == 38.4
+
+
+def test_the_weights_of_one_model_of_two_are_not_those_of_both():
+    """Each model that is loaded has its line, and `Model loading took` holds them both: a line is missing, whosever it was."""
+    weights = "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took {} seconds"
+    model = "(Worker_TP0 pid=7) INFO 11-24 02:47:35 [gpu_model_runner.py:4879] Model loading took 1.0 GiB memory and 50 seconds"
+
+    assert "phase/load_weights_s" not in summary(DRAFTER, weights.format(2.25), model)
+    assert summary(weights.format(2.25), model)["phase/load_weights_s"] == 2.25
+    assert summary(DRAFTER, weights.format(20.5), weights.format(2.25), model)["phase/load_weights_s"] == 22.75
+
+
+def test_two_numbers_in_one_line_are_of_two_records():
+    """Somebody took the line ends away, and the times with them: whose number is whose cannot be told."""
+    line = "(Worker_TP1 pid=8) INFO Graph capturing finished in {} secs, took 1.88 GiB "
+
+    assert summary(line.format(28) + line.format(31)) == {}
+    assert summary(line.format(28) + line.format(28))["phase/graph_capture_s"] == 28
 
 
 def test_the_v0_engine_names_its_drafter_s_worker():
@@ -515,9 +586,11 @@ def test_the_v0_engine_names_its_drafter_s_worker():
         "INFO 07-24 03:57:33 model_runner.py:266] Loading model weights took 4.5000 GB",
     ]
 
-    assert summary(told.format("vllm.spec_decode.medusa_worker.MedusaWorker"), *lines) == {
-        "memory/load_model_gib": 17.75
-    }
+    medusa = told.format("vllm.spec_decode.medusa_worker.MedusaWorker")
+    others = [f"(VllmWorkerProcess pid=9) {line}" for line in lines]
+    assert summary(ONE_RANK, medusa, *lines) == {"memory/load_model_gib": 17.75}
+    assert summary(TWO_RANKS, medusa, *lines, *others) == {"memory/load_model_gib": 17.75}
+    assert summary(TWO_RANKS, medusa, *lines) == {}
     assert summary(told.format("vllm.spec_decode.ngram_worker.NGramWorker"), *lines) == {"memory/load_model_gib": 13.25}
 
 
@@ -687,7 +760,8 @@ def test_an_excerpt_without_a_kv_cache_line_has_its_graphs():
 def test_the_graphs_of_a_drafter_are_added():
     """The V0 engine captures the drafter's with a runner of its own, in the same process."""
     metrics = summary(
-        "INFO Initializing a V0 LLM engine (v0.8.5) with config: model='m', speculative_config=SpeculativeConfig(draft_model='d'",
+        "INFO Initializing a V0 LLM engine (v0.8.5) with config: model='m', speculative_config=SpeculativeConfig(draft_model='d'), "
+        "tensor_parallel_size=1, pipeline_parallel_size=1",
         "INFO 11-24 02:51:08 [executor_base.py:117] Maximum concurrency for 4096 tokens per request: 2.23x",
         "INFO 11-24 02:51:20 [model_runner.py:1592] Graph capturing finished in 5 secs, took 0.25 GiB",
         "INFO 11-24 02:51:30 [model_runner.py:1592] Graph capturing finished in 12 secs, took 0.50 GiB",

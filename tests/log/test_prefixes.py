@@ -42,10 +42,72 @@ def test_more_prefixes(prefix, process, pid, node, rank):
 
 
 @pytest.mark.parametrize(
-    "text", ["(see pid=7 for more)", "(raylet) hello", "(Worker pid=x) hello", "(Worker pid=12345678901) hello", "()"]
+    ("prefix", "process", "rank"),
+    [
+        ("(Worker_TP1) ", "Worker_TP1", "TP1"),
+        ("(Worker_DP0_PP1_TP3_EP7) ", "Worker_DP0_PP1_TP3_EP7", "TP3"),
+        ("(VllmWorker TP1) ", "VllmWorker", "TP1"),
+        ("(EngineCore) ", "EngineCore", None),
+        ("(EngineCore_DP1)", "EngineCore_DP1", None),
+        ("(ApiServer_2) ", "ApiServer_2", None),
+    ],
+)
+def test_a_name_that_one_process_has_is_read_without_its_id(prefix, process, rank):
+    """Reports are often printed so. `Worker` can be any of them."""
+    line = parse_line(f"{prefix}INFO 11-24 02:47:31 [a.py:1] hello")
+
+    assert (line.process, line.pid, line.rank) == (process, None, rank)
+    assert line.text == "INFO 11-24 02:47:31 [a.py:1] hello"
+    assert line.who == f"{process} {rank}"
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "process", "rank"),
+    [
+        ("(VllmWorker rank=0 pid=7) (VllmWorker rank=1 pid=8) ", None, None),
+        ("(Worker_TP0 pid=7) (Worker_TP1 pid=8) ", None, None),
+        ("(EngineCore_DP0 pid=5) (Worker_DP0_TP0 pid=7) (Worker_DP0_TP1 pid=8) ", None, None),
+        ("(Worker pid=7) (Worker_TP0 pid=7) ", "Worker_TP0", "TP0"),  # one process, named twice
+        ("(EngineCore_0 pid=5) (VllmWorker TP1 pid=8) ", "VllmWorker", "TP1"),
+    ],
+)
+def test_two_workers_before_one_line_are_nobody(prefixes, process, rank):
+    """Each wrote its name before either wrote its line: whose this one is cannot be told."""
+    line = parse_line(f"{prefixes}INFO 11-24 02:47:31 [a.py:1] hello")
+
+    assert (line.process, line.rank) == (process, rank)
+    assert line.text == "INFO 11-24 02:47:31 [a.py:1] hello"
+
+
+def test_what_nobody_says_tells_no_rank():
+    """The line of two workers assigns the one its rank; the other's numbers stay its own."""
+    lines = read_log(
+        line.encode()
+        for line in (
+            "(VllmWorker rank=0 pid=7) (VllmWorker rank=1 pid=8) rank 0 in world size 2 is assigned as DP rank 0, PP rank 0, TP rank 0",
+            "rank 1 in world size 2 is assigned as DP rank 0, PP rank 0, TP rank 1",
+            "(VllmWorker rank=1 pid=8) hello",
+            "(VllmWorker rank=0 pid=7) hello",
+        )
+    )
+
+    assert [line.rank for line in lines] == [None, None, "TP1", "TP0"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(see pid=7 for more)",
+        "(raylet) hello",
+        "(Worker pid=x) hello",
+        "(Worker pid=12345678901) hello",
+        "()",
+        "(Worker) hello",
+        "(Engine) hello",
+    ],
 )
 def test_other_brackets_are_text(text):
-    """A prefix is a name and a process id, nothing else."""
+    """A prefix is a name and a process id, or a name that only one process has, nothing else."""
     line = parse_line(text)
 
     assert (line.process, line.pid, line.text) == (None, None, text)

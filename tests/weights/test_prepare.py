@@ -85,6 +85,15 @@ def test_a_cut_that_fails_is_told_in_the_words_of_vllm(ensure, tmp_path, monkeyp
     assert "no room for the weights" in (tmp_path / LOG).read_text()
 
 
+def test_a_cut_that_leaves_weights_out_is_no_checkpoint(ensure, tmp_path, monkeypatch):
+    """vLLM's writer says nothing of it where its CPU kernels have packed the weights: 0.5 of 26 MB were there."""
+    monkeypatch.setenv("FAKE_SHARD", "part")
+
+    with pytest.raises(CheckpointError, match=r"^vLLM wrote 1,024 of models/tiny_llama's 13,1\d\d,\d{3} weights, so"):
+        ensure("load_format=sharded_state", "tensor_parallel_size=2")
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["tiny_llama"]
+
+
 def test_a_checkpoint_that_another_vllm_has_cut_is_refused(ensure, tmp_path):
     """Versions name and cut the weights differently; the message has the command that makes it again."""
     ensure("load_format=sharded_state")

@@ -16,11 +16,14 @@ ESCAPES = re.compile(
     r"(?:\x1b|\^\[|\\u001b|ESC)\[[0-9:;<=>?]*[ -/]*[@-~]|\x1b[\]_PX^][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+][A-Z0-9]|\x1b[78=>A-Z]"
 )
 BARE_COLOURS = re.compile(r"\[(?:[01];)?(?:0|1|22|39|3[0-7]|9[0-7])m")
+BOLD = re.compile(r"\*\*(-?\d[^*]{0,60}?)\*\*")  # a number that somebody stressed, in Markdown
 
 STAMP = re.compile(r" *(\d{1,9}\.\d{3}) ")  # bench's own
 RECORD = re.compile(LEVEL_AND_TIME)
-PROCESSES = r"(?:\((?:[A-Za-z_][\w:.<>-]{0,100} (?:[\w=]{1,40} )?)?pid=\d{1,10}(?:, ip=[\w.:-]{1,60})?\) ?){0,4}"
-WHOLE_RECORD = re.compile(PROCESSES + LEVEL_AND_TIME)
+PROCESS = r"(?:\((?:[A-Za-z_][\w:.<>-]{0,100} (?:[\w=]{1,40} )?)?pid=\d{1,10}(?:, ip=[\w.:-]{1,60})?\) ?)"
+WHOLE_RECORD = re.compile(PROCESS + "{0,4}" + LEVEL_AND_TIME)
+NAMED_RECORD = re.compile(PROCESS + "{1,4}" + LEVEL_AND_TIME)
+LEVELS = ("INFO ", "WARNING ", "ERROR ", "DEBUG ", "CRITICAL ")
 BEFORE_RECORD_CHARACTERS = 800  # at most, of the processes in front of it
 
 
@@ -110,26 +113,34 @@ def _decoded(line: bytes) -> str:
 
 
 def plain(text: str) -> str:
-    """Without colours and other commands to a terminal."""
+    """Without colours and other commands to a terminal, and without stress on numbers."""
     if "\x1b" in text or "^[[" in text or "ESC[" in text or "\\u001b[" in text:
         text = ESCAPES.sub("", text)
     if "[0m" in text or "[0;0m" in text:
         text = BARE_COLOURS.sub("", text)
+    if "**" in text:
+        text = BOLD.sub(r"\1", text)
     return text.removeprefix("\ufeff")
 
 
 def _divided(piece: Piece) -> list[Piece]:
-    """A record of vLLM's that is glued behind a bar, or behind a text without a line end, is a line of its own. It has the same stamp."""
+    """A record of vLLM's that is glued behind a bar, or behind a text without a line end, is a line of its own. It has the same stamp.
+    One behind another record only with its process: without, the first may quote it.
+    """
     number, text, cut, source = piece
     if not text or text.isspace():
         return []
     begin = found.end() if (found := STAMP.match(text)) else 0
-    if WHOLE_RECORD.match(text, begin) or not (record := RECORD.search(text, begin + 1)):
-        return [piece]
-    glued = WHOLE_RECORD.search(text, max(begin + 1, record.start() - BEFORE_RECORD_CHARACTERS))
-    if glued is None:
-        return [piece]
+    first = WHOLE_RECORD.match(text, begin)
+    heads, at = [0], first.end() if first else begin + 1
+    glued = NAMED_RECORD if first else WHOLE_RECORD
+    while any(text.find(level, at) >= 0 for level in LEVELS) and (record := RECORD.search(text, at)):
+        if head := glued.search(text, max(at, record.start() - BEFORE_RECORD_CHARACTERS)):
+            heads.append(head.start())
+            glued = NAMED_RECORD
+        at = record.end()
+    ends = [*heads[1:], len(text)]
     return [
-        Piece(number, text[: glued.start()], source=source),
-        Piece(number, text[:begin] + text[glued.start() :], cut, source),
+        Piece(number, (text[:begin] if head else "") + text[head:end], cut and end == len(text), source)
+        for head, end in zip(heads, ends, strict=True)
     ]

@@ -34,6 +34,13 @@ class LogLine:
     repeated: int = 1  # like lines that it stands for: Ray shows one of them, and the others' numbers are not known
     cut: bool = False  # the log ends in it
 
+    @property
+    def who(self) -> int | str | None:
+        """What tells its process from the others of its node: the id, or else a name that only one has. None: nothing does."""
+        if self.pid is not None or self.process is None:
+            return self.pid
+        return f"{self.process} {self.rank}"
+
     def is_whole(self, end: int) -> bool:
         """Whether a number that ends at this place of the text has all its digits. At the end of a cut line it may have lost some."""
         return not self.cut or self.text[end:].strip(".,") != ""

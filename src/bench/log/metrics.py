@@ -3,7 +3,8 @@
 The rules of combination. Ranks work in parallel and the start waits for the last of them: over ranks counts the slowest
 time, the least rate, the largest share of memory taken and the smallest KV cache. Within one process:
 
-- Two models (speculative decoding) load, compile and capture one after the other: times and memory add up.
+- Two models (speculative decoding) load, compile and capture one after the other: times and memory add up. Where a log that
+  begins in the middle has only the drafter's part of it, that is absent.
 - An engine core tells the KV cache of each of its ranks, in some releases: the smallest counts here too.
 - Sizes are GiB (1024³), from whatever unit was printed; vLLM's own GB was GiB (rules). Negative graph memory is kept.
 - One model loads and captures once. What a process then tells twice is not known to be its own: absent.
@@ -11,9 +12,9 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from bench.log.phases import Process, Reading, drafted, process_of
+from bench.log.phases import Process, Reading, drafted, is_nameless
 
 Values = list[float]
 Combine = Callable[[Values], float]
@@ -59,21 +60,26 @@ METRICS: tuple[tuple[str, str, str, Combine, Combine], ...] = (
 
 # What a process of one model does once.
 ONCE = {"load_weights", "load_model", "graph_capture"}
+# What a model's compiling is told by.
+COMPILED = {"dynamo", "torch_compile", "compile_and_profiling_run", "profiling_run"}
 
 
 def summarise(readings: Sequence[Reading]) -> dict[str, float]:
     """Every metric that the log gives, and `rank/<rank>/…` for what a rank said itself. What was not found is absent."""
     metrics: dict[str, float] = {}
     two_models = drafted(readings)
-    counted = [reading for index, reading in enumerate(readings) if not _only_profiled(reading, index, readings)]
+    begun = set(_begun_before(readings))
+    counted = [
+        reading
+        for index, reading in enumerate(readings)
+        if reading.phase not in begun and not _only_profiled(reading, index, readings)
+    ]
     for name, phase, field, within, over in METRICS:
         by_process: dict[Process, Values] = {}
         for reading in counted:
             if reading.phase == phase and field in reading.values:
-                process = process_of(reading, two_models=two_models)
-                by_process.setdefault(process, []).append(reading.values[field])
-        nameless = [pid for *_, pid in by_process if pid is not None and pid < 0]
-        if two_models and len(nameless) > 1:
+                by_process.setdefault(reading.process, []).append(reading.values[field])
+        if two_models and sum(map(is_nameless, by_process)) > 1:
             continue  # two ranks, or two models: only the first would not add up
         if phase in ONCE and not two_models and any(len(values) > 1 for values in by_process.values()):
             continue  # another container's process of the same number, or loaded anew: neither adds up
@@ -82,6 +88,27 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
             metrics[name] = over(list(of_processes.values()))
             metrics |= _of_ranks(name, of_processes, over)
     return metrics
+
+
+def _begun_before(readings: Sequence[Reading]) -> Iterator[str]:
+    """The phases of which a process tells one model's part where there are two: the log begins behind the other's, or its loader
+    says nothing.
+    """
+    two_models = drafted(readings)
+    by_process: dict[Process, list[Reading]] = {}
+    for reading in readings:
+        by_process.setdefault(reading.process, []).append(reading)
+    for told in by_process.values():
+        compiled = [reading.phase for reading in told if reading.phase in COMPILED or _is_compiled_drafter(reading)]
+        if compiled[:1] == ["drafter"]:
+            yield from COMPILED
+        loaded = [reading.phase for reading in told if reading.phase in {"load_weights", "load_model"}]
+        if two_models and loaded == ["load_weights", "load_model"]:
+            yield "load_weights"
+
+
+def _is_compiled_drafter(reading: Reading) -> bool:
+    return reading.phase == "drafter" and "/eagle_head" in reading.line.text
 
 
 PROFILES_GRAPHS = (0, 29)  # the first release whose Model Runner V2 captures them twice
@@ -106,7 +133,7 @@ def _only_profiled(reading: Reading, index: int, readings: Sequence[Reading]) ->
 def _same_engine(kv_cache: Reading, reading: Reading) -> bool:
     """The line of its own process, or the engine core's, which waits for all ranks; other ranks may be ahead."""
     if "memory_gib" in kv_cache.values:
-        return kv_cache.line.pid == reading.line.pid
+        return kv_cache.line.who == reading.line.who
     named = [ENGINE.search(each.line.process or "") for each in (kv_cache, reading)]
     return len({found[0] for found in named if found}) <= 1
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.log.lines import LogLine
 from bench.log.rules import RULES, Rule
+from bench.log.said import Listener
 from bench.log.screen import may_tell
 
 # What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
@@ -13,9 +14,13 @@ GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
 GIB |= {f"{prefix}iB": 1024.0 ** (power - 3) for power, prefix in enumerate("KMGTP", 1)}
 GIB |= {f"{prefix}B": 1000.0**power / 1024**3 for power, prefix in enumerate("KMGTP", 1)}
 
+V0_WORKER = "VllmWorkerProcess"  # every rank but the first, which is the engine's process and has no name
+
 TEXT_FIELDS = {"version", "address", "process", "exit_code"}
 
-Process = tuple[str | None, str | None, int | None]  # rank, node and pid: pids of two nodes can be the same
+Process = tuple[
+    str | None, str | None, int | str | None
+]  # rank, node and who it is there: pids of two nodes can be the same
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Reading:
     line: LogLine
     values: dict[str, float] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    process: Process = (None, None, None)  # who said it, as far as that is known when all lines are there
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,21 @@ class Phase:
 
 def read_phases(lines: Iterable[LogLine]) -> list[Reading]:
     """Everything that the rules find, in the order of the log."""
-    return added_up(found for line in lines if may_tell(line.text) for found in readings_of(line, RULES))
+    lines, listener = list(lines), Listener()
+    for line in lines:
+        listener.see(line)
+    found = (found for line in lines if may_tell(line.text) for found in readings_of(line, RULES))
+    return added_up(found, one_rank=listener.said().has_one_rank)
 
 
-def added_up(found: Iterable[tuple[Rule, Reading]]) -> list[Reading]:
-    """What the rules found in the lines of one start, each number what its line adds."""
+def added_up(found: Iterable[tuple[Rule, Reading]], *, one_rank: bool) -> list[Reading]:
+    """What the rules found in the lines of one start, each number what its line adds. `one_rank`: the log says that it has no other."""
     found = list(_told_once(found))
-    two_models = drafted(reading for _, reading in found)
-    return list(_apart(found, two_models=two_models))
+    readings = [reading for _, reading in found]
+    together = drafted(readings) and (one_rank or any(reading.line.process == V0_WORKER for reading in readings))
+    return list(
+        _apart((rule, replace(reading, process=_process_of(reading, together=together))) for rule, reading in found)
+    )
 
 
 def drafted(readings: Iterable[Reading]) -> bool:
@@ -62,16 +75,22 @@ def drafted(readings: Iterable[Reading]) -> bool:
     return any(reading.phase == "drafter" for reading in readings)
 
 
-def process_of(reading: Reading, *, two_models: bool) -> Process:
+def _process_of(reading: Reading, *, together: bool) -> Process:
     """Who said it.
 
-    Lines of vLLM without a process are one process's where a second model explains that there are several. Else, and the
-    streamer's always, each stands for itself: they may be those of several ranks, whose names were cut off.
+    Lines of vLLM without a process are one process's where a second model explains that there are several, and the log says
+    that there is one rank, or the others of the V0 engine have their names. Else, and the streamer's always, each stands for
+    itself: they may be those of several ranks, whose names were cut off.
     """
     line = reading.line
-    anonymous = line.pid is None and reading.rank is None
-    alone = anonymous and (reading.phase == "stream" or not two_models)
-    return reading.rank, line.node, -line.number if alone else line.pid
+    anonymous = line.who is None and reading.rank is None
+    alone = anonymous and (reading.phase == "stream" or not together)
+    return reading.rank, line.node, -line.number if alone else line.who
+
+
+def is_nameless(process: Process) -> bool:
+    """Whether it is one line's own, since nobody knows whose that is."""
+    return isinstance(process[2], int) and process[2] < 0
 
 
 RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
@@ -79,11 +98,11 @@ RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
 
 def _told_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Reading]]:
     """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and they would add up."""
-    told: set[tuple[Rule, str | None, str | None, int, str]] = set()
+    told: set[tuple[Rule, str | None, str | None, int | str, str]] = set()
     for rule, reading in found:
         line = reading.line
-        if line.pid is not None and RECORD.match(line.text):
-            record = (rule, line.node, line.process, line.pid, line.text)
+        if line.who is not None and RECORD.match(line.text):
+            record = (rule, line.node, line.process, line.who, line.text)
             if record in told:
                 continue
             told.add(record)
@@ -91,9 +110,11 @@ def _told_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Re
 
 
 def readings_of(line: LogLine, rules: Iterable[Rule]) -> Iterator[tuple[Rule, Reading]]:
-    """What these rules find in a line, as it is printed there."""
+    """What these rules find in a line, as it is printed there. Two different numbers in one line are of two records: neither is taken."""
     for rule in rules:
         if not (found := rule.pattern.search(line.text)) or not line.is_whole(found.end()):
+            continue
+        if (other := rule.pattern.search(line.text, found.end())) and other.groups() != found.groups():
             continue
         groups = {name: value for name, value in found.groupdict().items() if value is not None}
         texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
@@ -112,14 +133,14 @@ def _unit(printed: str) -> float:
     return GIB[printed.lower() if "yte" in printed else printed]
 
 
-def _apart(found: Iterable[tuple[Rule, Reading]], *, two_models: bool) -> Iterator[Reading]:
+def _apart(found: Iterable[tuple[Rule, Reading]]) -> Iterator[Reading]:
     """What each line adds, where vLLM prints a number that counts on."""
     said: dict[Process, float] = {}
     for rule, reading in found:
         if not rule.running:
             yield reading
             continue
-        process, total_s = process_of(reading, two_models=two_models), reading.values["duration_s"]
+        process, total_s = reading.process, reading.values["duration_s"]
         before_s = said.get(process, 0.0)
         said[process] = total_s
         added_s = round(total_s - before_s, 6) if total_s >= before_s else total_s

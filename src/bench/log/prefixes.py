@@ -16,6 +16,10 @@ PROCESS = re.compile(
     r"pid=(?P<pid>\d{1,10})(?:, ip=(?P<node>[\w.:-]{1,60}))?\) ?"
 )
 PROCESSES = re.compile(rf"(?:{re.sub(r'[?]P<[a-z]+>', '?:', PROCESS.pattern)})+")
+# Where somebody took the ids away: only names that one process of a start has.
+NAMED = re.compile(
+    r"\((?P<name>(?:APIServer|ApiServer|EngineCore)(?:_(?:DP)?\d+)?|Worker(?:_[A-Z]+\d+)+|VllmWorker(?= TP))(?: (?P<beside>TP\d+))?\) ?"
+)
 TP = re.compile(r"(?:^|_)TP(\d+)(?:_|$)")
 OTHER_PARTS = re.compile(r"^Worker(?:_(?:DP|PP|PCP|DCP|EP)\d+)+$")
 ASSIGNED = re.compile(r"rank (?P<rank>\d+) in world size \d+ is assigned as .{0,200}?\bTP rank (?P<tp>\d+)")
@@ -29,7 +33,7 @@ Process = tuple[str | None, int]  # node and pid: pids of two nodes can be the s
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """The innermost process that a line came through. None is what no prefix says."""
+    """The innermost process that a line came through. None is what no prefix says; a name without a pid is one process's."""
 
     name: str | None = None
     pid: int | None = None
@@ -59,17 +63,31 @@ class Said(Protocol):
 
 def speaker_of(text: str) -> tuple[Speaker, str]:
     """Who said this, and what is behind the prefixes."""
-    found = PROCESSES.match(text) if text.startswith("(") else None
-    return (_speaker(found[0]), text[found.end() :]) if found else (NOBODY, text)
+    if not text.startswith("("):
+        return NOBODY, text
+    if found := PROCESSES.match(text):
+        return _speaker(found[0]), text[found.end() :]
+    if found := NAMED.match(text):
+        return Speaker(found["name"], rank=_rank(found["name"], found["beside"])), text[found.end() :]
+    return NOBODY, text
 
 
 @lru_cache(1000)
 def _speaker(prefixes: str) -> Speaker:
-    name = pid = node = rank = None
+    """The innermost. Nobody, where two workers side by side wrote their names before either wrote its line."""
+    speaker = NOBODY
     for found in PROCESS.finditer(prefixes):
+        outer = speaker
         name, beside, digits, node = found.groups()
-        pid, rank = int(digits), _rank(name, beside) or rank
-    return Speaker(name, pid, node, rank)
+        speaker = Speaker(name, int(digits), node, _rank(name, beside) or outer.rank)
+        if name and outer.name and speaker.pid != outer.pid and _kind(name) == _kind(outer.name):
+            return NOBODY
+    return speaker
+
+
+def _kind(name: str) -> str:
+    """Of process: its name without its number or its rank. None of them runs inside another of its kind."""
+    return name.partition("_")[0]
 
 
 def _rank(name: str | None, beside: str | None) -> str | None:
@@ -110,6 +128,8 @@ class Ranks:
 
     def of(self, line: Said) -> str | None:
         """The line's own rank, or its process's. None where that is not certain: a line without a process is nobody's."""
+        if line.pid is None and line.rank:
+            return line.rank
         if line.pid is None:
             torch = TORCH.match(line.raw) if line.raw.startswith("[rank") else None
             certain = self._world.get(torch["rank"], set()) if torch else ()

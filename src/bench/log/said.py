@@ -33,6 +33,12 @@ class Said:
     compiles: bool | None = None  # False: it says that it does not
     captures: bool | None = None
 
+    @property
+    def has_one_rank(self) -> bool:
+        """Whether the log says so. False where it says nothing."""
+        more = {self.pipeline_parallel_size, self.data_parallel_size} - {None, 1}
+        return self.tensor_parallel_size == 1 and not more
+
 
 def params_said(said: Said) -> dict[str, str]:
     """Under the names that the params of a measured start have."""

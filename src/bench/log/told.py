@@ -94,7 +94,8 @@ class Told:
 
     def readings(self) -> list[Reading]:
         """Its numbers, in the order of the log, with the rank where any line of the same process tells it."""
-        return added_up((rule, self._ranked(reading)) for rule, reading in self._found)
+        found = ((rule, self._ranked(reading)) for rule, reading in self._found)
+        return added_up(found, one_rank=self.said().has_one_rank)
 
     def _ranked(self, reading: Reading) -> Reading:
         rank = self._ranks.of(reading.line)

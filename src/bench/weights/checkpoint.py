@@ -5,6 +5,7 @@ folder without a manifest was never finished here, and a finished one says what 
 """
 
 import json
+import math
 import os
 import shutil
 import uuid
@@ -42,6 +43,20 @@ def weight_files(folder: Path) -> dict[str, int]:
         if by_inode:
             return {path.name: path.stat().st_size for path in sorted(by_inode.values())}
     return {}
+
+
+def count_elements(folder: Path) -> int | None:
+    """Of all tensors in its safetensors files. None: it has no such file, or one whose header cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    count, paths = 0, list(folder.glob("*.safetensors"))
+    for path in paths:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  # no dict
+        except SafetensorError:
+            return None
+    return count if paths else None
 
 
 def size_gib(settings: Settings) -> float | None:

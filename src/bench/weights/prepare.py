@@ -16,11 +16,21 @@ from bench.log.lines import read_log
 from bench.processes.kept import OnLine, how_it_ended, kept
 from bench.startup.command import as_environment
 from bench.weights import save_sharded_state
-from bench.weights.checkpoint import GIB, Manifest, check_manifest, making, read_manifest, weight_files, write_manifest
+from bench.weights.checkpoint import (
+    GIB,
+    Manifest,
+    check_manifest,
+    count_elements,
+    making,
+    read_manifest,
+    weight_files,
+    write_manifest,
+)
 from bench.weights.random_llama import made_from, write_random_llama
 
 LOG = "prepare.log"
 STOP_TIMEOUT_S = 30.0
+LEAST_OF_MODEL = 0.9  # of its weights, that a cut checkpoint holds
 CUTTING_MAX_MODEL_LEN = 256  # tokens; the weights do not depend on it, and a small KV cache starts anywhere
 
 
@@ -85,6 +95,7 @@ def _ensure_sharded(settings: Settings, host: Host, folder: Path, on_line: OnLin
 
     def cut(partial: Path) -> Manifest:
         _run_vllm(settings, host, partial, folder / LOG, on_line)
+        _check_whole(source, partial)
         manifest = Manifest(wanted.made_from, wanted.made_by, wanted.tensor_parallel_size, weight_files(partial))
         write_manifest(partial, manifest)
         return manifest
@@ -96,6 +107,19 @@ def _ensure_sharded(settings: Settings, host: Host, folder: Path, on_line: OnLin
     ]
     command = _command([*model, *format_and_size])
     return _ensure(Path(settings.model.sharded_path), wanted, command, cut, remake=remake)
+
+
+def _check_whole(source: Path, cut: Path) -> None:
+    """Refuse what vLLM's writer left most of the model out of, as it does where weights were packed or moved once they were loaded.
+
+    All ranks' files hold every weight at least once, in whatever type. A few are left out of a load itself: layers for drafting.
+    """
+    has, should = count_elements(cut), count_elements(source)
+    if has is not None and should is not None and has < LEAST_OF_MODEL * should:
+        raise CheckpointError(
+            f"vLLM wrote {has:,} of {source}'s {should:,} weights, so what it cut is not the model. Here and with these settings "
+            "it changes weights while it loads them; choose a load format that reads the original."
+        )
 
 
 def _ensure(

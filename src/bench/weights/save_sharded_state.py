@@ -3,6 +3,9 @@
     python save_sharded_state.py MODEL FOLDER '{"tensor_parallel_size": 2, …}'
 
 Source: save_sharded_state in vllm/model_executor/model_loader/sharded_state_loader.py and vLLM's example of that name.
+
+On a CPU with oneDNN's or AMX's kernels vLLM packs the weights of linear layers when they are loaded, and drops what it packed: its
+writer, which comes after, then leaves most of the model out (0.32.0; vllm/model_executor/layers/utils.py). So they are kept here.
 """
 
 import json
@@ -12,6 +15,19 @@ from pathlib import Path
 
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 LEFT_OUT = {"bench_manifest.json", "model.safetensors.index.json", "pytorch_model.bin.index.json"}
+
+
+def keep_what_is_packed() -> None:
+    """Makes vLLM keep them in this process; spawned ones run this file's top again. Other devices, and releases without it, are left alone."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return
+    from vllm.model_executor.layers import utils
+
+    pack = getattr(utils, "dispatch_cpu_unquantized_gemm", None)
+    if pack is not None:
+        utils.dispatch_cpu_unquantized_gemm = lambda layer, *_, **__: pack(layer, remove_weight=False)
 
 
 def main() -> None:
@@ -40,5 +56,7 @@ def copy_the_rest(source: Path, folder: Path) -> None:
             shutil.copy(path, folder)
 
 
+if __name__ in {"__main__", "__mp_main__"}:
+    keep_what_is_packed()
 if __name__ == "__main__":
     main()
