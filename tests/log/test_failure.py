@@ -324,6 +324,17 @@ def test_an_exception_that_its_process_survived_is_not_the_reason():
     assert found == "ValueError: no such file"
 
 
+def test_processes_without_ids_are_told_apart_by_their_names():
+    """Somebody has taken the ids out: one that loads on has not survived what another met."""
+    found = reason(
+        "(Worker_TP0) ERROR [core.py:7] ValueError: no such file",
+        "(Worker_TP1) INFO [gpu_model_runner.py:68] Starting to load model tiny...",
+        "(EngineCore) ERROR [core.py:708] EngineCore failed to start.",
+    )
+
+    assert found == "ValueError: no such file"
+
+
 def test_what_another_process_does_afterwards_does_not_bring_one_back():
     """Ranks load on while one of them is dying."""
     found = reason(

@@ -30,6 +30,8 @@ HEAD = re.compile(
     r"  |\[|Traceback \(|During handling|The above exception|\S{1,100}(?:Error|Exception)\b"
 )  # no piece begins so
 
+Who = int | str | None  # a process: its id, or its name
+
 
 def reason_in(lines: Iterable[LogLine]) -> str | None:
     """vLLM's own words for what went wrong, or None where it said nothing."""
@@ -49,13 +51,13 @@ class Causes:
         self.anchor_line: LogLine | None = None
         self.order = 0  # of the last line, from 1
         self._usage: Cause | None = None
-        self._kept: dict[tuple[bool, int | None], Cause] = {}  # by echo and pid
-        self._before: dict[tuple[bool, int | None], Cause] = {}  # the same, from before the anchor
-        self._open: dict[int | None, Cause] = {}
+        self._kept: dict[tuple[bool, Who], Cause] = {}  # by echo and process
+        self._before: dict[tuple[bool, Who], Cause] = {}  # the same, from before the anchor
+        self._open: dict[Who, Cause] = {}
         self._open_until = 0  # in the order of lines
-        self._stages: dict[int, str] = {}
-        self._survived: dict[int | None, str] = {}  # where in the source a process tells what it goes on after
-        self._replaced: dict[int | None, Cause] = {}  # while these were handled, another is about to come
+        self._stages: dict[Who, str] = {}
+        self._survived: dict[Who, str] = {}  # where in the source a process tells what it goes on after
+        self._replaced: dict[Who, Cause] = {}  # while these were handled, another is about to come
         self._width = Width()
         self._wrapped: Wrapped | None = None  # the line that the last cause begins in, if a terminal cut it
 
@@ -92,12 +94,12 @@ class Causes:
     def stage_of(self, line: LogLine) -> str | None:
         """What this line's process is doing. A worker is told from the others, which may be further or behind."""
         worker = line.rank or "Worker" in (line.process or "")
-        return self._stages.get(line.pid, self.stage) if worker and line.pid is not None else self.stage
+        return self._stages.get(line.who, self.stage) if worker and line.who is not None else self.stage
 
     def _look_at(self, line: LogLine, bare: str) -> None:
         words = bare.strip()
-        if line.pid in self._open:
-            self._go_on(line.pid, bare)
+        if line.who in self._open:
+            self._go_on(line.who, bare)
         if self.anchor is None and any(anchor in bare for anchor in ANCHORS):
             self.anchor, self.anchor_line = words, line
             self._before, self._kept = self._kept, {}
@@ -105,7 +107,7 @@ class Causes:
             message, lists = usage
             self._begin_usage(line, message, lists=lists)
         if any(text in words for text in SURVIVED):
-            self._survived[line.pid] = place_of(line)
+            self._survived[line.who] = place_of(line)
         elif (found := EXCEPTION.match(words)) and not self._goes_on(line):
             kind = found["kind"].rpartition(".")[2]
             if self.stage is None or kind not in OF_A_CELL:
@@ -114,29 +116,29 @@ class Causes:
     def _survive(self, line: LogLine, stage: str) -> None:
         """A process that goes on has not died of what it met before."""
         self.stage = stage
-        if line.pid is not None:
-            self._stages[line.pid] = stage
+        if line.who is not None:
+            self._stages[line.who] = stage
         for echo in (True, False):
-            self._drop(line.pid, echo=echo)
-        self._open.pop(line.pid, None)
-        self._replaced.pop(line.pid, None)
+            self._drop(line.who, echo=echo)
+        self._open.pop(line.who, None)
+        self._replaced.pop(line.who, None)
 
-    def _drop(self, pid: int | None, *, echo: bool) -> None:
-        self._kept.pop((echo, pid), None)
-        self._before.pop((echo, pid), None)
+    def _drop(self, who: Who, *, echo: bool) -> None:
+        self._kept.pop((echo, who), None)
+        self._before.pop((echo, who), None)
 
     def _goes_on(self, line: LogLine) -> bool:
         """Whether this line is of the record of an exception that its process goes on after."""
-        return bool(place := self._survived.get(line.pid)) and place_of(line) == place
+        return bool(place := self._survived.get(line.who)) and place_of(line) == place
 
     def _begin(self, line: LogLine, kind: str, message: str, bare: str) -> None:
         echo = any(text in bare for text in ECHOES)
         cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
-        before = self._replaced.pop(line.pid, None)
+        before = self._replaced.pop(line.who, None)
         if before and before.is_repeated_by(message):
             cause = before
-        if (cause.echo, line.pid) not in self._kept:
-            self._kept[cause.echo, line.pid] = cause
+        if (cause.echo, line.who) not in self._kept:
+            self._kept[cause.echo, line.who] = cause
             self._open_up(cause, line)
 
     def _begin_usage(self, line: LogLine, message: str, *, lists: bool) -> None:
@@ -148,7 +150,7 @@ class Causes:
     def _open_up(self, cause: Cause, line: LogLine) -> None:
         """What its process says next may belong to it."""
         cause.opened, cause.followed_by = self.order, 0
-        self._open[line.pid] = cause
+        self._open[line.who] = cause
         self._open_until = self.order + NEAR
         self._wrapped = Wrapped(line) if cause.line is line and self._width.cuts(line) else None
 
@@ -162,20 +164,20 @@ class Causes:
         self._wrapped = None
         return False
 
-    def _go_on(self, pid: int | None, bare: str) -> None:
+    def _go_on(self, who: Who, bare: str) -> None:
         """Ranks print between each other's lines, so only those of the same process are looked at."""
-        cause = self._open[pid]
+        cause = self._open[who]
         if not bare.strip():
             return
         cause.followed_by += 1
         if cause.takes(bare):
             return
         if cause.followed_by > FOLLOWING or self.order - cause.opened >= NEAR:
-            del self._open[pid]
+            del self._open[who]
         elif bare.startswith(REPLACED):
-            del self._open[pid]  # another exception came while this one was handled: that one ended the start
-            self._drop(pid, echo=cause.echo)
-            self._replaced[pid] = cause
+            del self._open[who]  # another exception came while this one was handled: that one ended the start
+            self._drop(who, echo=cause.echo)
+            self._replaced[who] = cause
 
 
 @lru_cache(SHAPES)
