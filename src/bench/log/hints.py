@@ -10,7 +10,7 @@ VERSION = re.compile(
 REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
 MODEL = re.compile(r"Starting to load model (?P<model>[^\s,]+?)\.\.\.")
 LENGTH = re.compile(r"Using max model len (?P<length>\d{1,9})(?!\d)")
-# Of every release from 0.6 to 0.33 this is the model_config.max_model_len, also where that was fitted to the memory.
+# The model_config's max_model_len, in V0 and V1, also where it was fitted to the memory.
 LENGTH_OF_CACHE = re.compile(r"Maximum concurrency for (?P<cache_length>\d[\d,]{0,12}) tokens per request: ")
 SHARE = re.compile(r"[Dd]esired (?:\w+ )?memory utilization (?:is )?\((?P<share>0?\.\d+|1\.0), ")
 SHARE_OF_ADVICE = re.compile(
