@@ -413,6 +413,10 @@ def test_what_the_rust_frontend_does_not_like_is_the_reason():
             "error: invalid value '{}' for '--args-json <JSON>': missing field `model`",
             "invalid value … for '--args-json <JSON>': missing field `model`",
         ),
+        (
+            "error: invalid value '{\"key\": \"a' for '--args-json <X>': secret\"}' for '--args-json <JSON>': missing field `model`",
+            "invalid value … for '--args-json <JSON>': missing field `model`",
+        ),
         ("error: invalid value '3.99' for '--python <PYTHON>': no such version", None),
     ],
 )

@@ -68,7 +68,7 @@ def usage_in(line: LogLine, words: str) -> tuple[str, bool] | None:
     if not line.text.startswith(BAD_VALUE):
         return None
     end = line.text[-READ:]
-    if not any(text in end for text in OF_RUST) or not (found := CLAP.search(end)):
+    if not any(text in end for text in OF_RUST) or not (found := CLAP.match(end)):
         return None
     why = found["why"].strip()
     return f"invalid value … for '{found['option']}'{f': {why}' if why else ''}", not why

@@ -9,7 +9,7 @@ EXCEPTION = re.compile(
 USAGE = re.compile(r"^(?:\S+ -m )?\S*(?:api_server|vllm)\S*(?: \w+)?: error: (?P<message>.+)$")
 # clap, the Rust frontend's: the value is a JSON of all arguments, some of which are secret. It says what is wrong behind it, or in a list.
 BAD_VALUE = "error: invalid value '"
-CLAP = re.compile(r"' for '(?P<option>--[\w-]{1,100}(?: [^']{1,100})?)': ?(?P<why>.*)$")
+CLAP = re.compile(r".*' for '(?P<option>--[\w-]{1,100}(?: [^']{1,100})?)': ?(?P<why>.*)$")
 OF_RUST = ("'--args-json", "in Rust frontend yet")  # one is in what it says
 VALIDATION = re.compile(r"^\d+ validation errors? for \S+$")  # pydantic: the indented lines after it say what
 REPLACED = "During handling of the above exception, another exception occurred"
