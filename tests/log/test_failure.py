@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.failure import reason_in
+from bench.log.bare import one_line
+from bench.log.failure import Causes, reason_in
 from bench.log.lines import read_log
 
 LOGS = Path(__file__).parents[1] / "logs"
@@ -121,6 +122,27 @@ def test_of_a_chain_of_three_the_last_is_the_reason():
     assert found == "ValueError: 3"
 
 
+@pytest.mark.parametrize("again", ["no graph", "ValueError: no graph", "ValueError('no graph')"])
+@pytest.mark.parametrize("prefix", ["[rank0]: ", WORKER, ""], ids=["torch", "logged", "bare"])
+def test_an_exception_that_only_repeats_the_one_before_it_is_not_the_reason(prefix, again):
+    """`except Exception as error: raise RuntimeError(error)` hides what it was."""
+    chain = [
+        f"{prefix}ValueError: no graph",
+        f"{prefix}During handling of the above exception, another exception occurred:",
+        f"{prefix}Traceback (most recent call last):",
+    ]
+
+    assert reason(*chain, f"{prefix}RuntimeError: {again}") == "ValueError: no graph"
+    assert reason(*chain, f"{prefix}RuntimeError: no graph in here") == "RuntimeError: no graph in here"
+
+
+def test_an_exception_that_was_raised_anew_can_be_replaced_like_any_other():
+    """What came while the repetition was handled is what ended the start."""
+    handling = "During handling of the above exception, another exception occurred:"
+
+    assert reason("ValueError: 1", handling, "RuntimeError: 1", handling, "OSError: 2") == "OSError: 2"
+
+
 def test_a_direct_cause_is_the_reason():
     """`raise … from …` wraps an accident; the first one is the accident."""
     found = reason(
@@ -211,9 +233,61 @@ def test_a_plain_exception_is_a_reason():
     assert reason("Exception: no tokenizer") == "Exception: no tokenizer"
 
 
+FRAME = '(EngineCore pid=316)   File "/opt/venv/lib/python3.12/site-packages/vllm/v1/core/kv_cache.py", line 75075, in _check_eno'
+CUT = "(EngineCore pid=316) ValueError: To serve one request of 8192 tokens there must be 2.5 GiB, which is larger than the ava"
+REST = "ilable KV cache memory (1.2 GiB)."
+
+
+@pytest.mark.parametrize("width", [60, 77, 120])
+def test_a_reason_that_a_terminal_cut_goes_on_in_the_next_lines(width):
+    """Other lines end at the same place, and none is longer. The class may be in what follows."""
+    assert len(FRAME) == len(CUT) == 120
+    words = f"{CUT}{REST}"
+    pieces = [words[at : at + width] for at in range(0, len(words), width)]
+    found = reason(
+        FRAME[:width], "ugh_memory", "(EngineCore pid=316)     raise ValueError(", *pieces, "(EngineCore pid=316) "
+    )
+
+    assert found == words.removeprefix("(EngineCore pid=316) ")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [FRAME, CUT, "(EngineCore pid=316) " + REST],  # its process says something else
+        [FRAME, CUT, "[rank0]:[W1124 ProcessGroupNCCL.cpp:1] destroy"],
+        [FRAME, CUT, "INFO 11-24 02:47:12 [x.py:1] hello"],
+        [FRAME, CUT, "Traceback (most recent call last):"],
+        [FRAME, CUT, "RuntimeError: Engine core initialization failed."],
+        [FRAME, CUT, "", REST],  # a blank line in between
+        [FRAME, CUT, REST * 4],  # wider than the terminal
+        [FRAME[:-1], CUT, REST],  # nothing else ends there
+        [FRAME, f"{FRAME}_more", CUT, REST],  # a line is wider: there is no edge
+    ],
+)
+def test_a_line_that_is_no_piece_of_a_reason_adds_nothing(lines):
+    """Ranks and libraries print in between."""
+    assert reason(*lines) == CUT.removeprefix("(EngineCore pid=316) ")
+
+
+def test_the_same_words_of_two_ranks_are_no_edge_of_a_terminal():
+    """Equal lines are equally wide, wherever they end."""
+    words = [f"(Worker_TP{rank} pid={rank}) ValueError: {'no weights in here ' * 4}." for rank in (1, 2)]
+
+    assert reason(*words, "terminate called without an active exception") == one_line(words[0][18:])
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ("ERROR [core.py:708] ValueError: no weights", "ValueError: no weights"),  # somebody took out the times
+        ("ERROR core.py:708] ValueError: no weights", "ValueError: no weights"),
+        (
+            "[2026-11-24 13:05:18.630086][UC][E] ValueError: no weights [416,434][multiproc_executor.py:295,monitor_workers]",
+            "ValueError: no weights",
+        ),
+        ("KeyError: 'a.b' [416,434][multiproc_executor.py:295,worker_main]", "KeyError: 'a.b'"),  # a record's last line
+        ("ValueError: no shape [1,2][3]", "ValueError: no shape [1,2][3]"),
         ("[rank0]: ValueError: no weights", "ValueError: no weights"),
         ("ERROR 01-20 10:00:00 engine.py:366] ValueError: no weights", "ValueError: no weights"),
         (
@@ -245,6 +319,17 @@ def test_an_exception_that_its_process_survived_is_not_the_reason():
         f"{WORKER}ImportError: no module named aiter",
         "(Worker_TP0 pid=7) INFO 11-24 02:15:51 [cpu_model_runner.py:68] Starting to load model tiny...",
         f"{WORKER}ValueError: no such file",
+    )
+
+    assert found == "ValueError: no such file"
+
+
+def test_processes_without_ids_are_told_apart_by_their_names():
+    """Somebody has taken the ids out: one that loads on has not survived what another met."""
+    found = reason(
+        "(Worker_TP0) ERROR [core.py:7] ValueError: no such file",
+        "(Worker_TP1) INFO [gpu_model_runner.py:68] Starting to load model tiny...",
+        "(EngineCore) ERROR [core.py:708] EngineCore failed to start.",
     )
 
     assert found == "ValueError: no such file"
@@ -294,6 +379,67 @@ def test_an_exception_before_the_first_death_is_better_than_none():
         reason(f"{WORKER}ValueError: no such file", f"{ENGINE}EngineCore failed to start.")
         == "ValueError: no such file"
     )
+
+
+def test_what_the_rust_frontend_does_not_like_is_the_reason():
+    """clap prints the value, which is a JSON of all arguments and may hold a key: it is left out. What is wrong comes below."""
+    value = '{"api_key": ["secret"], "model": "tiny", ' + ", ".join(f'"a{i}": {i}' for i in range(500)) + "}"
+    lines = [
+        f"error: invalid value '{value}' for '--args-json <JSON>': ",
+        "The following arguments are not implemented in Rust frontend yet:",
+        "(EngineCore pid=5) INFO 11-24 02:15:51 [x.py:1] hello",
+        "- api_key",
+        "- uds",
+        "",
+        "Remove these arguments to continue.",
+        "- hello",
+        "RuntimeError: Process RustFrontend (PID: 353) died with exit code 2",
+    ]
+
+    assert reason(*lines) == (
+        "invalid value … for '--args-json <JSON>': The following arguments are not implemented in Rust frontend yet: api_key, uds"
+    )
+    assert reason(lines[0]) == "invalid value … for '--args-json <JSON>'"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "error: invalid value 'auto' for '--tokenizer-mode <MODE>': argument is not implemented in Rust frontend yet",
+            "invalid value … for '--tokenizer-mode <MODE>': argument is not implemented in Rust frontend yet",
+        ),
+        (
+            "error: invalid value '{}' for '--args-json <JSON>': missing field `model`",
+            "invalid value … for '--args-json <JSON>': missing field `model`",
+        ),
+        (
+            "error: invalid value '{\"key\": \"a' for '--args-json <X>': secret\"}' for '--args-json <JSON>': missing field `model`",
+            "invalid value … for '--args-json <JSON>': missing field `model`",
+        ),
+        ("error: invalid value '3.99' for '--python <PYTHON>': no such version", None),
+    ],
+)
+def test_what_clap_says_counts_where_vllm_uses_it(line, words):
+    """Other programs have it too: uv, cargo."""
+    assert reason(line) == words
+
+
+def test_torch_npu_says_that_the_cause_is_above():
+    """Alone it is all that is known."""
+    words = "RuntimeError: The Inner error is reported as above. The process exits for this inner error, and the current working"
+
+    assert reason(f"{WORKER}{words}") == words
+    assert reason(f"{WORKER}{words}", f"{ENGINE}ValueError: no such file") == "ValueError: no such file"
+
+
+def test_a_log_that_ends_in_the_word_start_has_failed_too():
+    """It was cut, or is still being written."""
+    found = Causes()
+    for line in read_log([f"{ENGINE}EngineCore failed to star".encode()]):
+        found.see(line)
+
+    assert found.anchor == "EngineCore failed to star"
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,44 @@ def test_a_server_is_known_by_any_line_of_its_own(line):
     assert ending(DONE, line).outcome == "server_starting"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO 11-24 02:56:27 [utils.py:233] non-default args: {'model_tag': 'tiny', 'model': 'tiny', 'max_model_len': 512}",
+        "INFO 11-24 02:56:27 [utils.py:233] non-default args: {'api_server_count': 2, 'model': 'tiny'}",
+        "INFO 11-24 02:56:27 [utils.py:370] Launching Rust frontend: /vllm/vllm-rs frontend --listen-fd 15",
+        "INFO 11-24 02:56:27 [utils.py:261] Started 4 API server processes",
+        "INFO 11-24 02:56:27 [utils.py:502] Waiting for API servers to complete ...",
+        "(RustFrontend pid=9) INFO 11-24 02:56:27 [hf.rs:200] loading tokenizer",
+        '  File "/lib/vllm/entrypoints/openai/api_server.py", line 88, in run_server',
+        '  File "/lib/vllm/entrypoints/cli/serve.py", line 36, in run_multi_api_server',
+    ],
+)
+def test_a_server_of_several_processes_or_in_rust_is_a_server(line):
+    """Only what LLM() never prints tells it. Its end before it was ready is a failure, as any server's is."""
+    gone = "RuntimeError: Process RustFrontend (PID: 353) died with exit code 2"
+
+    assert ending(DONE, line).outcome == "server_starting"
+    assert ending(line, DONE, gone) == Ending("failed", gone, "worker_died", "starting the server")
+    assert ending(DONE, gone).outcome == "ready_offline"
+
+
+def test_a_frontend_that_is_gone_is_a_failure_before_the_traceback_comes():
+    """The log may end there."""
+    words = "Exception occurred while running API servers: Process RustFrontend (PID: 353) died with exit code 2"
+
+    assert ending(DONE, error("", words)) == Ending("failed", words, "worker_died", "starting the server")
+    assert ending(DONE, error("", words), "ValueError: no").reason == "ValueError: no"
+
+
+@pytest.mark.parametrize(
+    "line", ["[lib.rs:9] OpenAI server is ready to accept requests", "[log_stats.rs:2] Avg prompt tput: 1.0 toks/s"]
+)
+def test_a_frontend_in_rust_is_ready_when_it_says_so_or_answers(line):
+    """It has no uvicorn."""
+    assert ending(INITIALIZING, DONE, f"(RustFrontend pid=9) INFO 11-24 02:57:01 {line}") == Ending("ready")
+
+
 def test_a_server_s_file_in_a_traceback_makes_no_server():
     """A script's own may have that name."""
     assert ending('  File "/app/api_server.py", line 12, in <module>', DONE).outcome == "ready_offline"
@@ -237,6 +275,11 @@ def test_a_worker_fails_in_its_own_stage():
     [
         ("[monitor.py:33] torch.compile takes 17.00 s in total", "measuring memory"),
         ("[gpu_worker.py:298] Available KV cache memory: 0.10 GiB", "setting up the KV cache"),
+        (
+            "[gpu_worker.py:492] Initial free memory 9.16 GiB, reserved 4.25 GiB memory for KV Cache as specified by kv_cache_memory_bytes",
+            "setting up the KV cache",
+        ),
+        ("[cpu_worker.py:260] Auto set (1.0/2.5) GiB for KV cache on node 0, with 2.0 GiB", "setting up the KV cache"),
         ("[executor_base.py:111] # cuda blocks: 120, # CPU blocks: 364", "setting up the KV cache"),
         ("[kv_cache_utils.py:716] GPU KV cache size: 251,920 tokens", "warming up"),
         ("[model_runner.py:1442] Capturing cudagraphs for decoding. This may lead to", "capturing graphs"),
@@ -329,6 +372,16 @@ def test_a_worker_that_died_while_the_engine_warmed_up():
             "port_in_use",
         ),
         (error(CORE, "EngineCore failed to start."), "unknown"),
+        # V1's to 0.8, in multiproc_executor.py and core_client.py: vLLM's own spelling.
+        (
+            "CRITICAL 11-24 17:24:18 [x.py:48] MulitprocExecutor got fatal signal from worker processes, shutting down.",
+            "worker_died",
+        ),
+        ("CRITICAL 11-24 17:24:18 [x.py:269] Got fatal signal from worker processes, shutting down.", "worker_died"),
+        (
+            "[70] [2026-11-24 13:22:36:099] torch.distributed: [ERROR] [49] Find exception when f, query:x.ts:59 NPU function error: g, error code is 507",
+            "device_failure",
+        ),
         # The V0 engine's, in multiproc_worker_utils.py and worker_base.py.
         (error("", "Worker VllmWorkerProcess pid 4711 died, exit code: -15"), "worker_died"),
         (
@@ -353,6 +406,19 @@ def test_an_end_without_an_exception_is_a_failure_too(line, reason_class):
 
     assert (found.outcome, found.reason_class) == ("failed", reason_class)
     assert found.reason
+
+
+def test_a_watchdog_of_an_npu_knows_what_its_processes_only_point_at():
+    """Their exception says that the error is above, which counts where nobody says which."""
+    echo = error(WORKER, "RuntimeError: The Inner error is reported as above. The process exits for this inner error")
+    watchdog = "[70] torch.distributed: [ERROR] [49] Find exception in f, query:x.ts:59 NPU function error: g(), error code is 507"
+    warning = "[W1124 compiler_depend.ts:137] Warning: NPU function error: g(), error code is 507 (function f)"
+
+    assert ending(INITIALIZING, LOADING, watchdog, echo) == Ending(
+        "failed", "NPU function error: g(), error code is 507", "device_failure", "loading weights"
+    )
+    assert ending(INITIALIZING, LOADING, warning, echo).reason_class == "unknown"
+    assert ending(INITIALIZING, LOADING, warning).outcome == "incomplete"
 
 
 def test_an_exception_explains_a_signal():

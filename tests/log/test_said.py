@@ -79,6 +79,31 @@ def test_what_a_recorded_start_says_of_itself(file, expected):
             ),
             Said(gpu_memory_utilization=0.95),
         ),
+        (
+            "To try it now, set X=1 and increase --gpu-memory-utilization from 0.6000 to 0.6042 to maintain the same effective size",
+            Said(gpu_memory_utilization=0.6),
+        ),
+        (
+            "To maintain the same effective KV cache size as before, increase --gpu-memory-utilization to 0.9139.",
+            Said(),
+        ),
+        (
+            "INFO 11-24 02:51:08 executor_base.py:99] Maximum concurrency for 8192 tokens per request: 7.50x",
+            Said(max_model_len=8192),
+        ),
+        (
+            "(EngineCore pid=5) INFO GPU KV cache size: 61,440 tokens, Maximum concurrency for 1,024 tokens per request: 60.00x",
+            Said(max_model_len=1024),
+        ),
+        ("Maximum concurrency for 8,192 tokens per request changes from 2.00x to 3.00x", Said()),
+        (
+            "(APIServer pid=1) WARNING Enforce eager set, disabling torch.compile and CUDAGraphs. This is",
+            Said(enforce_eager=True),
+        ),
+        (
+            "WARNING 12-01 10:00:00 [vllm.py:501] Enforce eager set, overriding optimization level to -O0",
+            Said(enforce_eager=True),
+        ),
         ("consider decreasing `gpu_memory_utilization` or --gpu-memory-utilization=0.8971", Said()),
         ("RuntimeError: Starting to load model failed", Said()),
     ],
@@ -91,12 +116,24 @@ def test_what_is_said_where_no_argument_is(line, expected):
 def test_arguments_go_before_what_is_said_elsewhere():
     """A server's own name of a model, a length that it works out: what was asked for is the param."""
     found = said(
-        "(APIServer pid=1) INFO non-default args: {'model': 'org/tiny', 'max_model_len': 512}",
+        "(APIServer pid=1) INFO non-default args: {'model': 'org/tiny', 'max_model_len': 512, 'enforce_eager': False}",
         "(APIServer pid=1) INFO Using max model len 4096",
+        "(APIServer pid=1) WARNING Enforce eager set, disabling torch.compile and CUDAGraphs.",
         "(Worker pid=7) INFO Starting to load model /cache/tiny...",
+        "(EngineCore pid=5) INFO Maximum concurrency for 2,048 tokens per request: 60.00x",
     )
 
-    assert (found.model, found.max_model_len) == ("org/tiny", 512)
+    assert (found.model, found.max_model_len, found.enforce_eager) == ("org/tiny", 512, False)
+
+
+def test_the_length_that_a_server_found_goes_before_that_of_the_cache():
+    """Both are whole numbers of the same thing: the cache's is for logs that have lost the other."""
+    found = said(
+        "(EngineCore pid=5) INFO Maximum concurrency for 2,048 tokens per request: 60.00x",
+        "(APIServer pid=1) INFO Using max model len 4096",
+    )
+
+    assert found.max_model_len == 4096
 
 
 def test_a_start_of_an_old_release():
@@ -136,6 +173,49 @@ def test_an_amd_gpu_is_no_cuda_device():
 
     assert found.device == "rocm"
     assert said("INFO 02-11 09:00:00 rocm.py:131] Using Triton backend.").device == "rocm"  # before 0.8
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO 01-07 09:00:00 selector.py:120] Using ROCmFlashAttention backend.",
+        "INFO 01-07 09:00:00 pynccl.py:59] Loading nccl from library librccl.so.1",
+        "(RayWorkerWrapper pid=77) INFO 01-07 09:00:00 [utils.py:99] Found nccl from library /opt/rocm/lib/librccl.so.1",
+        "INFO 01-07 09:00:00 config.py:9] Disabled the custom all-reduce kernel because it is not supported on AMD GPUs.",
+    ],
+)
+def test_what_only_an_amd_gpu_prints_tells_it(line):
+    """Releases before 0.7 name no platform."""
+    config = "Initializing an LLM engine (v0.6.5) with config: model='tiny', device_config=cuda, seed=0"
+
+    assert said(config, line).device == "rocm"
+
+
+@pytest.mark.parametrize(
+    ("line", "device"),
+    [
+        ("(Worker pid=7) INFO 11-24 02:56:46 [xpu.py:91] Using Flash Attention backend.", "xpu"),
+        ("(Worker pid=7) INFO 11-24 02:56:46 [xpu_worker.py:80] hello", "xpu"),
+        ("INFO 11-24 02:56:46 [v1/worker/tpu_model_runner.py:12] hello", "tpu"),
+        ("INFO 02-11 09:00:00 cpu_worker.py:131] hello", "cpu"),
+        ("(EngineCore pid=5) INFO [cpu_model_runner.py:71] Starting to load model tiny...", "cpu"),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", "npu"),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin other is activated", None),
+        ("INFO 11-24 02:56:46 [gpu_worker.py:80] hello", None),
+        ("/usr/lib/other/xpu.py:33: UserWarning: [xpu.py:91] hello", None),
+        ('  File "/vllm/v1/worker/cpu_worker.py", line 7, in load_model', None),
+    ],
+)
+def test_a_source_that_one_kind_of_device_has_tells_it(line, device):
+    """Newer releases name their platform nowhere else, where the engine's config is not in the log."""
+    assert said(line).device == device
+
+
+def test_the_config_knows_the_device_better_than_a_source():
+    """A plugin may call another device's worker."""
+    config = "Initializing a V1 LLM engine (v0.20.2) with config: model='tiny', device_config=tpu, seed=0"
+
+    assert said("INFO 11-24 02:56:46 [cpu_worker.py:80] hello", config).device == "tpu"
 
 
 WRAPPED = (
@@ -182,6 +262,17 @@ def test_a_line_that_is_no_piece_of_the_config_adds_nothing(next_line):
     assert found.tensor_parallel_size is None
 
 
+def test_arguments_that_were_cut_end_where_the_config_begins():
+    """Somebody has left out the heads of both: the second is no piece of the first."""
+    found = said(
+        "non-default args: {'model': 'org/tiny', 'gpu_memory_utilization': 0.4, 'dtype': 'float16', 'tensor_parallel_si",
+        "Initializing a V1 LLM engine (v0.29.0) with config: model='/cache/tiny', max_seq_len=1024, tokeni",
+    )
+
+    assert (found.gpu_memory_utilization, found.dtype) == (0.4, "float16")
+    assert (found.model, found.version, found.max_model_len) == ("/cache/tiny", "0.29.0", 1024)
+
+
 def test_a_config_that_was_not_wrapped_ends_with_its_line():
     """No terminal is as wide as that: what follows is another program's."""
     found = said(WRAPPED.replace(", seed=0", f", seed=0, x='{'y' * 400}', data_parallel_size=1"), "6, dtype=float32, ")
@@ -222,6 +313,9 @@ def test_an_engine_without_a_number_is_v0():
             "INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █  █  █ ▀▄▀ █  version 0.1.dev7+g1a2b.d20260821^M",
             "0.1.dev7+g1a2b.d20260821",
         ),
+        ("<span>INFO 11-24 02:56:27 [x.py:1] █ █  version 0.0.0+g1a2b3c</span></span>", "0.0.0+g1a2b3c"),
+        ("INFO 11-24 02:56:27 [x.py:1] vLLM API server version 0.8.5.", "0.8.5"),
+        ("INFO 11-24 02:56:27 [x.py:1] vLLM API server version 0.8.5…", None),
         ("INFO 11-24 02:53:47 [flash_attn.py:776] Using FlashAttention version 3", None),
         ("INFO 11-24 02:53:47 [x.py:1] PyTorch version 2.9.0 available.", None),
     ],

@@ -41,6 +41,11 @@ OPENING, CLOSING = set("([{<"), set(")]}>")
 MARKS = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|[()\[\]{}<>,'"]""", re.DOTALL)
 
 
+def begins_arguments(text: str) -> bool:
+    """Whether a line of arguments begins here, and no other goes on."""
+    return any(each.search(text[:LONGEST]) for each in (ASKED, NAMESPACE, CONFIG))
+
+
 def asked_in(text: str) -> Values | None:
     """What a server or LLM() was asked for; None: this line is about something else."""
     text = text[:LONGEST]

@@ -22,6 +22,7 @@ SIGNS = (b"pid=", b"INFO", b"WARNING", b"ERROR", b"DEBUG", b"CRITICAL", b"{", b"
 OF_A_TERMINAL = (b"\x1b", b"^[", b"[0", b"\\u")
 
 
+SERVERS = (b"erver", b"RustFrontend")
 # In a record of JSON: of a rank, or escaped and not to be read as it stands.
 NOT_IN_JSON = (b"Worker", b"TP0", b"rank", b"\\u")
 
@@ -70,7 +71,7 @@ def _bits_of_json(shape: bytes, wanted: int) -> int | None:
     """The same of a record. One of Docker's that does not end its line goes on in the next."""
     if wanted == EVERYTHING or _may_tell(shape.replace(b'\\"', b'"'), wanted) or _has_any(NOT_IN_JSON, shape):
         return None
-    if wanted & SERVES and b"erver" in shape:
+    if wanted & SERVES and _has_any(SERVERS, shape):
         return None
     is_whole = shape.endswith(b"}\n") and (b'"log":' not in shape or b'\\n",' in shape)
     return 0 if is_whole else None

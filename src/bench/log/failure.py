@@ -6,92 +6,31 @@ its child. The first exception that is not such an echo, and that the process di
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 
+from bench.log.bare import READ, bare_text, one_line, place_of
+from bench.log.cause import Cause, usage_in
+from bench.log.failure_texts import (
+    ANCHORS,
+    ECHOES,
+    EXCEPTION,
+    OF_A_CELL,
+    REPLACED,
+    SURVIVED,
+    SUSPECT,
+)
 from bench.log.lines import LogLine
 from bench.log.rules import stage_of
 from bench.log.shapes import SHAPES, shape_of
+from bench.log.wrapped import Width, Wrapped
 
-LENGTH = 300
-READ = 2000  # characters of a line that can matter here
 NEAR = 20  # lines of the log within which an exception goes on
 FOLLOWING = 3  # lines of its process that say whether it was replaced
-DETAIL = 2  # lines of its process that say what pydantic did not like
+HEAD = re.compile(
+    r"  |\[|Traceback \(|During handling|The above exception|\S{1,100}(?:Error|Exception)\b"
+)  # no piece begins so
 
-# Until 0.7 the source stands without an opening bracket; torchrun and torch put the rank in front.
-SOURCE = re.compile(r"^ ?(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?(?P<place>[^\]\s]+)\] ?")
-RANK = re.compile(r"^\[rank\d+\]: ?")
-EXCEPTION = re.compile(
-    r"^(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)|Exception"
-    r"|(?:[A-Za-z_]\w*\.)+(?:\w*Failed|\w*Timeout|\w*NotFound|Unsupported|OutOfResources))(?:: ?(?P<message>.*))?$"
-)
-USAGE = re.compile(r"^(?:\S+ -m )?\S*(?:api_server|vllm)\S*(?: \w+)?: error: (?P<message>.+)$")
-VALIDATION = re.compile(r"^\d+ validation errors? for \S+$")  # pydantic: the indented lines after it say what
-REPLACED = "During handling of the above exception, another exception occurred"
-
-# What a process says of another that is gone, or when it is told to go: not of an accident of its own.
-ECHOES = (
-    "Engine core initialization failed",
-    "Frontend process failed during engine core initialization",
-    "WorkerProc initialization failed",
-    "Engine process failed to start",
-    "EngineCore encountered an issue",
-    "EngineDeadError",
-    "died unexpectedly",
-    "died with exit code",
-    "See root cause above",
-    "See stack trace",
-    "please check the stack trace above",
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "remote process exited",
-    "RuntimeError: cancelled",
-    "CancelledError",
-    "KeyboardInterrupt",
-    "SystemExit",
-    "EOFError",
-)
-
-# What vLLM prints above the traceback that ends a process. Exceptions before it may have been survived.
-ANCHORS = (
-    "EngineCore failed to start",
-    "EngineCore hit an exception",
-    "EngineCore encountered a fatal error",
-    "WorkerProc failed to start",
-    "WorkerProc hit an exception",
-    "WorkerProc failed.",
-    "Exception in worker VllmWorkerProcess while processing method",  # the V0 engine's, as is the next
-    "Error executing method",
-)
-
-# What a process says above the traceback of an exception that it goes on after. Source: the logger.exception calls of vllm 0.26.0 that a
-# start gets past, where the words are no other's.
-SURVIVED = (
-    "Chat template warmup failed",  # 0.14 to 0.17, of a model without a template
-    "Failed to collect processor kwargs",
-    "Failed to collect TPU information",
-    "ST projector loading failed",
-    "Error saving model info cache",
-    "Error during atomic write",
-)
-# A program that runs has none of its own: it is of another cell of a notebook.
-OF_A_CELL = {"SyntaxError", "IndentationError", "TabError"}
-
-SUSPECT = (
-    "rror",
-    "Exception",
-    "exception",
-    "Exit",
-    "Interrupt",
-    "Failure",
-    "Failed",
-    "failed",
-    "Timeout",
-    "NotFound",
-    "Unsupported",
-    "OutOf",
-)
+Who = int | str | None  # a process: its id, or its name
 
 
 def reason_in(lines: Iterable[LogLine]) -> str | None:
@@ -103,31 +42,6 @@ def reason_in(lines: Iterable[LogLine]) -> str | None:
     return one_line(found.words) if found else None
 
 
-@dataclass
-class Cause:
-    """An exception, as far as its lines have come. `stage` is what its process was doing."""
-
-    order: int
-    kind: str
-    message: str
-    echo: bool
-    stage: str | None
-    line: LogLine  # that it begins in
-    usage: bool = False  # argparse said it: there was no exception
-    detail: list[str] = field(default_factory=list)
-    followed_by: int = 0  # lines of the same process that are not blank
-
-    @property
-    def words(self) -> str:
-        return ": ".join(filter(None, [self.kind, self.message, ": ".join(self.detail)]))
-
-    @property
-    def detail_goes_on(self) -> bool:
-        """The field and what is wrong with it, or only the latter where the whole model is wrong."""
-        read = self.followed_by - 1
-        return bool(VALIDATION.match(self.message)) and len(self.detail) == read < DETAIL
-
-
 class Causes:
     """Takes a log line by line, and keeps one cause for each process."""
 
@@ -137,12 +51,15 @@ class Causes:
         self.anchor_line: LogLine | None = None
         self.order = 0  # of the last line, from 1
         self._usage: Cause | None = None
-        self._kept: dict[tuple[bool, int | None], Cause] = {}  # by echo and pid
-        self._before: dict[tuple[bool, int | None], Cause] = {}  # the same, from before the anchor
-        self._open: dict[int | None, Cause] = {}
+        self._kept: dict[tuple[bool, Who], Cause] = {}  # by echo and process
+        self._before: dict[tuple[bool, Who], Cause] = {}  # the same, from before the anchor
+        self._open: dict[Who, Cause] = {}
         self._open_until = 0  # in the order of lines
-        self._stages: dict[int, str] = {}
-        self._survived: dict[int | None, str] = {}  # where in the source a process tells what it goes on after
+        self._stages: dict[Who, str] = {}
+        self._survived: dict[Who, str] = {}  # where in the source a process tells what it goes on after
+        self._replaced: dict[Who, Cause] = {}  # while these were handled, another is about to come
+        self._width = Width()
+        self._wrapped: Wrapped | None = None  # the line that the last cause begins in, if a terminal cut it
 
     @property
     def is_waiting(self) -> bool:
@@ -152,9 +69,13 @@ class Causes:
     def see(self, line: LogLine) -> None:
         """The next line."""
         self.order += 1
+        if self._wrapped and self._takes_piece(self._wrapped, line):
+            return
         if self._open and self.order >= self._open_until:
             self._open.clear()
         stage, is_suspect = _marks(shape_of(line.text[:READ]))
+        if stage or is_suspect:
+            self._width.see(line)
         if stage:
             self._survive(line, stage)
         if self._open or is_suspect:
@@ -173,21 +94,20 @@ class Causes:
     def stage_of(self, line: LogLine) -> str | None:
         """What this line's process is doing. A worker is told from the others, which may be further or behind."""
         worker = line.rank or "Worker" in (line.process or "")
-        return self._stages.get(line.pid, self.stage) if worker and line.pid is not None else self.stage
+        return self._stages.get(line.who, self.stage) if worker and line.who is not None else self.stage
 
     def _look_at(self, line: LogLine, bare: str) -> None:
         words = bare.strip()
-        if line.pid in self._open:
-            self._go_on(line.pid, bare)
+        if line.who in self._open:
+            self._go_on(line.who, bare)
         if self.anchor is None and any(anchor in bare for anchor in ANCHORS):
             self.anchor, self.anchor_line = words, line
             self._before, self._kept = self._kept, {}
-        if self._usage is None and (found := USAGE.match(words)):
-            self._usage = Cause(
-                self.order, "", found["message"], echo=False, stage=self.stage_of(line), line=line, usage=True
-            )
+        if self._usage is None and (usage := usage_in(line, words)):
+            message, lists = usage
+            self._begin_usage(line, message, lists=lists)
         if any(text in words for text in SURVIVED):
-            self._survived[line.pid] = _place(line)
+            self._survived[line.who] = place_of(line)
         elif (found := EXCEPTION.match(words)) and not self._goes_on(line):
             kind = found["kind"].rpartition(".")[2]
             if self.stage is None or kind not in OF_A_CELL:
@@ -196,41 +116,68 @@ class Causes:
     def _survive(self, line: LogLine, stage: str) -> None:
         """A process that goes on has not died of what it met before."""
         self.stage = stage
-        if line.pid is not None:
-            self._stages[line.pid] = stage
+        if line.who is not None:
+            self._stages[line.who] = stage
         for echo in (True, False):
-            self._drop(line.pid, echo=echo)
-        self._open.pop(line.pid, None)
+            self._drop(line.who, echo=echo)
+        self._open.pop(line.who, None)
+        self._replaced.pop(line.who, None)
 
-    def _drop(self, pid: int | None, *, echo: bool) -> None:
-        self._kept.pop((echo, pid), None)
-        self._before.pop((echo, pid), None)
+    def _drop(self, who: Who, *, echo: bool) -> None:
+        self._kept.pop((echo, who), None)
+        self._before.pop((echo, who), None)
 
     def _goes_on(self, line: LogLine) -> bool:
         """Whether this line is of the record of an exception that its process goes on after."""
-        return bool(place := self._survived.get(line.pid)) and _place(line) == place
+        return bool(place := self._survived.get(line.who)) and place_of(line) == place
 
     def _begin(self, line: LogLine, kind: str, message: str, bare: str) -> None:
         echo = any(text in bare for text in ECHOES)
-        key = (echo, line.pid)
-        if key not in self._kept:
-            cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
-            self._kept[key] = self._open[line.pid] = cause
-            self._open_until = self.order + NEAR
+        cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
+        before = self._replaced.pop(line.who, None)
+        if before and before.is_repeated_by(message):
+            cause = before
+        if (cause.echo, line.who) not in self._kept:
+            self._kept[cause.echo, line.who] = cause
+            self._open_up(cause, line)
 
-    def _go_on(self, pid: int | None, bare: str) -> None:
+    def _begin_usage(self, line: LogLine, message: str, *, lists: bool) -> None:
+        stage = self.stage_of(line)
+        self._usage = Cause(self.order, "", message, echo=False, stage=stage, line=line, usage=True, lists=lists)
+        if lists:
+            self._open_up(self._usage, line)
+
+    def _open_up(self, cause: Cause, line: LogLine) -> None:
+        """What its process says next may belong to it."""
+        cause.opened, cause.followed_by = self.order, 0
+        self._open[line.who] = cause
+        self._open_until = self.order + NEAR
+        self._wrapped = Wrapped(line) if cause.line is line and self._width.cuts(line) else None
+
+    def _takes_piece(self, wrapped: Wrapped, line: LogLine) -> bool:
+        """Whether the cause's line goes on in this one. Its process has said nothing else in between."""
+        cause = next((cause for cause in self._open.values() if cause.line is wrapped.line), None)
+        follows = line.number <= wrapped.last_number + 1
+        if cause and follows and not HEAD.match(line.raw) and wrapped.goes_on_in(line):
+            cause.message += line.raw
+            return True
+        self._wrapped = None
+        return False
+
+    def _go_on(self, who: Who, bare: str) -> None:
         """Ranks print between each other's lines, so only those of the same process are looked at."""
-        cause = self._open[pid]
+        cause = self._open[who]
         if not bare.strip():
             return
         cause.followed_by += 1
-        if cause.followed_by > FOLLOWING or self.order - cause.order >= NEAR:
-            del self._open[pid]
+        if cause.takes(bare):
+            return
+        if cause.followed_by > FOLLOWING or self.order - cause.opened >= NEAR:
+            del self._open[who]
         elif bare.startswith(REPLACED):
-            del self._open[pid]  # another exception came while this one was handled: that one ended the start
-            self._drop(pid, echo=cause.echo)
-        elif cause.detail_goes_on and bare.startswith(" ") and "For further information" not in bare:
-            cause.detail.append(bare.strip().partition(" [type=")[0])
+            del self._open[who]  # another exception came while this one was handled: that one ended the start
+            self._drop(who, echo=cause.echo)
+            self._replaced[who] = cause
 
 
 @lru_cache(SHAPES)
@@ -238,20 +185,3 @@ def _marks(shape: bytes) -> tuple[str | None, bool]:
     """The stage that lines of this shape open, and whether the rest has to look at them at all: most of a log is good news."""
     text = shape.decode(errors="replace")
     return stage_of(text), any(word in text for word in SUSPECT)
-
-
-def _place(line: LogLine) -> str:
-    """Where in vLLM's source a record was printed, which stands before each of its lines. Empty: it is no record of an error."""
-    found = SOURCE.match(line.text[:READ])
-    return found["place"] if found else ""
-
-
-def bare_text(line: LogLine) -> str:
-    """Without vLLM's level, time and source; a traceback's indentation stays."""
-    return RANK.sub("", SOURCE.sub("", line.text[:READ]))
-
-
-def one_line(text: str) -> str:
-    """For a tag and the terminal."""
-    line = " ".join(text.split())
-    return line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"

@@ -6,12 +6,13 @@ about one line holds for all of its shape (shapes.py).
 
 from typing import NamedTuple
 
-from bench.log.failure import SUSPECT
+from bench.log.ending_texts import MARKERS
+from bench.log.failure_texts import SUSPECT
+from bench.log.hints import TEXTS
 from bench.log.lines import LogLine
-from bench.log.outcome import MARKERS
+from bench.log.outcome import is_of_a_server
 from bench.log.prefixes import Speaker
 from bench.log.rules import STAGES, Rule, matches_in
-from bench.log.said import TEXTS
 from bench.log.screen import OTHER_TEXTS, TELLING, WORDS
 from bench.log.shapes import shape_of
 from bench.log.sought import Sought
@@ -67,5 +68,4 @@ def interest_in(line: LogLine) -> Interest:
 def of_speaker(speaker: LogLine | Speaker) -> int:
     """The bits of those who want to see a line because of who says it."""
     name = speaker.process if isinstance(speaker, LogLine) else speaker.name
-    serves = name is not None and name.lower().startswith("apiserver")
-    return (SERVES if serves else 0) | (RANKED if speaker.rank is not None else 0)
+    return (SERVES if is_of_a_server(name) else 0) | (RANKED if speaker.rank is not None else 0)

@@ -4,96 +4,34 @@ Good starts print lines that look like errors, more so when they are shut down. 
 is not looked at, and before it only what ends a process counts.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from bench.log.failure import READ, Causes, bare_text, one_line
+from bench.log.bare import READ, bare_text, one_line
+from bench.log.ending_texts import (
+    DEATH,
+    ENGINE_DONE,
+    IN_USE,
+    LLM_IS_MADE,
+    LOADING,
+    MARKERS,
+    OF_A_SERVER,
+    OF_AN_NPU,
+    OF_THE_SHELL,
+    OF_UVICORN,
+    SERVING,
+    SIGNS,
+    STARTING,
+)
+from bench.log.failure import Causes
 from bench.log.lines import LogLine
 from bench.log.reason_class import classify
 from bench.log.shapes import SHAPES, shape_of
 
 Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "failed"]
 
-ENGINE_DONE = "init engine (profile"
-# Somebody uses the engine, or the one who recorded the log waited for it.
-IN_USE = ("Processed prompts:", "Adding requests:", "Rendering prompts:", "BENCHMARK_READY_SECONDS")
-SERVING = (
-    "Application startup complete",
-    "Uvicorn running on",
-    'HTTP/1.1" 200',
-    "Avg prompt throughput:",
-    "vLLM gRPC server started on",
-)
-STARTING = (
-    "Starting vLLM API server",
-    "Starting vLLM server",
-    "Available routes are",
-    "Started server process",
-    "Waiting for application startup",
-)
-# What an engine prints that is not up yet.
-LOADING = ("Initializing a V", "Initializing an LLM engine", "Starting to load model")
-# What only a server prints. LLM() prints none of it.
-OF_A_SERVER = (
-    *STARTING,
-    "API server version",
-    "vLLM server version",
-    "gRPC server",
-    "Started engine process with PID",
-    "api_server.py:",  # where a line comes from; a traceback has a quote before its colon
-    "serving_chat.py:",
-    "serving_completion.py:",
-)
-
-# Who died, or was told to, without an exception of its own.
-SIGNS = (
-    "trigger received signal=SIG",
-    "received SIGTERM",
-    "Received SIGTERM",
-    "Received SIGINT",
-    "Fatal Python error:",
-    "Segmentation fault",
-    "Segfault encountered",
-    "*** SIGSEGV received",
-    "*** SIGABRT received",
-    "*** SIGBUS received",
-    "terminate called after throwing",
-    "collective operation timeout",
-    "oom-kill",
-    "OOMKilled",
-    "Out of memory: Killed process",
-    "terminated with exit code 137",
-)
-# Not every death: Python warns of its resource tracker's in the same words, and goes on.
-DEATH = re.compile(
-    r"(?:Worker proc|Engine core proc(?:ess)?|RayWorkerProc) \S+ died unexpectedly|Worker \w+ pid \d+ died, exit code: -?\d"
-)
-# Alone on its line, or with the job and the command that it was.
-OF_THE_SHELL = re.compile(
-    r"^(?:Killed|Terminated)(?:: \d+)?\s*$|^(?:\S+: line \d+: +\d+ |\[\d+\][+-]? +(?:\d+ )?)(?:Killed|Terminated)\b"
-)
-OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup failed.*)")
-
-
-LLM_IS_MADE = re.compile(r"\bllm\.py:\d+\] Supported[_ ]tasks: ")  # the last that LLM() prints, from 0.10.1
-
-MARKERS = (
-    *SERVING,
-    *IN_USE,
-    *LOADING,
-    *OF_A_SERVER,
-    ENGINE_DONE,
-    "Supported",
-    *SIGNS,
-    "died unexpectedly",
-    "died, exit",
-    "Killed",
-    "Terminated",
-    "ERROR: ",
-)
 ALIKE = tuple(shape_of(marker) for marker in MARKERS)
 
 
@@ -173,7 +111,7 @@ class Watch:
         if self._is_ready() and not self._takes_back(line.text):
             return
         self._causes.see(line)
-        self._server = self._server or _is_server(line)
+        self._server = self._server or is_of_a_server(line.process)
         text = line.text[:READ]
         if _matters(shape_of(text)):
             self._look_at(line, text)
@@ -234,12 +172,13 @@ def _matters(shape: bytes) -> bool:
     return any(marker in shape for marker in ALIKE)
 
 
-def _is_server(line: LogLine) -> bool:
-    return (line.process or "").lower().startswith("apiserver")
+def is_of_a_server(process: str | None) -> bool:
+    """Whether it is the name of a process that answers requests."""
+    return (process or "").lower().startswith(("apiserver", "rustfrontend"))
 
 
 def _sign(line: LogLine, text: str) -> str | None:
     if any(sign in text for sign in SIGNS) or DEATH.search(text) or OF_THE_SHELL.match(text):
         return bare_text(line).strip()
-    found = OF_UVICORN.match(text)
+    found = OF_UVICORN.match(text) or OF_AN_NPU.search(text)
     return found["words"] if found else None

@@ -117,6 +117,7 @@ ROWS = (
     (
         "bad_argument",
         r"unrecognized arguments",
+        r"not implemented in Rust frontend yet",
         r"^argument ",
         r"arguments are required",
         r"^ValidationError",
@@ -171,6 +172,8 @@ ROWS = (
         "worker_died",
         r"died unexpectedly",
         r"pid \d+ died, exit code: ",
+        r"got fatal signal from worker processes",
+        r"^Got fatal signal from worker processes",
         r"^(?:WorkerCrashedError|ActorDiedError)\b",  # Ray's
         r"died with exit code",
         r"WorkerProc initialization failed",

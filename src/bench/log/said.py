@@ -3,37 +3,11 @@
 import re
 from dataclasses import dataclass
 
-from bench.log.arguments import CONFIG, LONGEST, Value, Values, asked_in, config_in
+from bench.log.arguments import CONFIG, LONGEST, Value, Values, asked_in, begins_arguments, config_in
+from bench.log.hints import HINTS, REPLICA
 from bench.log.lines import LogLine
+from bench.log.wrapped import Wrapped
 
-VERSION = re.compile(
-    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})version (?P<version>v?\d+\.\d+\.(?:dev)?\d+[^\s,^]*)"
-)
-PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
-ROCM = re.compile(r"[ \[/]rocm\.py:\d")  # the source of a line that only an AMD GPU's platform prints
-REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
-MODEL = re.compile(r"Starting to load model (?P<model>[^\s,]+?)\.\.\.")
-LENGTH = re.compile(r"Using max model len (?P<length>\d{1,9})(?!\d)")
-SHARE = re.compile(r"[Dd]esired (?:\w+ )?memory utilization (?:is )?\((?P<share>0?\.\d+|1\.0), ")
-SHARE_OF_ADVICE = re.compile(r"The current --gpu-memory-utilization=(?P<share>0\.\d{4}|1\.0000) is equivalent")
-SHARE_OF_V0 = re.compile(r"GiB(?:\) x|,?) gpu_memory_utilization[ =]\(?(?P<share>0\.\d\d|1\.00)(?!\d)")  # in hundredths
-# What is said outside of arguments: what it is, a text of its line, where it stands there.
-HINTS = (
-    ("version", "version ", VERSION),
-    ("kind", "detected platform", PLATFORM),
-    ("model", "Starting to load model ", MODEL),
-    ("length", "max model len ", LENGTH),
-    ("share", "memory utilization is (", SHARE),
-    ("share", "memory utilization (", SHARE),
-    ("share", "current --gpu-memory-utilization=", SHARE_OF_ADVICE),
-    ("share", "gpu_memory_utilization", SHARE_OF_V0),
-)
-TEXTS = (
-    "args: ",
-    "LLM engine (v",
-    "rocm.py:",
-    *(text for _, text, _ in HINTS),
-)  # one is in each line that says something
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
 NOT_COMPILED = re.compile(r"['\"](?:level|mode)['\"]: ?(?:0\b|<\w+\.NONE\b|['\"]?NONE\b|<\w+\.NO_COMPILATION\b)")
@@ -87,35 +61,6 @@ def tags_said(said: Said) -> dict[str, str]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-WIDEST = 400  # characters of a terminal
-RECORD = re.compile(r"\(?(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b")
-
-
-class Wrapped:
-    """A line of arguments, with what follows it where somebody copied it from a terminal: pieces as wide as the first."""
-
-    def __init__(self, line: LogLine) -> None:
-        self.line = line
-        self.text = line.text[:LONGEST]
-        self._width = len(line.raw)
-        self._is_full = self._width <= WIDEST
-
-    def goes_on_in(self, line: LogLine) -> bool:
-        """Whether this line is the next piece, which is then added."""
-        piece = line.raw
-        if (
-            len(self.text) >= LONGEST
-            or not self._is_full
-            or line.pid is not None
-            or len(piece) > self._width
-            or RECORD.match(piece)
-        ):
-            return False
-        self.text += piece
-        self._is_full = len(piece) == self._width
-        return True
-
-
 class Listener:
     """Takes a log line by line, and keeps the first line of each kind."""
 
@@ -129,7 +74,6 @@ class Listener:
         self._first: dict[str, str] = {}  # of each kind of hint; the version is the server's
         self._wrapped: Wrapped | None = None  # arguments that may go on in the next line
         self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
-        self._is_rocm = False
         self._has_replicas = False
 
     @property
@@ -142,7 +86,7 @@ class Listener:
         self._lines_since += 1
         if line.process and REPLICA.match(line.process):
             self._has_replicas = True
-        if self._wrapped and self._wrapped.goes_on_in(line):
+        if self._wrapped and not begins_arguments(line.text) and self._wrapped.goes_on_in(line):
             return
         self._end_wrapped()
         text = line.text
@@ -153,15 +97,13 @@ class Listener:
 
     def _takes(self, text: str) -> bool:
         """Whether it says something for the first time."""
-        if "rocm.py:" in text and not self._is_rocm and ROCM.search(text[:LONGEST]):
-            self._is_rocm = True
-            return True
+        told = False
         for name, words, pattern in HINTS:
             if words in text and name not in self._first and (found := pattern.search(text[:LONGEST])):
                 self._first[name] = found[name]
                 self._lines_since = 0 if name == "version" else self._lines_since
-                return True
-        return False
+                told = True
+        return told
 
     def _end_wrapped(self) -> None:
         """Reads a line of arguments when all its pieces are there."""
@@ -196,7 +138,6 @@ class Listener:
         load_format = _text(both.get("load_format"))
         first = self._first
         version = self._version or (first.get("version") if self._lines_since else None)
-        platform = "rocm" if self._is_rocm else first.get("kind")
         return Said(
             version=version.removeprefix("v") if version else None,
             engine=self._engine,
@@ -208,13 +149,14 @@ class Listener:
             tensor_parallel_size=_count(both.get("tensor_parallel_size")),
             pipeline_parallel_size=_count(both.get("pipeline_parallel_size")),
             data_parallel_size=self._data_parallel_size(asked, config),
-            device=_device(platform, _text(config.get("device_config"))),
+            device=_device(first, _text(config.get("device_config"))),
             dtype=_dtype(_text(both.get("dtype"))),
             max_model_len=_count(config.get("max_seq_len"))
             or _count(asked.get("max_model_len"))
-            or _count(int(first.get("length", 0))),
+            or _count(int(first.get("length", 0)))
+            or _count(int(first.get("cache_length", "0").replace(",", ""))),
             gpu_memory_utilization=_share(asked.get("gpu_memory_utilization")) or _share(float(first.get("share", 0))),
-            enforce_eager=_flag(both.get("enforce_eager")),
+            enforce_eager=_flag(both.get("enforce_eager", "eager" in first or None)),
             compiles=False if self._engine == "V0" or NOT_COMPILED.search(self._printed) else None,
             captures=False if NOT_CAPTURED.search(self._printed) else None,
         )
@@ -243,6 +185,9 @@ def _dtype(text: str | None) -> str | None:
     return None if text in {None, "auto"} else str(text).removeprefix("torch.")
 
 
-def _device(platform: str | None, config: str | None) -> str | None:
-    """The platform's word first: PyTorch calls an AMD GPU cuda too."""
-    return platform or (config.partition(":")[0] if config else None)
+def _device(first: dict[str, str], config: str | None) -> str | None:
+    """The platform's word first: PyTorch calls an AMD GPU cuda too. The source of a line last."""
+    if "rocm" in first:
+        return "rocm"
+    told = first.get("kind") or (config.partition(":")[0] if config else None)
+    return told or ("npu" if "plugin" in first else first.get("source"))

@@ -19,6 +19,8 @@ STAGES = (
     ("torch.compile takes", "measuring memory"),
     ("torch.compile took", "measuring memory"),
     ("Available KV cache memory", "setting up the KV cache"),
+    ("memory for KV Cache as specified by", "setting up the KV cache"),
+    ("GiB for KV cache on node", "setting up the KV cache"),  # a CPU's
     ("# CPU blocks: ", "setting up the KV cache"),  # the V0 engine's
     ("KV cache size: ", "warming up"),
     ("Capturing CUDA graphs", "capturing graphs"),
