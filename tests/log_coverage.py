@@ -19,6 +19,7 @@ TABLES: tuple[tuple[str, tuple[Column, ...]], ...] = (
             ("load model", "load_model", None),
             ("stream", "stream", None),
             ("drafter", "drafter", None),
+            ("n-grams", "ngram", None),
         ),
     ),
     (
@@ -57,6 +58,7 @@ HOLES = (
     ("f", "encoder graph capture", "0.30.0", "not printed before 0.31.0"),
     ("g", "KV cache, GiB", "0.9.0.1", "the V1 engine does not print it before 0.9.1; the V0 engine does (worker.py): rule {v0}"),
     ("h", "ready", "0.33.0", "vLLM does not time it: bench does; logs of the script that made the seed have it, by rule {ready}"),
+    ("i", "n-grams", "0.33.0", "told by the arguments and the engine's config, of whose text the list has only that it is printed"),
 )  # fmt: skip
 
 HEAD = """# What is read in vLLM's log, release by release

@@ -418,15 +418,20 @@ def test_lines_of_the_streamer_without_a_rank_stand_for_a_rank_each():
     assert metrics == {"phase/stream_s": 12.0, "stream/size_gib": 14.8, "throughput/stream_gib_per_s": 1.2}
 
 
+INIT_ENGINE = "(EngineCore pid=5) INFO [core.py:349] init engine (profile, create kv cache, warmup model) took 60.00 s"
+
+
 def test_two_models_in_one_rank_add_up():
     """With speculative decoding a rank loads and compiles the drafter after the model, one after the other."""
     metrics = summary(
         DRAFTER,
         "(Worker_TP0 pid=7) INFO Loading weights took 20.50 seconds",
         "(Worker_TP0 pid=7) INFO Loading weights took 2.25 seconds",
-        "(Worker_TP1 pid=8) INFO Loading weights took 21.00 seconds",
+        "(Worker_TP1 pid=8) INFO Loading weights took 18.00 seconds",
+        "(Worker_TP1 pid=8) INFO Loading weights took 3.00 seconds",
         "(Worker_TP0 pid=7) INFO torch.compile took 28.50 s in total",
         "(Worker_TP0 pid=7) INFO torch.compile took 4.25 s in total",
+        INIT_ENGINE,
     )
 
     assert metrics == {
@@ -435,6 +440,7 @@ def test_two_models_in_one_rank_add_up():
         "rank/TP1/phase/load_weights_s": 21.0,
         "phase/torch_compile_s": 32.75,
         "rank/TP0/phase/torch_compile_s": 32.75,
+        "phase/init_engine_s": 60.0,
     }
 
 
@@ -554,20 +560,54 @@ def test_the_drafter_s_part_alone_is_not_the_whole():
         rank.format(7) + "[monitor.py:81] Initial profiling/warmup run took 1.30 s",
     ]
 
-    assert summary(*drafter) == {}
-    assert summary(*model, *drafter)["phase/dynamo_s"] == 6.75
-    assert summary(*model, *drafter)["phase/torch_compile_s"] == 38.75
-    assert summary(*model, *drafter)["phase/profiling_run_s"] == 38.4
+    whole = summary(*model, *drafter, INIT_ENGINE)
+    assert summary(*drafter, INIT_ENGINE) == {"phase/init_engine_s": 60.0}
+    assert [whole[f"phase/{name}_s"] for name in ("dynamo", "torch_compile", "profiling_run")] == [6.75, 38.75, 38.4]
+
+
+def test_a_log_that_ends_before_the_drafter_has_no_sums():
+    """More may come, as long as nobody says that all is compiled: a number that the whole log contradicts is none."""
+    lines = [
+        "(EngineCore pid=7) INFO 11-24 02:47:30 [core.py:61] non-default args: {'speculative_config': {'method': 'eagle3'}}",
+        "(EngineCore pid=7) INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took 20.50 seconds",
+        "(EngineCore pid=7) INFO 11-24 02:47:32 [default_loader.py:430] Loading weights took 2.25 seconds",
+        "(EngineCore pid=7) INFO 11-24 02:47:33 [monitor.py:53] torch.compile took 28.50 s in total",
+        "(EngineCore pid=7) INFO 11-24 02:47:34 [monitor.py:53] torch.compile took 4.25 s in total",
+        "(EngineCore pid=7) INFO 11-24 02:47:35 [gpu_worker.py:760] Available KV cache memory: 55.94 GiB",
+    ]
+    whole = summary(*lines)
+
+    assert whole["phase/load_weights_s"] == 22.75
+    assert whole["phase/torch_compile_s"] == 32.75
+    for end in range(len(lines)):
+        assert summary(*lines[:end]).items() <= whole.items()
 
 
 def test_the_weights_of_one_model_of_two_are_not_those_of_both():
-    """Each model that is loaded has its line, and `Model loading took` holds them both: a line is missing, whosever it was."""
+    """Each model that is loaded has its line: one is missing, whosever it was."""
     weights = "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took {} seconds"
     model = "(Worker_TP0 pid=7) INFO 11-24 02:47:35 [gpu_model_runner.py:4879] Model loading took 1.0 GiB memory and 50 seconds"
 
     assert "phase/load_weights_s" not in summary(DRAFTER, weights.format(2.25), model)
     assert summary(weights.format(2.25), model)["phase/load_weights_s"] == 2.25
     assert summary(DRAFTER, weights.format(20.5), weights.format(2.25), model)["phase/load_weights_s"] == 22.75
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "non-default args: {'model': 'm', 'speculative_config': {'num_speculative_tokens': 3, 'method': 'ngram'}}",
+        "Initializing a V1 LLM engine (v0.32.0) with config: model='m', speculative_config=SpeculativeConfig(method='suffix', model=None",
+        "Initializing a V0 LLM engine (v0.7.3) with config: model='m', speculative_config=SpeculativeConfig(draft_model='[ngram]', num_spec",
+    ],
+)
+def test_guesses_from_what_was_said_are_no_second_model(said):
+    """vLLM prints that it loads a drafter, and loads nothing."""
+    weights = "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took 2.25 seconds"
+    model = "(Worker_TP0 pid=7) INFO 11-24 02:47:35 [gpu_model_runner.py:4879] Model loading took 1.0 GiB memory and 50 seconds"
+
+    assert summary(said, weights, DRAFTER, model)["phase/load_weights_s"] == 2.25
+    assert "phase/load_weights_s" not in summary(said, weights, DRAFTER, weights.replace("2.25", "1.5"), model)
 
 
 def test_two_numbers_in_one_line_are_of_two_records():
@@ -591,6 +631,10 @@ def test_the_v0_engine_names_its_drafter_s_worker():
     assert summary(ONE_RANK, medusa, *lines) == {"memory/load_model_gib": 17.75}
     assert summary(TWO_RANKS, medusa, *lines, *others) == {"memory/load_model_gib": 17.75}
     assert summary(TWO_RANKS, medusa, *lines) == {}
+    assert summary(medusa, *lines) == {}
+    alone = "INFO 07-24 03:57:34 gpu_executor.py:86] # GPU blocks: 22839, # CPU blocks: 2048"
+    assert summary(medusa, *lines, alone) == {"memory/load_model_gib": 17.75}
+    assert summary(medusa, *lines, alone.replace("gpu_", "multiproc_gpu_")) == {}
     assert summary(told.format("vllm.spec_decode.ngram_worker.NGramWorker"), *lines) == {"memory/load_model_gib": 13.25}
 
 
@@ -604,6 +648,16 @@ def test_a_record_that_came_twice_counts_once():
     assert summary(worker + first, shown + first)["phase/load_weights_s"] == 4.5
     assert summary(worker + first, shown + first, worker + second, shown + second, DRAFTER)["phase/load_weights_s"] == 9
     assert summary(worker + first, worker.replace("7", "8") + first)["phase/load_weights_s"] == 4.5
+
+
+def test_two_models_that_take_as_long_within_a_second_count_twice():
+    """Their records are the same to the letter, and shown in the same way; a collector that shows each twice still counts once."""
+    worker = "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took 0.02 seconds"
+    shown = f"(EngineCore pid=3) {worker}"
+
+    assert summary(worker, DRAFTER, worker)["phase/load_weights_s"] == 0.04
+    assert summary(worker, shown, DRAFTER, worker, shown)["phase/load_weights_s"] == 0.04
+    assert summary(worker, worker, shown, shown, DRAFTER)["phase/load_weights_s"] == 0.04
 
 
 def test_a_sum_has_no_more_digits_than_its_parts():

@@ -188,7 +188,6 @@ def test_the_wordings_of_all_releases_tell_the_same(text, told):
         "Initializing a V1 LLM engine with config: speculative_config=SpeculativeConfig(method='eagle', model='e')",
         "Loading weights with BitsAndBytes quantization. May take a while ...",
         "Configuring SpecDecodeWorker with proposer=<class 'vllm.spec_decode.ngram_worker.NGramWorker'>",
-        "non-default args: {'model': 'm', 'speculative_config': {'num_speculative_tokens': 3, 'method': 'ngram'}}",
         "Using cache directory: /cache/5c1b/rank_0_0/backbone for vLLM's torch.compile",
         "Loading safetensors checkpoint shards: 100% Completed | 4/4 [00:12<00:00,  3.19s/it]",
         "[RunAI Streamer] Rank 0: CPU ring 17 x 1002.0 MiB = 16.6 GiB for 15.0 GiB in 4 file(s)",

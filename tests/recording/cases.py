@@ -96,6 +96,8 @@ TWO = [*EAGER, "--tensor-parallel-size", "2"]
 BOUND = {"VLLM_CPU_OMP_THREADS_BIND": "0|1"}  # else two ranks on one NUMA node are refused
 LONGER_THAN_THE_MODEL = {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
 NO_CACHE_ASKED: dict[str, str | None] = {"VLLM_CPU_KVCACHE_SPACE": None}  # else the share is not looked at
+GUESSES = ["--speculative-config", '{"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_max": 3}']
+DRAFTS = ["--speculative-config", f'{{"method": "draft_model", "model": "{MODEL}", "num_speculative_tokens": 2}}']
 DELETED, TRUNCATED = "tiny_llama-deleted", "tiny_llama-truncated"
 CASES = {
     "auto-tp1-eager": Case(EAGER),
@@ -106,6 +108,9 @@ CASES = {
     "sharded_state-tp2-eager": Case([*TWO, "--load-format", "sharded_state"], SHARDED, BOUND),
     "dummy-tp1-eager": Case([*EAGER, "--load-format", "dummy"]),
     "offline-auto-tp1-eager": Case(EAGER, meanwhile=wait_for_its_end, offline=True),
+    "ngram-tp1-eager": Case([*EAGER, *GUESSES]),
+    "draft_model-tp1-eager": Case([*EAGER, *DRAFTS]),
+    "draft_model-tp2-eager": Case([*TWO, *DRAFTS], environment=BOUND),
     "auto-tp1-FAILED-unknown_flag": Case(["--no-such-flag"]),
     "auto-tp1-eager-FAILED-model_len": Case([*EAGER, "--max-model-len", "100000"]),
     "auto-tp1-eager-FAILED-no_model": Case(EAGER, MODELS / "nowhere"),

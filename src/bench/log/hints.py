@@ -20,6 +20,9 @@ SHARE_OF_V0 = re.compile(r"GiB(?:\) x|,?) gpu_memory_utilization[ =]\(?(?P<share
 # A drafter's config has the enforce_eager of its model. The same to 0.13, with other words behind the comma.
 EAGER = re.compile(r"(?P<eager>Enforce eager set), ")
 
+# The V0 engine's executor of a single process, to 0.6; those of several have longer names.
+ALONE = re.compile(r"[ \[](?P<alone>gpu_executor)\.py:\d")
+
 PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
 PLUGIN = re.compile(r"Platform plugin (?P<plugin>ascend) is activated")  # vllm-ascend's platform calls its device npu
 # What vLLM prints on an AMD GPU only, which its config calls cuda: its platform's source, its own attention, its NCCL.
@@ -60,6 +63,7 @@ HINTS = (
     ("share", "increase --gpu-memory-utilization from ", SHARE_OF_ADVICE),
     ("share", "gpu_memory_utilization", SHARE_OF_V0),
     ("eager", "Enforce eager set, ", EAGER),
+    ("alone", "gpu_executor.py:", ALONE),
     *(("source", text, DEVICE_SOURCE) for text in DEVICE_SOURCES),
 )
 TEXTS = ("args: ", "LLM engine (v", *(text for _, text, _ in HINTS))  # one is in each line that says something

@@ -3,8 +3,8 @@
 The rules of combination. Ranks work in parallel and the start waits for the last of them: over ranks counts the slowest
 time, the least rate, the largest share of memory taken and the smallest KV cache. Within one process:
 
-- Two models (speculative decoding) load, compile and capture one after the other: times and memory add up. Where a log that
-  begins in the middle has only the drafter's part of it, that is absent.
+- Two models (speculative decoding) load, compile and capture one after the other: times and memory add up. Where a log has
+  one model's part only, it is absent.
 - An engine core tells the KV cache of each of its ranks, in some releases: the smallest counts here too.
 - Sizes are GiB (1024³), from whatever unit was printed; vLLM's own GB was GiB (rules). Negative graph memory is kept.
 - One model loads and captures once. What a process then tells twice is not known to be its own: absent.
@@ -60,19 +60,20 @@ METRICS: tuple[tuple[str, str, str, Combine, Combine], ...] = (
 
 # What a process of one model does once.
 ONCE = {"load_weights", "load_model", "graph_capture"}
-# What a model's compiling is told by.
+# What a model's compiling is told by, and what comes when all models are compiled.
 COMPILED = {"dynamo", "torch_compile", "compile_and_profiling_run", "profiling_run"}
+BEHIND_COMPILING = {"kv_cache", "init_engine"}
 
 
 def summarise(readings: Sequence[Reading]) -> dict[str, float]:
     """Every metric that the log gives, and `rank/<rank>/…` for what a rank said itself. What was not found is absent."""
     metrics: dict[str, float] = {}
     two_models = drafted(readings)
-    begun = set(_begun_before(readings))
+    of_one = set(_of_one_model(readings))
     counted = [
         reading
         for index, reading in enumerate(readings)
-        if reading.phase not in begun and not _only_profiled(reading, index, readings)
+        if reading.phase not in of_one and not _only_profiled(reading, index, readings)
     ]
     for name, phase, field, within, over in METRICS:
         by_process: dict[Process, Values] = {}
@@ -90,11 +91,12 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
     return metrics
 
 
-def _begun_before(readings: Sequence[Reading]) -> Iterator[str]:
-    """The phases of which a process tells one model's part where there are two: the log begins behind the other's, or its loader
-    says nothing.
+def _of_one_model(readings: Sequence[Reading]) -> Iterator[str]:
+    """The phases of which a process tells one model's part where there are two: the log begins behind the other's or ends before it,
+    or its loader says nothing.
     """
-    two_models = drafted(readings)
+    if not drafted(readings):
+        return
     by_process: dict[Process, list[Reading]] = {}
     for reading in readings:
         by_process.setdefault(reading.process, []).append(reading)
@@ -102,9 +104,10 @@ def _begun_before(readings: Sequence[Reading]) -> Iterator[str]:
         compiled = [reading.phase for reading in told if reading.phase in COMPILED or _is_compiled_drafter(reading)]
         if compiled[:1] == ["drafter"]:
             yield from COMPILED
-        loaded = [reading.phase for reading in told if reading.phase in {"load_weights", "load_model"}]
-        if two_models and loaded == ["load_weights", "load_model"]:
+        if sum(reading.phase == "load_weights" for reading in told) == 1:
             yield "load_weights"
+    if not any(reading.phase in BEHIND_COMPILING for reading in readings):
+        yield from COMPILED
 
 
 def _is_compiled_drafter(reading: Reading) -> bool:

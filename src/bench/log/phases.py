@@ -1,6 +1,7 @@
 """Log lines -> what each rank said about each phase of its start. Pure."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -71,8 +72,11 @@ def added_up(found: Iterable[tuple[Rule, Reading]], *, one_rank: bool) -> list[R
 
 
 def drafted(readings: Iterable[Reading]) -> bool:
-    """Whether a second model, the drafter of speculative decoding, is loaded and compiled after the first."""
-    return any(reading.phase == "drafter" for reading in readings)
+    """Whether a second model, the drafter of speculative decoding, is loaded and compiled after the first. One that looks for its
+    guesses in what was said has none, and says so in words of a drafter.
+    """
+    told = {reading.phase for reading in readings}
+    return "drafter" in told and "ngram" not in told
 
 
 def _process_of(reading: Reading, *, together: bool) -> Process:
@@ -97,15 +101,18 @@ RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
 
 
 def _told_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Reading]]:
-    """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and they would add up."""
-    told: set[tuple[Rule, str | None, str | None, int | str, str]] = set()
+    """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and they would add up. A record
+    that came twice in the same way was printed twice: two small models can take as long within a second.
+    """
+    told: dict[tuple[Rule, str | None, str | None, int | str, str], Counter[str]] = {}
     for rule, reading in found:
         line = reading.line
         if line.who is not None and RECORD.match(line.text):
-            record = (rule, line.node, line.process, line.who, line.text)
-            if record in told:
+            ways = told.setdefault((rule, line.node, line.process, line.who, line.text), Counter())
+            most = max(ways.values(), default=0)
+            ways[line.raw] += 1
+            if ways[line.raw] <= most:
                 continue
-            told.add(record)
         yield rule, reading
 
 

@@ -32,12 +32,13 @@ class Said:
     enforce_eager: bool | None = None
     compiles: bool | None = None  # False: it says that it does not
     captures: bool | None = None
+    is_one_process: bool = False  # True: it says so
 
     @property
     def has_one_rank(self) -> bool:
         """Whether the log says so. False where it says nothing."""
         more = {self.pipeline_parallel_size, self.data_parallel_size} - {None, 1}
-        return self.tensor_parallel_size == 1 and not more
+        return self.is_one_process or (self.tensor_parallel_size == 1 and not more)
 
 
 def params_said(said: Said) -> dict[str, str]:
@@ -159,6 +160,7 @@ class Listener:
             enforce_eager=_flag(both.get("enforce_eager", "eager" in first or None)),
             compiles=False if self._engine == "V0" or NOT_COMPILED.search(self._printed) else None,
             captures=False if NOT_CAPTURED.search(self._printed) else None,
+            is_one_process="alone" in first,
         )
 
 

@@ -94,4 +94,18 @@ WEIGHTS = (
         "proposer=<class 'vllm.spec_decode.multi_step_worker.MultiStepWorker'>",
         "any",  # the V0 engine's, to 0.10.2
     ),
+    rule(
+        "ngram",
+        r"'speculative_config': \{[^}]{0,200}'(?:ngram|suffix)'",
+        "INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {'model': 'm', 'speculative_config': {'method': 'ngram', "
+        "'num_speculative_tokens': 2}}",
+        "any",  # guesses are looked up in what was said: `Loading drafter model...` is printed, and nothing is loaded
+    ),
+    rule(
+        "ngram",
+        r"speculative_config=SpeculativeConfig\((?:method='(?:ngram|suffix)|draft_model='\[?ngram)",
+        "INFO 11-24 02:53:47 [core.py:93] Initializing a V1 LLM engine with config: model='m', "
+        "speculative_config=SpeculativeConfig(method='ngram', model=None, num_spec_tokens=2), tokenizer='m'",
+        "any",
+    ),
 )
