@@ -34,14 +34,15 @@ def starts_of(lines: Iterable[bytes], *, is_wanted: Callable[[int], bool] = lamb
     first = list(islice(lines, LOOKED_AT))
     reader = Reader(first, is_wanted)
     number, continued = 0, False
-    known = reader.known
+    known, wanted, ranked = reader.known, reader.wanted, reader.ranked
     for raw in chain(first, lines):
         number += not continued
         continued = raw.endswith(b"\r")
         shape = raw.translate(DIGITS)
         interest = known.get(shape, EVERYTHING)
-        if interest & reader.wanted or (interest & RANKED and reader.is_new(raw)):
+        if interest & wanted or (interest & ranked and reader.is_new(raw)):
             reader.read(number, raw, shape)
+            wanted, ranked = reader.wanted, reader.ranked
             if reader.ended:
                 yield from reader.ended
                 reader.ended.clear()
@@ -58,6 +59,7 @@ class Reader:
         self._sources: dict[str, Source] = {}
         self.ended: list[Told] = []  # starts that nobody has taken yet
         self.wanted = EVERYTHING  # the interests of which a line is read
+        self.ranked = RANKED  # the same, where its process speaks for the first time
         self.known: dict[bytes, int] = {}  # which interest lines of a shape are of
         self._capture = Capture()
         self._capture.learn(first)
@@ -83,6 +85,7 @@ class Reader:
         elif shape in self.known or not self._is_chatter(raw, shape):
             self._look_at(self._capture.pieces_of(number, raw), shape, raw)
         self.wanted = self._wanted()
+        self.ranked = RANKED if self._main.told.is_wanted else 0
 
     def _wanted(self) -> int:
         if self._capture.around.waiting or self._main.listens:
