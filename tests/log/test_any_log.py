@@ -32,7 +32,7 @@ PARTS = st.sampled_from(
         '{"log": "', '"message": ', '"stream": "stdout"', '"}', "{", "[", "\x1b", "\x1b[1;36m", "\x1b_bk;t=1\x07", "^[[0m", "[0m",
         "2026-11-24T02:47:31Z ", "stdout P ", "stderr F ", "Nov 24 02:47:31 host unit[1]: ", "vllm-1  | ", "12:", "a.log:12:",
         "[pod/a/b] ", "   40.225 ", "ValueError: no ", "During handling of the above exception, another exception occurred", '  File "a.py", line 1',
-        "error: invalid value '{", "' for '--args-json <JSON>':", "- api_key", "(RustFrontend pid=8) ", "[UC][E] ", "Maximum concurrency for 1 tokens per request: ",
+        "error: invalid value '{", "' for '--args-json <JSON>':", "- api_key", "(RustFrontend pid=8) ", "(Worker_TP1) ", "(EngineCore) ", "[UC][E] ", "Maximum concurrency for 1 tokens per request: ",
         "NPU function error: ", "[ERROR]", "Launching Rust frontend", "cpu_worker.py:1] ", "Enforce eager set, ", "9" * 400, "٣", "█", "\ufeff", "\x00", "\ud800", " " * 50, "(" * 50, "x" * 100,
     ]
 )  # fmt: skip

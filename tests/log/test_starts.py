@@ -378,3 +378,12 @@ def test_a_log_that_begins_in_the_middle_of_a_start_has_that_start():
     assert [start.ending().outcome for start in found] == ["failed", "incomplete"]
     (unwanted, second) = starts_of((line.encode() + b"\n" for line in lines), is_wanted=lambda number: number == 2)
     assert (unwanted.is_wanted, second.first_number, second.said().version) == (False, 3, "0.10.1")
+
+
+def test_a_name_without_its_id_is_nobody_new():
+    """Each of its lines has its rank, so none is read for that, and none is remembered: a line can be long."""
+    told = Told(1, 1)
+
+    assert told.is_new(b"(Worker_TP0 pid=7) hello")
+    assert not told.is_new(b"(Worker_TP0 pid=7) hello again")
+    assert not told.is_new(b"(Worker_TP0) hello")

@@ -101,17 +101,24 @@ RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
 
 
 def _told_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Reading]]:
-    """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and they would add up. A record
-    that came twice in the same way was printed twice: two small models can take as long within a second.
+    """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and a captor may write all
+    twice; they would add up. The same record behind the mark of a drafter is another one: two small models can take as long
+    within a second.
     """
-    told: dict[tuple[Rule, str | None, str | None, int | str, str], Counter[str]] = {}
+    told: dict[tuple[Rule, str | None, str | None, int | str, str], dict[str, list[int]]] = {}
+    marks: Counter[tuple[str | None, int | str]] = Counter()  # of drafters, by process
     for rule, reading in found:
         line = reading.line
         if line.who is not None and RECORD.match(line.text):
-            ways = told.setdefault((rule, line.node, line.process, line.who, line.text), Counter())
-            most = max(ways.values(), default=0)
-            ways[line.raw] += 1
-            if ways[line.raw] <= most:
+            ways = told.setdefault((rule, line.node, line.process, line.who, line.text), {})
+            most = max(map(len, ways.values()), default=0)
+            seen_at = ways.setdefault(line.raw, [])  # the marks at which it was shown in this way
+            mark = marks[line.node, line.who]
+            if mark in seen_at:
+                continue
+            seen_at.append(mark)
+            marks[line.node, line.who] += reading.phase == "drafter"
+            if len(seen_at) <= most:
                 continue
         yield rule, reading
 

@@ -66,6 +66,8 @@ class Told:
         if not self.is_wanted:
             return False
         end = raw.rfind(b"pid=", 0, SPEAKER_WITHIN)
+        if end < 0:
+            return False  # a name without its id has its rank in each of its lines
         speaker = raw[raw.rfind(b"(", 0, end) : raw.find(b")", end)]
         if speaker in self._speakers:
             return False

@@ -118,7 +118,7 @@ def _check_whole(source: Path, cut: Path) -> None:
     if has is not None and should is not None and has < LEAST_OF_MODEL * should:
         raise CheckpointError(
             f"vLLM wrote {has:,} of {source}'s {should:,} weights, so what it cut is not the model. Here and with these settings "
-            "it changes weights while it loads them; choose a load format that reads the original."
+            "it changes weights while it loads them. Choose one that reads the original: load_format=auto or load_format=runai_streamer."
         )
 
 
