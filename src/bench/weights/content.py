@@ -1,0 +1,97 @@
+"""What a checkpoint's files contain, in a few characters: cheap enough for every start, or of every byte.
+
+Two answers to two questions. `content_digest` is the same for equal files wherever they lie and whenever they were
+copied: it names and checks checkpoints. `file_stamps` is what this host's file system says of each file, and changes
+when a file is exchanged or written to, even where no sampled block did.
+"""
+
+import hashlib
+import os
+import random
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+OURS = "bench_"  # manifests and other notes of bench are not content
+BLOCK_BYTES = 4096  # one page
+SAMPLED_BLOCKS = 16  # of each file, besides its first and its last
+FULL_BLOCK_BYTES = 8 * 1024**2
+THREADS = 8  # files at a time
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What the file system says of a file; a link is followed to it."""
+
+    size: int  # bytes
+    mtime_ns: int
+    inode: int
+
+
+def content_digest(folder: Path, *, full: bool = False) -> str:
+    """A hexadecimal digest of the checkpoint in `folder`: names, sizes and bytes of its files, whatever their place and age.
+
+    Takes in every weights file and every JSON file at the top of the folder (index, config, tokenizer), but bench's own
+    manifest. JSON is read whole. Of each weights file its size, its first and last block and 16 more at offsets that
+    follow from its name and size are read, 72 KiB a file without read-ahead: 60 GiB cost milliseconds warm and some
+    300 reads cold. A change outside of these blocks is not seen: compare `file_stamps` too, or set `full`, which reads
+    every byte (at the disk's speed) and gives another digest than the sample.
+
+    Raises:
+        OSError: the folder or one of its files cannot be read.
+    """
+    paths = content_files(folder)
+    read = _whole if full else _sample
+    with ThreadPoolExecutor(THREADS) as pool:
+        parts = pool.map(lambda path: _whole(path) if path.suffix == ".json" else read(path), paths)
+        return digest_of(part for path, digest in zip(paths, parts, strict=True) for part in (path.name, digest))
+
+
+def content_files(folder: Path) -> list[Path]:
+    """What counts as content, by name."""
+    found = [path for path in folder.iterdir() if path.suffix in (*WEIGHTS, ".json") and path.is_file()]
+    return sorted(path for path in found if not path.name.startswith((OURS, ".")))
+
+
+def file_stamps(folder: Path) -> dict[str, FileStamp]:
+    """Of every content file, by name: equal stamps on one host are the same, untouched files."""
+    stats = {path.name: path.stat() for path in content_files(folder)}
+    return {name: FileStamp(stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}
+
+
+def digest_of(parts: Iterable[str]) -> str:
+    """A digest of a list of texts. Their borders count."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in parts:
+        digest.update(len(part.encode()).to_bytes(8, "little") + part.encode())
+    return digest.hexdigest()
+
+
+def _sample(path: Path) -> str:
+    size = path.stat().st_size
+    digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=DIGEST_BYTES)
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # no read-ahead: the page cache stays as it is
+        for offset in sampled_offsets(path.name, size):
+            digest.update(os.pread(file.fileno(), BLOCK_BYTES, offset))
+    return digest.hexdigest()
+
+
+def sampled_offsets(name: str, size: int) -> list[int]:
+    """Where the blocks of a file begin that are sampled, in bytes: whole pages, the same in every process."""
+    blocks = -(-size // BLOCK_BYTES)
+    if blocks <= SAMPLED_BLOCKS + 2:
+        return [block * BLOCK_BYTES for block in range(blocks)]
+    chosen = random.Random(f"{name} {size}").sample(range(1, blocks - 1), SAMPLED_BLOCKS)  # noqa: S311  # no secret
+    return [block * BLOCK_BYTES for block in (0, *sorted(chosen), blocks - 1)]
+
+
+def _whole(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(FULL_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
