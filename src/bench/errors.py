@@ -5,6 +5,7 @@ BenchError
 ├── CheckpointError     a checkpoint is missing, unfinished or not the one that is needed
 ├── StartError          vLLM did not become ready or did not answer
 │   └── StartTimeout    … in the time that it was given
+├── LockError           another process holds what is needed here
 ├── TrackingError       MLflow cannot be reached, or does not hold what was asked for
 └── LogError            a log that was to be replayed cannot be read
 
@@ -31,6 +32,10 @@ class StartError(BenchError):
 
 class StartTimeout(StartError):
     """vLLM was still at it when its time was over: the log's last error, if any, is not the reason."""
+
+
+class LockError(BenchError):
+    """Another process holds what is needed here, or there is no lock to be had. Names the file, and who holds it."""
 
 
 class TrackingError(BenchError):
