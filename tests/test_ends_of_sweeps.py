@@ -147,6 +147,7 @@ def test_a_resumed_sweep_keeps_its_order(resumed):
 
     assert [int(run.data.tags["bench.order"]) for run in by_time] == [1, 2, 3, 4, 5, 6]
     assert [int(run.data.tags["bench.block"]) for run in by_time] == [0, 0, 1, 1, 2, 2]
+    assert by_time[3].data.tags["bench.point"] == by_time[0].data.tags["bench.point"]  # block 2 is block 1 reversed
 
 
 def test_a_resumed_sweep_is_one_sweep(resumed):

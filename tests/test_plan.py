@@ -19,6 +19,7 @@ from bench.plan import (
     describe_plan,
     identity,
     label_points,
+    seed_of,
     signature,
     with_baseline_again,
 )
@@ -74,11 +75,24 @@ def test_other_seeds_give_other_orders():
     assert len(orders) == 50
 
 
-def test_every_block_is_shuffled_anew():
-    """One order for all blocks would give the same point the cold host each time."""
-    blocks = labels_of(blocks_of(points(*FORMATS, repeats=20), 0))
+def test_every_second_block_is_the_reverse_of_the_one_before():
+    """So a steady drift of the host delays each point as much in one block as it favours it in the next."""
+    blocks = labels_of(blocks_of(points(*FORMATS, repeats=7), 0))
 
-    assert len({str(block) for block in blocks}) > 10
+    assert blocks[1:6:2] == [block[::-1] for block in blocks[0:6:2]]
+
+
+def test_every_pair_of_blocks_is_shuffled_anew():
+    """One order for all would let the last block of an odd number, which has no reverse, favour the same point each time."""
+    blocks = labels_of(blocks_of(points(*FORMATS, repeats=40), 0))
+
+    assert len({str(block) for block in blocks[::2]}) > 10
+
+
+def test_the_seed_of_a_sweep_follows_from_its_id():
+    """Another one for each sweep, so that no point is favoured by a default; the same one for this sweep for ever."""
+    assert seed_of("20261128-151132-9f3a") == seed_of("20261128-151132-9f3a")
+    assert len({seed_of(f"20261128-151132-{number:04x}") for number in range(100)}) == 100
 
 
 def test_every_point_is_first_as_often_as_the_others():
@@ -106,6 +120,15 @@ def test_a_point_that_asks_for_fewer_repeats_is_left_out_of_later_blocks():
 
     assert [len(block) for block in blocks] == [2, 1, 1]
     assert [start.position for block in blocks for start in block] == [1, 2, 3, 4]
+
+
+def test_a_point_that_is_left_out_does_not_change_the_order_of_the_others():
+    """The reverse of a block is taken of the points that both have."""
+    unequal = [*points("a", "b", "c", repeats=2), *points("d", repeats=1)]
+    for seed in range(20):
+        first, second = labels_of(blocks_of(unequal, seed))
+
+        assert second == [label for label in first if label != "d"][::-1]
 
 
 # The A/A arm.
@@ -258,15 +281,15 @@ def in_order(repeats: int) -> list[Start]:
 
 def described() -> list[str]:
     commands = {"auto": "python -m vllm --load-format auto", "dummy": "python -m vllm --load-format dummy"}
-    return describe_plan(in_order(2), commands, "after the asked number of blocks").splitlines()
+    return describe_plan(in_order(2), commands, "after the asked number of blocks", "order: seed=7").splitlines()
 
 
 def test_the_plan_lists_every_start_in_its_order():
     """With its block, as it will be made."""
     lines = described()
 
-    assert lines[0] == "4 starts, after the asked number of blocks"
-    assert [line.split() for line in lines[2:6]] == [
+    assert lines[:3] == ["4 starts, after the asked number of blocks", "order: seed=7", ""]
+    assert [line.split() for line in lines[3:7]] == [
         [str(start.position), "block", str(start.repeat + 1), start.point.label] for start in in_order(2)
     ]
 

@@ -139,7 +139,7 @@ class Settings(_Section):
     aa: bool
     resume: bool
     dry_run: bool
-    seed: int
+    seed: int | None  # None: from the sweep's id
     models_dir: str
     vllm: Vllm
     completion: Completion

@@ -40,20 +40,30 @@ class Start:
 
 
 def blocks_of(points: Sequence[Point], seed: int) -> list[list[Start]]:
-    """The order of the starts, in blocks that hold every point once, shuffled.
+    """The order of the starts, in blocks that hold every point once: shuffled, then reversed, shuffled anew, and so on.
 
-    A drift of the host over the sweep then touches all points alike. A point that asks for fewer repeats is left out of
-    the later blocks.
+    A steady drift of the host delays a point in one block as much as it favours it in the next, so over two blocks it
+    cancels out for every pair of points. In an odd number of blocks the last is without its reverse: what remains of the
+    drift is then smaller than the interval has widened. A point that asks for fewer repeats is left out of the later blocks.
     """
     shuffler = random.Random(seed)  # noqa: S311  # an order, not a secret
     position = 0
-    blocks = []
+    blocks: list[list[Start]] = []
+    order = list(points)
     for repeat in range(max(blocks_at_most(point.settings) for point in points)):
-        members = [point for point in points if repeat < blocks_at_most(point.settings)]
-        shuffler.shuffle(members)
+        if repeat % 2:
+            order.reverse()
+        else:
+            shuffler.shuffle(order)
+        members = [point for point in order if repeat < blocks_at_most(point.settings)]
         blocks.append([Start(point, repeat, position) for position, point in enumerate(members, position + 1)])
         position += len(members)
     return blocks
+
+
+def seed_of(sweep_id: str) -> int:
+    """The seed of a sweep for which none is set: another one for every sweep, and always the same for this one."""
+    return int.from_bytes(hashlib.sha256(sweep_id.encode()).digest()[:4])
 
 
 def blocks_at_most(settings: Settings) -> int:
@@ -117,13 +127,15 @@ def signature(points: Sequence[Point], hosts: Sequence[Host], host_name: str) ->
     return hashlib.sha256(json.dumps([host_name, points[0].settings.seed, parts]).encode()).hexdigest()[:12]
 
 
-def describe_plan(starts: Sequence[Start], commands: Mapping[str, str], ends: str, *, primings: int = 0) -> str:
+def describe_plan(
+    starts: Sequence[Start], commands: Mapping[str, str], ends: str, order: str, *, primings: int = 0
+) -> str:
     """Every start in its order, and the exact command of each point.
 
-    `primings` are the starts that come first and only fill caches.
+    `order` says where the order comes from; `primings` are the starts that come first and only fill caches.
     """
     before = f"{primings} starts that only fill the compile caches, then " if primings else ""
-    lines = [f"{before}{len(starts)} starts, {ends}", ""]
+    lines = [f"{before}{len(starts)} starts, {ends}", order, ""]
     lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
     lines += ["", "commands (the port is chosen when it is started)"]
     lines += [f"  {label}\n    {command}" for label, command in commands.items()]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.analysis.records import RunRecord
 from bench.condition import caches_for_plan
-from bench.config import Tracking, mask
+from bench.config import Settings, Tracking, mask
 from bench.console import say
 from bench.durations import expected_duration_s
 from bench.errors import SettingError, TrackingError
@@ -26,6 +26,7 @@ from bench.plan import (
     blocks_of,
     describe_duration,
     describe_plan,
+    seed_of,
     signature,
     with_baseline_again,
 )
@@ -111,15 +112,20 @@ def open_or_resume(points: list[Point], hosts: Sequence[Host], adopted: str | No
     """A new sweep's run; or, with resume=true, that of the same command that was interrupted, with what it has done."""
     settings = points[0].settings
     name = signature(points, _hosts_of(points, hosts), socket.gethostname())
-    blocks = blocks_of(points, settings.seed)
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         done = tuple(start for start in found.starts if not start.failed and not start.invalid_reason)
         say(f"resuming sweep {found.sweep_id}: {len(done)} starts are done")
-        return Sweep(found.sweep_id, found.run_id, points, blocks, done)
+        seed = _seed(settings, found.sweep_id) if found.seed is None else found.seed
+        return Sweep(found.sweep_id, found.run_id, points, blocks_of(points, seed), done)
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     tags = {"bench.points": "\n".join(point.label for point in points), "bench.signature": name} | source_tags()
-    parent = open_sweep(settings.tracking, sweep_id, adopted=adopted, params=_params(points), tags=tags)
-    return Sweep(sweep_id, parent, points, blocks)
+    seed = _seed(settings, sweep_id)
+    parent = open_sweep(settings.tracking, sweep_id, adopted=adopted, params=_params(points, seed), tags=tags)
+    return Sweep(sweep_id, parent, points, blocks_of(points, seed))
+
+
+def _seed(settings: Settings, sweep_id: str) -> int:
+    return seed_of(sweep_id) if settings.seed is None else settings.seed
 
 
 def prime(sweep: Sweep, launch: Launch) -> None:
@@ -148,12 +154,14 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
         ).shown()
         for point in points
     }
-    starts = [start for block in blocks_of(points, settings.seed) for start in block]
+    starts = [start for block in blocks_of(points, settings.seed or 0) for start in block]
+    order = "order: an example; the sweep's id decides, unless seed is set"
+    order = order if settings.seed is None else f"order: seed={settings.seed}"
     ends = REPEATS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
     primings = [as_priming(each) for each in unprimed(point.settings for point in points)]
     every = [*primings, *(start.point.settings for start in starts)]
     durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]
-    sys.stdout.write(describe_plan(starts, commands, ends, primings=len(primings)) + "\n\n")
+    sys.stdout.write(describe_plan(starts, commands, ends, order, primings=len(primings)) + "\n\n")
     sys.stdout.write(describe_duration(durations_s) + "\n")
 
 
@@ -203,11 +211,11 @@ def tell(outcomes: Sequence[Outcome], sweep_id: str) -> None:
     say(f"compare them:  python -m bench.compare sweep={sweep_id}")
 
 
-def _params(points: Sequence[Point]) -> dict[str, str]:
+def _params(points: Sequence[Point], seed: int) -> dict[str, str]:
     """The sweep's own: its order, and every value that each varied setting had."""
     settings = points[0].settings
     flats = [point.settings.flat() for point in points]
     varied = {name: sorted({flat.get(name, "") for flat in flats}) for name in flats[0]}
     values = {name: ",".join(some) for name, some in varied.items() if len(some) > 1}
-    order = {"seed": str(settings.seed), "repeats": str(settings.repeats), "points": str(len(points))}
+    order = {"seed": str(seed), "repeats": str(settings.repeats), "points": str(len(points))}
     return {name: mask(name, value) for name, value in (values | order).items()}

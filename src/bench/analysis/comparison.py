@@ -268,6 +268,6 @@ def doubts(comparison: Comparison) -> list[str]:
     if drifted and drifted.significant:
         found.append(
             f"the time to ready changed by {drifted.per_start:+.1%} a start over the sweep ({_p(drifted.p_value)}); "
-            "the order within blocks was random, so it burdens all points alike"
+            "every second block is the reverse of the one before, so it burdens all points alike"
         )
     return found

@@ -33,3 +33,4 @@ class SweepRecord:
     starts: tuple[RunRecord, ...]
     order: tuple[str, ...]  # the points, as the sweep listed them
     ended_by: str | None = None  # in words; None: it has not ended, or nobody wrote it down
+    seed: int | None = None  # of the order of its starts; None: of a sweep that has none

@@ -46,6 +46,7 @@ def _sweep_record(store: Store, parent: "Run") -> SweepRecord:
         starts=tuple(map(_record, starts)),
         order=tuple(parent.data.tags.get("bench.points", "").splitlines()),
         ended_by=parent.data.tags.get("bench.ended_by"),
+        seed=int(parent.data.params["seed"]) if "seed" in parent.data.params else None,
     )
 
 
