@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,22 +15,15 @@ from bench.composing import conf_dir, normalised, settings_from
 from bench.config import Settings
 from bench.console import say
 from bench.errors import BenchError, SettingError
+from bench.interrupts import handled
 
 
 def main() -> None:
     """The console script."""
-    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's end of time is to leave as little behind as Ctrl-C
     # Hydra wants its flags before the overrides, or behind them all.
     sys.argv[1:] = sorted(normalised(sys.argv[1:]), key=lambda word: word not in {"-m", "--multirun"})
-    try:
+    with handled():
         start()
-    except KeyboardInterrupt:
-        say("interrupted")
-        sys.exit(130)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 @hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")

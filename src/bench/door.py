@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 
 from bench.errors import BenchError
+from bench.interrupts import handled
 
 
 def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
@@ -17,12 +18,11 @@ def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[
             if {"-h", "--help"} & set(arguments):
                 print((usage or "").strip())
                 return
-            try:
-                main(arguments)
-            except BenchError as error:
-                sys.exit(_to_stderr(error))
-            except KeyboardInterrupt:
-                sys.exit(130)
+            with handled():
+                try:
+                    main(arguments)
+                except BenchError as error:
+                    sys.exit(_to_stderr(error))
 
         return run
 
