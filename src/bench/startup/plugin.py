@@ -7,14 +7,19 @@ from pathlib import Path
 
 from bench.startup.command import Command
 
+CHECKSUMS = "BENCH_PROBE_CHECKSUMS"  # as in bench_probe/checksums.py
 PROBE = "probe"  # in the start's folder: what the probe wrote
 
 
-def with_plugin(command: Command, folder: Path) -> Command:
-    """The same start, seen from inside: each process writes what it measures to a file of its own in `folder`."""
+def with_plugin(command: Command, folder: Path, *, checksums: bool = False) -> Command:
+    """The same start, seen from inside: each process writes what it measures to a file of its own in `folder`; with
+    `checksums`, each rank those of all that it has loaded.
+    """
     folder.mkdir(exist_ok=True)
     inherited = os.environ | command.environment
-    return replace(command, environment=command.environment | plugin_environment(inherited, folder.resolve()))
+    environment = plugin_environment(inherited, folder.resolve())
+    environment |= {CHECKSUMS: "1"} if checksums else {}
+    return replace(command, environment=command.environment | environment)
 
 
 def plugin_environment(environment: Mapping[str, str], probe_folder: Path) -> dict[str, str]:

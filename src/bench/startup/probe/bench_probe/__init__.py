@@ -6,6 +6,7 @@
     spans.py      a call with its begin and its end
     iterators.py  what a weights iterator delivers, and how long it lets its consumer wait
     loaders.py    what is measured of every model loader
+    checksums.py  what a rank has loaded, in a verification start
     engine.py     what is measured of the API server and the engine core
     workers.py    what is measured of every worker, and which rank it is
     streamer.py   lets Run:ai Model Streamer's own lines reach the log

@@ -10,10 +10,11 @@ Source: vllm/model_executor/model_loader/base_loader.py, utils.py, weight_utils.
 from __future__ import annotations
 
 import inspect
+import os
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from . import events, hooks, iterators, spans
+from . import checksums, events, hooks, iterators, spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +44,15 @@ def measure_exported(package: ModuleType) -> None:
 
 
 def measure_processing(module: ModuleType) -> None:
-    """The post-processing of the weights, also where it was imported by name."""
+    """The post-processing of the weights, also where it was imported by name. Before it, in a verification start, what was
+    loaded is summed.
+    """
     function = vars(module).get(PROCESSING)
     if not isinstance(function, FunctionType):
         events.warn(f"no {PROCESSING} in {module.__name__}: post-processing is not measured")
     elif not hooks.is_ours(function):
-        hooks.replace_everywhere(PROCESSING, function, spans.timed("process_weights", function))
+        before = checksums.checksum_model if os.environ.get(checksums.ASKED) == "1" else None
+        hooks.replace_everywhere(PROCESSING, function, spans.timed("process_weights", function, before))
 
 
 def measure_iterators(module: ModuleType) -> None:
