@@ -4,13 +4,16 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
 from bench.composing import compose_settings, normalised, points_of
+from bench.ownership import mark
 from bench.plan import label_points
+from bench.process_identity import this_process
 from bench.weights.checkpoint import MANIFEST
 from conftest import Done, Workplace, ended, mlflow_client, quiet, until
 
@@ -51,6 +54,8 @@ def two_sweeps(new_workplace: Callable[[], Workplace]) -> list[Swept]:
     places = [new_workplace(), new_workplace()]
     left = places[0].models / ".tiny_llama-tp1.0badcafe.partial"
     left.mkdir(parents=True)
+    with patch("bench.ownership.this_process", lambda: replace(this_process(), boot="an-earlier-one")):
+        mark(left, "a checkpoint that is being made")
     (left / "model-rank-0-part-0.safetensors").write_bytes(b"half of the wei")
     running = [
         places[0].launch("-m", "load_format=auto,runai_streamer_sharded"),

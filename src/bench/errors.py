@@ -3,6 +3,7 @@
 BenchError
 ├── SettingError        a setting is outside what is allowed: nothing was started
 ├── CheckpointError     a checkpoint is missing, unfinished or not the one that is needed
+├── OwnershipError      bench would have to remove or overwrite what it did not make
 ├── StartError          vLLM did not become ready or did not answer
 │   └── StartTimeout    … in the time that it was given
 ├── LockError           another process holds what is needed here
@@ -24,6 +25,10 @@ class SettingError(BenchError):
 
 class CheckpointError(BenchError):
     """A checkpoint is missing, unfinished, or was made for something else."""
+
+
+class OwnershipError(BenchError):
+    """Something lies where bench would have to remove or overwrite it, and bench did not make it."""
 
 
 class StartError(BenchError):

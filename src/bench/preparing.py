@@ -31,6 +31,7 @@ def prepare_points(points: Sequence[Point], folder: Path) -> None:
 
 def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
     """Make what is missing for these settings; what was made is a run of the preparations' experiment."""
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     if not Path(settings.checkpoint_path).exists():
         say(f"preparing {settings.checkpoint_path}")
@@ -39,7 +40,7 @@ def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = Fal
         files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
         log_preparation(settings.tracking, settings.flat(), each, files, source_tags())
         say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
-    if not any(folder.iterdir()):
+    if is_new and not any(folder.iterdir()):
         folder.rmdir()
     return made
 

@@ -13,6 +13,7 @@ from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs
 from bench.host.vllm_caches import FOLDERS, Caches, api_key, caches_of, empty, key_of, mark_primed, what_happened
+from bench.ownership import MARKER
 
 LOGS = Path(__file__).parents[1] / "logs"
 CPU = "cpu-vllm0.32.0"
@@ -172,7 +173,7 @@ def test_asking_for_a_cache_makes_nothing(tmp_path):
 
 
 def test_emptying_leaves_an_empty_folder(tmp_path):
-    """Whatever was there, and where nothing was."""
+    """Whatever a start has left there, and where nothing was. bench's marker is all that is in it."""
     caches = Caches("fresh", tmp_path / "some" / "caches")
     for _ in range(2):
         empty(caches)
@@ -180,7 +181,7 @@ def test_emptying_leaves_an_empty_folder(tmp_path):
     mark_primed(caches, "a run")
     empty(caches)
 
-    assert list(caches.folder.iterdir()) == []
+    assert [path.name for path in caches.folder.iterdir()] == [MARKER]
     assert not caches.primed
 
 

@@ -2,13 +2,18 @@
 
 import json
 import os
+import subprocess
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from bench.composing import compose_settings
 from bench.errors import CheckpointError
+from bench.ownership import MARKER
+from bench.process_identity import started_ticks, this_process
 from bench.weights.checkpoint import (
     MANIFEST,
     Manifest,
@@ -300,19 +305,43 @@ def test_a_new_checkpoint_takes_the_old_ones_place(tmp_path):
         during = weight_files(folder)
 
     assert during == MADE.files
-    assert [path.name for path in folder.iterdir()] == ["c.safetensors"]
+    assert {path.name for path in folder.iterdir()} == {"c.safetensors", MARKER}
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+NEVER_LEFT: list[ExitStack] = []
+
+
+def left_by(maker: subprocess.Popen[bytes], folder: Path) -> Path:
+    """What a preparation by this process has written so far."""
+    process = replace(this_process(), pid=maker.pid, started_ticks=started_ticks(maker.pid))
+    with patch("bench.ownership.this_process", lambda: process):
+        NEVER_LEFT.append(ExitStack())
+        killed = NEVER_LEFT[-1].enter_context(making(folder))
+    return write(killed, a__safetensors=10)
 
 
 def test_what_a_killed_preparation_left_is_removed(tmp_path):
     """A kill runs no cleanup; 15 GiB in a hidden folder would stay for ever."""
-    never_left = ExitStack()
-    killed = never_left.enter_context(making(tmp_path / "tiny"))
-    write(killed, a__safetensors=10)
+    with subprocess.Popen(["sleep", "60"]) as maker:
+        left = left_by(maker, tmp_path / "tiny")
+        maker.kill()
     with making(tmp_path / "tiny"):
-        still_there = killed.exists()
+        still_there = left.exists()
 
     assert not still_there
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_what_a_preparation_that_still_runs_is_writing_is_left_alone(tmp_path):
+    """Two sweeps may need the same checkpoint at once."""
+    with subprocess.Popen(["sleep", "60"]) as maker:
+        left = left_by(maker, tmp_path / "tiny")
+        with making(tmp_path / "tiny"):
+            pass
+        maker.kill()
+
+    assert weight_files(left) == {"a.safetensors": 10}
 
 
 @pytest.mark.parametrize("other", ["other", "tiny-tp2", "tiny.v2"])

@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.config import Settings
 from bench.host.measured import Host
+from bench.ownership import renew
 
 MARK = "primed.json"
 
@@ -97,10 +97,13 @@ def api_key(settings: Settings) -> str:
 
 
 def empty(caches: Caches) -> None:
-    """Fresh folders, whatever was there."""
+    """Fresh folders. What an earlier start has left there is removed.
+
+    Raises:
+        OwnershipError: what lies there is not bench's.
+    """
     if caches.folder is not None:
-        shutil.rmtree(caches.folder, ignore_errors=True)
-        caches.folder.mkdir(parents=True)
+        renew(caches.folder, "compile and JIT caches of vLLM")
 
 
 def mark_primed(caches: Caches, run: str) -> None:

@@ -6,12 +6,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.errors import OwnershipError
 from bench.log.phases import Phase, Reading
 from bench.startup.waterfall import Lane, Segment
 
 FILE = "startup.json"
 LOG = "vllm.log"
 EXCERPTS = "vllm_excerpts.log"
+# Every file and folder that a start writes into its folder; nothing else in there is bench's.
+OUTPUTS = frozenset({
+    FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "otel_spans.json", "trace.json", "probe", "prime",
+    "waterfall.png", "memory.png", "phases.png", "prepare.log", "mlflow_run.json", "error.txt",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,18 @@ class Startup:
             file.flush()
             os.fsync(file.fileno())
         partial.rename(folder / FILE)
+
+
+def refuse_taken(folder: Path, setting: str) -> None:
+    """Refuse a folder in which a start's files would be written over others of the same name.
+
+    Raises:
+        OwnershipError: names one of them, and the setting that names the folder.
+    """
+    if taken := sorted(name for name in OUTPUTS if os.path.lexists(folder / name)):
+        raise OwnershipError(
+            f"{setting}={folder}: {taken[0]!r} is there already, and a start writes a file of this name. Choose another folder."
+        )
 
 
 def load_startup(folder: Path) -> Startup:

@@ -7,20 +7,24 @@ folder without a manifest was never finished here, and a finished one says what 
 import json
 import math
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from bench.config import Settings
-from bench.errors import CheckpointError
+from bench.errors import CheckpointError, OwnershipError
+from bench.ownership import MARKER, is_real_folder, mark, marker_of, remove_marked, was_left_behind
 
 MANIFEST = "bench_manifest.json"
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")  # in vLLM's order of preference
 GIB = 1024**3
+# Config and tokenizer, as they are called in checkpoints that bench made before it wrote down which files are its own.
+BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.py", "*.tiktoken", "merges.txt", "vocab.txt", "README.md")
 
 
 @dataclass(frozen=True)
@@ -125,20 +129,73 @@ def _refusal(folder: Path, why: str, command: str) -> CheckpointError:
 def making(folder: Path) -> Iterator[Path]:
     """A hidden folder to write a checkpoint into; moved to its place when the block ends well, removed when not.
 
-    What an earlier, killed preparation left behind is removed too.
+    What an earlier, killed preparation left behind is removed too; not what one writes that may still run.
+
+    Raises:
+        OwnershipError: files that bench did not write lie in the checkpoint that would be replaced.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.????????.partial"):
-        shutil.rmtree(left, ignore_errors=True)
+    refuse_foreign_files(folder)
+    for ending in ("partial", "replaced"):
+        for left in folder.parent.glob(f".{escape(folder.name)}.????????.{ending}"):
+            if was_left_behind(left):
+                remove_marked(left)
     partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
     partial.mkdir()
+    mark(partial, "a checkpoint that is being made")
     try:
         yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+        mark(partial, "a checkpoint", sorted({path.name for path in partial.iterdir()} | {MARKER}))
+        _put(partial, folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial.exists():
+            remove_marked(partial)
+
+
+def _put(partial: Path, folder: Path) -> None:
+    """To its place. The checkpoint that lies there goes only when the new one is there."""
+    refuse_foreign_files(folder)
+    if not folder.exists() or not any(folder.iterdir()):
+        partial.rename(folder)
+        return
+    if marker_of(folder) is None:
+        mark(folder, "a checkpoint of an earlier bench")  # it has a manifest
+    replaced = partial.with_suffix(".replaced")
+    folder.rename(replaced)
+    try:
+        partial.rename(folder)
+    except OSError:
+        replaced.rename(folder)
+        raise
+    remove_marked(replaced)
+
+
+def refuse_foreign_files(folder: Path) -> None:
+    """Refuse to replace a checkpoint in which something lies that bench did not write.
+
+    Raises:
+        OwnershipError: names it.
+    """
+    if not os.path.lexists(folder):
+        return
+    if not is_real_folder(folder):
+        raise OwnershipError(
+            f"{folder} is a link or a file, and bench replaces neither. Remove it, or choose another place."
+        )
+    names = {path.name for path in folder.iterdir()}
+    marker = marker_of(folder)
+    if marker is None or marker.get("files") is None:  # by an earlier bench, or not by bench
+        own = {name for name in names if _written_by_earlier_bench(name)} if read_manifest(folder) else set()
+    else:
+        own = set(marker["files"])
+    if foreign := sorted(names - own):
+        raise OwnershipError(
+            f"{folder} is not replaced: bench did not write {foreign[0]!r} in it. Move that away, or choose another place."
+        )
+
+
+def _written_by_earlier_bench(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in (*WEIGHTS, *BESIDE_WEIGHTS))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

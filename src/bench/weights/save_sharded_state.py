@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
-LEFT_OUT = {"bench_manifest.json", "model.safetensors.index.json", "pytorch_model.bin.index.json"}
+LEFT_OUT = {".bench", "bench_manifest.json", "model.safetensors.index.json", "pytorch_model.bin.index.json"}
 
 
 def keep_what_is_packed() -> None:

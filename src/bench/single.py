@@ -1,0 +1,60 @@
+"""python -m bench without -m: one start on its own, checked before Hydra makes its folder.
+
+Hydra makes the folder of a run before it calls bench. So what is wrong, and a plan that starts nothing, are dealt with by a callback that Hydra
+calls before: nothing was made, and nothing must be removed.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from bench.composing import settings_from
+from bench.config import Settings
+from bench.console import say
+from bench.errors import BenchError, SettingError
+
+
+class CheckSingle(Callback):
+    """`hydra.callbacks.check`: ends the process, with 2 where something is wrong and with 0 behind a plan."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """`config` has Hydra's own settings in it too."""
+        from bench.host.measured import look_at_host
+        from bench.plan import Point
+        from bench.startup.record import refuse_taken
+        from bench.sweep import print_plan
+
+        try:
+            settings = single(config)
+            host = look_at_host(settings)
+            if settings.dry_run:
+                print_plan([Point(settings.load_format.name, (), settings)], [host])
+                sys.exit(0)
+            HydraConfig.instance().set_config(config)  # for what is interpolated from it
+            refuse_taken(Path(str(config.hydra.run.dir)), "hydra.run.dir")
+        except BenchError as error:
+            say(str(error))
+            sys.exit(2)
+
+
+def single(config: DictConfig) -> Settings:
+    """The settings of a start on its own.
+
+    Raises:
+        SettingError: one is not allowed, or asks for several starts.
+    """
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    own = OmegaConf.create(config)
+    with open_dict(own):
+        own.pop("hydra", None)
+    settings = settings_from(own)
+    if settings.repeats > 1 or settings.precision is not None:
+        raise SettingError(
+            f"repeats={settings.repeats}, precision={settings.precision}: several starts are a sweep. Add -m."
+        )
+    return settings
