@@ -4,11 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 
 import pytest
 
-from bench.interrupts import deferred, handled, interruptible, is_interrupted, raise_if_interrupted, waiting_for
+from bench.interrupts import (
+    deferred,
+    handled,
+    interruptible,
+    is_interrupted,
+    raise_if_interrupted,
+    unbroken,
+    waiting_for,
+)
 
 
 def send(number: signal.Signals) -> None:
@@ -137,3 +146,35 @@ def test_a_signal_while_a_command_is_imported_leaves_no_traceback():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (143, "interrupted\n")
+
+
+def test_what_is_unbroken_goes_to_its_end():
+    """A signal in the middle of a transaction ends neither it nor what follows in it."""
+    done = []
+
+    def transaction() -> None:
+        send(signal.SIGINT)
+        done.append("committed")
+
+    with suppress(SystemExit), handled():
+        unbroken(transaction, "the store")
+        done.append("next")
+
+    assert done == ["committed"]
+
+
+def test_what_hangs_is_left_alone_after_its_grace(capfd):
+    """A tracking server that does not answer keeps nobody who wants to leave."""
+    never = threading.Event()
+    with pytest.raises(SystemExit) as ended, handled(), deferred():
+        send(signal.SIGTERM)
+        unbroken(never.wait, "MLflow to answer", grace_s=0.2)
+
+    assert ended.value.code == 143
+    assert "waiting for MLflow to answer, 0 s so far, at most 0.2 s\n" in capfd.readouterr().err
+
+
+def test_an_error_in_what_is_unbroken_is_raised_where_it_is_waited_for():
+    """As if it had been called directly."""
+    with pytest.raises(ZeroDivisionError):
+        unbroken(lambda: 1 / 0, "nothing")

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.attempt import INTERRUPTED, Attempt, Reached
+from bench.attempt import Attempt, Reached
 from bench.condition import conclude, state_metrics, state_tags
 from bench.config import Settings
 from bench.evidence import Evidence, doubts, gather
@@ -165,8 +165,3 @@ def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, 
 def digest(answer: Answer) -> str:
     """A short name for the greedy tokens: equal weights and settings give equal ones."""
     return hashlib.sha256(json.dumps(answer.token_ids or answer.text).encode()).hexdigest()[:12]
-
-
-def interrupted(startup: Startup) -> bool:
-    """Whether a person or a scheduler ended this start."""
-    return startup.reason == INTERRUPTED

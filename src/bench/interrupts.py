@@ -22,10 +22,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STDERR = 2
+GRACE_S = 10.0  # for what is under way when a signal comes, such as an upload
+POLL_S = 0.1
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -116,14 +120,45 @@ def waiting_for(what: str | None, at_most_s: float | None = None) -> Iterator[No
     if what is None:
         yield
         return
-    wait = Wait(what, at_most_s, time.monotonic())
-    _state.waits.append(wait)
+    this = Wait(what, at_most_s, time.monotonic())
+    _state.waits.append(this)
     if _state.received:
-        _show(str(wait))
+        _show(str(this))
     try:
         yield
     finally:
-        _state.waits.remove(wait)
+        _state.waits.remove(this)
+
+
+def unbroken(action: Callable[[], T], what: str, grace_s: float = GRACE_S) -> T:
+    """What `action` returns or raises; done in another thread, so that no signal breaks a transaction in its middle. Once
+    there is an interruption it has `grace_s` more; then it is left alone, and ends with the process.
+
+    Raises:
+        KeyboardInterrupt: it was not done by then.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            results.append(action())
+        except BaseException as error:  # noqa: BLE001  # raised again below, in the thread that waits
+            errors.append(error)
+
+    worker = threading.Thread(target=do, daemon=True)
+    with deferred(), waiting_for(what, grace_s):
+        worker.start()
+        deadline_s = None
+        while worker.is_alive():
+            worker.join(POLL_S)
+            if deadline_s is None and is_interrupted():
+                deadline_s = time.monotonic() + grace_s
+            if deadline_s is not None and time.monotonic() > deadline_s:
+                raise KeyboardInterrupt
+        if errors:
+            raise errors[0]
+        return results[0]
 
 
 def is_interrupted() -> bool:

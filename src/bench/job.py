@@ -3,13 +3,15 @@
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.analysis.records import RunRecord
 from bench.config import Settings, Tracking
 from bench.console import following, outcome, say
-from bench.describe import interrupted, name_of
+from bench.describe import name_of
 from bench.errors import TrackingError
+from bench.interrupts import deferred, handled, unbroken
 from bench.measure import measure
 from bench.startup.perfetto import write_trace
 from bench.startup.record import Startup, load_startup
@@ -38,16 +40,16 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
     """One start of vLLM and its MLflow run.
 
     Raises:
-        KeyboardInterrupt: the start was interrupted; it is on disk and in MLflow all the same.
+        KeyboardInterrupt: a signal came. The start is on disk all the same, complete where it was when the signal came; it
+            may not be in MLflow yet.
     """
-    place = settings.sweep
-    with following(name_of(settings), place.position, place.starts) as progress:
-        startup = measure(settings, folder, progress.saw)
-    outcome(startup, progress)
-    draw(startup, folder)
-    run_id = remember(settings, folder)
-    if interrupted(startup):
-        raise KeyboardInterrupt
+    place, name = settings.sweep, name_of(settings)
+    with handled(), deferred(f"{name} to be written down"):
+        with following(name, place.position, place.starts) as progress:
+            startup = measure(settings, folder, progress.saw)
+        outcome(startup, progress)
+        draw(startup, folder)
+        run_id = unbroken(partial(remember, settings, folder), f"MLflow to take {name}")
     return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id))
 
 

@@ -14,6 +14,7 @@ from bench.durations import remember_duration
 from bench.errors import BenchError, StartError, StartTimeout
 from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key, mark_primed
+from bench.interrupts import interruptible
 from bench.processes.kept import OnLine
 from bench.startup.command import command_for
 from bench.startup.memory import gpus_of, sampled
@@ -52,15 +53,18 @@ def measure(settings: Settings, folder: Path, on_line: OnLine) -> Startup:
 
 
 def run(attempt: Attempt, on_line: OnLine) -> Reached:
-    """vLLM from exec to its completion, and to the end of its last process."""
+    """vLLM from exec to its completion, and to the end of its last process. Interruptible only where it waits for the host
+    and for vLLM; a start that is complete when a signal comes stays complete.
+    """
     settings, reached = attempt.settings, Reached(time.time())
 
     def waiting(noise: list[str]) -> None:
         say(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
 
     try:
-        ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
-        condition = reached.condition = establish(settings, waiting)
+        with interruptible():
+            ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
+            condition = reached.condition = establish(settings, waiting)
         command = attempt.command
         if settings.probe:
             command = with_plugin(command, attempt.folder / PROBE)
@@ -76,8 +80,9 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
             sampled(vllm.process, gpus, attempt.folder) as reached.memory,
         ):
             reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
-            reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
-            reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
+            with interruptible():
+                reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
+                reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
         condition.tree_read = vllm.process.read_bytes
         reached.cpu = vllm.process.cpu
     except StartTimeout as error:
@@ -87,5 +92,5 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
     except BenchError as error:
         reached.reason = str(error)
     except KeyboardInterrupt:
-        reached.reason = INTERRUPTED
+        reached.reason = INTERRUPTED if reached.answer is None else None
     return reached
