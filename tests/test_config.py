@@ -107,8 +107,8 @@ def test_the_seeds_experiment_asks_for_what_the_seed_was():
     settings, sharded = compose_settings(["experiment=gpt_oss_120b"])
 
     assert (settings.load_format.name, sharded.load_format.name) == ("auto", "runai_streamer_sharded")
-    assert settings.model.path == "models/gpt-oss-120b"
-    assert settings.model.name == "gpt-oss-120b"
+    assert settings.model.path == "models/random_gpt_oss_120b"
+    assert settings.model.name == "random_gpt_oss_120b"
     assert (settings.tensor_parallel_size, settings.gpu_memory_utilization, settings.max_model_len) == (2, 0.92, 4096)
     assert settings.vllm.args == {"dtype": "auto"}
 

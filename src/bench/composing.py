@@ -63,13 +63,15 @@ def _sentences(error: ValidationError, tree: Any) -> list[str]:
 
 
 def _name(problem: Any, tree: Any) -> str:
-    """The setting's dotted name. Behind it pydantic names the type that it tried, which the config does not have."""
+    """The setting's dotted name. Pydantic names the types that it tried among its parts, which the config does not have."""
     parts: list[str] = []
-    for part in problem["loc"]:
-        if not isinstance(tree, dict) or (part not in tree and problem["type"] != "missing"):
-            break
-        parts.append(str(part))
-        tree = tree.get(part)
+    *above, last = problem["loc"]
+    for part in above:
+        if isinstance(tree, dict) and part in tree:
+            parts.append(str(part))
+            tree = tree[part]
+    if isinstance(tree, dict) and (last in tree or problem["type"] == "missing"):
+        parts.append(str(last))
     return ".".join(parts)
 
 

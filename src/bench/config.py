@@ -24,6 +24,7 @@ class _Section(BaseModel):
 class RandomLlama(_Section):
     """The shape of a Llama whose weights are drawn at random; names as in its config.json where they are not shorter."""
 
+    family: Literal["llama"] = "llama"
     seed: Annotated[int, Field(ge=0)]
     hidden_size: Count
     intermediate_size: Count
@@ -35,13 +36,35 @@ class RandomLlama(_Section):
     shard_gib: Annotated[float, Field(gt=0)]  # a file is closed before it grows beyond this
 
 
+class RandomGptOss(_Section):
+    """The shape of a gpt-oss with random weights, its experts in MXFP4: 32 weights share a scale."""
+
+    family: Literal["gpt_oss"] = "gpt_oss"
+    seed: Annotated[int, Field(ge=0)]
+    hidden_size: Annotated[int, Field(ge=32, multiple_of=32)]
+    intermediate_size: Annotated[int, Field(ge=32, multiple_of=32)]
+    layers: Count
+    experts: Count
+    experts_per_token: Count
+    heads: Count
+    kv_heads: Count
+    head_dim: Count
+    vocab_size: Annotated[int, Field(ge=260)]
+    max_positions: Count
+    sliding_window: Count
+    shard_gib: Annotated[float, Field(gt=0)]
+
+
+RandomRecipe = RandomLlama | RandomGptOss
+
+
 class Model(_Section):
     """Which checkpoint."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     path: str  # a folder, or a hub id
     sharded_path: str  # where the checkpoint cut for tensor_parallel_size lies, or will lie
-    random: RandomLlama | None  # None: the model is the user's, and is never made here
+    random: Annotated[RandomRecipe, Field(discriminator="family")] | None  # None: the user's own, never made here
 
 
 class LoadFormat(_Section):

@@ -19,6 +19,7 @@ from typing import Any
 from bench.config import Settings
 from bench.errors import CheckpointError, OwnershipError
 from bench.ownership import MARKER, is_real_folder, mark, marker_of, remove_marked, was_left_behind
+from bench.weights.content import content_digest
 
 MANIFEST = "bench_manifest.json"
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")  # in vLLM's order of preference
@@ -35,6 +36,7 @@ class Manifest:
     made_by: dict[str, str]  # versions
     tensor_parallel_size: int | None  # None: not cut for any
     files: dict[str, int]  # bytes, by name
+    content: str | None = None  # content_digest of the finished folder; None: made before it was taken
 
 
 def weight_files(folder: Path) -> dict[str, int]:
@@ -101,6 +103,8 @@ def check_manifest(folder: Path, wanted: Manifest, command: str) -> None:
     if (on_disk := weight_files(folder)) != found.files:
         changed = sorted(set(on_disk.items()) ^ set(found.files.items()))
         raise _refusal(folder, f"its files changed since they were written, among them {changed[0][0]}", command)
+    if found.content is not None and found.content != content_digest(folder):
+        raise _refusal(folder, "what its files contain changed since they were written, at equal sizes", command)
 
 
 def _shortest_difference(was: Any, should: Any) -> str:

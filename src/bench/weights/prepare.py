@@ -26,7 +26,7 @@ from bench.weights.checkpoint import (
     weight_files,
     write_manifest,
 )
-from bench.weights.random_llama import made_from, write_random_llama
+from bench.weights.recipes.write import made_from, write_random
 
 LOG = "prepare.log"
 STOP_TIMEOUT_S = 30.0
@@ -75,10 +75,12 @@ def _ensure_original(settings: Settings, *, remake: bool) -> list[Made]:
         return []
     wanted = Manifest(made_from(recipe), {}, None, {})
     found = read_manifest(place)
-    known = found.made_from.get("random_llama", {}) if found else recipe.model_dump()
-    changed = [f"model.random.{name}={value}" for name, value in recipe if known.get(name) != value]
+    known = found.made_from.get(f"random_{recipe.family}", {}) if found else recipe.model_dump()
+    changed = [
+        f"model.random.{name}={value}" for name, value in recipe if name != "family" and known.get(name) != value
+    ]
     command = _command([f"model={settings.model.name}", *changed])
-    return _ensure(place, wanted, command, lambda partial: write_random_llama(recipe, partial), remake=remake)
+    return _ensure(place, wanted, command, lambda partial: write_random(recipe, partial), remake=remake)
 
 
 def _must_be_a_folder(path: str) -> bool:
