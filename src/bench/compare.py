@@ -5,36 +5,48 @@ python -m bench.compare sweep=ID                           one sweep, by its id 
 python -m bench.compare baseline=auto                      a point's label; auto: load_format=auto, else the first point
 python -m bench.compare where.tensor_parallel_size=2       only the starts whose params have this value
 python -m bench.compare ignore=version.vllm,host.gpu       compares although these differ, and says so
+python -m bench.compare title='eager, no priming'          instead of the points' names
+python -m bench.compare sweep=ID publish=NAME              to benchmark_results/NAME, with all starts packed beside the report
 python -m bench.compare output=FOLDER tracking.uri=URI
 """
 
 import os
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from bench.analysis.comparison import AUTO, compare
 from bench.composing import compose_settings
 from bench.door import door, split_arguments
+from bench.published import pack_starts, refuse_name
 from bench.report.markdown import failed_section, invalid_section, speedup_section
+from bench.report.published_table import published_table
 from bench.report.tables import key_metrics
 from bench.report.writer import summary_metrics, write_report
 from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
 from bench.tracking.store import masked
 
-OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results"}
+OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results", "publish": "", "title": ""}
+ASKED = ("baseline=", "ignore=", "title=", "where.")  # decides what the report says
 
 
 @door(__doc__)
 def main(arguments: list[str]) -> None:
     """Compare one sweep."""
     own, where, overrides = split_arguments(arguments, OWN, prefix="where.")
+    if own["publish"]:
+        refuse_name(own["publish"])
     tracking = compose_settings(overrides)[0].tracking
     sweep = find_sweep(tracking.uri, own["sweep"])
     comparison = compare(sweep, baseline=own["baseline"], where=where, ignore=[*filter(None, own["ignore"].split(","))])
-    folder = Path(own["output"]) / sweep.sweep_id
+    comparison = replace(comparison, title=own["title"])
+    folder = Path(own["output"]) / (own["publish"] or sweep.sweep_id)
     files = write_report(comparison, folder, partial(download, tracking.uri))
+    if own["publish"]:
+        pack_starts(sweep, tracking.uri, [word for word in arguments if word.startswith(ASKED)], folder)
+        (folder.parent / "README.md").write_text(published_table(folder.parent))
     sections = [f"## Key Metrics\n{key_metrics(comparison)}", speedup_section(comparison)]
     sections += [failed_section(comparison), invalid_section(comparison)]
     tables = "\n\n".join(filter(None, sections))

@@ -5,9 +5,11 @@ python -m bench.replay 'logs/**/*.log.gz'              patterns; packed logs (.g
 python -m bench.replay many.log start=2                only the second start in a file of several
 python -m bench.replay --explain base.log              which line tells what; MLflow hears nothing of it
 python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in
+python -m bench.replay benchmark_results/NAME          a published result: its sweep and all starts of it
 python -m bench.replay LOG... tracking.uri=URI
 """
 
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -17,8 +19,10 @@ from bench.door import door, split_arguments
 from bench.errors import LogError
 from bench.explain import explanation
 from bench.job import RUN, bring_in
+from bench.published import bring_in_result
 from bench.recordings import Recording, expanded, log_file, recordings_in
 from bench.replayed import replay_sweep
+from bench.report.published_table import STARTS
 from bench.startup.record import FILE
 
 EXPLAIN = "--explain"
@@ -37,11 +41,14 @@ def main(arguments: list[str]) -> None:
         _explain(places, start)
         return
     tracking = compose_settings(overrides)[0].tracking
-    folders = [Path(place) for place in places if Path(place).is_dir()]
+    results = [Path(place) for place in places if (Path(place) / STARTS).is_file()]
+    folders = [Path(place) for place in places if Path(place).is_dir() and Path(place) not in results]
     for folder in folders:
         _refuse_what_is_no_start(folder)
     if logs := [place for place in places if not Path(place).is_dir()]:
         _replay(tracking, logs, start)
+    for result in results:
+        _bring_in_result(tracking, result)
     for folder in folders:
         print(f"{folder}: run {bring_in(tracking, folder)}")
 
@@ -54,6 +61,14 @@ def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
     print(
         f"replayed {_counted(recordings, logs)} as sweep {sweep_id}\n"
         f"compare them:  python -m bench.compare sweep={sweep_id}"
+    )
+
+
+def _bring_in_result(tracking: Tracking, folder: Path) -> None:
+    found = bring_in_result(tracking, folder)
+    print(
+        f"{folder}: {found.starts} starts of sweep {found.sweep_id}\n"
+        f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={found.sweep_id}', *found.words])}"
     )
 
 

@@ -89,6 +89,7 @@ class Comparison:
     withheld: dict[str, str]  # by candidate
     where: dict[str, str]
     ignored: tuple[str, ...] = ()  # differences that the user asked to overlook
+    title: str = ""  # of the report; empty: the points' names
 
     def speedup(self, candidate: str, metric: str) -> Speedup | None:
         return next((each for each in self.speedups if (each.candidate, each.metric) == (candidate, metric)), None)

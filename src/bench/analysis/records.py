@@ -1,6 +1,6 @@
 """What the tracking store gives back: a sweep and its starts, as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -33,4 +33,10 @@ class SweepRecord:
     starts: tuple[RunRecord, ...]
     order: tuple[str, ...]  # the points, as the sweep listed them
     ended_by: str | None = None  # in words; None: it has not ended, or nobody wrote it down
-    seed: int | None = None  # of the order of its starts; None: of a sweep that has none
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int | None:
+        """Of the order of its starts; None: these starts have no order of ours."""
+        return int(self.params["seed"]) if "seed" in self.params else None

@@ -29,7 +29,7 @@ COMMON = (
 def report(comparison: Comparison, excerpts: dict[str, str], files: Sequence[str]) -> str:
     """`excerpts`: for each point, those of its first start. `files`: everything beside the report."""
     sections = [
-        f"# vLLM load benchmark: {_title(comparison)}",
+        f"# vLLM load benchmark: {title_of(comparison)}",
         "## Scope\n" + "\n".join(_scope(comparison)),
         f"## Visualization\n![vLLM load benchmark](./{FIGURE})",
         "## Key Metrics\n" + key_metrics(comparison),
@@ -47,7 +47,10 @@ def report(comparison: Comparison, excerpts: dict[str, str], files: Sequence[str
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def _title(comparison: Comparison) -> str:
+def title_of(comparison: Comparison) -> str:
+    """What the user calls this comparison; else its points."""
+    if comparison.title:
+        return comparison.title
     labels = [point.label for point in comparison.points]
     return f"{labels[0]} vs {', '.join(labels[1:])}" if len(labels) > 1 else labels[0]
 
@@ -90,11 +93,21 @@ def _state_words(comparison: Comparison, tag: str) -> str:
     return "; ".join(MEANINGS.get(state, state) for state in found) or "unknown"
 
 
+def conditions(comparison: Comparison) -> dict[str, list[str]]:
+    """Under what the starts were made, by title. What no start tells is absent."""
+    found = {title: _values(comparison, name) for title, name in COMMON}
+    return {title: values for title, values in found.items() if values}
+
+
 def _all_values(comparison: Comparison, name: str) -> str:
+    return ", ".join(f"`{value}`" for value in _values(comparison, name))
+
+
+def _values(comparison: Comparison, name: str) -> list[str]:
     """Most are one for all starts; what was varied is listed."""
     starts = [start for point in comparison.points for start in point.starts]
     values = dict.fromkeys(start.params.get(name) or start.tags.get(name) for start in starts)
-    return ", ".join(f"`{value}`" for value in values if value)
+    return [value for value in values if value]
 
 
 def _states(point: Point) -> str:

@@ -13,7 +13,7 @@ from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Point
 from bench.analysis.records import RunRecord
 from bench.analysis.savings import caps, mean_waterfall, savings
 from bench.report.comparison_figure import draw_comparison
-from bench.report.markdown import METRICS, report
+from bench.report.markdown import METRICS, conditions, report, title_of
 from bench.report.savings_figure import draw_savings
 from bench.report.waterfalls_figure import draw_waterfalls
 
@@ -82,6 +82,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "sweep": comparison.sweep.sweep_id,
         "run_id": comparison.sweep.run_id,
+        "title": title_of(comparison),
+        "conditions": conditions(comparison),
         "where": comparison.where,
         "baselines": comparison.baselines,
         "withheld": comparison.withheld,

@@ -46,7 +46,8 @@ def _sweep_record(store: Store, parent: "Run") -> SweepRecord:
         starts=tuple(map(_record, starts)),
         order=tuple(parent.data.tags.get("bench.points", "").splitlines()),
         ended_by=parent.data.tags.get("bench.ended_by"),
-        seed=int(parent.data.params["seed"]) if "seed" in parent.data.params else None,
+        params=dict(parent.data.params),
+        tags=dict(parent.data.tags),
     )
 
 
@@ -62,6 +63,16 @@ def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
     condition = f"tags.`bench.signature` = '{signature}' AND tags.`bench.kind` = 'sweep'"
     with talking_to(uri):
         parent = next(_search(store, condition), None)
+        return _sweep_record(store, parent) if parent else None
+
+
+def sweep_if_known(uri: str, sweep_id: str) -> SweepRecord | None:
+    """The sweep of exactly this id, with what it has so far; None: the store has none."""
+    if not _exists(uri):
+        return None
+    store = connect(uri)
+    with talking_to(uri):
+        parent = next(_search(store, f"tags.`bench.sweep` = '{sweep_id}' AND tags.`bench.kind` = 'sweep'"), None)
         return _sweep_record(store, parent) if parent else None
 
 
@@ -130,3 +141,10 @@ def download(uri: str, run_id: str, name: str, folder: Path) -> Path | None:
         if name not in {each.path for each in store.client.list_artifacts(run_id)}:
             return None
         return Path(store.client.download_artifacts(run_id, name, str(folder)))
+
+
+def download_all(uri: str, run_id: str, folder: Path) -> None:
+    """All of a run's artifacts, with their folders."""
+    store = connect(uri)
+    with talking_to(uri):
+        store.client.download_artifacts(run_id, "", str(folder))

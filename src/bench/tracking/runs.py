@@ -21,23 +21,34 @@ NOTE = "mlflow.note.content"
 PREPARATIONS = "-prepare"  # an experiment of their own: a start is never listed beside what was made for it
 
 
-def open_sweep(
-    tracking: Tracking, sweep_id: str, *, adopted: str | None, params: dict[str, str], tags: dict[str, str]
+def open_sweep(  # noqa: PLR0913  # each is a fact of one run
+    tracking: Tracking,
+    sweep_id: str,
+    *,
+    adopted: str | None,
+    params: dict[str, str],
+    tags: dict[str, str],
+    started_at: float | None = None,
 ) -> str:
-    """The sweep's run, RUNNING: a new one, or the run that `mlflow run` has opened for this process."""
+    """The sweep's run, RUNNING: a new one, or the run that `mlflow run` has opened for this process. `started_at` is UNIX
+    time, where it was not now.
+    """
     store = connect(tracking.uri)
     with talking_to(tracking.uri):
-        run_id = adopted or _create(store, experiment_id(store, tracking.experiment), sweep_id, time.time(), {})
+        run_id = adopted or _create(
+            store, experiment_id(store, tracking.experiment), sweep_id, started_at or time.time(), {}
+        )
         kind = {"bench.kind": "sweep", "bench.sweep": sweep_id, NAME: sweep_id}
         log(store, run_id, params=params, metrics={}, tags=tags | kind)
     return run_id
 
 
-def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str, adopted: bool) -> None:
-    """End the sweep's run, and write down what ended it. An adopted run is ended by the one that opened it."""
+def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str | None, adopted: bool) -> None:
+    """End the sweep's run, and write down what ended it, where that is known. An adopted run is ended by the one that opened it."""
     client = connect(tracking.uri).client
     with talking_to(tracking.uri):
-        client.set_tag(run_id, "bench.ended_by", ended_by)
+        if ended_by:
+            client.set_tag(run_id, "bench.ended_by", ended_by)
         if not adopted:
             client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 

@@ -1,0 +1,61 @@
+"""The table of all published results, made from their JSON alone. Pure, but for reading it."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bench.report.markdown import METRICS
+from bench.report.tables import table
+
+STARTS = "starts.tar.zst"
+PUBLISHED_NAME = re.compile(r"[a-z][\w.-]*")  # a sweep's own folder begins with its date
+HEAD = f"""# Published results
+
+Each folder is a report as `python -m bench.compare sweep=ID publish=NAME` wrote it, and `{STARTS}`, the record of every start in it.
+`python -m bench.replay benchmark_results/NAME` brings them into your MLflow store, and says the command that writes the same report again.
+Reports of your own sweeps stand here too, in folders named after their dates, which git ignores.
+"""
+HEADINGS = ["Result", "Machine", "vLLM", "Storage", "Starts", "Time to ready, baseline / candidate", "Loading weights"]
+
+
+def published_table(folder: Path) -> str:
+    """README.md of `folder`: a row for each published result below it."""
+    found = sorted(path.parent for path in folder.glob(f"*/{STARTS}"))
+    rows = [_row(path.name, json.loads((path / METRICS).read_text())) for path in found]
+    return f"{HEAD}\n{table(HEADINGS, rows, right=False) if rows else 'There is none yet.'}\n"
+
+
+def _row(name: str, metrics: dict[str, Any]) -> list[str]:
+    conditions: dict[str, list[str]] = metrics["conditions"]
+    return [
+        f"[{metrics['title']}]({name}/report.md)",
+        _machine(conditions),
+        ", ".join(conditions.get("vLLM", ["unknown"])),
+        ", ".join(conditions.get("Storage", ["unknown"])),
+        ", ".join(f"{label} {point['n']}" for label, point in metrics["points"].items()),
+        _ratios(metrics, "ready_s"),
+        _ratios(metrics, "probe/load_weights_s") or _ratios(metrics, "phase/load_weights_s"),
+    ]
+
+
+def _machine(conditions: dict[str, list[str]]) -> str:
+    """The GPUs of a start, counted; the CPU of a host without any."""
+    if "GPU" not in conditions:
+        return ", ".join(conditions.get("CPU", ["unknown"]))
+    return " or ".join(
+        ", ".join(f"{count} x {name}" for name, count in Counter(names.split(", ")).items())
+        for names in conditions["GPU"]
+    )
+
+
+def _ratios(metrics: dict[str, Any], metric: str) -> str:
+    found = [_ratio(each) for each in metrics["speedups"] if each["metric"] == metric]
+    withheld = [f"{label}: withheld" for label in metrics["withheld"]] if metric == "ready_s" else []
+    return "; ".join([*found, *withheld])
+
+
+def _ratio(speedup: dict[str, Any]) -> str:
+    sure = "n = 1" if speedup["low"] is None else f"{speedup['low']:.2f} to {speedup['high']:.2f}"
+    return f"{speedup['candidate']}: {speedup['ratio']:.2f}x ({sure})"
