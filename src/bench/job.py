@@ -11,6 +11,7 @@ from bench.config import Settings, Tracking
 from bench.console import following, outcome, say
 from bench.describe import name_of
 from bench.errors import TrackingError
+from bench.host.claims import caches_claimed
 from bench.interrupts import deferred, handled, unbroken
 from bench.measure import measure
 from bench.startup.perfetto import write_trace
@@ -30,6 +31,7 @@ class Outcome:
     reason: str | None
     run_id: str | None
     record: RunRecord  # as MLflow will give it back
+    waited_s: float = 0.0  # for other starts on this host
 
     @property
     def invalid_reason(self) -> str | None:
@@ -45,12 +47,12 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
     """
     place, name = settings.sweep, name_of(settings)
     with handled(), deferred(f"{name} to be written down"):
-        with following(name, place.position, place.starts) as progress:
+        with caches_claimed(settings, say) as claim, following(name, place.position, place.starts) as progress:
             startup = measure(settings, folder, progress.saw)
         outcome(startup, progress)
         draw(startup, folder)
         run_id = unbroken(partial(remember, settings, folder), f"MLflow to take {name}")
-    return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id))
+    return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id), claim.waited_s)
 
 
 def record_of(startup: Startup, run_id: str | None) -> RunRecord:

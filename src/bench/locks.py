@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.errors import LockError
+from bench.interrupts import raise_if_interrupted
 from bench.process_identity import ProcessIdentity, parse, this_process
 
 RETRY_S = 0.1
@@ -33,6 +34,7 @@ def locked(
 
     Raises:
         LockError: somebody else held it all the time, and who that is; or there can be no such file.
+        KeyboardInterrupt: a signal came while it waited.
     """
     key = threading.get_ident(), os.path.realpath(path)
     if _mine.get(key):
@@ -74,6 +76,7 @@ def _acquired(path: Path, on_wait: Callable[[str], None], *, shared: bool, timeo
             waits = True
             on_wait(f"waiting for {path}, {by_whom}")
         time.sleep(RETRY_S)
+        raise_if_interrupted()
     return file
 
 

@@ -12,6 +12,7 @@ from bench.console import say
 from bench.describe import describe
 from bench.durations import remember_duration
 from bench.errors import BenchError, StartError, StartTimeout
+from bench.host.claims import checkpoints_claimed
 from bench.host.measured import look_at_host
 from bench.host.vllm_caches import api_key, mark_primed
 from bench.interrupts import interruptible
@@ -57,34 +58,11 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
     and for vLLM; a start that is complete when a signal comes stays complete.
     """
     settings, reached = attempt.settings, Reached(time.time())
-
-    def waiting(noise: list[str]) -> None:
-        say(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
-
     try:
-        with interruptible():
+        with interruptible(), checkpoints_claimed(settings, say):
             ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
-            condition = reached.condition = establish(settings, waiting)
-        command = attempt.command
-        if settings.probe:
-            command = with_plugin(command, attempt.folder / PROBE)
-        with (
-            closing(gpus_of(settings)) as gpus,
-            serve(
-                command,
-                api_key=api_key(settings),
-                log_path=attempt.folder / LOG,
-                stop_timeout_s=settings.vllm.stop_timeout_s,
-                on_line=on_line,
-            ) as vllm,
-            sampled(vllm.process, gpus, attempt.folder) as reached.memory,
-        ):
-            reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
-            with interruptible():
-                reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
-                reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
-        condition.tree_read = vllm.process.read_bytes
-        reached.cpu = vllm.process.cpu
+        with checkpoints_claimed(settings, say, shared=True):
+            serve_once(attempt, reached, on_line)
     except StartTimeout as error:
         reached.reason = str(error)
     except StartError as error:
@@ -94,3 +72,33 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
     except KeyboardInterrupt:
         reached.reason = INTERRUPTED if reached.answer is None else None
     return reached
+
+
+def serve_once(attempt: Attempt, reached: Reached, on_line: OnLine) -> None:
+    """The host prepared, vLLM started, asked and ended; how far it came is in `reached`, whatever is raised."""
+    settings, command = attempt.settings, attempt.command
+
+    def waiting(noise: list[str]) -> None:
+        say(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
+
+    with interruptible():
+        condition = reached.condition = establish(settings, waiting)
+    if settings.probe:
+        command = with_plugin(command, attempt.folder / PROBE)
+    with (
+        closing(gpus_of(settings)) as gpus,
+        serve(
+            command,
+            api_key=api_key(settings),
+            log_path=attempt.folder / LOG,
+            stop_timeout_s=settings.vllm.stop_timeout_s,
+            on_line=on_line,
+        ) as vllm,
+        sampled(vllm.process, gpus, attempt.folder) as reached.memory,
+    ):
+        reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
+        with interruptible():
+            reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
+            reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
+    condition.tree_read = vllm.process.read_bytes
+    reached.cpu = vllm.process.cpu

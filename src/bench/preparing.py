@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.config import Settings
 from bench.console import say
 from bench.errors import StartError
+from bench.host.claims import checkpoints_claimed
 from bench.host.environment import describe_source
 from bench.host.measured import look_at_host
 from bench.plan import Point
@@ -35,7 +36,8 @@ def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = Fal
     folder.mkdir(parents=True, exist_ok=True)
     if not Path(settings.checkpoint_path).exists():
         say(f"preparing {settings.checkpoint_path}")
-    made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
+    with checkpoints_claimed(settings, say):
+        made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
     for each in made:
         files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
         log_preparation(settings.tracking, settings.flat(), each, files, source_tags())

@@ -8,8 +8,10 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from bench.analysis.records import RunRecord
@@ -18,7 +20,9 @@ from bench.config import Settings, Tracking, mask
 from bench.console import say
 from bench.durations import expected_duration_s
 from bench.errors import SettingError, TrackingError
+from bench.host.claims import folder_claimed, sweep_claimed
 from bench.host.measured import Host, look_at_host
+from bench.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.job import Outcome, bring_in
 from bench.plan import (
     Point,
@@ -37,19 +41,26 @@ from bench.stopping import REPEATS, why_stop
 from bench.tracking.query import unfinished_sweep
 from bench.tracking.runs import close_sweep, open_sweep
 
+INTERRUPTION = "an interruption"
+
 Job = list[str]  # the overrides of one start
 Launch = Callable[[Sequence[Job]], Sequence[Outcome]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sweep:
-    """What the starts of one sweep share. `done` are the starts of an interrupted one that need no second time."""
+    """What the starts of one sweep share, and what came of them.
+
+    `done` are the starts of an interrupted one that need no second time.
+    """
 
     sweep_id: str
     parent: str
     points: list[Point]
     blocks: list[list[Start]]
     done: tuple[RunRecord, ...] = ()
+    outcomes: list[Outcome] = field(default_factory=list)
+    ended_by: str = INTERRUPTION
 
     @property
     def order(self) -> list[str]:
@@ -76,48 +87,68 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     if settings.dry_run:
         print_plan(points, hosts)
         return []
-    sweep = open_or_resume(points, hosts, adopted)
-    failed, ended_by = True, "an interruption"
-    outcomes: list[Outcome] = []
-    try:
+    with deferred(), folder_claimed(folder), opened(points, hosts, adopted) as sweep, interruptible():
         prepare_points(points, folder)
         prime(sweep, launch)
-        outcomes, ended_by = run_blocks(sweep, launch)
-        outcomes = [second_try(settings.tracking, outcome) for outcome in outcomes]
-        failed = any(outcome.reason for outcome in outcomes)
-    finally:
-        # `mlflow run` ends its run itself
-        close_sweep(settings.tracking, sweep.parent, failed=failed, ended_by=ended_by, adopted=sweep.parent == adopted)
-    tell(outcomes, sweep.sweep_id)
-    return outcomes
+        sweep.ended_by = run_blocks(sweep, launch)
+        sweep.outcomes[:] = [second_try(settings.tracking, outcome) for outcome in sweep.outcomes]
+    tell(sweep.outcomes, sweep.sweep_id)
+    return sweep.outcomes
 
 
-def run_blocks(sweep: Sweep, launch: Launch) -> tuple[list[Outcome], str]:
-    """Block by block, until there are enough; and why there were."""
+@contextmanager
+def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None) -> Iterator[Sweep]:
+    """The sweep's run in MLflow, and nobody else's while the block lasts; closed at its end, however that comes."""
+    tracking = points[0].settings.tracking
+    with ExitStack() as claims:
+        opening = partial(open_or_resume, points, hosts, adopted, claims)
+        sweep = unbroken(opening, "MLflow to open the sweep")
+        try:
+            yield sweep
+        finally:
+            failed = sweep.ended_by == INTERRUPTION or any(outcome.reason for outcome in sweep.outcomes)
+            closing = partial(close_sweep, failed=failed, ended_by=sweep.ended_by, adopted=sweep.parent == adopted)
+            if is_interrupted():
+                say(f"sweep {sweep.sweep_id} was interrupted; go on with it:  the same command with resume=true")
+            unbroken(partial(closing, tracking, sweep.parent), "MLflow to close the sweep")
+
+
+def run_blocks(sweep: Sweep, launch: Launch) -> str:
+    """Block by block, until there are enough; returns why there were."""
     settings, began_s, timed = sweep.points[0].settings, time.monotonic(), 0
     done = {(record.point, record.repeat) for record in sweep.done}
-    outcomes: list[Outcome] = []
     for number, block in enumerate(sweep.blocks, 1):
         jobs = [sweep.place(start) for start in block if (start.point.label, start.repeat) not in done]
-        outcomes += launch(jobs) if jobs else []
+        raise_if_interrupted()
+        sweep.outcomes += launch(jobs) if jobs else []
         timed += bool(jobs)  # a block that an earlier call has done costs no time now
-        another_s = (time.monotonic() - began_s) * (timed + 1) / max(1, timed)
-        records = [*sweep.done, *(outcome.record for outcome in outcomes)]
+        lasted_s = time.monotonic() - began_s - sum(outcome.waited_s for outcome in sweep.outcomes)
+        another_s = lasted_s * (timed + 1) / max(1, timed)
+        records = [*sweep.done, *(outcome.record for outcome in sweep.outcomes)]
         if why := why_stop(settings, records, sweep.order, number, another_s):
-            return outcomes, why
-    return outcomes, REPEATS
+            return why
+    return REPEATS
 
 
-def open_or_resume(points: list[Point], hosts: Sequence[Host], adopted: str | None) -> Sweep:
-    """A new sweep's run; or, with resume=true, that of the same command that was interrupted, with what it has done."""
+def open_or_resume(points: list[Point], hosts: Sequence[Host], adopted: str | None, claims: ExitStack) -> Sweep:
+    """A new sweep's run; or, with resume=true, that of the same command that was interrupted, with what it has done.
+
+    Either is claimed for this process as long as `claims` is open.
+
+    Raises:
+        SettingError: the interrupted one is still running.
+    """
     settings = points[0].settings
     name = signature(points, _hosts_of(points, hosts), socket.gethostname())
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
+        claims.enter_context(sweep_claimed(settings, found.sweep_id))
+        found = unfinished_sweep(settings.tracking.uri, name) or found  # with what it did until it could be claimed
         done = tuple(start for start in found.starts if not start.failed and not start.invalid_reason)
         say(f"resuming sweep {found.sweep_id}: {len(done)} starts are done")
         seed = _seed(settings, found.sweep_id) if found.seed is None else found.seed
         return Sweep(found.sweep_id, found.run_id, points, blocks_of(points, seed), done)
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    claims.enter_context(sweep_claimed(settings, sweep_id))
     tags = {"bench.points": "\n".join(point.label for point in points), "bench.signature": name} | source_tags()
     seed = _seed(settings, sweep_id)
     parent = open_sweep(settings.tracking, sweep_id, adopted=adopted, params=_params(points, seed), tags=tags)

@@ -3,6 +3,7 @@
 Hydra imports this module whenever it starts, so the rest of bench is imported only when a sweep is run.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,7 @@ class BlockSweeper(Sweeper):
             points = self.points(arguments)
             self.refuse_launcher()
             folder = Path(self.config.hydra.sweep.dir)
+            self.launched = first_free(folder)
             outcomes = run_sweep(points, folder, self.launch)
         except BenchError as error:
             say(str(error))
@@ -99,3 +101,9 @@ class BlockSweeper(Sweeper):
         returns = self.launcher.launch(jobs, initial_job_idx=self.launched)
         self.launched += len(jobs)
         return [each.return_value for each in returns]
+
+
+def first_free(folder: Path) -> int:
+    """The first number for a start's folder behind all that are there: of an earlier sweep that was given this folder too."""
+    numbers = [re.search(r"\d+$", path.name) for path in folder.glob("*") if path.is_dir()]
+    return max((int(found[0]) + 1 for found in numbers if found), default=0)

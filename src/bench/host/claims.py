@@ -1,0 +1,99 @@
+"""What the starts of one host share, and how they respect each other: by locks, which no crash leaves behind.
+
+    a start         holds its caches_dir alone, from emptying its caches to vLLM's end, and its models_dir with other starts
+    a preparation   holds the models_dir alone while it makes a checkpoint
+    a sweep         holds its folder, which no second sweep writes to, and its id, which no second command resumes
+
+Two starts with a caches_dir each do not wait for each other: who wants them side by side says so by that.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.config import Settings
+from bench.errors import LockError, SettingError
+from bench.locks import holder, locked
+
+LOCK = ".bench.lock"
+
+OnWait = Callable[[str], None]
+
+
+@dataclass
+class Claim:
+    """`waited_s` is how long others kept this process waiting for it."""
+
+    waited_s: float
+
+
+@contextmanager
+def caches_claimed(settings: Settings, on_wait: OnWait) -> Iterator[Claim]:
+    """Other starts of this host with this caches_dir wait until the block ends.
+
+    Raises:
+        LockError: there can be no lock in caches_dir.
+    """
+    began_s = time.monotonic()
+    with locked(Path(settings.caches_dir) / LOCK, on_wait):
+        yield Claim(time.monotonic() - began_s)
+
+
+@contextmanager
+def checkpoints_claimed(settings: Settings, on_wait: OnWait, *, shared: bool = False) -> Iterator[None]:
+    """No checkpoint of models_dir is made or replaced by another process in this block; `shared`: by this one neither.
+
+    Checkpoints elsewhere, and those that this process could not change, need no lock.
+    """
+    models = Path(settings.models_dir)
+    place = Path(settings.checkpoint_path)
+    if models.resolve() not in place.resolve().parents or (models.exists() and not os.access(models, os.W_OK)):
+        yield
+        return
+    with locked(models / LOCK, on_wait, shared=shared):
+        yield
+
+
+@contextmanager
+def sweep_claimed(settings: Settings, sweep_id: str) -> Iterator[None]:
+    """Nobody else runs or resumes this sweep.
+
+    Raises:
+        SettingError: somebody does, or it would be somebody else's folder.
+    """
+    with _claimed_now(
+        Path(settings.caches_dir) / "sweeps" / f"{sweep_id}.lock",
+        f"resume=true: sweep {sweep_id} is still running",
+        "Wait for its end, or interrupt it.",
+    ):
+        yield
+
+
+@contextmanager
+def folder_claimed(folder: Path) -> Iterator[None]:
+    """Nobody else's sweep writes to this folder.
+
+    Raises:
+        SettingError: somebody's does.
+    """
+    advice = "Choose another folder, or leave it out: each sweep has one of its own."
+    with _claimed_now(folder / LOCK, f"hydra.sweep.dir={folder}: another sweep is writing there", advice):
+        yield
+
+
+@contextmanager
+def _claimed_now(path: Path, otherwise: str, advice: str) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(path, lambda _: None, timeout_s=0))
+        except LockError as error:
+            if (other := holder(path)) is None:
+                raise
+            raise SettingError(f"{otherwise}, by {other}. {advice}") from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # nobody waits for it: whoever found it locked was refused
