@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench.attempt import Attempt, Reached
@@ -14,6 +15,7 @@ from bench.host.environment import describe_host, describe_source
 from bench.host.measured import Host
 from bench.host.rig import rig_metrics, rig_tags
 from bench.host.state import state_doubts
+from bench.host.storage import describe_storage
 from bench.log.failure import reason_in
 from bench.log.lines import LogLine
 from bench.log.metrics import summarise, with_checkpoint
@@ -159,6 +161,9 @@ def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, 
         tags["bench.tokens"] = digest(answer)
     tags |= {f"version.{name}": version for name, version in host.versions.items()}
     tags |= {f"host.{name}": value for name, value in describe_host(host.device).items()}
+    if settings.load_format.checkpoint != "config_only":
+        storage = describe_storage(Path(settings.checkpoint_path))
+        tags |= {f"storage.{name}": value for name, value in storage.items()}
     return tags | {f"source.{name}": value for name, value in describe_source().items()}
 
 

@@ -203,6 +203,12 @@ MUST_AGREE = {
     "version.vllm": "the vLLM version",
     "host.gpu": "the GPU",
     "host.host": "the host",
+    "storage.device": "the checkpoint's disk",
+    "storage.filesystem": "the checkpoint's file system",
+    "storage.read_ahead_kb": "the disk's read-ahead",
+    "storage.max_sectors_kb": "the disk's largest request",
+    "storage.scheduler": "the disk's I/O scheduler",
+    "storage.limit": "the cgroup's limit on the disk",
     "bench.page_cache": "the page cache's state",
     "bench.compile_cache": "the compile cache's state",
 }

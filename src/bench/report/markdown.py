@@ -23,6 +23,12 @@ COMMON = (
     ("GPU", "host.gpu"),
     ("CPU", "host.cpu"),
     ("Host", "host.host"),
+    ("Storage", "storage.device"),
+    ("File system", "storage.filesystem"),
+    ("Read-ahead (KiB)", "storage.read_ahead_kb"),
+    ("Largest request (KiB)", "storage.max_sectors_kb"),
+    ("I/O scheduler", "storage.scheduler"),
+    ("Limit of the cgroup", "storage.limit"),
 )
 
 

@@ -33,7 +33,7 @@ def _row(name: str, metrics: dict[str, Any]) -> list[str]:
         f"[{metrics['title']}]({name}/report.md)",
         _machine(conditions),
         ", ".join(conditions.get("vLLM", ["unknown"])),
-        ", ".join(conditions.get("Storage", ["unknown"])),
+        _storage(conditions),
         ", ".join(f"{label} {point['n']}" for label, point in metrics["points"].items()),
         _ratios(metrics, "ready_s"),
         _ratios(metrics, "probe/load_weights_s") or _ratios(metrics, "phase/load_weights_s"),
@@ -48,6 +48,13 @@ def _machine(conditions: dict[str, list[str]]) -> str:
         ", ".join(f"{count} x {name}" for name, count in Counter(names.split(", ")).items())
         for names in conditions["GPU"]
     )
+
+
+def _storage(conditions: dict[str, list[str]]) -> str:
+    """What turns a ranking round: read-ahead, and a limit where there is one."""
+    read_ahead = [f"read-ahead {value} KiB" for value in conditions.get("Read-ahead (KiB)", [])]
+    limits = [value for value in conditions.get("Limit of the cgroup", []) if value != "none"]
+    return ", ".join([*read_ahead, *limits]) or "unknown"
 
 
 def _ratios(metrics: dict[str, Any], metric: str) -> str:
