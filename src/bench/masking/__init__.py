@@ -1,0 +1,26 @@
+"""Secrets do not leave bench: what is known to be one, or looks like one, is `***` in every text that is printed, written or sent.
+
+By value: whatever stands behind a secret's name in the environment, on the command line or in the settings is registered once in this
+process, in every usual spelling. By form: URLs with a password, `Authorization` headers, `name=value` behind a secret's name, private keys,
+tokens of known shapes. What vLLM is given stays as it is; only what is shown changes.
+"""
+
+from bench.masking.collect import collect_environment, collect_settings, collect_value, collect_words
+from bench.masking.files import private, seal
+from bench.masking.names import MASK, is_secret_name
+from bench.masking.texts import mask_bytes, masked, masked_tree, masked_value
+
+__all__ = [
+    "MASK",
+    "collect_environment",
+    "collect_settings",
+    "collect_value",
+    "collect_words",
+    "is_secret_name",
+    "mask_bytes",
+    "masked",
+    "masked_tree",
+    "masked_value",
+    "private",
+    "seal",
+]

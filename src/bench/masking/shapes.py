@@ -1,0 +1,136 @@
+"""What looks like a secret wherever it stands: its place in a text. Pure.
+
+Our own patterns are those that say what surrounds a secret, and prefixes of tokens that are often met where models are served;
+the shapes of other services' tokens come from detect-secrets, which is imported only for a text that may hold one of them.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from bench.masking.names import MASK, is_secret_name
+
+Span = tuple[int, int]
+
+TOKENS = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"hf_[A-Za-z0-9]{8,}|api_org_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{8,}|[rsp]k_(?:live|test)_[A-Za-z0-9]{8,}|whsec_[A-Za-z0-9+/=]{8,}"
+    r"|gh[pousr]_[A-Za-z0-9_]{8,}|github_pat_[A-Za-z0-9_]{8,}|gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-[A-Za-z0-9_.-]{8,}"
+    r"|(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{12,}|AIza[A-Za-z0-9_-]{16,}|ya29\.[A-Za-z0-9_-]{8,}|GOCSPX-[A-Za-z0-9_-]{8,}"
+    r"|xox[a-z]-[A-Za-z0-9-]{8,}|xapp-[A-Za-z0-9-]{8,}|npm_[A-Za-z0-9]{8,}|pypi-[A-Za-z0-9_-]{16,}|dckr_[a-z]+_[A-Za-z0-9_-]{8,}"
+    r"|SG\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|nvapi-[A-Za-z0-9_-]{8,}|gsk_[A-Za-z0-9]{16,}|r8_[A-Za-z0-9]{16,}|hv[sbr]\.[A-Za-z0-9_-]{8,}"
+    r"|dapi[0-9a-f]{24,}|dop_v1_[0-9a-f]{16,}|shp(?:at|ca|pa|ss)_[A-Za-z0-9]{16,}|lin_api_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,}"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{16,}|eyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]+(?:\.[A-Za-z0-9_.+/=-]*)?"
+    r")"
+)
+PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)", re.DOTALL)
+# The user too: a token may stand there alone. A password may hold an @; what begins with a port is none.
+IN_URL = re.compile(r"://(?!\d+/)((?:[^\s/'\"<>@:]*:(?!\d{1,5}/)[^\s'\"<>]*)|[^\s/'\"<>?#]+)@")
+HEADER = re.compile(
+    r"\b(?:authorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|digest|token|negotiate|aws4-hmac-sha256)\s+)?([^\s'\"\\,;]+)"
+    r"|(?:bearer|basic)\s+(?=[^\s'\",;]*\d|[^\s'\",;]{24})([A-Za-z0-9._~+/=-]{8,}))",
+    re.IGNORECASE,
+)
+COOKIES = re.compile(r"\b(?:set-)?cookie['\"]?\s*[:=]\s*['\"]?([^\r\n'\"]+)", re.IGNORECASE)
+HINT = re.compile(
+    r"pass|pwd|pw|token|key|secret|auth|cookie|cred|sas|dsn|jwt|bearer|sig|priv|pat|otp|salt|hmac|conn|webhook|header|pin", re.IGNORECASE
+)
+ASSIGNED = re.compile(
+    r"(?<![A-Za-z0-9_.-])-{0,2}([A-Za-z_][A-Za-z0-9_.-]{1,80})\\*['\"]?(?:\s*(?:=>|:=|=|:)\s*|(?<=['\"])\s*,\s*(?=\\*['\"]))"
+    r"(?:\[([^\]]*)|\\+[\"']([^\"'\\]*)|\"((?:[^\"\\]|\\.)*)|'((?:[^'\\]|\\.)*)|([^\s,;&'\"<>|\\]*[^\s,;&'\"<>|\\)\]}]))"
+)
+FLAG = re.compile(r"(?<!\S)['\"]?--([A-Za-z][A-Za-z0-9_.-]+)['\"]?,?\s+(?!-)['\"]?([^\s'\",]+)")
+NO_SECRET = re.compile(r"true|false|bearer|basic|digest|negotiate|none|null|\*+|-?\d{1,7}(?:\.\d+)?|\$\{?\w+\}?|\.\.\.|…|#\d+", re.IGNORECASE)
+BARE = {"key", "keys", "token", "tokens", "private", "sig", "pass", "auth", "pin", "pat", "salt", "headers", "signature"}  # a text may speak of these
+RUN = re.compile(r"[A-Za-z0-9_.:+/=-]{24,}")  # the least that detect-secrets' tokens have
+
+
+def masked_by_form(text: str) -> str:
+    """The text with `***` for all that looks like a secret."""
+    parts, end = [], 0
+    for start, stop in _merged(spans_in(text)):
+        parts += [text[end:start], MASK]
+        end = stop
+    return "".join([*parts, text[end:]]) if parts else text
+
+
+def secrets_in(text: str) -> set[str]:
+    """What looks like a secret in this text."""
+    found = {text[start:stop] for start, stop in spans_in(text)}
+    return found | {password for each in found if (password := each.partition(":")[2]) and f"://{each}@" in text}
+
+
+def spans_in(text: str) -> Iterator[Span]:
+    """From, to; in no order, and they may overlap."""
+    yield from (match.span() for match in TOKENS.finditer(text))
+    if "PRIVATE KEY" in text:
+        yield from (match.span() for match in PRIVATE_KEY.finditer(text))
+    if "://" in text and "@" in text:
+        yield from (match.span(1) for match in IN_URL.finditer(text))
+    if HINT.search(text):
+        yield from _behind_names(text)
+    if RUN.search(text):
+        yield from (_group(match) for pattern in _of_services() for match in pattern.finditer(text))
+
+
+def _behind_names(text: str) -> Iterator[Span]:
+    for pattern in (HEADER, COOKIES):
+        yield from (_group(match) for match in pattern.finditer(text))
+    at = 0
+    while match := ASSIGNED.search(text, at):
+        name, span = match[1], _group(match, first=2)
+        if is_secret_name(name) and _is_told(name, text[slice(*span)]):
+            yield span
+            at = match.end()
+        else:
+            at = max(match.start() + 1, match.end(1))  # the value may hold a name of its own
+    for match in FLAG.finditer(text):
+        if is_secret_name(match[1]) and _is_told(match[1], match[2]):
+            yield match.span(2)
+
+
+def _is_told(name: str, value: str) -> bool:
+    """Whether a text gives a secret away here, and does not only speak of one."""
+    if not value or NO_SECRET.fullmatch(value):
+        return False
+    return name.lower() not in BARE or (len(value) >= 6 and any(map(str.isdigit, value)))
+
+
+def _group(match: re.Match[str], first: int = 1) -> Span:
+    """The group that has matched, where there are any."""
+    numbers = range(first, match.re.groups + 1)
+    return match.span(next((number for number in numbers if match.start(number) >= 0), 0))
+
+
+def _merged(spans: Iterator[Span]) -> Iterator[Span]:
+    current: Span | None = None
+    for start, stop in sorted(span for span in spans if span[0] < span[1]):
+        if current and start <= current[1]:
+            current = (current[0], max(current[1], stop))
+            continue
+        if current:
+            yield current
+        current = (start, stop)
+    if current:
+        yield current
+
+
+@cache
+def _of_services() -> tuple[re.Pattern[str], ...]:
+    """Those of detect-secrets that mean a token and nothing else: a hash, an address or a path is none of them."""
+    from detect_secrets.plugins import aws, azure_storage_key, discord, mailchimp, openai, sendgrid, slack, square_oauth
+    from detect_secrets.plugins import stripe, telegram_token
+
+    detectors = (
+        aws.AWSKeyDetector(),
+        azure_storage_key.AzureStorageKeyDetector(),
+        discord.DiscordBotTokenDetector(),
+        mailchimp.MailchimpDetector(),
+        openai.OpenAIDetector(),
+        sendgrid.SendGridDetector(),
+        slack.SlackDetector(),
+        square_oauth.SquareOAuthDetector(),
+        stripe.StripeDetector(),
+        telegram_token.TelegramBotTokenDetector(),
+    )
+    return tuple(pattern for detector in detectors for pattern in detector.denylist)

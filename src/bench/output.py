@@ -1,0 +1,109 @@
+"""What bench prints: masked, in any locale, and never the end of what it does.
+
+A terminal may be closed, a disk full, a reader gone (`| head -1`). A sweep goes on then, in silence, with the exit code that it would have
+had. Only where a printed text is all that a command gives, its loss is an error: see `lost_result`.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, TextIO
+
+from bench.masking import collect_environment, collect_words, masked
+
+STANDARD_DESCRIPTORS = (0, 1, 2)
+
+
+class Output:
+    """A text stream over another one: masks, escapes what the other's encoding does not have, and never raises.
+
+    `failure` is why nothing more is written; None: all was.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream  # None: it was closed when this process began
+        self.failure: OSError | ValueError | None = None
+
+    def write(self, text: str) -> int:
+        if self._stream is not None and self.failure is None:
+            self._do(self._stream.write, _encodable(masked(text), getattr(self._stream, "encoding", None)))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        if self._stream is not None and self.failure is None:
+            self._do(self._stream.flush)
+
+    def isatty(self) -> bool:
+        with suppress(OSError, ValueError):
+            return self._stream is not None and self._stream.isatty()
+        return False
+
+    def _do(self, call: Any, *arguments: str) -> None:
+        try:
+            call(*arguments)
+        except BlockingIOError:
+            pass  # a reader who is slow
+        except (OSError, ValueError) as error:
+            self.failure = error
+            self._drop_what_is_left()
+
+    def _drop_what_is_left(self) -> None:
+        """Else Python tries once more at the end, prints a warning and exits with 120."""
+        with suppress(OSError, ValueError, AttributeError):
+            if (descriptor := self.fileno()) in STANDARD_DESCRIPTORS:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:  # fileno, encoding, buffer …
+        if self._stream is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return getattr(self._stream, name)
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
+
+
+def guard_output() -> None:
+    """From now on all that this process prints, tracebacks and other libraries' words too, goes through `Output`; and what its environment
+    and its command line hold of secrets is known.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) in STANDARD_DESCRIPTORS:
+        pass  # one that was closed would be the number of the next file, and get what is printed
+    os.close(descriptor)
+    collect_environment()
+    collect_words(sys.argv[1:])
+    for name in ("stdout", "stderr"):
+        if not isinstance(stream := getattr(sys, name), Output):
+            setattr(sys, name, Output(stream))
+
+
+def say(text: str) -> None:
+    """A line for a person, now; standard output stays free for what a command gives."""
+    _print(sys.stderr, text)
+
+
+def give(text: str) -> None:
+    """A line of what a command gives, on standard output."""
+    _print(sys.stdout, text)
+
+
+def _print(stream: Any, text: str) -> None:
+    output = stream if isinstance(stream, Output) else Output(stream)
+    output.write(f"{text}\n")
+    output.flush()
+
+
+def lost_result() -> str | None:
+    """Why what was given could not be written, in words; None: it was, or nobody wants to read on (`| head -1`), or nobody ever did (`>&-`)."""
+    failure = getattr(sys.stdout, "failure", None)
+    if failure is None or isinstance(failure, BrokenPipeError):
+        return None
+    return f"standard output: {getattr(failure, 'strerror', None) or failure}"
