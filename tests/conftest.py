@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.masking import register
+
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
@@ -140,6 +142,13 @@ def end_all(mark: str) -> None:
     for process in living(mark):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests() -> Iterator[None]:
+    """The register of secrets is a process's, and tests share one."""
+    yield
+    register.forget_all()
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from bench.composing import compose_points, compose_settings, conf_dir, normalised, points_of, settings_from
-from bench.config import Settings, mask
+from bench.config import Settings
 from bench.errors import SettingError
+from bench.masking import masked_value
 
 CONF = Path(conf_dir())
 
@@ -472,7 +473,7 @@ def test_secrets_are_masked(name):
 )
 def test_only_secrets_are_masked(name: str, value: Any, shown: str):
     """A number of tokens is not a token; and whether a secret was set at all is no secret."""
-    assert mask(name, value) == shown
+    assert masked_value(name, value) == shown
 
 
 @pytest.mark.parametrize("section", ["", "model", "load_format", "vllm", "completion", "sweep", "tracking"])

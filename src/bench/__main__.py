@@ -12,11 +12,13 @@ from bench.composing import conf_dir, normalised, settings_from
 from bench.console import say
 from bench.errors import BenchError
 from bench.interrupts import handled
+from bench.output import guard_output
 from bench.single import single
 
 
 def main() -> None:
     """The console script."""
+    guard_output()
     # Hydra wants its flags before the overrides, or behind them all.
     sys.argv[1:] = sorted(normalised(sys.argv[1:]), key=lambda word: word not in {"-m", "--multirun"})
     with handled():

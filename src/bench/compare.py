@@ -19,6 +19,8 @@ from pathlib import Path
 from bench.analysis.comparison import AUTO, compare
 from bench.composing import compose_settings
 from bench.door import door, split_arguments
+from bench.masking import masked, masked_tree
+from bench.output import give
 from bench.published import pack_starts, refuse_name
 from bench.report.markdown import failed_section, invalid_section, speedup_section
 from bench.report.published_table import published_table
@@ -26,7 +28,6 @@ from bench.report.tables import key_metrics
 from bench.report.writer import summary_metrics, write_report
 from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
-from bench.tracking.store import masked
 
 OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results", "publish": "", "title": ""}
 ASKED = ("baseline=", "ignore=", "title=", "where.")  # decides what the report says
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> None:
     if own["publish"]:
         refuse_name(own["publish"])
     tracking = compose_settings(overrides)[0].tracking
-    sweep = find_sweep(tracking.uri, own["sweep"])
+    sweep = masked_tree(find_sweep(tracking.uri, own["sweep"]))  # written by any bench
     comparison = compare(sweep, baseline=own["baseline"], where=where, ignore=[*filter(None, own["ignore"].split(","))])
     comparison = replace(comparison, title=own["title"])
     folder = Path(own["output"]) / (own["publish"] or sweep.sweep_id)
@@ -51,9 +52,9 @@ def main(arguments: list[str]) -> None:
     sections += [failed_section(comparison), invalid_section(comparison)]
     tables = "\n\n".join(filter(None, sections))
     log_report(tracking, sweep.run_id, metrics=summary_metrics(comparison), note=tables, files=files)
-    print(tables)
-    print(f"\nreport   {folder / 'report.md'}")
-    print(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")
+    give(tables)
+    give(f"\nreport   {folder / 'report.md'}")
+    give(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")
 
 
 def _ui(uri: str, experiment: str) -> str:

@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from bench.config import TAKEN, Settings
+from bench.config import TAKEN, TAKEN_VARIABLES, Settings
 from bench.errors import SettingError
+from bench.masking import collect_environment, collect_settings
 
 OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
 
@@ -34,6 +35,8 @@ def settings_from(config: DictConfig) -> Settings:
         raise SettingError(f"{error.full_key}: this setting has no value yet.") from error
     assert isinstance(tree, dict)
     tree.pop("experiment", None)
+    collect_environment()
+    collect_settings(tree)
     if re.fullmatch(r"\d+(\.\d+)?%", percent := str(tree.get("precision"))):
         tree["precision"] = float(percent.removesuffix("%")) / 100
     try:
@@ -89,6 +92,9 @@ def _refuse_taken_arguments(settings: Settings) -> None:
                 continue
             instead = f"set {TAKEN[key]} instead" if TAKEN[key] else "bench sets it itself, for each start"
             raise SettingError(f"{section}.{name}: {instead}.")
+    for section, env in (("vllm.env", settings.vllm.env), ("load_format.env", settings.load_format.env)):
+        for name in TAKEN_VARIABLES & env.keys():
+            raise SettingError(f"{section}.{name}: bench sets it itself, for each start.")
 
 
 def conf_dir() -> str:

@@ -4,17 +4,16 @@ Hydra composes conf/, pydantic checks it (bench.composing), and what comes out i
 every room.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.masking import masked_value
+
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Scalar = str | int | float | bool | None
-
-SECRET = re.compile(r"(TOKEN|KEY|KEY_ID|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE)
 
 
 class _Section(BaseModel):
@@ -135,6 +134,7 @@ TAKEN = {
     "max_model_len": "max_model_len", "host": None, "port": None, "api_key": None, "uds": None,
     "served_model_name": None, "ssl_keyfile": None, "ssl_certfile": None,
 }  # fmt: skip
+TAKEN_VARIABLES = {"VLLM_API_KEY"}  # of vLLM's environment; bench makes a key of its own, see bench.host.vllm_caches
 
 
 # Settings that say how often and in which order, not what one start is.
@@ -184,16 +184,15 @@ class Settings(_Section):
         """Every setting by its dotted name, as MLflow's params hold it: the group's choice under the group's own name,
         secrets masked, and nothing that says where results go, or what is waited for, instead of what was measured.
         """
+        return {name: masked_value(name, value) for name, value in self.unmasked().items()}
+
+    def unmasked(self) -> dict[str, Any]:
+        """The same with the secrets in it: to tell two settings apart, and never to be shown."""
         tree = self.model_dump(exclude={"tracking", "rig", "sweep", *OF_THE_SWEEP})
         flat = dict(_leaves(tree))
         for group in ("model", "load_format"):
             flat[group] = flat.pop(f"{group}.name")
-        return {name: mask(name, value) for name, value in sorted(flat.items())}
-
-
-def mask(name: str, value: object) -> str:
-    """The value as text, or `***` where the name sounds like a secret."""
-    return "***" if value and SECRET.search(name.rpartition(".")[2]) else str(value)
+        return dict(sorted(flat.items()))
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

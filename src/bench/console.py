@@ -3,7 +3,6 @@
 On a terminal one line that moves, with rich; elsewhere a plain line at each change, so that a job's log stays readable.
 """
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from bench.log.rules import stage_of
+from bench.output import say as say  # noqa: PLC0414  # what all that show progress import from here
 from bench.startup.record import Startup
 
 REFRESHES_PER_S = 2  # the driver shares the host with what it measures
@@ -83,11 +83,6 @@ def outcome(startup: Startup, progress: Progress) -> None:
         say(f"  INVALID: {problem}")
     for warning in startup.warnings:
         say(f"  warning: {warning}")
-
-
-def say(text: str) -> None:
-    """A line for a person, now; standard output stays free for what a command gives."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

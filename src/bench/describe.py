@@ -21,6 +21,7 @@ from bench.log.lines import LogLine
 from bench.log.metrics import summarise, with_checkpoint
 from bench.log.outcome import Ending, ending_of, outcome_tags
 from bench.log.reason_class import classify
+from bench.masking import masked_tree
 from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
 from bench.startup.memory_samples import memory_metrics
@@ -41,7 +42,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     condition = condition_of(reached, evidence)
     of_chain = waterfall_metrics(evidence.chain)
     reason = reason_of(reached, evidence.lines)
-    return Startup(
+    startup = Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=params_of(settings, host, attempt.command),
@@ -72,6 +73,7 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         host_state=condition.state,
         exec_at_s=reached.exec_at_s,
     )
+    return masked_tree(startup)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from functools import wraps
 
 from bench.errors import BenchError
 from bench.interrupts import handled
+from bench.output import exit_where_lost, give, guard_output, say
 
 
 def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
@@ -14,24 +15,22 @@ def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[
     def decorate(main: Callable[[list[str]], None]) -> Callable[[], None]:
         @wraps(main)
         def run() -> None:
+            guard_output()
             arguments = sys.argv[1:]
             if {"-h", "--help"} & set(arguments):
-                print((usage or "").strip())
+                give((usage or "").strip())
+                exit_where_lost()
                 return
             with handled():
                 try:
                     main(arguments)
                 except BenchError as error:
-                    sys.exit(_to_stderr(error))
+                    say(str(error))
+                    sys.exit(2)
 
         return run
 
     return decorate
-
-
-def _to_stderr(error: BenchError) -> int:
-    print(error, file=sys.stderr)
-    return 2
 
 
 def split_arguments(

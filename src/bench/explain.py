@@ -9,6 +9,7 @@ from bench.log.metrics import METRICS
 from bench.log.outcome import Ending, outcome_tags
 from bench.log.phases import Reading
 from bench.log.said import Listener, Said, params_said, tags_said
+from bench.masking import masked
 from bench.recordings import Recording
 from bench.replayed import expected_of, metrics_told, reason_of
 
@@ -33,7 +34,7 @@ def explanation(recording: Recording) -> Iterator[str]:
     of = f" of {told.source}" if told.source else ""
     yield f"{recording.file.name}, start {recording.number}{of}: lines {told.first_number:,} to {last_number:,}"
     for each in taken:
-        yield f"{each.line.number:7}  {_shortened(each.line.raw)}"
+        yield f"{each.line.number:7}  {_shortened(masked(each.line.raw))}"
         yield from (ARROW + words for words in each.words)
     others = last_number - told.first_number + 1 - len({each.line.number for each in taken})
     yield f"{others:7,}  other lines, from which nothing was taken"

@@ -12,17 +12,21 @@ from bench.console import say
 from bench.describe import describe
 from bench.durations import remember_duration
 from bench.errors import BenchError, StartError, StartTimeout
+from bench.host.api_key import api_key
 from bench.host.claims import checkpoints_claimed
 from bench.host.measured import look_at_host
-from bench.host.vllm_caches import api_key, mark_primed
+from bench.host.vllm_caches import mark_primed
 from bench.interrupts import interruptible
+from bench.masking import private, seal
 from bench.processes.kept import OnLine
 from bench.startup.command import command_for
 from bench.startup.memory import gpus_of, sampled
+from bench.startup.otel import SPANS
 from bench.startup.otel_receiver import receive_spans, wanted
 from bench.startup.plugin import PROBE, with_plugin
 from bench.startup.record import LOG, Startup
 from bench.startup.server import free_port, serve
+from bench.weights.prepare import LOG as PREPARE_LOG
 from bench.weights.prepare import ensure_checkpoint
 
 SETTINGS = "settings.json"
@@ -36,7 +40,7 @@ def measure(settings: Settings, folder: Path, on_line: OnLine) -> Startup:
     folder.mkdir(parents=True, exist_ok=True)
     host = look_at_host(settings)
     caches = caches_for(settings, host)
-    (folder / SETTINGS).write_text(json.dumps(settings.flat(), indent=2))
+    private(folder / SETTINGS).write_text(json.dumps(settings.flat(), indent=2))
     with receive_spans(on=wanted(settings, host)) as received:
         command = command_for(settings, host, free_port(), caches.environment | received.environment)
         attempt = Attempt(settings, host, command, folder)
@@ -46,6 +50,7 @@ def measure(settings: Settings, folder: Path, on_line: OnLine) -> Startup:
     reached.received = received
     startup = describe(attempt, reached)
     startup.save(folder)
+    seal([folder / LOG, folder / SPANS, folder / PREPARE_LOG, *(folder / PROBE).glob("*")])
     if not startup.failed:
         remember_duration(settings, host, lasted_s)
         if settings.sweep.kind == "prime":
@@ -89,7 +94,7 @@ def serve_once(attempt: Attempt, reached: Reached, on_line: OnLine) -> None:
         closing(gpus_of(settings)) as gpus,
         serve(
             command,
-            api_key=api_key(settings),
+            api_key=api_key(Path(settings.caches_dir)),
             log_path=attempt.folder / LOG,
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=on_line,

@@ -1,7 +1,7 @@
 """What bench prints: masked, in any locale, and never the end of what it does.
 
 A terminal may be closed, a disk full, a reader gone (`| head -1`). A sweep goes on then, in silence, with the exit code that it would have
-had. Only where a printed text is all that a command gives, its loss is an error: see `lost_result`.
+had. Only where a printed text is all that a command gives, its loss is an error: see `exit_where_lost`.
 """
 
 import errno
@@ -61,9 +61,14 @@ class Output:
                 os.dup2(nowhere, descriptor)
                 os.close(nowhere)
 
-    def __getattr__(self, name: str) -> Any:  # fileno, encoding, buffer …
+    def fileno(self) -> int:
         if self._stream is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._stream.fileno()
+
+    def __getattr__(self, name: str) -> Any:  # encoding, buffer …
+        if name.startswith("__"):
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
 
@@ -76,7 +81,7 @@ def guard_output() -> None:
     and its command line hold of secrets is known.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) in STANDARD_DESCRIPTORS:
-        pass  # one that was closed would be the number of the next file, and get what is printed
+        os.set_inheritable(descriptor, True)  # noqa: FBT003  # it was closed: the next file would get its number, and what is printed
     os.close(descriptor)
     collect_environment()
     collect_words(sys.argv[1:])
@@ -101,9 +106,11 @@ def _print(stream: Any, text: str) -> None:
     output.flush()
 
 
-def lost_result() -> str | None:
-    """Why what was given could not be written, in words; None: it was, or nobody wants to read on (`| head -1`), or nobody ever did (`>&-`)."""
+def exit_where_lost() -> None:
+    """For a command of which nothing remains but what it gave: 1 where that could not be written. A reader who has gone (`| head -1`) has
+    all that he wants, and where standard output was closed from the beginning, nobody wanted anything.
+    """
     failure = getattr(sys.stdout, "failure", None)
-    if failure is None or isinstance(failure, BrokenPipeError):
-        return None
-    return f"standard output: {getattr(failure, 'strerror', None) or failure}"
+    if failure is not None and not isinstance(failure, BrokenPipeError):
+        say(f"standard output: {getattr(failure, 'strerror', None) or failure}")
+        sys.exit(1)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.comparison import AUTO
-from bench.config import SECRET, Settings
+from bench.config import Settings
 from bench.host.measured import Host
+from bench.masking import is_secret_name, masked
 
 SHORT = {
     "tensor_parallel_size": "tp",
@@ -87,7 +88,7 @@ def _shown(points: Iterable[Sequence[str]]) -> dict[str, str]:
     shown: dict[str, str] = {}
     for override in (override for point in points for override in point):
         key, _, value = override.lstrip("+").partition("=")
-        if SECRET.search(key):
+        if is_secret_name(key) or masked(override) != override:
             numbered = 1 + sum(each.lstrip("+").startswith(f"{key}=") for each in shown if each != override)
             value = f"#{numbered}"
         shown.setdefault(override, f"{key}={value}")
@@ -114,7 +115,7 @@ def with_baseline_again(points: Sequence[Point]) -> list[Point]:
 def identity(settings: Settings, host: Host) -> str:
     """A short name for everything that decides what a start measures: settings, versions, device."""
     decides = {
-        "settings": {name: value for name, value in settings.flat().items() if not name.startswith("vllm.stop")},
+        "settings": {name: value for name, value in settings.unmasked().items() if not name.startswith("vllm.stop")},
         "versions": host.versions,
         "device": [host.device.kind, *host.device.names],
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.composing import compose_settings
 from bench.door import door, split_arguments
+from bench.output import give
 from bench.preparing import prepare_and_remember
 
 OWN = {"remake": "false"}
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> None:
     for settings in compose_settings(overrides):
         place = Path(settings.checkpoint_path)
         prepare_and_remember(settings, folder / place.name, remake=own["remake"].lower() == "true")
-        print(f"ready: {place}")
+        give(f"ready: {place}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from bench.errors import StartError
 from bench.host.claims import checkpoints_claimed
 from bench.host.environment import describe_source
 from bench.host.measured import look_at_host
+from bench.masking import masked, seal
 from bench.plan import Point
 from bench.tracking.runs import log_preparation
 from bench.weights.checkpoint import MANIFEST
@@ -23,7 +24,7 @@ def prepare_points(points: Sequence[Point], folder: Path) -> None:
         CheckpointError: one is there and is not the right one.
     """
     for point in points:
-        place = folder / f"prepare-{Path(point.settings.checkpoint_path).name}"
+        place = folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}")
         try:
             prepare_and_remember(point.settings, place)
         except StartError as error:  # its starts will fail with this reason, each a run
@@ -36,8 +37,11 @@ def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = Fal
     folder.mkdir(parents=True, exist_ok=True)
     if not Path(settings.checkpoint_path).exists():
         say(f"preparing {settings.checkpoint_path}")
-    with checkpoints_claimed(settings, say):
-        made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
+    try:
+        with checkpoints_claimed(settings, say):
+            made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
+    finally:
+        seal([folder / PREPARE_LOG])
     for each in made:
         files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
         log_preparation(settings.tracking, settings.flat(), each, files, source_tags())

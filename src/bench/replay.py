@@ -19,6 +19,7 @@ from bench.door import door, split_arguments
 from bench.errors import LogError
 from bench.explain import explanation
 from bench.job import RUN, bring_in
+from bench.output import exit_where_lost, give
 from bench.published import bring_in_result
 from bench.recordings import Recording, expanded, log_file, recordings_in
 from bench.replayed import replay_sweep
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> None:
     for result in results:
         _bring_in_result(tracking, result)
     for folder in folders:
-        print(f"{folder}: run {bring_in(tracking, folder)}")
+        give(f"{folder}: run {bring_in(tracking, folder)}")
 
 
 def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
@@ -58,7 +59,7 @@ def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
     with tempfile.TemporaryDirectory() as place:
         recordings = [each for name in logs for each in recordings_in(log_file(name, Path(place)), start)]
         sweep_id = replay_sweep(tracking, recordings)
-    print(
+    give(
         f"replayed {_counted(recordings, logs)} as sweep {sweep_id}\n"
         f"compare them:  python -m bench.compare sweep={sweep_id}"
     )
@@ -76,7 +77,10 @@ def _explain(logs: list[str], start: int | None) -> None:
     with tempfile.TemporaryDirectory() as place:
         for name in logs:
             for recording in recordings_in(log_file(name, Path(place)), start):
-                print(*explanation(recording), "", sep="\n")
+                for line in explanation(recording):
+                    give(line)
+                give("")
+    exit_where_lost()
 
 
 def _counted(recordings: list[Recording], logs: list[str]) -> str:

@@ -15,6 +15,7 @@ from bench.log.outcome import Ending, outcome_tags
 from bench.log.phases import Reading, timeline
 from bench.log.said import Said, params_said, tags_said
 from bench.log.told import MOST_READINGS, Told
+from bench.masking import masked, masked_tree, seal
 from bench.recordings import Recording
 from bench.report.startup_figure import draw_startup
 from bench.startup.perfetto import write_trace
@@ -25,7 +26,7 @@ from bench.tracking.runs import close_sweep, log_start, open_sweep
 def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
     """One sweep of these starts, each a run with its part of the log. Returns the sweep's id."""
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    labels = labels_of(recordings)
+    labels = [*map(masked, labels_of(recordings))]
     parent = open_sweep(
         tracking,
         sweep_id,
@@ -65,6 +66,7 @@ def _write(startup: Startup, recording: Recording, folder: Path) -> None:
     """All that is kept of a start, its own lines of the log first, byte by byte."""
     told = recording.told
     copy_lines(recording.file.path, told.first_number, told.last_number, folder / LOG)
+    seal([folder / LOG])
     write_excerpts(told.readings(), folder)
     draw_startup(startup, folder)
     write_trace(startup, folder)
@@ -78,7 +80,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
     ready_s = _ready(readings)
     expected = expected_of(ending, said)
     now = time.time()
-    return Startup(
+    startup = Startup(
         name=label,
         parent_run_id=None,
         params=params_said(said),
@@ -96,6 +98,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
             *_left_out(told),
         ],
     )
+    return masked_tree(startup)
 
 
 def _place_tags(recording: Recording, label: str) -> dict[str, str]:

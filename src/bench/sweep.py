@@ -6,7 +6,6 @@ Called by the Hydra sweeper, which brings the composed points and a launcher; ev
 import os
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from bench.analysis.records import RunRecord
 from bench.condition import caches_for_plan
-from bench.config import Settings, Tracking, mask
+from bench.config import Settings, Tracking
 from bench.console import say
 from bench.durations import expected_duration_s
 from bench.errors import SettingError, TrackingError
@@ -24,6 +23,8 @@ from bench.host.claims import folder_claimed, sweep_claimed
 from bench.host.measured import Host, look_at_host
 from bench.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.job import Outcome, bring_in
+from bench.masking import masked_value
+from bench.output import exit_where_lost, give
 from bench.plan import (
     Point,
     Start,
@@ -192,8 +193,9 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     primings = [as_priming(each) for each in unprimed(point.settings for point in points)]
     every = [*primings, *(start.point.settings for start in starts)]
     durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]
-    sys.stdout.write(describe_plan(starts, commands, ends, order, primings=len(primings)) + "\n\n")
-    sys.stdout.write(describe_duration(durations_s) + "\n")
+    give(describe_plan(starts, commands, ends, order, primings=len(primings)) + "\n")
+    give(describe_duration(durations_s))
+    exit_where_lost()
 
 
 def _hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
@@ -249,4 +251,4 @@ def _params(points: Sequence[Point], seed: int) -> dict[str, str]:
     varied = {name: sorted({flat.get(name, "") for flat in flats}) for name in flats[0]}
     values = {name: ",".join(some) for name, some in varied.items() if len(some) > 1}
     order = {"seed": str(seed), "repeats": str(settings.repeats), "points": str(len(points))}
-    return {name: mask(name, value) for name, value in (values | order).items()}
+    return {name: masked_value(name, value) for name, value in (values | order).items()}

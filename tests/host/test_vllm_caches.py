@@ -12,7 +12,7 @@ from bench.config import Settings
 from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs
-from bench.host.vllm_caches import FOLDERS, Caches, api_key, caches_of, empty, key_of, mark_primed, what_happened
+from bench.host.vllm_caches import FOLDERS, Caches, caches_of, empty, key_of, mark_primed, what_happened
 from bench.ownership import MARKER
 
 LOGS = Path(__file__).parents[1] / "logs"
@@ -151,16 +151,6 @@ def test_as_is_moves_nothing():
     mark_primed(caches, "a run")
 
     assert (caches.environment, caches.primed, caches.folder) == ({}, False, None)
-
-
-def test_all_starts_that_may_share_a_cache_have_one_api_key(tmp_path):
-    """vLLM 0.26 has it in the key of its compile cache. It is random all the same, and nobody else can read it."""
-    here, elsewhere = (composed(f"caches_dir={tmp_path / name}") for name in ("here", "elsewhere"))
-
-    assert api_key(here) == api_key(here)
-    assert api_key(here) != api_key(elsewhere)
-    assert len(api_key(here)) == 32
-    assert (tmp_path / "here" / "api_key").stat().st_mode & 0o777 == 0o600
 
 
 def test_asking_for_a_cache_makes_nothing(tmp_path):

@@ -8,8 +8,6 @@ that such a cache may depend on, and a primed one was filled by a start that is 
 
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,22 +76,6 @@ def key_of(settings: Settings, host: Host) -> str:
         "device": [host.device.kind, *host.device.names],
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def api_key(settings: Settings) -> str:
-    """The key of vLLM's server: random, and one for all starts that may share caches, in a file that only its user reads.
-
-    To 0.26 at least vLLM takes VLLM_API_KEY into the key of its compile cache (vllm/envs.py, compile_factors): with a new
-    one for each start, no start would ever find what another compiled.
-    """
-    path = Path(settings.caches_dir) / "api_key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(16))
-    except FileExistsError:
-        pass
-    return path.read_text()
 
 
 def empty(caches: Caches) -> None:

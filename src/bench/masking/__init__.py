@@ -6,9 +6,9 @@ tokens of known shapes. What vLLM is given stays as it is; only what is shown ch
 """
 
 from bench.masking.collect import collect_environment, collect_settings, collect_value, collect_words
-from bench.masking.files import private, seal
+from bench.masking.files import mask_file, private, seal
 from bench.masking.names import MASK, is_secret_name
-from bench.masking.texts import mask_bytes, masked, masked_tree, masked_value
+from bench.masking.texts import mask_bytes, masked, masked_json, masked_tree, masked_value
 
 __all__ = [
     "MASK",
@@ -18,7 +18,9 @@ __all__ = [
     "collect_words",
     "is_secret_name",
     "mask_bytes",
+    "mask_file",
     "masked",
+    "masked_json",
     "masked_tree",
     "masked_value",
     "private",

@@ -1,17 +1,21 @@
 """Files of a start, which may hold what nobody has recognised as a secret: readable by their user alone, and masked when all is written."""
 
+import json
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import BinaryIO
 
+from bench.masking.names import MASK
 from bench.masking.shapes import PRIVATE_KEY
-from bench.masking.texts import mask_bytes, masked
+from bench.masking.texts import mask_bytes, masked, masked_json
 
 PRIVATE = 0o600
 PIECE_BYTES = 1 << 20  # of a line without an end
-TEXTS = {".log", ".json", ".jsonl", ".csv", ".txt", ".md"}
+JSON = {".json", ".jsonl"}
 
 
 def private(path: Path) -> Path:
@@ -29,24 +33,29 @@ def private(path: Path) -> Path:
     return path
 
 
-def seal(folder: Path) -> None:
-    """Every text file directly in this folder: private, and masked by value and by form. What cannot be rewritten stays."""
-    for path in sorted(folder.glob("*")):
+def seal(paths: Iterable[Path]) -> None:
+    """Each of these files that is there: private, and masked by value and by form. What cannot be rewritten stays as it is."""
+    for path in paths:
         with suppress(OSError):
-            if path.suffix in TEXTS and stat.S_ISREG(path.lstat().st_mode):
+            if stat.S_ISREG(path.lstat().st_mode):
                 mask_file(path)
 
 
 def mask_file(path: Path) -> None:
-    """Rewrites a file, line by line, only where a line changes. Bytes that are not UTF-8 stay as they are."""
+    """Rewrites a file, line by line, where a line changes. Bytes that are not UTF-8 stay as they are.
+
+    Raises:
+        OSError: it cannot be read, or there is no room for another one beside it.
+    """
     changed, in_key = False, False
     with path.open("rb") as file, NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as copy:
         partial = Path(copy.name)
         try:
-            while line := file.readline(PIECE_BYTES):
-                new, in_key = _masked_line(line, in_key=in_key)
+            for line in _pieces(file, whole=path.suffix == ".json"):
+                new, in_key = (_masked_json(line), False) if path.suffix in JSON else _masked_line(line, in_key=in_key)
                 changed = changed or new != line
                 copy.write(new)
+            copy.flush()
         except BaseException:
             partial.unlink()
             raise
@@ -57,11 +66,28 @@ def mask_file(path: Path) -> None:
         path.chmod(PRIVATE)
 
 
+def _pieces(file: BinaryIO, *, whole: bool) -> Iterator[bytes]:
+    if whole:
+        yield file.read()
+    while line := file.readline(PIECE_BYTES):
+        yield line
+
+
+def _masked_json(data: bytes) -> bytes:
+    """As it was where nothing is hidden in it; what is no JSON is a text."""
+    try:
+        tree = json.loads(data)
+        hidden = masked_json(tree, numbers=False)
+    except (ValueError, RecursionError):
+        return _masked_line(data, in_key=False)[0]
+    return data if hidden == tree else json.dumps(hidden).encode() + (b"\n" if data.endswith(b"\n") else b"")
+
+
 def _masked_line(line: bytes, *, in_key: bool) -> tuple[bytes, bool]:
     """And whether the next one is still within a private key."""
     if in_key:
-        return b"***\n", b"-----END" not in line
+        return MASK.encode() + b"\n", b"-----END" not in line
     body, end = (line[:-1], line[-1:]) if line.endswith(b"\n") else (line, b"")
     text = mask_bytes(body).decode("utf-8", "surrogateescape")
-    opens = any(b"-----END".decode() not in match[0] for match in PRIVATE_KEY.finditer(text)) if "PRIVATE KEY" in text else False
+    opens = "PRIVATE KEY" in text and any("-----END" not in match[0] for match in PRIVATE_KEY.finditer(text))
     return masked(text).encode("utf-8", "surrogateescape") + end, opens

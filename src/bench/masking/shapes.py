@@ -23,7 +23,10 @@ TOKENS = re.compile(
     r"|AGE-SECRET-KEY-1[A-Z0-9]{16,}|eyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]+(?:\.[A-Za-z0-9_.+/=-]*)?"
     r")"
 )
-PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)", re.DOTALL)
+PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
+)
 # The user too: a token may stand there alone. A password may hold an @; what begins with a port is none.
 IN_URL = re.compile(r"://(?!\d+/)((?:[^\s/'\"<>@:]*:(?!\d{1,5}/)[^\s'\"<>]*)|[^\s/'\"<>?#]+)@")
 HEADER = re.compile(
@@ -32,16 +35,35 @@ HEADER = re.compile(
     re.IGNORECASE,
 )
 COOKIES = re.compile(r"\b(?:set-)?cookie['\"]?\s*[:=]\s*['\"]?([^\r\n'\"]+)", re.IGNORECASE)
-HINT = re.compile(
-    r"pass|pwd|pw|token|key|secret|auth|cookie|cred|sas|dsn|jwt|bearer|sig|priv|pat|otp|salt|hmac|conn|webhook|header|pin", re.IGNORECASE
-)
+HINTS = (
+    "pass", "pwd", "pw", "token", "key", "secret", "auth", "cookie", "cred", "sas", "dsn", "jwt", "bearer", "basic", "sig", "priv", "pat",
+    "otp", "salt", "hmac", "conn", "webhook", "header", "pin",
+)  # fmt: skip
 ASSIGNED = re.compile(
     r"(?<![A-Za-z0-9_.-])-{0,2}([A-Za-z_][A-Za-z0-9_.-]{1,80})\\*['\"]?(?:\s*(?:=>|:=|=|:)\s*|(?<=['\"])\s*,\s*(?=\\*['\"]))"
     r"(?:\[([^\]]*)|\\+[\"']([^\"'\\]*)|\"((?:[^\"\\]|\\.)*)|'((?:[^'\\]|\\.)*)|([^\s,;&'\"<>|\\]*[^\s,;&'\"<>|\\)\]}]))"
 )
 FLAG = re.compile(r"(?<!\S)['\"]?--([A-Za-z][A-Za-z0-9_.-]+)['\"]?,?\s+(?!-)['\"]?([^\s'\",]+)")
-NO_SECRET = re.compile(r"true|false|bearer|basic|digest|negotiate|none|null|\*+|-?\d{1,7}(?:\.\d+)?|\$\{?\w+\}?|\.\.\.|…|#\d+", re.IGNORECASE)
-BARE = {"key", "keys", "token", "tokens", "private", "sig", "pass", "auth", "pin", "pat", "salt", "headers", "signature"}  # a text may speak of these
+NO_SECRET = re.compile(
+    r"true|false|bearer|basic|digest|negotiate|none|null|\*+|-?\d{1,7}(?:\.\d+)?|\$\{?\w+\}?|\.\.\.|…|#\d+",
+    re.IGNORECASE,
+)
+BARE = {
+    "key",
+    "keys",
+    "token",
+    "tokens",
+    "private",
+    "sig",
+    "pass",
+    "auth",
+    "pin",
+    "pat",
+    "salt",
+    "headers",
+    "signature",
+}  # a text may speak of these
+LEAST_BARE = 6
 RUN = re.compile(r"[A-Za-z0-9_.:+/=-]{24,}")  # the least that detect-secrets' tokens have
 
 
@@ -67,7 +89,8 @@ def spans_in(text: str) -> Iterator[Span]:
         yield from (match.span() for match in PRIVATE_KEY.finditer(text))
     if "://" in text and "@" in text:
         yield from (match.span(1) for match in IN_URL.finditer(text))
-    if HINT.search(text):
+    lower = text.lower()
+    if any(hint in lower for hint in HINTS):
         yield from _behind_names(text)
     if RUN.search(text):
         yield from (_group(match) for pattern in _of_services() for match in pattern.finditer(text))
@@ -93,7 +116,7 @@ def _is_told(name: str, value: str) -> bool:
     """Whether a text gives a secret away here, and does not only speak of one."""
     if not value or NO_SECRET.fullmatch(value):
         return False
-    return name.lower() not in BARE or (len(value) >= 6 and any(map(str.isdigit, value)))
+    return name.lower() not in BARE or (len(value) >= LEAST_BARE and any(map(str.isdigit, value)))
 
 
 def _group(match: re.Match[str], first: int = 1) -> Span:
@@ -118,8 +141,18 @@ def _merged(spans: Iterator[Span]) -> Iterator[Span]:
 @cache
 def _of_services() -> tuple[re.Pattern[str], ...]:
     """Those of detect-secrets that mean a token and nothing else: a hash, an address or a path is none of them."""
-    from detect_secrets.plugins import aws, azure_storage_key, discord, mailchimp, openai, sendgrid, slack, square_oauth
-    from detect_secrets.plugins import stripe, telegram_token
+    from detect_secrets.plugins import (
+        aws,
+        azure_storage_key,
+        discord,
+        mailchimp,
+        openai,
+        sendgrid,
+        slack,
+        square_oauth,
+        stripe,
+        telegram_token,
+    )
 
     detectors = (
         aws.AWSKeyDetector(),

@@ -37,7 +37,12 @@ def _quoted(text: str) -> Iterator[str]:
     yield text.replace("'", r"\'")
     yield html.escape(text)
     yield html.escape(text, quote=False)
-    for url in (_in_url(text), _in_url(text, "/"), quote_plus(text.encode(errors="surrogateescape")), _in_url(_in_url(text))):
+    for url in (
+        _in_url(text),
+        _in_url(text, "/"),
+        quote_plus(text.encode(errors="surrogateescape")),
+        _in_url(_in_url(text)),
+    ):
         yield url
         yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), url)
 

@@ -1,6 +1,5 @@
 """Texts and trees of values, masked. Nothing here changes what bench works with: mask at the last moment."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -33,33 +32,30 @@ def masked_tree(value: T) -> T:
 
 
 def _masked_tree(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _masked_tree(getattr(value, field.name)) for field in fields(value)})
     match value:
         case str():
             return masked(value)
         case Mapping():
             return {_masked_tree(name): _masked_tree(inner) for name, inner in value.items()}
-        case list():
-            return [_masked_tree(inner) for inner in value]
-        case tuple() if hasattr(value, "_fields"):
-            return type(value)(*map(_masked_tree, value))
-        case tuple():
-            return tuple(map(_masked_tree, value))
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{field.name: _masked_tree(getattr(value, field.name)) for field in fields(value)})
+        case list() | tuple():
+            inside = [_masked_tree(inner) for inner in value]
+            return value._make(inside) if hasattr(value, "_make") else type(value)(inside)
     return value
 
 
-def masked_json(value: Any, name: str = "") -> Any:
-    """A tree of JSON with `***` behind each secret's name, at any depth, and its texts masked."""
-    if isinstance(value, dict):
-        return {masked(str(key)): masked_json(inner, f"{name}.{key}") for key, inner in value.items()}
-    if isinstance(value, list):
-        return [masked_json(inner, name) for inner in value]
-    if value and is_secret_name(name):
-        return MASK
-    return masked(value) if isinstance(value, str) else value
-
-
-def is_masked(text: str) -> bool:
-    """Whether something was hidden in it."""
-    return re.search(re.escape(MASK), text) is not None
+def masked_json(value: Any, name: str = "", *, numbers: bool = True) -> Any:
+    """A tree of JSON with `***` behind each secret's name, at any depth, and its texts masked. `numbers`: behind such a name these too."""
+    match value:
+        case dict():
+            return {
+                masked(str(key)): masked_json(inner, f"{name}.{key}", numbers=numbers) for key, inner in value.items()
+            }
+        case list():
+            return [masked_json(inner, name, numbers=numbers) for inner in value]
+        case str():
+            return masked_value(name, value)
+        case int() | float() if numbers and value and is_secret_name(name):
+            return MASK
+    return value

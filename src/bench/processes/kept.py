@@ -15,6 +15,7 @@ from select import select
 from typing import Any
 
 from bench.errors import StartError
+from bench.masking import mask_bytes, private
 from bench.processes import keeper
 
 LAST_OUTPUT_S = 10.0  # how long a dead process's last lines may take through the pipe
@@ -204,8 +205,8 @@ class Copy:
             return
         whole = [line for line in lines if line]
         try:
-            with self._log_path.open("ab") as log:
-                log.writelines(b"%9.3f %s\n" % (arrived_s, line) for line in whole)
+            with private(self._log_path).open("ab") as log:
+                log.writelines(b"%9.3f %s\n" % (arrived_s, mask_bytes(line)) for line in whole)
             for line in whole:
                 self._on_line(arrived_s, line.decode(errors="replace"))
         except Exception as error:  # noqa: BLE001  # shown at the end of the block, when vLLM is gone

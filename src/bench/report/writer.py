@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Point
 from bench.analysis.records import RunRecord
 from bench.analysis.savings import caps, mean_waterfall, savings
+from bench.masking import mask_file
 from bench.report.comparison_figure import draw_comparison
 from bench.report.markdown import METRICS, conditions, report, title_of
 from bench.report.savings_figure import draw_savings
@@ -65,6 +66,7 @@ def _fetch_logs(run_id: str, name: str, folder: Path, fetch: Fetch) -> list[Path
     with TemporaryDirectory(dir=folder) as place:
         for artifact, suffix in LOGS.items():
             if found := fetch(run_id, artifact, Path(place)):
+                mask_file(found)
                 kept.append(found.replace(folder / f"{name}{suffix}"))
     return kept
 

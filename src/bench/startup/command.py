@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.config import SECRET, Settings, mask
+from bench.config import Settings
 from bench.host.measured import Host
+from bench.masking import masked_json, masked_value
 
 HOST = "127.0.0.1"
 
@@ -22,29 +23,27 @@ class Command:
 
     def shown(self) -> str:
         """For people and params: the variables, secrets masked, and the words, as a shell takes them."""
-        variables = [f"{name}={mask(name, value)}" for name, value in sorted(self.environment.items())]
+        variables = [f"{name}={masked_value(name, value)}" for name, value in sorted(self.environment.items())]
         return " ".join(map(_quoted, [*variables, *_masked(self.arguments)]))
 
 
 def _masked(words: Sequence[str]) -> Iterator[str]:
+    """Each word, `***` where it is a value of a secret's argument, of which there may be several."""
     name = ""
     for word in words:
-        if name and not word.startswith("--"):
-            yield mask_json(word) if word.startswith("{") else mask(name, word)
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            yield f"--{name}={_shown(name, value)}" if equals else word
         else:
-            yield word
-        name = word.removeprefix("--").replace("-", "_") if word.startswith("--") else ""
+            yield _shown(name, word)
 
 
-def mask_json(text: str) -> str:
-    """A JSON object with the values of secret-sounding keys masked, at any depth."""
-
-    def hidden(value: Any, name: str = "") -> Any:
-        if isinstance(value, dict):
-            return {key: hidden(inner, key) for key, inner in value.items()}
-        return "***" if value and SECRET.search(name) else value
-
-    return json.dumps(hidden(json.loads(text)))
+def _shown(name: str, word: str) -> str:
+    try:
+        tree = json.loads(word) if word[:1] in {"{", "["} else None
+    except ValueError:
+        tree = None
+    return masked_value(name, word) if tree is None else json.dumps(masked_json(tree, name))
 
 
 def _quoted(word: str) -> str:

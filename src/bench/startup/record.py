@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.errors import OwnershipError
 from bench.log.phases import Phase, Reading
+from bench.masking import masked, private
 from bench.startup.waterfall import Lane, Segment
 
 FILE = "startup.json"
@@ -55,7 +56,7 @@ class Startup:
     def save(self, folder: Path) -> None:
         """Write startup.json whole or not at all: to another name first, then moved."""
         partial = folder / f"{FILE}.partial"
-        with partial.open("w") as file:
+        with private(partial).open("w") as file:
             json.dump(asdict(self), file, indent=2, sort_keys=True)
             file.flush()
             os.fsync(file.fileno())
@@ -88,6 +89,6 @@ def load_startup(folder: Path) -> Startup:
 def write_excerpts(readings: list[Reading], folder: Path) -> None:
     """The lines that gave a number, as vLLM printed them, each once."""
     lines = {(reading.line.number, reading.line.raw): None for reading in readings if reading.values}
-    with (folder / EXCERPTS).open("w") as file:
+    with private(folder / EXCERPTS).open("w") as file:
         for _, raw in sorted(lines):
-            file.write(f"{raw}\n")
+            file.write(f"{masked(raw)}\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.config import Completion
 from bench.errors import StartError, StartTimeout
 from bench.log.rules import SERVING, stage_of
+from bench.masking import masked
 from bench.processes.kept import Kept, OnLine, how_it_ended, kept
 from bench.startup.command import HOST, Command
 
@@ -130,7 +131,7 @@ class Server:
 
 
 def _short(body: bytes) -> str:
-    return body.decode(errors="replace").strip()[:300]
+    return masked(body.decode(errors="replace").strip())[:300]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from bench import masking
 from bench.errors import TrackingError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def talking_to(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        words = _shortened(" ".join(str(error).split()))
+        words = _shortened(masking.masked(" ".join(str(error).split())))
         raise TrackingError(f"tracking.uri={masked(uri)}: MLflow did not do as asked: {words}") from error
 
 
@@ -51,7 +51,7 @@ def _shortened(text: str) -> str:
 
 def masked(uri: str) -> str:
     """The address without the password that it may hold."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    return masking.masked(uri)
 
 
 @cache
@@ -85,6 +85,7 @@ def log(store: Store, run_id: str, *, params: dict[str, str], metrics: dict[str,
     """Everything at once, after measuring: a value at a time costs four milliseconds each."""
     from mlflow.entities import Metric, Param, RunTag
 
+    params, metrics, tags = masking.masked_tree((params, metrics, tags))
     now_ms = int(time.time() * 1000)
     for some_params in _batches(Param(name, value) for name, value in params.items()):
         store.client.log_batch(run_id, params=some_params)

@@ -1,0 +1,86 @@
+"""The key of vLLM's server: random, and one for all starts that may share caches, in a file that only its user can read.
+
+To 0.26 at least vLLM takes VLLM_API_KEY into the key of its compile cache (vllm/envs.py, compile_factors): with a new one
+for each start, no start would ever find what another compiled.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import mkstemp
+
+from bench.errors import StartError
+from bench.masking import collect_value
+
+NAME = "api_key"
+VALID = re.compile(r"[A-Za-z0-9_-]{16,128}")
+LONGEST_BYTES = 129
+
+
+def api_key(folder: Path) -> str:
+    """The key in this folder, made where there is none, or none that is a key, ours and private. Processes that ask at once get the same.
+
+    Raises:
+        StartError: it can be neither read nor made. vLLM without a key would answer everybody on this host.
+    """
+    path = folder / NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone_in(folder):
+            key = _read(path) or _make(path)
+    except OSError as error:
+        raise StartError(
+            f"caches_dir={folder}: no key for vLLM's server can be kept in {path} ({error.strerror or error}). "
+            "Choose a caches_dir that you can write to"
+        ) from error
+    collect_value(key)
+    return key
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """The kernel frees this lock when its process ends, however it ends. A file system without locks has none to offer."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> str | None:
+    """None: there is no such file, or it is no regular file of ours that only we can read, or holds no key."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            return None
+        text = os.read(descriptor, LONGEST_BYTES).decode("ascii", "replace")
+    finally:
+        os.close(descriptor)
+    return text if VALID.fullmatch(text) else None
+
+
+def _make(path: Path) -> str:
+    """Whole or not at all: under another name first, which nobody else can read."""
+    key = secrets.token_hex(16)
+    descriptor, partial = mkstemp(dir=path.parent, prefix=f".{NAME}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink()
+        raise
+    return key
