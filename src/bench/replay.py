@@ -67,7 +67,7 @@ def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
 
 def _bring_in_result(tracking: Tracking, folder: Path) -> None:
     found = bring_in_result(tracking, folder)
-    print(
+    give(
         f"{folder}: {found.starts} starts of sweep {found.sweep_id}\n"
         f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={found.sweep_id}', *found.words])}"
     )
