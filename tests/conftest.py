@@ -98,7 +98,13 @@ def fake_for(overrides: tuple[str, ...]) -> list[str]:
     else this host does meanwhile, it is neither waited for nor a warning.
     """
     given = {override.partition("=")[0] for override in overrides}
-    defaults = {"vllm.python": str(FAKE), "compile_cache": "as_is", "rig.wait_s": "0", "rig.busy_cores_at_most": "1"}
+    defaults = {
+        "vllm.python": str(FAKE),
+        "compile_cache": "as_is",
+        "verify": "false",
+        "rig.wait_s": "0",
+        "rig.busy_cores_at_most": "1",
+    }
     return [f"{name}={value}" for name, value in defaults.items() if name not in given]
 
 

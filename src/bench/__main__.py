@@ -29,15 +29,16 @@ def main() -> None:
 def start(config: DictConfig) -> object:
     """One start. In a sweep Hydra calls it for each. The settings were checked before, by the sweeper or by `CheckSingle`."""
     from bench.job import run_job
-    from bench.priming import as_priming, unprimed
+    from bench.plan import Point
+    from bench.priming import untimed
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_job(settings_from(config), folder)
     settings = single(config)
     try:
-        for unfilled in unprimed([settings]):
-            run_job(as_priming(unfilled), folder / "prime")
+        for before in untimed([Point(settings.load_format.name, (), settings)]):
+            run_job(before.as_settings(), folder / "prime")
         outcome = run_job(settings, folder)
     except BenchError as error:
         say(str(error))

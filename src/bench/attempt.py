@@ -5,9 +5,11 @@ from pathlib import Path
 
 from bench.condition import Condition
 from bench.config import Settings
+from bench.fingerprints import Files
 from bench.host.measured import Host
 from bench.processes.kept import Cpu
 from bench.startup.command import Command
+from bench.startup.greedy import Round
 from bench.startup.memory_samples import MemoryRecord
 from bench.startup.otel_receiver import Received
 from bench.startup.server import Answer
@@ -31,6 +33,10 @@ class Reached:
 
     started_at: float
     exec_at_s: float | None = None  # on CLOCK_MONOTONIC; None: nothing was executed
+    files: Files | None = (
+        None  # of the checkpoint, as they were before exec; None: not in a folder, or it did not come to that
+    )
+    rounds: tuple[Round, Round] = ((), ())  # of a verification start
     condition: Condition | None = None  # None: it did not come to that
     ready_s: float | None = None
     answer: Answer | None = None

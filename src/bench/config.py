@@ -138,7 +138,18 @@ TAKEN_VARIABLES = {"VLLM_API_KEY"}  # of vLLM's environment; bench makes a key o
 
 
 # Settings that say how often and in which order, not what one start is.
-OF_THE_SWEEP = {"repeats", "precision", "min_blocks", "max_blocks", "time_budget_s", "aa", "resume", "dry_run", "seed"}
+OF_THE_SWEEP = {
+    "repeats",
+    "precision",
+    "min_blocks",
+    "max_blocks",
+    "time_budget_s",
+    "aa",
+    "resume",
+    "dry_run",
+    "seed",
+    "verify",
+}
 
 
 class Settings(_Section):
@@ -153,6 +164,7 @@ class Settings(_Section):
     page_cache: Literal["cold", "warm", "as_is"]
     compile_cache: Literal["primed", "fresh", "as_is"]
     caches_dir: str
+    verify: bool | None  # verification starts; None: in a sweep, where there is something to compare
     probe: bool  # False: nothing of bench runs inside vLLM's processes
     repeats: Count
     precision: Annotated[float, Field(gt=0, lt=1)] | None

@@ -11,6 +11,8 @@ from bench.attempt import Attempt, Reached
 from bench.condition import conclude, state_metrics, state_tags
 from bench.config import Settings
 from bench.evidence import Evidence, doubts, gather
+from bench.fingerprints import FILE as FINGERPRINT
+from bench.fingerprints import fingerprint_of, keep, verifies
 from bench.host.environment import describe_host, describe_source
 from bench.host.measured import Host
 from bench.host.rig import rig_metrics, rig_tags
@@ -30,6 +32,7 @@ from bench.startup.probe_metrics import probe_metrics, read_while_loading
 from bench.startup.record import Startup, write_excerpts
 from bench.startup.server import Answer
 from bench.startup.waterfall import unexplained, waterfall_metrics
+from bench.verification import StartWeights, weights_of
 from bench.weights.checkpoint import size_gib
 
 
@@ -41,12 +44,15 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
     write_spans(evidence.spans.spans, attempt.folder)
     condition = condition_of(reached, evidence)
     of_chain = waterfall_metrics(evidence.chain)
+    weights = loaded_weights(attempt, reached, evidence)
     reason = reason_of(reached, evidence.lines)
     startup = Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=params_of(settings, host, attempt.command),
-        tags=tags_of(settings, host, answer) | condition.tags | outcome_tags(outcome_of(reason, evidence.lines)),
+        tags=tags_of(settings, host, answer)
+        | validity(condition, weights)
+        | outcome_tags(outcome_of(reason, evidence.lines)),
         started_at=reached.started_at,
         ended_at=time.time(),
         ready_s=reached.ready_s,
@@ -69,11 +75,30 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
             *unexplained(of_chain),
             *([reached.memory.failure] if reached.memory.failure else []),
         ],
-        problems=condition.problems,
+        problems=[*condition.problems, *weights.problems],
         host_state=condition.state,
         exec_at_s=reached.exec_at_s,
     )
     return masked_tree(startup)
+
+
+def loaded_weights(attempt: Attempt, reached: Reached, evidence: Evidence) -> StartWeights:
+    """What is known of the weights of a start that answered; a verification start's fingerprint is kept for those to come."""
+    settings, host, report = attempt.settings, attempt.host, evidence.probed
+    if reached.answer is None or reached.reason:
+        return StartWeights()
+    if verifies(settings):
+        found = keep(
+            settings.caches_dir, fingerprint_of(settings, host, reached.files, report, reached.rounds), reached.files
+        )
+        (attempt.folder / FINGERPRINT).write_text(json.dumps(found.as_json()))
+        return StartWeights()
+    if settings.sweep.kind != "start":
+        return StartWeights()
+    weights = weights_of(settings, host, reached.files, report)
+    if weights.document:
+        (attempt.folder / FINGERPRINT).write_text(json.dumps(weights.document))
+    return weights
 
 
 @dataclass(frozen=True)
@@ -100,6 +125,14 @@ def condition_of(reached: Reached, evidence: Evidence) -> Described:
         metrics |= rig_metrics(condition.rig)
     warnings = [*(f"noise before the start: {sentence}" for sentence in condition.noise), *state_doubts(state)]
     return Described(tags, metrics, warnings, list(verdict.problems), asdict(state))
+
+
+def validity(condition: Described, weights: StartWeights) -> dict[str, str]:
+    """The tags of both; a start that read other files than those that were verified does not count."""
+    tags = condition.tags | weights.tags
+    if weights.problems:
+        tags |= {"bench.valid": "false", "bench.invalid_reason": "; ".join([*condition.problems, *weights.problems])}
+    return tags
 
 
 def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:

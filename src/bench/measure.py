@@ -12,6 +12,7 @@ from bench.console import say
 from bench.describe import describe
 from bench.durations import remember_duration
 from bench.errors import BenchError, StartError, StartTimeout
+from bench.fingerprints import files_of, verifies
 from bench.host.api_key import api_key
 from bench.host.claims import checkpoints_claimed
 from bench.host.measured import look_at_host
@@ -20,6 +21,7 @@ from bench.interrupts import interruptible
 from bench.masking import private, seal
 from bench.processes.kept import OnLine
 from bench.startup.command import command_for
+from bench.startup.greedy import ask_twice
 from bench.startup.memory import gpus_of, sampled
 from bench.startup.otel import SPANS
 from bench.startup.otel_receiver import receive_spans, wanted
@@ -87,9 +89,10 @@ def serve_once(attempt: Attempt, reached: Reached, on_line: OnLine) -> None:
         say(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
 
     with interruptible():
+        reached.files = files_of(settings)  # before the page cache is made what it is to be
         condition = reached.condition = establish(settings, waiting)
     if settings.probe:
-        command = with_plugin(command, attempt.folder / PROBE)
+        command = with_plugin(command, attempt.folder / PROBE, checksums=verifies(settings))
     with (
         closing(gpus_of(settings)) as gpus,
         serve(
@@ -105,5 +108,7 @@ def serve_once(attempt: Attempt, reached: Reached, on_line: OnLine) -> None:
         with interruptible():
             reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
+            if verifies(settings):
+                reached.rounds = ask_twice(vllm, settings.checkpoint_path, settings.completion.timeout_s)
     condition.tree_read = vllm.process.read_bytes
     reached.cpu = vllm.process.cpu

@@ -129,14 +129,14 @@ def signature(points: Sequence[Point], hosts: Sequence[Host], host_name: str) ->
 
 
 def describe_plan(
-    starts: Sequence[Start], commands: Mapping[str, str], ends: str, order: str, *, primings: int = 0
+    starts: Sequence[Start], commands: Mapping[str, str], ends: str, order: str, *, before: str = ""
 ) -> str:
     """Every start in its order, and the exact command of each point.
 
-    `order` says where the order comes from; `primings` are the starts that come first and only fill caches.
+    `order` says where the order comes from; `before` says which starts come first and do not count.
     """
-    before = f"{primings} starts that only fill the compile caches, then " if primings else ""
-    lines = [f"{before}{len(starts)} starts, {ends}", order, ""]
+    first = f"{before}, then " if before else ""
+    lines = [f"{first}{len(starts)} starts, {ends}", order, ""]
     lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
     lines += ["", "commands (the port is chosen when it is started)"]
     lines += [f"  {label}\n    {command}" for label, command in commands.items()]

@@ -1,10 +1,41 @@
-"""Which starts must be made for nothing but full caches, before any that counts."""
+"""Which starts must be made before any that counts: for full caches, for a fingerprint, or for both at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from bench.config import Settings
 from bench.host.measured import look_at_host
 from bench.host.vllm_caches import caches_of, key_of
+from bench.plan import Point
+from bench.verification import unverified
+
+
+@dataclass(frozen=True)
+class Untimed:
+    """A start that does not count, and what it is for."""
+
+    settings: Settings
+    fills: bool  # its compile and JIT caches
+    verifies: bool
+
+    def overrides(self) -> tuple[str, ...]:
+        """For a launcher that composes its jobs itself."""
+        return ("sweep.kind=prime", "page_cache=as_is", f"verify={str(self.verifies).lower()}")
+
+    def as_settings(self) -> Settings:
+        """The same start, made for this alone: in no sweep, and whatever the page cache holds."""
+        place = self.settings.sweep.model_copy(update={"kind": "prime", "parent_run_id": None})
+        return self.settings.model_copy(update={"sweep": place, "page_cache": "as_is", "verify": self.verifies})
+
+
+def untimed(points: Sequence[Point]) -> list[Untimed]:
+    """The fewest starts that fill all caches and give all fingerprints that are missing: one does both where both are due."""
+    wanted = unverified(points)
+    unfilled = unprimed([*wanted, *(point.settings for point in points)])
+    fills = {id(settings) for settings in unfilled}
+    both = [Untimed(settings, id(settings) in fills, verifies=True) for settings in wanted]
+    verified = {id(settings) for settings in wanted}
+    return both + [Untimed(each, fills=True, verifies=False) for each in unfilled if id(each) not in verified]
 
 
 def unprimed(every: Iterable[Settings]) -> list[Settings]:
@@ -21,11 +52,10 @@ def unprimed(every: Iterable[Settings]) -> list[Settings]:
     return list(found.values())
 
 
-def as_priming(settings: Settings) -> Settings:
-    """The same start, made for its caches alone: in no sweep, and whatever the page cache holds."""
-    place = settings.sweep.model_copy(update={"kind": "prime", "parent_run_id": None})
-    return settings.model_copy(update={"sweep": place, "page_cache": "as_is"})
-
-
-# The same as overrides, for a launcher that composes its jobs itself.
-AS_PRIMING = ("sweep.kind=prime", "page_cache=as_is")
+def describe_untimed(starts: Sequence[Untimed]) -> str:
+    """How many there are, and what for. Empty where there are none."""
+    if not starts:
+        return ""
+    fill, verify = sum(each.fills for each in starts), sum(each.verifies for each in starts)
+    what = [f"{fill} fill compile caches"] * bool(fill) + [f"{verify} verify weights"] * bool(verify)
+    return f"{len(starts)} starts that do not count: {', '.join(what)}"

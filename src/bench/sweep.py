@@ -19,6 +19,7 @@ from bench.config import Settings, Tracking
 from bench.console import say
 from bench.durations import expected_duration_s
 from bench.errors import SettingError, TrackingError
+from bench.fingerprints import expect
 from bench.host.claims import folder_claimed, sweep_claimed
 from bench.host.measured import Host, look_at_host
 from bench.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
@@ -36,11 +37,12 @@ from bench.plan import (
     with_baseline_again,
 )
 from bench.preparing import prepare_points, source_tags
-from bench.priming import AS_PRIMING, as_priming, unprimed
+from bench.priming import Untimed, describe_untimed, untimed
 from bench.startup.command import command_for
 from bench.stopping import REPEATS, why_stop
 from bench.tracking.query import unfinished_sweep
 from bench.tracking.runs import close_sweep, open_sweep
+from bench.verification import found_of, to_load_again
 
 INTERRUPTION = "an interruption"
 
@@ -91,6 +93,7 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     with deferred(), folder_claimed(folder), opened(points, hosts, adopted) as sweep, interruptible():
         prepare_points(points, folder)
         prime(sweep, launch)
+        verify(sweep, launch)
         sweep.ended_by = run_blocks(sweep, launch)
         sweep.outcomes[:] = [second_try(settings.tracking, outcome) for outcome in sweep.outcomes]
     tell(sweep.outcomes, sweep.sweep_id)
@@ -161,19 +164,40 @@ def _seed(settings: Settings, sweep_id: str) -> int:
 
 
 def prime(sweep: Sweep, launch: Launch) -> None:
-    """Fill the compile and JIT caches of every kind of start, each once, by a start that does not count."""
-    unfilled = unprimed(point.settings for point in sweep.points)
-    chosen = [next(point for point in sweep.points if point.settings is settings) for settings in unfilled]
-    jobs = [
-        [*sweep.place(Start(point, 0, position), parent_run_id="null", starts=len(chosen)), *AS_PRIMING]
-        for position, point in enumerate(chosen, 1)
-    ]
-    if not jobs:
+    """Fill the compile and JIT caches of every kind of start and verify what each load format loads, by starts that do not
+    count: one does both where both are due.
+    """
+    start_untimed(sweep, untimed(sweep.points), launch)
+
+
+def verify(sweep: Sweep, launch: Launch) -> None:
+    """What each point was found to be, written down for its starts. Where a candidate differs from its baseline, that is loaded
+    a second time first: what differs between two loads of the baseline, as padding does, is left out.
+    """
+    found = found_of(sweep.points)
+    again = [Untimed(settings, fills=False, verifies=True) for settings in to_load_again(sweep.points, found)]
+    if again:
+        start_untimed(sweep, again, launch)
+        found = found_of(sweep.points)
+    expect(sweep.points[0].settings.caches_dir, sweep.sweep_id, found)
+    for label, each in found.items():
+        if each.kind == "FAILED":
+            say(f"  {label}: weights FAILED: {each.why}")
+
+
+def start_untimed(sweep: Sweep, starts: Sequence[Untimed], launch: Launch) -> None:
+    """One that fails costs the sweep its caches or its verification, and nothing else."""
+    if not starts:
         return
-    say(f"filling compile caches: {len(jobs)} starts that do not count")
+    jobs = []
+    for position, start in enumerate(starts, 1):
+        point = next(point for point in sweep.points if point.settings is start.settings)
+        place = sweep.place(Start(point, 0, position), parent_run_id="null", starts=len(starts))
+        jobs.append([*place, *start.overrides()])
+    say(describe_untimed(starts))
     for outcome in launch(jobs):
         if outcome.reason:
-            say(f"  {outcome.name} could not fill its caches: {outcome.reason}")
+            say(f"  {outcome.name} could not be started for this: {outcome.reason}")
 
 
 def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
@@ -190,10 +214,10 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     order = "order: an example; the sweep's id decides, unless seed is set"
     order = order if settings.seed is None else f"order: seed={settings.seed}"
     ends = REPEATS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
-    primings = [as_priming(each) for each in unprimed(point.settings for point in points)]
-    every = [*primings, *(start.point.settings for start in starts)]
+    before = untimed(points)
+    every = [*(each.as_settings() for each in before), *(start.point.settings for start in starts)]
     durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]
-    give(describe_plan(starts, commands, ends, order, primings=len(primings)) + "\n")
+    give(describe_plan(starts, commands, ends, order, before=describe_untimed(before)) + "\n")
     give(describe_duration(durations_s))
     exit_where_lost()
 

@@ -1,11 +1,12 @@
 """Starts of several points -> their means, and how much faster each candidate is than its baseline. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from statistics import fmean
 
 from bench.analysis.records import RunRecord, SweepRecord
+from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import drift, outliers, paired_ratio, unpaired_ratio
 from bench.errors import SettingError
 
@@ -89,6 +90,7 @@ class Comparison:
     withheld: dict[str, str]  # by candidate
     where: dict[str, str]
     ignored: tuple[str, ...] = ()  # differences that the user asked to overlook
+    weights: dict[str, Weights] = field(default_factory=dict)  # by candidate: how far they are the baseline's
     title: str = ""  # of the report; empty: the points' names
 
     def speedup(self, candidate: str, metric: str) -> Speedup | None:
@@ -130,14 +132,17 @@ def compare(
     baselines = _baselines(points, baseline)
     by_label = {point.label: point for point in points}
     withheld: dict[str, str] = {}
+    weights: dict[str, Weights] = {}
     speedups: list[Speedup] = []
     for candidate, base in baselines.items():
         rivals = sum(other == base for other in baselines.values())
-        if doubt := _why_not(by_label[base], by_label[candidate], ignore):
-            withheld[candidate] = doubt
+        weighed = weights[candidate] = _weighed(by_label[base], by_label[candidate], points, ignore)
+        doubt = _why_not(by_label[base], by_label[candidate], ignore)
+        if doubt or weighed.withholds:
+            withheld[candidate] = doubt or _withheld(weighed)
         else:
             speedups += _speedups(by_label[base], by_label[candidate], rivals)
-    return Comparison(sweep, points, baselines, tuple(speedups), withheld, wanted, tuple(ignore))
+    return Comparison(sweep, points, baselines, tuple(speedups), withheld, wanted, tuple(ignore), weights)
 
 
 def _same(found: str | None, wanted: str) -> bool:
@@ -223,10 +228,25 @@ def _why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | 
         if name not in ignore and found[0] and found[1] and found[0] != found[1]:
             was, other = (" and ".join(sorted(values)) for values in found)
             return f"{what} differs ({was} and {other}); to compare all the same: ignore={name}"
-    tokens = [_values(point, "bench.tokens") for point in (baseline, candidate)]
-    if tokens[0] and tokens[1] and tokens[0] != tokens[1]:
-        return "its greedy tokens differ from the baseline's, so it did not load the same weights"
     return None
+
+
+def _weighed(baseline: Point, candidate: Point, points: Sequence[Point], ignore: Sequence[str]) -> Weights:
+    """How far the candidate's weights are the baseline's."""
+    finished = [point for point in points if point.starts]
+    return weights_of(
+        baseline.starts,
+        candidate.starts,
+        (baseline.label, candidate.label),
+        only_format_varied=_others(baseline, finished) == _others(candidate, finished),
+        ignored=bool(IGNORED_AS & {*ignore}),
+    )
+
+
+def _withheld(weights: Weights) -> str:
+    if weights.kind == DUMMY:
+        return f"{weights.why}: it is the floor, and no candidate"
+    return f"weights {weights.kind}: {weights.why}; to show it all the same: ignore=weights"
 
 
 def _values(point: Point, name: str) -> set[str]:

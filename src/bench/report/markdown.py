@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from bench.analysis.comparison import Comparison, Point, doubts
+from bench.analysis.same_weights import DUMMY
 from bench.plan import AGAIN
 from bench.report.savings_tables import savings_section, seconds_section
 from bench.report.tables import key_metrics, single_starts, size, speedups, table
@@ -128,13 +129,13 @@ def speedup_section(comparison: Comparison) -> str:
         return ""
     lines = [f"## Speedups ({_pairs(comparison)})"]
     if found := speedups(comparison):
-        lines += [found, "", _how_sure(comparison), _same_weights(comparison)]
+        lines += [found, "", _how_sure(comparison), *_weights(comparison)]
     lines += [
         f"- `{label}` is `{base}` a second time: how far its ratios are from 1 is what this rig cannot resolve."
         for label, base in comparison.baselines.items()
         if label == base + AGAIN and label not in comparison.withheld
     ]
-    lines += [f"- `{label}`: no speedup is shown: {why}." for label, why in comparison.withheld.items()]
+    lines += _withheld(comparison)
     return "\n".join(lines)
 
 
@@ -171,12 +172,38 @@ def _how_sure(comparison: Comparison) -> str:
     return " ".join([*lines, *([WORDS[fewest]] if fewest in WORDS else [])])
 
 
-def _same_weights(comparison: Comparison) -> str:
-    compared = {each.candidate for each in comparison.speedups} | {each.baseline for each in comparison.speedups}
-    starts = [start for point in comparison.points if point.label in compared for start in point.starts]
-    if all("bench.tokens" in start.tags for start in starts):
-        return "The same greedy tokens came from every start that is compared."
-    return "Whether the same weights were loaded is unverified: not every start tells its tokens."
+WEIGHTS = {
+    "bitwise": "the same weights, bit for bit",
+    "outputs": "the same outputs",
+    "same_files": "the same files",
+    "unverified": "weights unverified",
+    "FAILED": "weights FAILED, shown because you asked for it",
+}
+
+
+def _weights(comparison: Comparison) -> list[str]:
+    """What is known of the weights behind each speedup that is shown."""
+    shown = [label for label in comparison.weights if label not in comparison.withheld]
+    return [
+        f"- `{label}`: {WEIGHTS[found.kind]} ({found.kind}): {found.why}."
+        for label in shown
+        if (found := comparison.weights[label]).kind in WEIGHTS
+    ]
+
+
+def _withheld(comparison: Comparison) -> list[str]:
+    """Candidates without a speedup: one whose weights are wrong is struck out, one that makes them up is the floor."""
+    lines = []
+    for label, why in comparison.withheld.items():
+        name = f"~~`{label}`~~" if comparison.weights[label].kind == "FAILED" else f"`{label}`"
+        lines.append(f"- {name}: no speedup is shown: {why}.{_floor(comparison, label)}")
+    return lines
+
+
+def _floor(comparison: Comparison, label: str) -> str:
+    point = next(point for point in comparison.points if point.label == label)
+    ready_s = point.mean("ready_s") if comparison.weights[label].kind == DUMMY else None
+    return "" if ready_s is None else f" Ready after {ready_s:.2f} s."
 
 
 def _streamer_section(comparison: Comparison) -> str:

@@ -89,6 +89,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "where": comparison.where,
         "baselines": comparison.baselines,
         "withheld": comparison.withheld,
+        "weights": {label: asdict(each) for label, each in comparison.weights.items()},
         "speedups": [asdict(speedup) for speedup in comparison.speedups],
         "waterfalls": [asdict(found) for point in comparison.points if (found := mean_waterfall(point))],
         "savings": [asdict(each) for each in savings(comparison)],

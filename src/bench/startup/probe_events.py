@@ -47,6 +47,25 @@ class ProbeSpan:
 
 
 @dataclass(frozen=True)
+class TensorSum:
+    """A parameter or persistent buffer as it was loaded, before any processing. None: it has no checksum."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class RankSums:
+    """All that a rank has loaded, by name, and what it took to sum it. A second model's names (a drafter's) begin with `2:`."""
+
+    tensors: dict[str, TensorSum]
+    unsummed: dict[str, str]  # why a tensor has no checksum
+    gib: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
 class ProbeProcess:
     """One process of vLLM. `imported_s` is when vLLM called the probe, behind most of its imports."""
 
@@ -58,6 +77,7 @@ class ProbeProcess:
     imported_s: float
     spans: tuple[ProbeSpan, ...] = ()
     warnings: tuple[str, ...] = ()
+    sums: RankSums | None = None  # None: it was not asked for them, or did not finish
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,21 @@ def _process(first: Event, events: list[Event], doubts: list[str], exec_at_s: fl
         imported_s=first["imported_s"] - exec_at_s,
         spans=tuple(_spans(events, exec_at_s)),
         warnings=(*(event["text"] for event in events if event["event"] == "warning"), *doubts),
+        sums=_sums(events),
+    )
+
+
+def _sums(events: list[Event]) -> RankSums | None:
+    ends = [event for event in events if event["event"] == "checksums"]
+    found = [event for event in events if event["event"] == "tensor"]
+    if not ends or len(found) != sum(event["tensors"] for event in ends):
+        return None
+    named = {f"{event['model'] + 1}:{event['name']}" if event["model"] else event["name"]: event for event in found}
+    return RankSums(
+        {name: TensorSum(each["dtype"], tuple(each["shape"]), each.get("digest")) for name, each in named.items()},
+        {name: each["failed"] for name, each in named.items() if "failed" in each},
+        gib=sum(event["bytes"] for event in ends) / GIB,
+        duration_s=sum(event["duration_s"] for event in ends),
     )
 
 

@@ -1,0 +1,125 @@
+"""Whether two points loaded the same weights, by what each start's record says. Pure.
+
+Each start carries the verdict on its point and the point that it was compared with (bench.weights, bench.weights_baseline);
+two points are related through that, and where they cannot be, through the content of the files that they read.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bench.analysis.records import RunRecord
+
+# From the strongest to the weakest: of several, the weakest holds.
+ORDER = ("bitwise", "outputs", "same_files", "unverified", "FAILED")
+DUMMY = "dummy"
+READ = "bench.weights_read"
+SAME_FILES = "the same files were read whole; settings other than the load format differ, so bits and tokens may"
+IGNORED_AS = {"weights", "bench.weights", "bench.tokens"}  # what `ignore=` may call them
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is known of a candidate's weights against its baseline's. `withholds`: no speedup is shown for that."""
+
+    kind: str  # bitwise, outputs, same_files, unverified, FAILED, dummy
+    why: str
+    withholds: bool = False
+
+
+def weights_of(
+    baseline: Collection[RunRecord],
+    candidate: Collection[RunRecord],
+    labels: tuple[str, str],
+    *,
+    only_format_varied: bool,
+    ignored: bool,
+) -> Weights:
+    """The verdict on a candidate, with what its greedy tokens say besides.
+
+    `labels` are the baseline's and the candidate's; `ignored`: the user wants to see the speedup whatever the weights are.
+    """
+    if made_up := _made_up(baseline, candidate):
+        return Weights(DUMMY, made_up, withholds=True)  # a floor is nobody's rival
+    if exchanged := _exchanged(baseline, candidate):
+        return Weights("FAILED", exchanged, withholds=not ignored)
+    kind, why = _related(baseline, candidate, *labels)
+    doubt = _tokens(baseline, candidate)
+    if kind == "unverified" and doubt == DIFFER and only_format_varied:
+        why = f"{why}; its greedy tokens differ from the baseline's though only the load format was varied"
+        return Weights(kind, why, withholds=not ignored)
+    if doubt == DIFFER and not only_format_varied:
+        doubt = "greedy tokens differ; where more than the load format was varied that proves nothing"
+    said = f"{why}; {doubt}" if doubt and kind in {"unverified", "same_files"} else why
+    return Weights(kind, said, withholds=kind == "FAILED" and not ignored)
+
+
+def _related(
+    baseline: Collection[RunRecord], candidate: Collection[RunRecord], base: str, label: str
+) -> tuple[str, str]:
+    """The verdict that joins the two: one is about the other, or both are about the same point, or both read the same files."""
+    mine, theirs = _own(candidate), _own(baseline)
+    if _about(candidate) == {base}:
+        return mine
+    if _about(baseline) == {label}:
+        return theirs
+    weakest = max(mine, theirs, key=lambda verdict: ORDER.index(verdict[0]))
+    related = _about(candidate) and _about(candidate) == _about(baseline)
+    if related or weakest[0] == "FAILED":
+        return weakest
+    if _read_the_same([*baseline, *candidate]):
+        return "same_files", SAME_FILES
+    return "unverified", "the two were never compared" if _about(candidate) else mine[1]
+
+
+def _read_the_same(starts: Collection[RunRecord]) -> bool:
+    contents = {start.tags.get("bench.checkpoint_content") for start in starts}
+    return len(contents) == 1 and None not in contents and all(start.tags.get(READ) == "whole" for start in starts)
+
+
+def _made_up(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> str | None:
+    for starts, whose in ((candidate, "its weights"), (baseline, "the baseline's weights")):
+        if any(DUMMY in {start.tags.get("bench.weights"), start.params.get("load_format")} for start in starts):
+            return f"{whose} are made up"
+    return None
+
+
+def _own(starts: Collection[RunRecord]) -> tuple[str, str]:
+    """The verdict that the starts of a point carry: the weakest, should they differ."""
+    found = [
+        (start.tags["bench.weights"], start.tags.get("bench.weights_why", ""))
+        for start in starts
+        if "bench.weights" in start.tags
+    ]
+    if len(found) < len(starts) or not found:
+        return "unverified", "no verification start was made"
+    known = [each if each[0] in ORDER else ("unverified", each[1]) for each in found]
+    return max(known, key=lambda verdict: ORDER.index(verdict[0]))
+
+
+def _about(starts: Collection[RunRecord]) -> set[str]:
+    return {start.tags["bench.weights_baseline"] for start in starts if start.tags.get("bench.weights_baseline")}
+
+
+def _exchanged(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> str | None:
+    """Starts of one point that read checkpoints of other contents."""
+    for starts, whose in ((candidate, "its starts"), (baseline, "the baseline's starts")):
+        if len({found for start in starts if (found := start.tags.get("bench.checkpoint_content"))}) > 1:
+            return f"{whose} read checkpoints of different contents: the files were exchanged between two of them"
+    return None
+
+
+DIFFER = "greedy tokens differ"
+
+
+def _tokens(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> str | None:
+    """What the completions say. None: they are not known of both."""
+    found = [{start.tags.get("bench.tokens") for start in starts} - {None} for starts in (baseline, candidate)]
+    if not found[0] or not found[1]:
+        return None
+    if found[0] != found[1] or len(found[0]) > 1:
+        return DIFFER
+    if any("bench.tokens" not in start.tags for start in (*baseline, *candidate)):
+        return None
+    counts = {start.params.get("completion.max_tokens") for start in (*baseline, *candidate)}
+    count = next(iter(counts)) if len(counts) == 1 else None
+    return f"the same {f'{count} ' if count else ''}greedy tokens came from every start"

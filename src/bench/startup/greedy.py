@@ -1,0 +1,66 @@
+"""Greedy tokens with their log-probabilities, for a few fixed prompts: what a verification start is asked besides."""
+
+import http.client
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import StartError
+from bench.startup.command import HOST
+from bench.startup.server import Server
+
+# Shorter than a block of the KV cache (16 tokens) even where each byte is a token, and salted: so prefix caching never has
+# anything to give, and may stay as it is for the compile cache's sake.
+PROMPTS = ("The quick", "1 2 3 4 5", "def main():", "Once upon")
+MAX_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class GreedyAnswer:
+    """What one prompt was answered with, at temperature 0. `logprobs`: of each token; None where vLLM gave none."""
+
+    prompt: str
+    tokens: tuple[int | str, ...]  # ids, or texts where this vLLM does not give ids
+    logprobs: tuple[float | None, ...]
+
+
+Round = tuple[GreedyAnswer, ...]
+
+
+def ask_twice(server: Server, model: str, timeout_s: float) -> tuple[Round, Round]:
+    """Every prompt, one at a time, and all of them a second time: how far two equal questions are apart.
+
+    Raises:
+        StartError: vLLM refused, closed the connection, or took longer than `timeout_s` for one.
+    """
+    first, second = (tuple(_ask(server, model, prompt, timeout_s) for prompt in PROMPTS) for _ in range(2))
+    return first, second
+
+
+def _ask(server: Server, model: str, prompt: str, timeout_s: float) -> GreedyAnswer:
+    """Source: vllm/entrypoints/openai/completion/protocol.py; what a version does not know it ignores."""
+    question = {
+        "model": model, "prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0, "ignore_eos": True,
+        "logprobs": 1, "return_token_ids": True, "cache_salt": secrets.token_hex(8),
+    }  # fmt: skip
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {server.api_key}"}
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=timeout_s)
+    try:
+        connection.request("POST", "/v1/completions", json.dumps(question), headers)
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != http.HTTPStatus.OK:
+            raise StartError(f"a verification prompt was refused with {response.status}: {body[:300]!r}")
+        return _answer(prompt, json.loads(body)["choices"][0])
+    except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
+        raise StartError(f"vLLM did not answer a verification prompt: {error!r}") from error
+    finally:
+        connection.close()
+
+
+def _answer(prompt: str, choice: dict[str, Any]) -> GreedyAnswer:
+    told = choice.get("logprobs") or {}
+    tokens = choice.get("token_ids") or told.get("tokens") or [choice["text"]]
+    logprobs = told.get("token_logprobs") or [None] * len(tokens)
+    return GreedyAnswer(prompt, tuple(tokens), tuple(logprobs))

@@ -1,0 +1,204 @@
+"""Which points of a sweep must be verified, what was found, and whether a start loaded what was verified.
+
+A point is verified by an untimed start of its load format, where the sweep has something to compare it with: another load
+format at otherwise equal settings. Points that differ in more than that read the same files or do not, which every timed
+start shows by itself.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.analysis.comparison import AUTO
+from bench.config import Settings
+from bench.fingerprints import (
+    Expected,
+    Files,
+    can_be_verified,
+    delivered_in,
+    exchange_in,
+    expected,
+    files_of,
+    fingerprint_key,
+    kept,
+)
+from bench.host.measured import Host, look_at_host
+from bench.plan import Point
+from bench.startup.probe_events import ProbeReport
+from bench.weights.checkpoint import read_manifest, weight_files
+from bench.weights.delivery import Delivered, indexed, read_whole
+from bench.weights.fingerprint import Fingerprint, judge
+
+OF_THE_FORMAT = ("load_format",)  # settings that may differ between points whose weights are compared
+DUMMY = "its weights are made up: the floor that no load format can be faster than"
+
+
+def groups_of(points: Sequence[Point]) -> list[tuple[Point, list[Point]]]:
+    """Points that differ in their load format alone, with the baseline that their verdicts are about: load_format=auto where it is
+    there, else the first.
+    """
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        others = {name: value for name, value in point.settings.flat().items() if not name.startswith(OF_THE_FORMAT)}
+        groups.setdefault(json.dumps(others, sort_keys=True), []).append(point)
+    return [(_baseline(members), members) for members in groups.values()]
+
+
+def _baseline(members: Sequence[Point]) -> Point:
+    return next((point for point in members if point.settings.load_format.name == AUTO), members[0])
+
+
+def unverified(points: Sequence[Point]) -> list[Settings]:
+    """One of each kind of start whose fingerprint is wanted and not kept, those that must be made anyway to fill caches first."""
+    found: dict[str, Settings] = {}
+    for _, members in groups_of(points):
+        if not _wanted(members):
+            continue
+        for settings in (point.settings for point in members if can_be_verified(point.settings)):
+            files = files_of(settings)
+            key = fingerprint_key(settings, look_at_host(settings), files)
+            if kept(settings.caches_dir, key, files) is None:
+                found.setdefault(key, settings)
+    return list(found.values())
+
+
+def _wanted(members: Sequence[Point]) -> bool:
+    """Whether these have anything to be compared with, or are verified because the user says so."""
+    able = [point.settings for point in members if can_be_verified(point.settings)]
+    formats = {json.dumps(settings.load_format.model_dump(), sort_keys=True, default=str) for settings in able}
+    return len(formats) > 1 or any(settings.verify for settings in able)
+
+
+def found_of(points: Sequence[Point]) -> dict[str, Expected]:
+    """What each point was found to be, by its label."""
+    groups = groups_of(points)
+    reference, _ = groups[0]
+    return {
+        point.label: _found(point, base, reference, compared=_wanted(members))
+        for base, members in groups
+        for point in members
+    }
+
+
+def _found(point: Point, base: Point, reference: Point, *, compared: bool) -> Expected:
+    settings, host = point.settings, look_at_host(point.settings)
+    files = files_of(settings)
+    if settings.load_format.checkpoint == "config_only":
+        return Expected(files, None, "dummy", DUMMY, base.label)
+    key = fingerprint_key(settings, host, files)
+    own = kept(settings.caches_dir, key, files)
+    if own is None or not compared:
+        return Expected(files, key if own else None, *_without(point, base, reference, compared=compared))
+    if point is base:
+        loads = f"{own.loads} loads of it agree" if own.loads > 1 else "the others are compared with it"
+        return Expected(files, key, "bitwise", f"it is the baseline: {loads}", base.label)
+    theirs = _fingerprint(base.settings)
+    if theirs is None:
+        return Expected(files, key, "unverified", f"{base.label} could not be verified", base.label)
+    verdict = judge(theirs, own)
+    return Expected(files, key, verdict.kind, verdict.why, base.label, list(verdict.differing))
+
+
+def _fingerprint(settings: Settings) -> Fingerprint | None:
+    files = files_of(settings)
+    return kept(settings.caches_dir, fingerprint_key(settings, look_at_host(settings), files), files)
+
+
+def _without(point: Point, base: Point, reference: Point, *, compared: bool) -> tuple[str, str, str]:
+    """Verdict, why, and the point that it is about, where there is no fingerprint to compare."""
+    settings, other = point.settings, reference if point is base else base
+    if settings.load_format == other.settings.load_format and not compared:
+        source = source_of(settings)
+        if source is not None and source == source_of(other.settings):
+            return "same_files", _same_files(point, other), other.label
+        return "unverified", "whether the same files were read is not known", other.label
+    for name, value in (("verify", settings.verify), ("probe", settings.probe)):
+        if value is False:
+            return "unverified", f"{name}=false", other.label
+    return "unverified", "its verification start failed", other.label
+
+
+def _same_files(point: Point, other: Point) -> str:
+    same = "the same files were read whole"
+    alike = point.settings.flat() == other.settings.flat()
+    return same if alike else f"{same}; settings other than the load format differ, so bits and tokens may"
+
+
+def source_of(settings: Settings) -> str | None:
+    """What the weights are: the content of the files, or what they were cut from. None: unknown."""
+    if settings.load_format.checkpoint == "sharded":
+        manifest = read_manifest(Path(settings.checkpoint_path))
+        return json.dumps(manifest.made_from, sort_keys=True) if manifest else None
+    files = files_of(settings)
+    return files.digest if files else None
+
+
+def to_load_again(points: Sequence[Point], found: dict[str, Expected]) -> list[Settings]:
+    """Baselines from which a candidate differs, and that were loaded once: a second load shows whether what differs is only padding."""
+    bases: dict[str, Settings] = {}
+    for base, members in groups_of(points):
+        own = _fingerprint(base.settings)
+        if own and own.loads == 1 and any(found[point.label].differing for point in members):
+            bases.setdefault(own.key, base.settings)
+    return list(bases.values())
+
+
+@dataclass(frozen=True)
+class StartWeights:
+    """What one start's record says of its weights. `document` is what fingerprint.json holds."""
+
+    tags: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    document: dict[str, Any] | None = None
+
+
+def weights_of(settings: Settings, host: Host, files: Files | None, report: ProbeReport) -> StartWeights:
+    """Whether a start that came to its end read the files, and was given the tensors, that were verified."""
+    delivered = delivered_in(report)
+    whole = read_whole(delivered, _indexed(settings, delivered))
+    tags = {"bench.weights_read": {True: "whole", False: "part", None: "unknown"}[whole]}
+    if files:
+        tags["bench.checkpoint_content"] = files.digest
+    found = expected(settings, host, files)
+    if found is None:
+        why = "verify=false" if settings.verify is False else "no verification start was made for it"
+        return StartWeights(tags | {"bench.weights": "unverified", "bench.weights_why": why})
+    problems = []
+    if found.files and files and (problem := exchange_in(found.files, files, settings.checkpoint_path)):
+        problems.append(problem)
+    own = kept(settings.caches_dir, found.key, found.files) if found.key else None
+    problems += _other_delivery(own, delivered)
+    kind, why = found.kind, found.why
+    if kind == "same_files" and whole is not True:
+        kind, why = "unverified", f"other settings differ, and {_part(whole=whole)}"
+    tags |= {"bench.weights": kind, "bench.weights_why": why, "bench.weights_baseline": found.baseline}
+    verdict = {"kind": kind, "why": why, "baseline": found.baseline, "differing": found.differing}
+    files_tree = found.files and asdict(found.files)
+    return StartWeights(
+        tags, problems, {"verdict": verdict, "files": files_tree, "fingerprint": own.as_json() if own else None}
+    )
+
+
+def _indexed(settings: Settings, ranks: Iterable[str]) -> dict[str, Delivered] | None:
+    folder = Path(settings.checkpoint_path)
+    if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
+        return None
+    return indexed([folder / name for name in weight_files(folder)], ranks)
+
+
+def _part(*, whole: bool | None) -> str:
+    return "not every rank was given all that the files hold" if whole is False else "what they were given is not known"
+
+
+def _other_delivery(own: Fingerprint | None, delivered: dict[str, Delivered]) -> list[str]:
+    """A rank that was given other than its verification start was."""
+    if own is None:
+        return []
+    return [
+        f"rank {rank} was given {mine[0]} tensors of {mine[1]} bytes together, in its verification start "
+        f"{theirs[0]} of {theirs[1]}: it did not load what was verified"
+        for rank, theirs in own.delivered.items()
+        if (mine := delivered.get(rank)) is not None and tuple(mine) != tuple(theirs)
+    ]

@@ -1,0 +1,180 @@
+"""Whether two ways to load a model gave the same weights: what a verification start found, and the verdict on two. Pure.
+
+A fingerprint holds a checksum of every parameter and persistent buffer of every rank, taken before weights are processed,
+so that it does not depend on kernels; and greedy tokens with their log-probabilities, which do.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from bench.startup.greedy import GreedyAnswer
+from bench.startup.probe_events import RankSums, TensorSum
+
+Kind = Literal["bitwise", "outputs", "same_files", "unverified", "FAILED", "dummy"]
+NAMED = 3  # parameters that a sentence names; all of them are in fingerprint.json
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a verification start found. `made_from` is what it holds for: checkpoint, load format, sizes, versions."""
+
+    key: str
+    made_from: dict[str, Any]
+    outputs_from: str  # a digest of all else that tokens depend on
+    ranks: dict[str, RankSums]
+    answers: tuple[GreedyAnswer, ...]
+    again: tuple[GreedyAnswer, ...]  # the same prompts a second time, or in a second start
+    delivered: dict[str, tuple[int, int]]  # tensors and bytes that each rank was given
+    unstable: tuple[str, ...] = ()  # `TP0 name`: differs between two equal loads, as padding does
+    loads: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def from_json(tree: dict[str, Any]) -> Fingerprint:
+    """What `as_json` wrote. Raises KeyError or TypeError where it is of another release of bench."""
+    return Fingerprint(
+        **tree
+        | {
+            "ranks": {rank: _rank_from(each) for rank, each in tree["ranks"].items()},
+            "answers": tuple(map(_answer_from, tree["answers"])),
+            "again": tuple(map(_answer_from, tree["again"])),
+            "delivered": {rank: (each[0], each[1]) for rank, each in tree["delivered"].items()},
+            "unstable": tuple(tree["unstable"]),
+        }
+    )
+
+
+def _rank_from(tree: dict[str, Any]) -> RankSums:
+    tensors = {
+        name: TensorSum(each["dtype"], tuple(each["shape"]), each["digest"]) for name, each in tree["tensors"].items()
+    }
+    return RankSums(**tree | {"tensors": tensors})
+
+
+def _answer_from(tree: dict[str, Any]) -> GreedyAnswer:
+    return GreedyAnswer(tree["prompt"], tuple(tree["tokens"]), tuple(tree["logprobs"]))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a point's weights against its baseline's, why, and every tensor that differs."""
+
+    kind: Kind
+    why: str
+    differing: tuple[str, ...] = ()  # `TP0 model.layers.0.mlp.down_proj.weight`
+
+
+def merged(first: Fingerprint, second: Fingerprint) -> Fingerprint:
+    """Two equal loads as one fingerprint: what differs between them is unstable, and enters no verdict."""
+    names = [name for name, one, other in _pairs(first, second) if one != other]
+    return replace(
+        first,
+        unstable=tuple(sorted({*first.unstable, *names})),
+        again=second.answers,
+        loads=first.loads + 1,
+    )
+
+
+def judge(baseline: Fingerprint, candidate: Fingerprint) -> Verdict:
+    """The verdict on two verification starts that differ in their load format alone."""
+    unstable = {*baseline.unstable, *candidate.unstable}
+    pairs = list(_pairs(baseline, candidate))
+    comparable = [
+        (name, one, other)
+        for name, one, other in pairs
+        if name not in unstable and one and other and one.digest and other.digest
+    ]
+    differing = [name for name, one, other in comparable if _alike(one, other) and one.digest != other.digest]
+    diverges = first_divergence(baseline.answers, candidate.answers)
+    if differing:
+        return Verdict(
+            "FAILED", _and_tokens(f"{_listed(differing)} differ from the baseline's", diverges), (*differing,)
+        )
+    unmatched = [name for name, one, other in pairs if name not in unstable and not _same(one, other)]
+    if pairs and not unmatched:
+        why = f"{len(comparable)} tensors on {len(baseline.ranks)} rank(s) are bit for bit the baseline's"
+        why += f", {len(unstable)} left out that differ between two loads of the baseline" if unstable else ""
+        return Verdict("bitwise", _and_tokens(why, diverges))
+    return _judge_outputs(baseline, candidate, unmatched, diverges)
+
+
+def _judge_outputs(
+    baseline: Fingerprint, candidate: Fingerprint, unmatched: list[str], diverges: tuple[int, int] | None
+) -> Verdict:
+    """Checksums cannot be compared, so the tokens are, where nothing else decides them."""
+    if unmatched:
+        why = f"checksums cannot be compared: {_listed(unmatched)} are not in both, or have another type, shape or no checksum"
+    else:
+        why = "there are no checksums"
+    if not baseline.answers or not candidate.answers or baseline.outputs_from != candidate.outputs_from:
+        return Verdict("unverified", f"{why}, and neither can tokens: they were made with other settings")
+    if diverges:
+        return Verdict("FAILED", _and_tokens(why, diverges))
+    spread, far = spread_of(baseline.answers, baseline.again), spread_of(baseline.answers, candidate.answers)
+    if spread is None or far is None:
+        return Verdict("unverified", f"{why}; the greedy tokens are equal, but they come without log-probabilities")
+    if far > spread:
+        return Verdict(
+            "unverified",
+            f"{why}; the greedy tokens are equal, but their log-probabilities differ by {far:.3g}, the baseline's own by {spread:.3g}",
+        )
+    count = sum(len(answer.tokens) for answer in candidate.answers)
+    return Verdict("outputs", f"{why}; the same {count} greedy tokens, log-probabilities within {spread:.3g}")
+
+
+def spread_of(one: Iterable[GreedyAnswer], other: Iterable[GreedyAnswer]) -> float | None:
+    """The largest difference of two log-probabilities of the same token, in nats. None: some are missing, or tokens differ."""
+    found = 0.0
+    answers, others = list(one), list(other)
+    if not answers or [each.tokens for each in answers] != [each.tokens for each in others]:
+        return None
+    for first, second in zip(answers, others, strict=True):
+        if len(first.logprobs) != len(second.logprobs) or None in (*first.logprobs, *second.logprobs):
+            return None
+        for a, b in zip(first.logprobs, second.logprobs, strict=True):
+            assert a is not None
+            assert b is not None
+            found = max(found, abs(a - b))
+    return found
+
+
+def first_divergence(one: Iterable[GreedyAnswer], other: Iterable[GreedyAnswer]) -> tuple[int, int] | None:
+    """Prompt and token, from 1, of the first that differs. None: none, or there is nothing to compare."""
+    for prompt, (first, second) in enumerate(zip(one, other, strict=False), 1):
+        tokens = max(len(first.tokens), len(second.tokens))
+        for place in range(tokens):
+            if first.tokens[place : place + 1] != second.tokens[place : place + 1]:
+                return prompt, place + 1
+    return None
+
+
+def _and_tokens(why: str, diverges: tuple[int, int] | None) -> str:
+    if diverges is None:
+        return why
+    prompt, token = diverges
+    return f"{why}; greedy tokens differ from token {token} of prompt {prompt} on"
+
+
+def _pairs(one: Fingerprint, other: Fingerprint) -> Iterator[tuple[str, TensorSum | None, TensorSum | None]]:
+    for rank in sorted(one.ranks.keys() | other.ranks.keys()):
+        first = one.ranks[rank].tensors if rank in one.ranks else {}
+        second = other.ranks[rank].tensors if rank in other.ranks else {}
+        for name in dict.fromkeys([*first, *second]):
+            yield f"{rank} {name}", first.get(name), second.get(name)
+
+
+def _alike(one: TensorSum, other: TensorSum) -> bool:
+    return (one.dtype, one.shape) == (other.dtype, other.shape)
+
+
+def _same(one: TensorSum | None, other: TensorSum | None) -> bool:
+    return one is not None and one.digest is not None and one == other
+
+
+def _listed(names: list[str]) -> str:
+    """The first few, each with its rank, and how many there are."""
+    shown = ", ".join(f"{name} (rank {rank})" for rank, _, name in (each.partition(" ") for each in names[:NAMED]))
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
