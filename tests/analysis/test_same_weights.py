@@ -1,0 +1,118 @@
+"""When a speedup is shown, by what is known of the weights behind it, and in which words."""
+
+import pytest
+
+from bench.analysis.comparison import compare
+from bench.analysis.records import RunRecord
+from bench.report.markdown import speedup_section
+from made_sweeps import made_start, made_sweep
+
+
+def start(
+    point: str, kind: str | None = None, *, tokens: str = "4711", load_format: str | None = None, **tags: str
+) -> RunRecord:
+    """A start with this verdict on it, against `auto` unless told otherwise."""
+    found = {"bench.tokens": tokens}
+    if kind:
+        found |= {"bench.weights": kind, "bench.weights_why": f"because {kind}", "bench.weights_baseline": "auto"}
+    found |= {f"bench.{name}": value for name, value in tags.items()}
+    params = {"load_format": load_format or point, "completion.max_tokens": "16"}
+    return made_start(point, {"ready_s": 10.0 if point == "auto" else 5.0}, params=params, tags=found)
+
+
+def told(*starts: RunRecord, ignore: tuple[str, ...] = ()) -> str:
+    return speedup_section(compare(made_sweep(*starts), ignore=ignore))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("bitwise", "the same weights, bit for bit"), ("outputs", "the same outputs"), ("same_files", "the same files")],
+)
+def test_a_speedup_is_shown_and_marked_as_what_it_is(kind, words):
+    """With the reason, for each of the three verdicts that allow one."""
+    text = told(start("auto", "bitwise"), start("fast", kind))
+
+    assert "| Wall time to ready | 2.00x |" in text
+    assert f"- `fast`: {words} ({kind}): because {kind}" in text
+
+
+def test_wrong_weights_are_struck_out():
+    """Whatever the tokens say, and with the way to see it all the same."""
+    starts = start("auto", "bitwise"), start("fast", "FAILED")
+
+    assert "2.00x" not in told(*starts)
+    assert "- ~~`fast`~~: no speedup is shown: weights FAILED: because FAILED" in told(*starts)
+    for name in ("weights", "bench.weights", "bench.tokens"):
+        assert "2.00x" in told(*starts, ignore=(name,))
+        assert "weights FAILED, shown because you asked for it" in told(*starts, ignore=(name,))
+
+
+def test_made_up_weights_are_the_floor_and_no_candidate():
+    """Also where the user ignores the weights: nobody can load faster than a loader that loads nothing."""
+    text = told(start("auto", "bitwise"), start("dummy", "dummy", tokens="0815"), ignore=("weights",))
+
+    assert "2.00x" not in text
+    assert "it is the floor, and no candidate. Ready after 5.00 s." in text
+
+
+def test_unverified_weights_with_equal_tokens_are_called_the_same_tokens():
+    """And never the same weights."""
+    text = told(start("auto"), start("fast"))
+
+    assert "2.00x" in text
+    assert "the same 16 greedy tokens" in text
+    assert "the same weights" not in text
+
+
+def test_other_kernels_on_the_same_files_are_accused_of_nothing():
+    """Eager against compiled, say: tokens may differ, and the speedup is shown with the words."""
+    same = {"checkpoint_content": "abc", "weights_read": "whole"}
+    varied = [
+        made_start(
+            point,
+            {"ready_s": ready_s},
+            params={"load_format": "auto", "vllm.args.enforce_eager": eager},
+            tags=start(point, "same_files", tokens=tokens, weights_baseline="eager=True", **same).tags,
+        )
+        for point, ready_s, eager, tokens in (
+            ("eager=True", 5.0, "True", "4711"),
+            ("eager=False", 10.0, "False", "0815"),
+        )
+    ]
+    text = told(*varied)
+
+    assert "0.50x" in text
+    assert "the same files (same_files)" in text
+    assert "where more than the load format was varied that proves nothing" in text
+
+
+@pytest.mark.parametrize(("content", "expected"), [("abc", "same_files"), ("def", "unverified")])
+def test_two_baselines_are_related_by_the_files_that_they_read(content, expected):
+    """Formats times eager has two baselines, of which the user may compare one with the other."""
+    starts = [
+        made_start(
+            point,
+            {"ready_s": 5.0},
+            params={"load_format": "auto", "vllm.args.enforce_eager": point},
+            tags=start(point, "bitwise", weights_baseline=point, weights_read="whole", checkpoint_content=found).tags,
+        )
+        for point, found in (("eager", "abc"), ("compiled", content))
+    ]
+
+    assert compare(made_sweep(*starts), baseline="eager").weights["compiled"].kind == expected
+
+
+def test_candidates_of_one_baseline_are_as_close_as_the_weaker_of_the_two():
+    """Each was compared with auto; the user asks for one against the other."""
+    starts = start("auto", "bitwise"), start("one", "bitwise"), start("two", "outputs")
+    found = compare(made_sweep(*starts), baseline="one").weights
+
+    assert (found["auto"].kind, found["two"].kind) == ("bitwise", "outputs")
+
+
+def test_a_point_whose_starts_read_two_checkpoints_has_no_speedup():
+    """Without verification too: model.path may lead to another model after the first start."""
+    starts = [start("auto"), start("fast", checkpoint_content="abc"), start("fast", checkpoint_content="def")]
+    found = compare(made_sweep(*starts))
+
+    assert "the files were exchanged between two of them" in found.withheld["fast"]

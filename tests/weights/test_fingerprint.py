@@ -1,0 +1,101 @@
+"""What two verification starts say about each other."""
+
+import json
+from dataclasses import replace
+
+from bench.startup.greedy import GreedyAnswer
+from bench.startup.probe_events import RankSums, TensorSum
+from bench.weights.fingerprint import Fingerprint, from_json, judge, merged
+
+LAYERS = {f"layers.{number}.weight": f"{number:016x}" for number in range(3)}
+ANSWER = GreedyAnswer("Once", (1, 2, 3), (-0.5, -0.25, -1.0))
+
+
+def sums(digests: dict[str, str | None], dtype: str = "torch.bfloat16") -> RankSums:
+    return RankSums({name: TensorSum(dtype, (8, 4), each) for name, each in digests.items()}, {}, 0.5, 0.1)
+
+
+def found(ranks: dict[str, RankSums] | None = None, **other: object) -> Fingerprint:
+    """Two ranks that agree in everything, unless told otherwise."""
+    both = {"TP0": sums(LAYERS), "TP1": sums(LAYERS)}
+    facts: dict[str, object] = {
+        "key": "k", "made_from": {}, "outputs_from": "o", "answers": (ANSWER,), "again": (ANSWER,),
+        "delivered": {"TP0": (3, 192), "TP1": (3, 192)},
+    }  # fmt: skip
+    return Fingerprint(ranks=both | (ranks or {}), **facts | other)
+
+
+def test_equal_checksums_are_bitwise():
+    """How many were compared, on how many ranks."""
+    verdict = judge(found(), found())
+
+    assert verdict.kind == "bitwise"
+    assert verdict.why.startswith("6 tensors on 2 rank(s) are bit for bit the baseline's")
+
+
+def test_a_tensor_that_differs_fails_with_its_name_and_rank():
+    """One flipped bit is one other digest."""
+    verdict = judge(found(), found({"TP1": sums(LAYERS | {"layers.2.weight": "f" * 16})}))
+
+    assert (verdict.kind, verdict.differing) == ("FAILED", ("TP1 layers.2.weight",))
+    assert verdict.why == "layers.2.weight (rank TP1) differ from the baseline's"
+
+
+def test_two_swapped_layers_fail_with_both_names_and_the_first_token_that_differs():
+    """Names are part of the comparison: the sum over all would be the same."""
+    swapped = LAYERS | {"layers.0.weight": LAYERS["layers.1.weight"], "layers.1.weight": LAYERS["layers.0.weight"]}
+    other = replace(ANSWER, tokens=(1, 2, 4))
+    verdict = judge(found(), found({"TP0": sums(swapped)}, answers=(other,)))
+
+    assert verdict.differing == ("TP0 layers.0.weight", "TP0 layers.1.weight")
+    assert verdict.why.endswith("greedy tokens differ from token 3 of prompt 1 on")
+
+
+def test_what_differs_between_two_loads_of_the_baseline_is_left_out():
+    """Padding that nobody initialises."""
+    padded = found({"TP0": sums(LAYERS | {"layers.1.weight": "a" * 16})})
+    verdict = judge(merged(found(), padded), found({"TP0": sums(LAYERS | {"layers.1.weight": "b" * 16})}))
+
+    assert verdict.kind == "bitwise"
+    assert "1 left out that differ between two loads of the baseline" in verdict.why
+
+
+def without_sums(**other: object) -> Fingerprint:
+    return found({"TP0": sums({}), "TP1": sums({})}, **other)
+
+
+def test_without_checksums_equal_tokens_and_near_probabilities_are_the_same_outputs():
+    """Near is what the baseline is to itself."""
+    near = replace(ANSWER, logprobs=(-0.5, -0.2501, -1.0))
+
+    assert judge(without_sums(again=(near,)), without_sums(answers=(near,))).kind == "outputs"
+    assert judge(without_sums(), without_sums(answers=(near,))).kind == "unverified"
+
+
+def test_without_checksums_other_tokens_fail():
+    """Nothing but the load format differs, so nothing else explains them."""
+    other = replace(ANSWER, tokens=(1, 9, 3))
+    verdict = judge(without_sums(), without_sums(answers=(other,)))
+
+    assert (verdict.kind, "from token 2 of prompt 1 on" in verdict.why) == ("FAILED", True)
+
+
+def test_tokens_made_with_other_settings_prove_nothing():
+    """A fingerprint may have been taken by an eager start."""
+    other = replace(ANSWER, tokens=(9, 9, 9))
+
+    assert judge(without_sums(), without_sums(answers=(other,), outputs_from="p")).kind == "unverified"
+
+
+def test_tensors_that_are_not_in_both_cannot_be_compared():
+    """A tensor of another type, or one that lacks: named, and not called the same weights."""
+    fewer = {name: digest for name, digest in LAYERS.items() if name != "layers.2.weight"}
+    verdict = judge(found(), found({"TP1": sums(fewer)}, outputs_from="p"))
+
+    assert verdict.kind == "unverified"
+    assert "layers.2.weight (rank TP1)" in verdict.why
+
+
+def test_a_fingerprint_is_read_as_it_was_written():
+    """From the JSON beside the caches."""
+    assert from_json(json.loads(json.dumps(found(unstable=("TP0 a",)).as_json()))) == found(unstable=("TP0 a",))
