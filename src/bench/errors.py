@@ -8,6 +8,7 @@ BenchError
 │   └── StartTimeout    … in the time that it was given
 ├── LockError           another process holds what is needed here
 ├── TrackingError       MLflow cannot be reached, or does not hold what was asked for
+│   └── StoreError          … and waiting will not mend it: tracking.uri leads to nothing that can be used
 └── LogError            a log that was to be replayed cannot be read
 
 Each message says what was seen, what was expected and what to do next, and names the setting. A bug of ours is an
@@ -45,6 +46,10 @@ class LockError(BenchError):
 
 class TrackingError(BenchError):
     """MLflow cannot be reached, or does not hold what was asked for."""
+
+
+class StoreError(TrackingError):
+    """What tracking.uri leads to cannot be used, now or later: no store, one of another MLflow, read-only, no access."""
 
 
 class LogError(BenchError):

@@ -1,16 +1,20 @@
 """Reading: sweeps and their starts, as plain records."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.analysis.records import RunRecord, SweepRecord
 from bench.errors import TrackingError
+from bench.tracking import sqlite_file
 from bench.tracking.runs import PARENT
 from bench.tracking.store import Store, connect, masked, talking_to
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.store.entities import PagedList
+
+T = TypeVar("T")
 
 LATEST = "latest"
 PAGE = 1000
@@ -53,8 +57,8 @@ def _sweep_record(store: Store, parent: "Run") -> SweepRecord:
 
 def _exists(uri: str) -> bool:
     """Whether a SQLite store is there: who only reads makes none."""
-    path = uri.removeprefix("sqlite:///")
-    return path == uri or Path(path).exists()
+    path = sqlite_file.path_of(uri)
+    return path is None or path.exists()
 
 
 def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
@@ -104,14 +108,25 @@ def _children(store: Store, parent: "Run") -> list["Run"]:
 
 def _search(store: Store, condition: str, experiments: list[str] | None = None) -> Iterator["Run"]:
     """Newest first, a page at a time: MLflow needs two milliseconds for each run that it returns."""
-    places = experiments or [str(each.experiment_id) for each in store.client.search_experiments()]
+    search_experiments = store.client.search_experiments
+    places = experiments or [
+        str(each.experiment_id) for each in _pages(lambda token: search_experiments(max_results=PAGE, page_token=token))
+    ]
+    newest_first = ["attributes.start_time DESC"]
+    yield from _pages(
+        lambda token: store.client.search_runs(
+            places, condition, max_results=PAGE, order_by=newest_first, page_token=token
+        )
+    )
+
+
+def _pages(page: "Callable[[str | None], PagedList[T]]") -> Iterator[T]:
+    """All that MLflow gives, page by page."""
     token = None
     while True:
-        page = store.client.search_runs(
-            places, condition, max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
-        )
-        yield from page
-        token = page.token
+        found = page(token)
+        yield from found
+        token = found.token
         if not token:
             return
 

@@ -1,6 +1,5 @@
 """Writing: sweeps, starts and preparations become MLflow runs."""
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -131,13 +130,6 @@ def _create(store: Store, experiment: str, name: str, started_at: float, tags: d
 def log_report(tracking: Tracking, run_id: str, *, metrics: dict[str, float], note: str, files: Iterable[Path]) -> None:
     """The report of a sweep, in the sweep's own run: its files, its summary, and its table as the run's description."""
     store = connect(tracking.uri)
-    named = {metric_name(name): value for name, value in metrics.items()}
     with talking_to(tracking.uri):
-        log(store, run_id, params={}, metrics=named, tags={NOTE: note})
+        log(store, run_id, params={}, metrics=metrics, tags={NOTE: note})
         log_files(store, run_id, files, "report")
-
-
-def metric_name(text: str) -> str:
-    """MLflow takes letters, digits and _ - . / : and blanks, and no part between slashes that is empty or a dot or two."""
-    parts = re.sub(r"[^\w\-./: ]", ":", text).split("/")
-    return "/".join(part for part in parts if part not in {"", ".", ".."})

@@ -1,7 +1,12 @@
 """A connection to MLflow: one store, one experiment. No other room imports mlflow."""
 
+import hashlib
 import logging
+import math
 import os
+import re
+import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bench import masking
-from bench.errors import TrackingError
+from bench.config import Tracking
+from bench.errors import BenchError, StoreError, TrackingError
+from bench.tracking import sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,6 +27,14 @@ T = TypeVar("T")
 
 LENGTH = 300
 BATCH = 90  # MLflow takes 100 params or tags a call, and 1,000 metrics
+REFUSED_STATUS = (400, 401, 403, 404, 405)  # of an HTTP answer: asking again changes nothing
+ENVIRONMENT = {  # a user's own values win
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send while vLLM is being measured
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # its own 7 are four minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds; its own 120, eight times, for each call to a server that hangs
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",  # a kept connection would write into a file that was removed
+}
 
 
 @dataclass(frozen=True)
@@ -32,16 +47,37 @@ class Store:
 
 @contextmanager
 def talking_to(uri: str) -> Iterator[None]:
-    """Whatever MLflow raises in this block becomes a TrackingError, in one line."""
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
+    """Whatever is raised while MLflow does something becomes a TrackingError, in one line.
 
+    A server may answer anything, and MLflow then raises anything: only an `assert` passes, which is a mistake of ours.
+    """
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        words = _shortened(masking.masked(" ".join(str(error).split())))
-        raise TrackingError(f"tracking.uri={masked(uri)}: MLflow did not do as asked: {words}") from error
+    except (BenchError, AssertionError, NotImplementedError):
+        raise
+    except Exception as error:
+        words = _shortened(masking.masked(" ".join((str(error) or repr(error)).split())))
+        kind = StoreError if _is_lasting(error) else TrackingError
+        raise kind(f"tracking.uri={masked(uri)}: MLflow did not do as asked: {words}") from error
+
+
+def _is_lasting(error: Exception) -> bool:
+    """Whether asking again is of no use: what was asked for, or the address itself, is refused."""
+    from mlflow.exceptions import InvalidUrlException, MlflowException
+    from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
+
+    if isinstance(error, (InvalidUrlException, UnsupportedModelRegistryStoreURIException, ImportError, ValueError)):
+        return True
+    if not isinstance(error, MlflowException):
+        return False
+    text = str(error)
+    if "valid JSON" in text:  # a page, from something that is no MLflow server
+        return True
+    no_answer = "failed with exception" in text or error.error_code in {
+        "TEMPORARILY_UNAVAILABLE",
+        "REQUEST_LIMIT_EXCEEDED",
+    }
+    return not no_answer and int(error.get_http_status_code()) in REFUSED_STATUS  # type: ignore[no-untyped-call]
 
 
 def _shortened(text: str) -> str:
@@ -54,45 +90,126 @@ def masked(uri: str) -> str:
     return masking.masked(uri)
 
 
-@cache
+def absolute(uri: str) -> str:
+    """The same store from any current directory."""
+    if not (uri.startswith("sqlite:") and uri.startswith(sqlite_file.PREFIX)):
+        return uri
+    name, question, options = uri.removeprefix(sqlite_file.PREFIX).partition("?")
+    return f"{sqlite_file.PREFIX}{Path(name).absolute()}{question}{options}"
+
+
 def connect(uri: str) -> Store:
-    """The store at `uri`, created if it is a file that is not there yet.
+    """The store at `uri`, made if it is a file that is not there (any more).
 
     Raises:
-        TrackingError: nothing answers there.
+        StoreError: no store, or one that this MLflow cannot use.
+        TrackingError: nothing answers there now.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would send while vLLM is being measured
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own 7 are four minutes
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    if not uri.strip():
+        raise StoreError("tracking.uri is empty. Expected sqlite:///FILE or http://SERVER:PORT.")
+    path = sqlite_file.path_of(uri)
+    _quiet()
+    with talking_to(uri):
+        if path:
+            sqlite_file.ensure(path, _to_stderr)
+        return _connected(uri)
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _quiet() -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised, and said once, by us
+
+
+@cache
+def _connected(uri: str) -> Store:
+    """A server is asked once a process."""
     from mlflow import MlflowClient
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is no news
-    with talking_to(uri):
-        client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)
+    client = MlflowClient(tracking_uri=uri)
+    client.search_experiments(max_results=1)
     return Store(client, uri)
 
 
-def experiment_id(store: Store, name: str) -> str:
-    """The experiment of this name, created if missing: by the driver, before any job, since two processes that create
-    it at once break it.
+def check(tracking: Tracking) -> None:
+    """Before the first start: whether the starts can be written where they are to go.
+
+    Raises:
+        StoreError: not now and not later: the address, the store's schema, the right to write, an experiment in the trash.
+        TrackingError: not now, but perhaps later: a server that is away, a file that is locked.
     """
+    store = connect(tracking.uri)
+    if path := sqlite_file.path_of(tracking.uri):
+        sqlite_file.refuse_unwritable(path)
+    with talking_to(tracking.uri):
+        experiment_id(store, tracking.experiment)
+
+
+def experiment_id(store: Store, name: str) -> str:
+    """The experiment of this name, created if missing, by whoever is the first.
+
+    Raises:
+        StoreError: it lies in MLflow's trash. Like MLflow itself, bench does not take it out unasked.
+    """
+    from mlflow.exceptions import MlflowException
+
     found = store.client.get_experiment_by_name(name)
-    return str(found.experiment_id if found else store.client.create_experiment(name))
+    if found is None:
+        try:
+            return str(store.client.create_experiment(name))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = store.client.get_experiment_by_name(name)
+            assert found is not None
+    if found.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"tracking.experiment={name}: this experiment is in MLflow's trash. Choose another name, or restore it:  "
+            f"MLFLOW_TRACKING_URI={masked(store.uri)} mlflow experiments restore --experiment-id {found.experiment_id}"
+        )
+    return str(found.experiment_id)
 
 
 def log(store: Store, run_id: str, *, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]) -> None:
-    """Everything at once, after measuring: a value at a time costs four milliseconds each."""
+    """Everything at once, after measuring: a value at a time costs four milliseconds each. What is there already is left
+    as it is, so that a call that broke off can be made again. A number that is none (NaN, infinite) is a tag, by its name.
+    """
     from mlflow.entities import Metric, Param, RunTag
 
     params, metrics, tags = masking.masked_tree((params, metrics, tags))
+    params, metrics, tags = masking.masked_tree((params, metrics, tags))
     now_ms = int(time.time() * 1000)
-    for some_params in _batches(Param(name, value) for name, value in params.items()):
+    there = store.client.get_run(run_id).data
+    numbers = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    odd = {f"not_a_number.{name}": str(value) for name, value in metrics.items() if name not in numbers}
+    new_params = [Param(*_taken(name, value, PARAM)) for name, value in params.items()]
+    new_metrics = [Metric(key_of(name), value, now_ms, 0) for name, value in numbers.items()]
+    for some_params in _batches(each for each in new_params if each.key not in there.params):
         store.client.log_batch(run_id, params=some_params)
-    for some_metrics in _batches(Metric(name, value, now_ms, 0) for name, value in metrics.items()):
+    for some_metrics in _batches(each for each in new_metrics if each.key not in there.metrics):
         store.client.log_batch(run_id, metrics=some_metrics)
-    for some_tags in _batches(RunTag(name, value) for name, value in tags.items()):
+    for some_tags in _batches(RunTag(*_taken(name, value, TAG)) for name, value in (tags | odd).items()):
         store.client.log_batch(run_id, tags=some_tags)
+
+
+PARAM, TAG, KEY = 6000, 8000, 250  # the most characters that MLflow keeps; it cuts silently, or refuses
+
+
+def _taken(name: str, value: str, most: int) -> tuple[str, str]:
+    """As MLflow takes it; what is cut says so. The whole value is in the start's own files."""
+    text = value.encode(errors="replace").decode()  # a name that is not UTF-8 is no text for a database
+    note = f" … ({len(text)} characters, cut)"
+    return key_of(name), text if len(text) <= most else text[: most - len(note)] + note
+
+
+def key_of(text: str) -> str:
+    """MLflow takes letters, digits and _ - . / : and blanks, and no part between slashes that is empty or a dot or two."""
+    parts = re.sub(r"[^\w\-./: ]", ":", text.encode(errors="replace").decode()).split("/")
+    return "/".join(part for part in parts if part not in {"", ".", ".."})[:KEY] or "unnamed"
 
 
 def _batches(items: Iterable[T]) -> Iterable[list[T]]:
@@ -101,6 +218,17 @@ def _batches(items: Iterable[T]) -> Iterable[list[T]]:
 
 
 def log_files(store: Store, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
-    """Files as artifacts of a run, below `folder`."""
+    """Files as artifacts of a run, below `folder`; one whose name an address or a store cannot hold, under another name."""
     for path in paths:
-        store.client.log_artifact(run_id, str(path), folder)
+        if (name := file_name(path.name)) == path.name:
+            store.client.log_artifact(run_id, str(path), folder)
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            (renamed := Path(place) / name).symlink_to(path.absolute())
+            store.client.log_artifact(run_id, str(renamed), folder)
+
+
+def file_name(name: str) -> str:
+    """The name itself if it is of letters, digits and _ - . and blanks, else one of those, different for each name."""
+    plain = re.sub(r"[^\w\-. ]", "_", name.encode(errors="replace").decode(), flags=re.ASCII)[-KEY // 2 :]
+    return name if plain == name else f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-{plain}"
