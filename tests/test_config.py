@@ -82,7 +82,8 @@ def test_every_experiment_is_allowed(choice, plus):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "points"), [("load_formats_gpu", 6), ("tensor_parallel_cpu", 10), ("gpt_oss_120b", 2)]
+    ("experiment", "points"),
+    [("load_formats_gpu", 6), ("tensor_parallel_cpu", 10), ("gpt_oss_120b", 3), ("storage_read_ahead", 2)],
 )
 def test_what_an_experiment_sweeps_can_be_listed(experiment, points):
     """The sweep that it brings along names load formats that there are, and as many points as its title says."""
@@ -99,13 +100,14 @@ def test_every_experiment_has_been_counted():
     assert choices("experiment") == [
         "experiment=gpt_oss_120b",
         "experiment=load_formats_gpu",
+        "experiment=storage_read_ahead",
         "experiment=tensor_parallel_cpu",
     ]
 
 
 def test_the_seeds_experiment_asks_for_what_the_seed_was():
     """Two GPUs, 0.92 of their memory, 4,096 tokens: as the report says that started this project."""
-    settings, sharded = compose_settings(["experiment=gpt_oss_120b"])
+    settings, _, sharded = compose_settings(["experiment=gpt_oss_120b"])
 
     assert (settings.load_format.name, sharded.load_format.name) == ("auto", "runai_streamer_sharded")
     assert settings.model.path == "models/random_gpt_oss_120b"

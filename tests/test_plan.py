@@ -122,6 +122,16 @@ def test_a_point_that_asks_for_fewer_repeats_is_left_out_of_later_blocks():
     assert [start.position for block in blocks for start in block] == [1, 2, 3, 4]
 
 
+def test_a_load_format_can_have_fewer_repeats_than_the_others():
+    """A slow one need not cost as much as those that matter; more than the sweep has it cannot have."""
+    settings = compose_settings(
+        ["repeats=3", "repeats_of.dummy=1", "repeats_of.auto=9", "load_format=auto,dummy,safetensors"]
+    )
+    blocks = labels_of(blocks_of([Point(each.load_format.name, (), each) for each in settings], 0))
+
+    assert [sorted(block) for block in blocks] == [["auto", "dummy", "safetensors"], *[["auto", "safetensors"]] * 2]
+
+
 def test_a_point_that_is_left_out_does_not_change_the_order_of_the_others():
     """The reverse of a block is taken of the points that both have."""
     unequal = [*points("a", "b", "c", repeats=2), *points("d", repeats=1)]

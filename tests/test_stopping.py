@@ -146,5 +146,13 @@ def test_the_time_budget_holds_before_min_blocks_too():
 
 @pytest.mark.parametrize("blocks", [1, 6, 100])
 def test_without_precision_a_sweep_has_its_repeats(blocks):
-    """However well everything is known, and however long it takes."""
-    assert stop(steady(blocks), blocks, asked(precision=None, time_budget_s=1.0), lasted_s=100.0) is None
+    """However well everything is known."""
+    assert stop(steady(blocks), blocks, asked(precision=None, repeats=100), lasted_s=100.0) is None
+
+
+def test_a_sweep_of_repeats_ends_before_a_block_that_would_exceed_its_time_too():
+    """A machine that is lent by the hour is gone then, in the middle of a block. What is finished is not said to have run out."""
+    settings = asked(precision=None, repeats=5, time_budget_s=99.0)
+
+    assert stop(noisy(4), 4, settings, lasted_s=80.0) == "after 4 blocks: another would exceed time_budget_s=99"
+    assert stop(noisy(5), 5, settings, lasted_s=100.0) is None

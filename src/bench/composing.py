@@ -108,7 +108,8 @@ def conf_dir() -> str:
 def normalised(overrides: Sequence[str]) -> list[str]:
     """Hydra wants `++` before a key that is not in conf/ yet. Nobody should have to know which of vLLM's arguments are."""
     grown = [
-        re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.)", r"++\1", item) for item in overrides
+        re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.|repeats_of\.)", r"++\1", item)
+        for item in overrides
     ]
     return [re.sub(r"^\+(experiment=)", r"\1", item) for item in grown]
 

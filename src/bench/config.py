@@ -140,6 +140,7 @@ TAKEN_VARIABLES = {"VLLM_API_KEY"}  # of vLLM's environment; bench makes a key o
 # Settings that say how often and in which order, not what one start is.
 OF_THE_SWEEP = {
     "repeats",
+    "repeats_of",
     "precision",
     "min_blocks",
     "max_blocks",
@@ -167,6 +168,7 @@ class Settings(_Section):
     verify: bool | None  # verification starts; None: in a sweep, where there is something to compare
     probe: bool  # False: nothing of bench runs inside vLLM's processes
     repeats: Count
+    repeats_of: dict[str, Count]  # by load format; never more than `repeats` or `max_blocks`
     precision: Annotated[float, Field(gt=0, lt=1)] | None
     min_blocks: Annotated[int, Field(ge=2)]
     max_blocks: Count

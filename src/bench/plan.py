@@ -68,8 +68,11 @@ def seed_of(sweep_id: str) -> int:
 
 
 def blocks_at_most(settings: Settings) -> int:
-    """How often a point is started: `repeats`, or up to `max_blocks` where `precision` decides."""
-    return settings.repeats if settings.precision is None else settings.max_blocks
+    """How often a point is started: `repeats`, or up to `max_blocks` where `precision` decides; fewer where
+    `repeats_of` says so for its load format.
+    """
+    blocks = settings.repeats if settings.precision is None else settings.max_blocks
+    return min(blocks, settings.repeats_of.get(settings.load_format.name, blocks))
 
 
 def label_points(points: Sequence[tuple[str, ...]], settings: Sequence[Settings]) -> list[Point]:

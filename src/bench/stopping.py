@@ -12,13 +12,13 @@ REPEATS = "after the asked number of blocks"
 def why_stop(
     settings: Settings, starts: Sequence[RunRecord], order: Sequence[str], blocks: int, another_s: float
 ) -> str | None:
-    """In words for the report, or None: go on. Asked after each block; without `precision` the sweep has its repeats.
+    """In words for the report, or None: go on. Asked after each block; without `precision` the sweep has its repeats, as far as its time goes.
     `another_s` is how long the sweep will have lasted after one more block.
 
     Enough is when, after `min_blocks`, the 95 % half-width of every ratio that the report will show is at most `precision`.
     """
     if settings.precision is None:
-        return None
+        return _over_budget(settings, blocks, another_s) if blocks < settings.repeats else None
     if (
         blocks >= settings.min_blocks
         and (widest := _widest(starts, order)) is not None
@@ -27,9 +27,13 @@ def why_stop(
         return f"after {blocks} blocks, all ratios known to {widest:.1%} (precision={settings.precision:.0%} was asked)"
     if blocks >= settings.max_blocks:
         return f"after max_blocks={settings.max_blocks}, not all ratios known to precision={settings.precision:.0%}"
-    if settings.time_budget_s is not None and another_s > settings.time_budget_s:
-        return f"after {blocks} blocks: another would exceed time_budget_s={settings.time_budget_s:g}"
-    return None
+    return _over_budget(settings, blocks, another_s)
+
+
+def _over_budget(settings: Settings, blocks: int, another_s: float) -> str | None:
+    if settings.time_budget_s is None or another_s <= settings.time_budget_s:
+        return None
+    return f"after {blocks} blocks: another would exceed time_budget_s={settings.time_budget_s:g}"
 
 
 def _widest(starts: Sequence[RunRecord], order: Sequence[str]) -> float | None:

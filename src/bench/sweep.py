@@ -85,6 +85,7 @@ class Sweep:
 def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Outcome]:
     """Every start of the sweep, block by block, below one MLflow run. Failed starts do not stop it."""
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)  # of `mlflow run`; a start must not take it for its own
+    refuse_repeats_of_nothing(points)
     hosts = refuse_what_this_host_cannot(points)
     points, settings = with_baseline_again(points), points[0].settings
     if settings.dry_run:
@@ -226,6 +227,19 @@ def _hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
     """What each point runs on; the baseline's second arm, which comes last, on what the baseline does."""
     by_settings = {id(point.settings): host for point, host in zip(points, hosts, strict=False)}
     return [by_settings[id(point.settings)] for point in points]
+
+
+def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
+    """A misspelt load format would be started in every block, and cost what it was to save.
+
+    Raises:
+        SettingError: `repeats_of` names a load format that no point of this sweep has.
+    """
+    formats = sorted({point.settings.load_format.name for point in points})
+    if unknown := sorted(points[0].settings.repeats_of.keys() - set(formats)):
+        raise SettingError(
+            f"repeats_of.{unknown[0]}: no point of this sweep has this load format; they have {', '.join(formats)}."
+        )
 
 
 def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
