@@ -10,6 +10,7 @@ import pytest
 from bench.composing import compose_settings
 from bench.measure import measure
 from bench.startup.record import Startup
+from bench.steps import Steps
 from otel_messages import Sent, message
 
 Measure = Callable[..., Startup]
@@ -32,7 +33,8 @@ def measured(fake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Meas
     def measured(*overrides: str) -> Startup:
         words = (f"vllm.python={python}", "vllm.env.FAKE_MODE=exit", "rig.wait_s=0", "compile_cache=as_is", *overrides)
         (settings,) = compose_settings([*words, "page_cache=as_is"])
-        return measure(settings, tmp_path / "start", lambda *_: None)
+        (tmp_path / "start").mkdir()
+        return measure(settings, tmp_path / "start", lambda *_: None, Steps())
 
     return measured
 

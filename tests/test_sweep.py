@@ -172,7 +172,7 @@ def test_what_a_killed_preparation_left_is_not_taken_for_a_checkpoint(finished):
     folder = finished.place.models / "tiny_llama-tp1"
 
     assert (folder / "model-rank-0-part-0.safetensors").read_bytes() == b"weights of one rank"
-    assert list(finished.place.models.glob(".*")) == []
+    assert list(finished.place.models.glob(".*.partial")) == []
 
 
 def test_a_preparation_is_a_run_of_its_own_experiment(finished):

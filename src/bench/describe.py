@@ -3,7 +3,8 @@
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +33,31 @@ from bench.startup.probe_metrics import probe_metrics, read_while_loading
 from bench.startup.record import Startup, write_excerpts
 from bench.startup.server import Answer
 from bench.startup.waterfall import unexplained, waterfall_metrics
+from bench.steps import Steps
 from bench.verification import StartWeights, weights_of
 from bench.weights.checkpoint import size_gib
 
 
-def describe(attempt: Attempt, reached: Reached) -> Startup:
-    """Everything about one start, in the values that MLflow and the report need."""
-    settings, host, answer = attempt.settings, attempt.host, reached.answer
-    evidence = gather(attempt, reached)
-    write_excerpts(evidence.readings, attempt.folder)
-    write_spans(evidence.spans.spans, attempt.folder)
-    condition = condition_of(reached, evidence)
-    of_chain = waterfall_metrics(evidence.chain)
-    weights = loaded_weights(attempt, reached, evidence)
-    reason = reason_of(reached, evidence.lines)
+def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
+    """Everything about one start, in the values that MLflow and the report need. What fails here is in `steps`, and absent."""
+    settings, host, answer, folder = attempt.settings, attempt.host, reached.answer, attempt.folder
+    evidence = gather(attempt, reached, steps)
+    steps.take("writing the log's excerpts", partial(write_excerpts, evidence.readings, folder), None)
+    steps.take("writing vLLM's spans", partial(write_spans, evidence.spans.spans, folder), None)
+    condition = steps.take("judging the state", partial(condition_of, reached, evidence), Described())
+    of_chain = steps.take("the waterfall's metrics", partial(waterfall_metrics, evidence.chain), dict[str, float]())
+    of_memory = steps.take("the memory's metrics", partial(memory_metrics, reached.memory.samples), dict[str, float]())
+    metrics = steps.take("the metrics", partial(metrics_of, settings, evidence, reached), clock_metrics(reached))
+    tags = steps.take("the tags", partial(tags_of, settings, host, answer), place_tags(settings))
+    doubtful = steps.take("looking for what is missing", partial(doubts, attempt, reached, evidence), list[str]())
+    weights = steps.take("comparing the weights", partial(loaded_weights, attempt, reached, evidence), StartWeights())
+    reason = steps.take("finding the reason", partial(reason_of, reached, evidence.lines), reached.reason)
+    ending = steps.take("classifying the end", partial(outcome_of, reason, evidence.lines), Ending("failed", reason))
     startup = Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
-        params=params_of(settings, host, attempt.command),
-        tags=tags_of(settings, host, answer)
-        | validity(condition, weights)
-        | outcome_tags(outcome_of(reason, evidence.lines)),
+        params=steps.take("the params", partial(params_of, settings, host, attempt.command), settings.flat()),
+        tags=tags | validity(condition, weights) | outcome_tags(ending),
         started_at=reached.started_at,
         ended_at=time.time(),
         ready_s=reached.ready_s,
@@ -61,17 +66,14 @@ def describe(attempt: Attempt, reached: Reached) -> Startup:
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
         reason=reason,
-        metrics=metrics_of(settings, evidence, reached)
-        | condition.metrics
-        | of_chain
-        | memory_metrics(reached.memory.samples),
+        metrics=metrics | condition.metrics | of_chain | of_memory,
         phases=evidence.phases,
         chain=evidence.chain,
         lanes=evidence.lanes,
         warnings=[
             *host.needs.notes,
             *condition.warnings,
-            *doubts(attempt, reached, evidence),
+            *doubtful,
             *unexplained(of_chain),
             *([reached.memory.failure] if reached.memory.failure else []),
         ],
@@ -99,6 +101,38 @@ def loaded_weights(attempt: Attempt, reached: Reached, evidence: Evidence) -> St
     if weights.document:
         (attempt.folder / FINGERPRINT).write_text(json.dumps(weights.document))
     return weights
+
+
+def undescribed(settings: Settings, reached: Reached) -> Startup:
+    """A start of which nothing is known but what was asked for: it could not even be prepared, or describing it failed."""
+    return Startup(
+        name=name_of(settings),
+        parent_run_id=settings.sweep.parent_run_id,
+        params=settings.flat(),
+        tags=place_tags(settings),
+        started_at=reached.started_at,
+        ended_at=time.time(),
+        ready_s=reached.ready_s,
+        reason=reached.reason,
+        metrics=clock_metrics(reached),
+        exec_at_s=reached.exec_at_s,
+    )
+
+
+def concluded(startup: Startup, steps: Steps) -> Startup:
+    """The same start, FAILED where one of its steps was. vLLM's own reason, if there is one, stays the reason."""
+    sentences = steps.sentences
+    if not sentences:
+        return startup
+    reason = startup.reason or sentences[0]
+    known = {reason, *startup.warnings}
+    ending = outcome_tags(Ending("failed", reason, classify(reason, None)))
+    return replace(
+        startup,
+        reason=reason,
+        tags=startup.tags if startup.reason else startup.tags | ending,
+        warnings=[*startup.warnings, *(each for each in sentences if each not in known)],
+    )
 
 
 @dataclass(frozen=True)
@@ -151,6 +185,12 @@ def outcome_of(reason: str | None, lines: list[LogLine]) -> Ending:
 
 def metrics_of(settings: Settings, evidence: Evidence, reached: Reached) -> dict[str, float]:
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
+    measured = clock_metrics(reached)
+    return measured | with_checkpoint(summarise(evidence.readings), size_gib(settings)) | probe_metrics(evidence.probed)
+
+
+def clock_metrics(reached: Reached) -> dict[str, float]:
+    """What the driver and the kernel have measured themselves."""
     cpu = reached.cpu
     clock = {
         "ready_s": reached.ready_s,
@@ -158,8 +198,7 @@ def metrics_of(settings: Settings, evidence: Evidence, reached: Reached) -> dict
         "cpu/vllm_s": cpu.tree_s if cpu else None,
         "cpu/bench_s": cpu.ours_s if cpu else None,
     }
-    measured = {name: value for name, value in clock.items() if value is not None}
-    return measured | with_checkpoint(summarise(evidence.readings), size_gib(settings)) | probe_metrics(evidence.probed)
+    return {name: value for name, value in clock.items() if value is not None}
 
 
 def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:
@@ -181,17 +220,7 @@ def name_of(settings: Settings) -> str:
 
 def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, str]:
     """What identifies a start and what it ran on."""
-    place = settings.sweep
-    tags = {
-        "bench.kind": place.kind,
-        "bench.point": place.point or settings.load_format.name,
-        "bench.repeat": str(place.repeat),
-        "bench.block": str(place.repeat),  # every point is started once a block
-        "bench.order": str(place.position),
-        "bench.identity": identity(settings, host),
-    }
-    if place.id:
-        tags["bench.sweep"] = place.id
+    tags = place_tags(settings) | {"bench.identity": identity(settings, host)}
     if answer:
         tags["bench.tokens"] = digest(answer)
     tags |= {f"version.{name}": version for name, version in host.versions.items()}
@@ -200,6 +229,19 @@ def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, 
         storage = describe_storage(Path(settings.checkpoint_path))
         tags |= {f"storage.{name}": value for name, value in storage.items()}
     return tags | {f"source.{name}": value for name, value in describe_source().items()}
+
+
+def place_tags(settings: Settings) -> dict[str, str]:
+    """A start's place in its sweep."""
+    place = settings.sweep
+    tags = {
+        "bench.kind": place.kind,
+        "bench.point": place.point or settings.load_format.name,
+        "bench.repeat": str(place.repeat),
+        "bench.block": str(place.repeat),  # every point is started once a block
+        "bench.order": str(place.position),
+    }
+    return tags | ({"bench.sweep": place.id} if place.id else {})
 
 
 def digest(answer: Answer) -> str:

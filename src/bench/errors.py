@@ -3,6 +3,7 @@
 BenchError
 ├── SettingError        a setting is outside what is allowed: nothing was started
 ├── CheckpointError     a checkpoint is missing, unfinished or not the one that is needed
+├── EvidenceError       what a start left behind cannot be read, or is not what it should be
 ├── OwnershipError      bench would have to remove or overwrite what it did not make
 ├── StartError          vLLM did not become ready or did not answer
 │   └── StartTimeout    … in the time that it was given
@@ -26,6 +27,10 @@ class SettingError(BenchError):
 
 class CheckpointError(BenchError):
     """A checkpoint is missing, unfinished, or was made for something else."""
+
+
+class EvidenceError(BenchError):
+    """A file or stream of vLLM's processes cannot be read, or holds what they do not write."""
 
 
 class OwnershipError(BenchError):

@@ -1,11 +1,13 @@
 """All that a start left behind, read: its log, what the probe wrote, vLLM's own spans; and what should be there and is not."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.attempt import Attempt, Reached
 from bench.config import Settings
+from bench.evidence_files import open_regular
 from bench.host.measured import Host
 from bench.log.lines import LogLine, read_log
 from bench.log.metrics import expected_phases, missing_phases
@@ -17,6 +19,9 @@ from bench.startup.probe_doubts import missing, probe_warnings, rank_names
 from bench.startup.probe_events import ProbeReport, read_events
 from bench.startup.record import LOG
 from bench.startup.waterfall import Lane, Segment, lanes, waterfall
+from bench.steps import Steps
+
+PROBED = "reading the probe's events"
 
 
 @dataclass(frozen=True)
@@ -32,20 +37,25 @@ class Evidence:
     lanes: list[Lane]
 
 
-def gather(attempt: Attempt, reached: Reached) -> Evidence:
-    """Read everything. What is not there is empty: a start may end before it has said a word."""
-    lines = _read(attempt.folder / LOG)
-    readings = read_phases(lines)
+def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
+    """Read everything. What is not there is empty: a start may end before it has said a word. What cannot be read is empty too, and
+    a failure among `steps`.
+    """
+    lines = steps.take(f"reading {LOG}", partial(_read, attempt.folder / LOG), list[LogLine]())
+    readings = steps.take(f"reading the numbers of {LOG}", partial(read_phases, lines), list[Reading]())
     ready_s, first_token_s = reached.ready_s, reached.answer.first_token_s if reached.answer else None
     probed, executed_s = ProbeReport(), reached.exec_at_s
     if executed_s is not None:
-        probed = read_events(attempt.folder / PROBE, executed_s)
-    spans = read_spans(reached.received.bodies, reached.started_at)
-    phases = timeline(lines, readings, ready_s, first_token_s)
-    said = [*phases, *_of_ranks(probed, spans)]
+        probed = steps.take(PROBED, partial(read_events, attempt.folder / PROBE, executed_s), probed)
+        for sentence in probed.unreadable:
+            steps.fail(PROBED, sentence)
+    of_vllm = partial(read_spans, reached.received.bodies, reached.started_at)
+    spans = steps.take("reading vLLM's spans", of_vllm, OtelReport())
+    phases = steps.take("placing phases", partial(timeline, lines, readings, ready_s, first_token_s), list[Phase]())
+    said = [*phases, *steps.take("placing vLLM's spans", partial(_of_ranks, probed, spans), list[Phase]())]
     chain: list[Segment] = []
     if ready_s is not None and first_token_s is not None:
-        chain = waterfall(probed, said, ready_s, first_token_s)
+        chain = steps.take("the waterfall", partial(waterfall, probed, said, ready_s, first_token_s), chain)
     return Evidence(
         lines=lines,
         readings=readings,
@@ -53,15 +63,16 @@ def gather(attempt: Attempt, reached: Reached) -> Evidence:
         spans=spans,
         phases=phases,
         chain=chain,
-        lanes=lanes(probed, said, ready_s),
+        lanes=steps.take("the processes' lanes", partial(lanes, probed, said, ready_s), list[Lane]()),
     )
 
 
 def _read(path: Path) -> list[LogLine]:
-    if not path.exists():
+    try:
+        with open_regular(path) as log:
+            return read_log(log)
+    except FileNotFoundError:
         return []
-    with path.open("rb") as log:
-        return read_log(log)
 
 
 def _of_ranks(probed: ProbeReport, spans: OtelReport) -> list[Phase]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,13 +10,15 @@ from pathlib import Path
 from bench.analysis.records import RunRecord
 from bench.config import Settings, Tracking
 from bench.console import following, outcome, say
-from bench.describe import name_of
+from bench.describe import concluded, name_of
 from bench.errors import TrackingError
-from bench.host.claims import caches_claimed
+from bench.host.claims import Claim, caches_claimed
 from bench.interrupts import deferred, handled, unbroken
 from bench.measure import measure
+from bench.saving import place_for, saved
 from bench.startup.perfetto import write_trace
 from bench.startup.record import Startup, load_startup
+from bench.steps import Steps
 from bench.tracking.runs import log_start
 from bench.tracking.store import masked
 
@@ -45,14 +48,31 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
         KeyboardInterrupt: a signal came. The start is on disk all the same, complete where it was when the signal came; it
             may not be in MLflow yet.
     """
-    place, name = settings.sweep, name_of(settings)
+    place, name, steps = settings.sweep, name_of(settings), Steps()
     with handled(), deferred(f"{name} to be written down"):
-        with caches_claimed(settings, say) as claim, following(name, place.position, place.starts) as progress:
-            startup = measure(settings, folder, progress.saw)
+        folder = place_for(folder, steps)
+        with ExitStack() as claims:
+            claiming = partial(claims.enter_context, caches_claimed(settings, say))
+            claim = steps.take("claiming caches_dir", claiming, Claim(0.0))
+            progress = claims.enter_context(following(name, place.position, place.starts))
+            startup = measure(settings, folder, progress.saw, steps)
+        startup, folder = write_down(startup, folder, steps)
         outcome(startup, progress)
-        draw(startup, folder)
-        run_id = unbroken(partial(remember, settings, folder), f"MLflow to take {name}")
+        uploading = partial(remember, settings, folder)
+        before = len(steps.failures)
+        run_id = unbroken(partial(steps.take, "uploading", uploading, None), f"MLflow to take {name}")
+        for failure in steps.failures[before:]:
+            say(f"  {failure}")
     return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id), claim.waited_s)
+
+
+def write_down(startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:
+    """The start on disk, then its figures, and once more where those failed. Returns it, and the folder where it is now."""
+    folder = saved(startup, folder, steps)
+    draw(startup, folder, steps)
+    if (again := concluded(startup, steps)) != startup:
+        startup, folder = again, saved(again, folder, steps)
+    return startup, folder
 
 
 def record_of(startup: Startup, run_id: str | None) -> RunRecord:
@@ -73,17 +93,14 @@ def record_of(startup: Startup, run_id: str | None) -> RunRecord:
     )
 
 
-def draw(startup: Startup, folder: Path) -> None:
+def draw(startup: Startup, folder: Path, steps: Steps) -> None:
     """The figures of this start, from inside and by what its log says, and its trace for Perfetto, beside its log."""
     from bench.report.lanes_figure import draw_lanes
     from bench.report.memory_figure import draw_memory
     from bench.report.startup_figure import draw_startup
 
     for draws in (draw_lanes, draw_startup, draw_memory, write_trace):
-        try:
-            draws(startup, folder)
-        except Exception as error:  # noqa: BLE001  # a picture is not worth a start
-            say(f"  warning: a file of this start is missing ({draws.__name__}): {error!r}")
+        steps.take(f"drawing ({draws.__name__})", partial(draws, startup, folder), None)
 
 
 def bring_in(tracking: Tracking, folder: Path) -> str:

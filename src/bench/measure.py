@@ -1,22 +1,23 @@
-"""One start of vLLM, from settings to a Startup that is whole and on disk."""
+"""One start of vLLM, from settings to a Startup that is whole."""
 
 import json
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 from bench.attempt import INTERRUPTED, Attempt, Reached
 from bench.condition import caches_for, establish
 from bench.config import Settings
 from bench.console import say
-from bench.describe import describe
+from bench.describe import concluded, describe, undescribed
 from bench.durations import remember_duration
 from bench.errors import BenchError, StartError, StartTimeout
 from bench.fingerprints import files_of, verifies
 from bench.host.api_key import api_key
 from bench.host.claims import checkpoints_claimed
 from bench.host.measured import look_at_host
-from bench.host.vllm_caches import mark_primed
+from bench.host.vllm_caches import caches_of, mark_primed
 from bench.interrupts import interruptible
 from bench.masking import private, seal
 from bench.processes.kept import OnLine
@@ -28,43 +29,61 @@ from bench.startup.otel_receiver import receive_spans, wanted
 from bench.startup.plugin import PROBE, with_plugin
 from bench.startup.record import LOG, Startup
 from bench.startup.server import free_port, serve
+from bench.steps import Failure, Steps
 from bench.weights.prepare import LOG as PREPARE_LOG
 from bench.weights.prepare import ensure_checkpoint
 
 SETTINGS = "settings.json"
 
 
-def measure(settings: Settings, folder: Path, on_line: OnLine) -> Startup:
-    """Start vLLM once and write down everything about it: in `folder`, whole, before anybody else hears of it.
+def measure(settings: Settings, folder: Path, on_line: OnLine, steps: Steps) -> Startup:
+    """Start vLLM once and read all that it left in `folder`, which is there.
 
-    Whatever goes wrong with vLLM is part of the Startup, as its `reason`; an interruption is too.
+    Whatever goes wrong is part of the Startup, as its `reason`, and a failure of `steps`; an interruption is too. Nothing is raised.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    reached = Reached(time.time())
+    opened = ExitStack()
+    prepared = partial(prepare, settings, folder, opened, reached)
+    attempt = None if steps.failures else steps.take("preparing the start", prepared, None)
+    began_s = time.monotonic()
+    if attempt:
+        run(attempt, reached, on_line, steps)
+    lasted_s = time.monotonic() - began_s
+    steps.take("closing the receiver of vLLM's spans", opened.close, None)
+    described = (
+        steps.take("describing the start", partial(describe, attempt, reached, steps), None) if attempt else None
+    )
+    written = [folder / LOG, folder / SPANS, folder / PREPARE_LOG, *(folder / PROBE).glob("*")]
+    steps.take("masking secrets", partial(seal, written), None)
+    startup = concluded(described or undescribed(settings, reached), steps)
+    if attempt and not startup.failed:
+        steps.take("keeping what was learnt", partial(keep_what_was_learnt, attempt, startup, lasted_s), None)
+    return concluded(startup, steps)
+
+
+def prepare(settings: Settings, folder: Path, opened: ExitStack, reached: Reached) -> Attempt:
+    """The host looked at, caches emptied where fresh ones were asked for, spans received as long as `opened` is open."""
     host = look_at_host(settings)
     caches = caches_for(settings, host)
-    private(folder / SETTINGS).write_text(json.dumps(settings.flat(), indent=2))
-    with receive_spans(on=wanted(settings, host)) as received:
-        command = command_for(settings, host, free_port(), caches.environment | received.environment)
-        attempt = Attempt(settings, host, command, folder)
-        began_s = time.monotonic()
-        reached = run(attempt, on_line)
-        lasted_s = time.monotonic() - began_s
-    reached.received = received
-    startup = describe(attempt, reached)
-    startup.save(folder)
-    seal([folder / LOG, folder / SPANS, folder / PREPARE_LOG, *(folder / PROBE).glob("*")])
-    if not startup.failed:
-        remember_duration(settings, host, lasted_s)
-        if settings.sweep.kind == "prime":
-            mark_primed(caches, startup.name)
-    return startup
+    flat = json.dumps(settings.flat(), indent=2)
+    private(folder / SETTINGS).write_text(flat, encoding="utf-8", errors="backslashreplace")
+    reached.received = opened.enter_context(receive_spans(on=wanted(settings, host)))
+    variables = caches.environment | reached.received.environment
+    return Attempt(settings, host, command_for(settings, host, free_port(), variables), folder)
 
 
-def run(attempt: Attempt, on_line: OnLine) -> Reached:
-    """vLLM from exec to its completion, and to the end of its last process. Interruptible only where it waits for the host
-    and for vLLM; a start that is complete when a signal comes stays complete.
+def keep_what_was_learnt(attempt: Attempt, startup: Startup, lasted_s: float) -> None:
+    """For later commands: how long such a start takes here, and that its caches are filled."""
+    remember_duration(attempt.settings, attempt.host, lasted_s)
+    if attempt.settings.sweep.kind == "prime":
+        mark_primed(caches_of(attempt.settings, attempt.host), startup.name)
+
+
+def run(attempt: Attempt, reached: Reached, on_line: OnLine, steps: Steps) -> None:
+    """vLLM from exec to its completion, and to the end of its last process; how far it came is in `reached`. Interruptible only where
+    it waits for the host and for vLLM; a start that is complete when a signal comes stays complete.
     """
-    settings, reached = attempt.settings, Reached(time.time())
+    settings = attempt.settings
     try:
         with interruptible(), checkpoints_claimed(settings, say):
             ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
@@ -78,7 +97,8 @@ def run(attempt: Attempt, on_line: OnLine) -> Reached:
         reached.reason = str(error)
     except KeyboardInterrupt:
         reached.reason = INTERRUPTED if reached.answer is None else None
-    return reached
+    except Exception as error:  # noqa: BLE001  # a full disk, too many open files: the world's, or a bug
+        steps.failures.append(Failure("starting vLLM", error))
 
 
 def serve_once(attempt: Attempt, reached: Reached, on_line: OnLine) -> None:

@@ -15,6 +15,7 @@ from bench.job import bring_in, draw
 from bench.report.published_table import PUBLISHED_NAME, STARTS
 from bench.report.writer import file_names
 from bench.startup.record import FILE, load_startup
+from bench.steps import Steps
 from bench.tracking.query import download_all, sweep_if_known
 from bench.tracking.runs import close_sweep, open_sweep
 
@@ -137,7 +138,7 @@ def _bring_in(tracking: Tracking, told: dict[str, Any], folders: list[Path]) -> 
                 if startup.tags.get(KEY) not in there:
                     below = replace(startup, parent_run_id=parent)
                     below.save(folder)
-                    draw(below, folder)
+                    draw(below, folder, Steps())
                     bring_in(tracking, folder)
             failed = False
         finally:

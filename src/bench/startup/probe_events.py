@@ -5,19 +5,38 @@ Times are seconds since exec; the probe and the driver share the host's CLOCK_MO
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from bench.errors import EvidenceError
+from bench.evidence_files import read_at_most
 
 GIB = 1024**3
 
+# A process of vLLM leaves some kB, of about twenty spans.
+BYTES_AT_MOST = 16 << 20  # of a file
+FILES_AT_MOST = 4096
+SPANS_AT_MOST = 1000
+CLOCK_TICK_S = 0.1  # a process's own start is known to a hundredth of a second
+LONGEST_S = 1e7
+LONGEST_MESSAGE = 200
+BEGINNING = b'{"'  # of a line, however little of it is left
+
 Event = dict[str, Any]
+
+# What a file holds is checked against the types below: nothing is converted, and neither NaN nor infinity is a time.
+EXACT = ConfigDict(strict=True, allow_inf_nan=False, revalidate_instances="always")
 
 
 @dataclass(frozen=True)
 class ProbeMemory:
     """Of one process, but for `gpu_used_gib`, which is the whole device's. None: not read, or no GPU in use yet."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
     rss_anon_gib: float | None
     rss_file_gib: float | None
     rss_shmem_gib: float | None
@@ -33,6 +52,7 @@ class ProbeSpan:
     What iterators delivered stands at the innermost call around them; an iterator outside of all is a span by itself.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
     name: str
     of: str  # the loader's class, the worker's, the model's
     started_s: float
@@ -69,6 +89,7 @@ class RankSums:
 class ProbeProcess:
     """One process of vLLM. `imported_s` is when vLLM called the probe, behind most of its imports."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
     pid: int
     parent: int
     kind: str  # api_server, engine_core, worker, model_inspection
@@ -82,10 +103,13 @@ class ProbeProcess:
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """All that reported, in the order of their start. `warnings` are of files that tell of no process."""
+    """All that reported, in the order of their start. `warnings` are of files that tell of no process, `unreadable` of what is
+    not what the probe writes: nothing of such a file is used.
+    """
 
     processes: tuple[ProbeProcess, ...] = ()
     warnings: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     @property
     def ranks(self) -> dict[str, ProbeProcess]:
@@ -94,26 +118,95 @@ class ProbeReport:
 
 def read_events(folder: Path, exec_at_s: float) -> ProbeReport:
     """Every process's file. `exec_at_s` is on CLOCK_MONOTONIC, as all that the probe writes."""
-    processes, warnings = [], []
-    for path in sorted(folder.glob("*.jsonl")):
-        events, doubts = _parse(path)
-        first = next((event for event in events if event["event"] == "process"), None)
-        if first:
-            processes.append(_process(first, events, doubts, exec_at_s))
-        else:
+    processes: dict[int, ProbeProcess] = {}
+    warnings, unreadable = [], []
+    paths = sorted(folder.glob("*.jsonl"))
+    if len(paths) > FILES_AT_MOST:
+        unreadable.append(f"the probe left {len(paths):,} files, of which {FILES_AT_MOST:,} were read")
+    for path in paths[:FILES_AT_MOST]:
+        try:
+            process = _read_process(path, exec_at_s)
+        except (EvidenceError, FileNotFoundError) as error:
+            unreadable.append(f"{path.name} of the probe: {error}")
+            continue
+        if process is None:
             warnings.append(f"{path.name} of the probe does not say whose it is")
-    return ProbeReport(tuple(sorted(processes, key=lambda each: each.imported_s)), tuple(warnings))
+        elif process.pid in processes:
+            unreadable.append(f"{path.name} of the probe: it is of pid {process.pid}, as another file")
+        else:
+            processes[process.pid] = process
+    in_order = tuple(sorted(processes.values(), key=lambda each: each.imported_s))
+    return ProbeReport(in_order, tuple(warnings), tuple(unreadable))
+
+
+def _read_process(path: Path, exec_at_s: float) -> ProbeProcess | None:
+    """The process that wrote this file. None: the line that tells of it was cut.
+
+    Raises:
+        EvidenceError: the probe does not write such a file.
+    """
+    events, doubts = _parse(path)
+    first = next((event for event in events if event["event"] == "process"), None)
+    if not first:
+        return None
+    try:
+        return _checked(_process(first, events, doubts, exec_at_s))
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise EvidenceError(f"its events are not the probe's: {_shortened(error)}") from error
+
+
+def _checked(process: ProbeProcess) -> ProbeProcess:
+    """The same, if its values have the types and the size that they are declared with.
+
+    Raises:
+        ValueError: says which has not.
+    """
+    spans = process.spans
+    if len(spans) > SPANS_AT_MOST:
+        raise ValueError(f"{len(spans):,} spans")
+    times = [
+        process.started_s,
+        process.imported_s,
+        *(each.started_s for each in spans),
+        *(each.ended_s for each in spans),
+    ]
+    if any(time is not None and not -CLOCK_TICK_S <= time <= LONGEST_S for time in times):
+        raise ValueError("a time lies before exec, or is no time")
+    if any(each.ended_s is not None and each.ended_s < each.started_s for each in spans):
+        raise ValueError("a span ends before it begins")
+    return _schema().validate_python(process)
+
+
+@cache
+def _schema() -> TypeAdapter[ProbeProcess]:
+    return TypeAdapter(ProbeProcess)
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_MESSAGE]
 
 
 def _parse(path: Path) -> tuple[list[Event], list[str]]:
+    """The events, and what is doubtful about them. A line that a full disk or a kill has cut is left out.
+
+    Raises:
+        EvidenceError: a line is no event, nor the beginning of one.
+    """
+    data, more = read_at_most(path, BYTES_AT_MOST)
     events, cut = [], 0
-    for line in path.read_bytes().splitlines():
+    for number, line in enumerate(data.splitlines(), 1):
         try:
             event = json.loads(line)
             events.append(event | {"event": event["event"], "t": float(event["t"])})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+            if not line.startswith(BEGINNING):
+                raise EvidenceError(f"its line {number} is no event of the probe") from error
             cut += 1
-    return events, [f"{cut} lines of its events are cut"] if cut else []
+    doubts = [f"{cut} lines of its events are cut"] if cut else []
+    return events, [
+        *doubts,
+        f"more than {BYTES_AT_MOST >> 20} MiB of events: the rest was not read",
+    ] if more else doubts
 
 
 def _process(first: Event, events: list[Event], doubts: list[str], exec_at_s: float) -> ProbeProcess:
@@ -179,7 +272,7 @@ def _between(begin: Event, end: Event, name: str) -> int | None:
 
 
 def _memory(event: Event) -> ProbeMemory:
-    names = (name.removesuffix("_gib") for name in ProbeMemory.__dataclass_fields__)
+    names = (each.name.removesuffix("_gib") for each in fields(ProbeMemory))
     sizes = {f"{name}_gib": event.get(f"{name}_bytes") for name in names}
     return ProbeMemory(**{name: None if size is None else size / GIB for name, size in sizes.items()})
 

@@ -18,6 +18,7 @@ EXCERPTS = "vllm_excerpts.log"
 OUTPUTS = frozenset({
     FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "otel_spans.json", "trace.json", "probe", "prime",
     "waterfall.png", "memory.png", "phases.png", "prepare.log", "mlflow_run.json", "error.txt",
+    "fingerprint.json",
 })  # fmt: skip
 
 
