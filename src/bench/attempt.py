@@ -1,5 +1,6 @@
 """The values that pass between starting vLLM and describing the start."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,12 +8,13 @@ from bench.condition import Condition
 from bench.config import Settings
 from bench.fingerprints import Files
 from bench.host.measured import Host
-from bench.processes.kept import Cpu
+from bench.processes.clocks import Clocks
+from bench.processes.running import Cpu
 from bench.startup.command import Command
+from bench.startup.completion import Answer
 from bench.startup.greedy import Round
 from bench.startup.memory_samples import MemoryRecord
 from bench.startup.otel_receiver import Received
-from bench.startup.server import Answer
 
 INTERRUPTED = "interrupted"
 
@@ -45,3 +47,18 @@ class Reached:
     reason: str | None = None
     received: Received = field(default_factory=Received)  # of vLLM's own spans
     log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why
+    clocks: Clocks = field(default_factory=Clocks)  # of the driver and the host, from exec on
+    lost_output: list[str] = field(default_factory=list)  # what vLLM printed and its log lacks, in words
+    began_s: float = field(default_factory=time.monotonic)
+
+    def ended_at(self) -> float:
+        """UNIX time now, by the clock that nobody can set: no start ends before it begins."""
+        return self.started_at + time.monotonic() - (self.began_s if self.exec_at_s is None else self.exec_at_s)
+
+    def clock_problems(self) -> list[str]:
+        """Why its times cannot be believed."""
+        return self.clocks.problems(self.answer.first_token_s if self.answer else None)
+
+    def process_warnings(self) -> list[str]:
+        """What is less than it should be around its processes."""
+        return [*self.clocks.warnings(self.answer.first_token_s if self.answer else None), *self.lost_output]

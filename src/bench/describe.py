@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,11 +26,11 @@ from bench.log.reason_class import classify
 from bench.masking import masked_tree
 from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
+from bench.startup.completion import Answer
 from bench.startup.memory_samples import memory_metrics
 from bench.startup.otel import write_spans
 from bench.startup.probe_metrics import probe_metrics, read_while_loading
 from bench.startup.record import Startup, write_excerpts
-from bench.startup.server import Answer
 from bench.startup.waterfall import unexplained, waterfall_metrics
 from bench.steps import Steps
 from bench.verification import StartWeights, weights_of
@@ -59,7 +58,7 @@ def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
         params=steps.take("the params", partial(params_of, settings, host, attempt.command), settings.flat()),
         tags=tags | validity(condition, weights) | outcome_tags(ending),
         started_at=reached.started_at,
-        ended_at=time.time(),
+        ended_at=reached.ended_at(),
         ready_s=reached.ready_s,
         first_token_s=answer.first_token_s if answer else None,
         completion_ended_s=answer.ended_s if answer else None,
@@ -74,6 +73,7 @@ def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
             *host.needs.notes,
             *condition.warnings,
             *doubtful,
+            *reached.process_warnings(),
             *unexplained(of_chain),
             *([reached.memory.failure] if reached.memory.failure else []),
         ],
@@ -111,7 +111,7 @@ def undescribed(settings: Settings, reached: Reached) -> Startup:
         params=settings.flat(),
         tags=place_tags(settings),
         started_at=reached.started_at,
-        ended_at=time.time(),
+        ended_at=reached.ended_at(),
         ready_s=reached.ready_s,
         reason=reached.reason,
         metrics=clock_metrics(reached),
@@ -153,12 +153,15 @@ def condition_of(reached: Reached, evidence: Evidence) -> Described:
         return Described()
     state = conclude(condition, (line.text for line in evidence.lines), read_while_loading(evidence.probed))
     tags, verdict = state_tags(state)
+    problems = [*verdict.problems, *reached.clock_problems()]
+    if problems:
+        tags |= {"bench.valid": "false", "bench.invalid_reason": "; ".join(problems)}
     metrics = state_metrics(state)
     if condition.rig:
         tags |= rig_tags(condition.rig, condition.noise)
         metrics |= rig_metrics(condition.rig)
     warnings = [*(f"noise before the start: {sentence}" for sentence in condition.noise), *state_doubts(state)]
-    return Described(tags, metrics, warnings, list(verdict.problems), asdict(state))
+    return Described(tags, metrics, warnings, problems, asdict(state))
 
 
 def validity(condition: Described, weights: StartWeights) -> dict[str, str]:
@@ -197,6 +200,7 @@ def clock_metrics(reached: Reached) -> dict[str, float]:
         "first_token_s": reached.answer.first_token_s if reached.answer else None,
         "cpu/vllm_s": cpu.tree_s if cpu else None,
         "cpu/bench_s": cpu.ours_s if cpu else None,
+        "clock/longest_gap_s": reached.clocks.longest_gap_s(reached.answer.first_token_s) if reached.answer else None,
     }
     return {name: value for name, value in clock.items() if value is not None}
 

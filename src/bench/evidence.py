@@ -91,7 +91,7 @@ def doubts(attempt: Attempt, reached: Reached, evidence: Evidence) -> list[str]:
     found = [] if reached.reason else unsaid(settings, host, evidence.readings)
     if reached.exec_at_s is not None:
         found += unprobed(settings, evidence.probed) if settings.probe else []
-        found += [*evidence.spans.warnings, *reached.received.stepped(reached.started_at - reached.exec_at_s)]
+        found += [*evidence.spans.warnings, *reached.received.warnings]
         found += missed(settings, host, came=bool(evidence.spans.spans))
     return found
 

@@ -20,7 +20,7 @@ from bench.host.measured import look_at_host
 from bench.host.vllm_caches import caches_of, mark_primed
 from bench.interrupts import interruptible
 from bench.masking import private, seal
-from bench.processes.kept import OnLine
+from bench.processes.log_copy import OnLine
 from bench.startup.command import command_for
 from bench.startup.greedy import ask_twice
 from bench.startup.memory import gpus_of, sampled
@@ -125,10 +125,12 @@ def serve_once(attempt: Attempt, reached: Reached, on_line: OnLine) -> None:
         sampled(vllm.process, gpus, attempt.folder) as reached.memory,
     ):
         reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
+        reached.clocks, reached.lost_output = vllm.process.clocks, vllm.process.warnings
         with interruptible():
             reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
             reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
             if verifies(settings):
                 reached.rounds = ask_twice(vllm, settings.checkpoint_path, settings.completion.timeout_s)
+        vllm.check(settings.checkpoint_path, settings.completion)
     condition.tree_read = vllm.process.read_bytes
     reached.cpu = vllm.process.cpu

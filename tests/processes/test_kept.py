@@ -1,18 +1,23 @@
 """A kept command's tree ends with its block, and what it prints is stamped on arrival."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from bench.errors import StartError
 from bench.host.page_cache import evict
-from bench.processes.kept import Copy, Kept, how_it_ended, kept
+from bench.processes.kept import kept
+from bench.processes.log_copy import Copy
+from bench.processes.running import Kept, Reports, how_it_ended
 from conftest import MARK, end_all, living, until
 
 STUBBORN = "trap '' TERM; echo up; while true; do sleep 60; done"
@@ -47,7 +52,7 @@ def shell(script: str, folder: Path, mark: str, *, heard: Heard | None = None, s
 def test_a_command_that_runs_on_ends_with_its_block(tmp_path, mark):
     """The block is left, so vLLM is no longer needed."""
     with shell("sleep 1000 & sleep 1000 & wait", tmp_path, mark):
-        until(lambda: len(living(mark)) == 4)  # the keeper, the shell and what it started
+        until(lambda: len(living(mark)) == 5)  # the keeper and its guard, the shell and what it started
 
     assert living(mark) == []
 
@@ -247,9 +252,9 @@ def test_a_last_line_without_an_end_is_kept(tmp_path):
 def test_a_keeper_that_died_is_an_end_of_the_command():
     """Nobody can tell its exit code any more; it must not look as if it still ran."""
     reports, written = os.pipe()
-    os.write(written, b'{"pid": 1, "started_s": 0.0}\n')
+    os.write(written, b'{"pid": 1, "keeper_pid": 1, "started_s": 0.0}\n')
     os.close(written)
-    running = Kept(reports, 0)
+    running = Kept(Reports(reports))
     code = running.exit_code()
     os.close(reports)
 
@@ -299,18 +304,171 @@ def test_a_listener_that_fails_does_not_stall_the_command(tmp_path):
     assert codes == [0]
 
 
-def test_a_killed_keeper_does_not_leave_the_command_behind(tmp_path):
-    """Should somebody kill the one that answers for the tree, the driver ends the session itself."""
-    sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
-    with kept(sleeping, {}, log_path=tmp_path / "log", stop_timeout_s=5, on_line=lambda *_: None) as running:
-        keeper = int(Path(f"/proc/{running.pid}/stat").read_text().rpartition(") ")[2].split()[1])
-        os.kill(keeper, signal.SIGKILL)
+SHM = Path("/dev/shm")  # noqa: S108  # shared memory
+SHARED = r"""
+import os, signal, sys, time
+from multiprocessing import shared_memory
+for name in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(name, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+segment = shared_memory.SharedMemory(create=True, size=1 << 20)
+raw = os.open(f"/dev/shm/bench-test-{os.getpid()}", os.O_RDWR | os.O_CREAT, 0o600)
+os.write(1, f"made {segment.name} bench-test-{os.getpid()}\n".encode())
+while True:
+    time.sleep(60)
+"""
 
-    until(lambda: not Path(f"/proc/{running.pid}").exists() or "Z" in state_of(running.pid))
+
+@dataclass
+class Loading:
+    """A command that ignores SIGTERM, as vLLM does while it loads: two processes in two sessions, each with shared memory that
+    Python's resource tracker knows of, and some that it does not.
+    """
+
+    lines: Heard = field(default_factory=Heard)
+
+    def command(self, folder: Path, mark: str, stop_timeout_s: float = 0.2):
+        return kept(
+            [sys.executable, "-c", SHARED],
+            {MARK: mark},
+            log_path=folder / "log",
+            stop_timeout_s=stop_timeout_s,
+            on_line=self.lines,
+        )
+
+    def shared(self) -> list[Path]:
+        names = [name for line in self.lines if line.startswith("made") for name in line.split()[1:]]
+        return [SHM / name for name in names]
+
+    def is_there(self) -> bool:
+        return len(self.shared()) == 4 and all(path.exists() for path in self.shared())
+
+    def left(self) -> list[Path]:
+        return [path for path in self.shared() if path.exists()]
 
 
-def state_of(pid: int) -> str:
+def keeper_and_guard(running: Kept) -> tuple[int, int]:
+    guard = int(Path(f"/proc/{running.keeper_pid}/stat").read_text().rpartition(") ")[2].split()[1])
+    return running.keeper_pid, guard
+
+
+def test_what_a_killed_tree_has_in_shared_memory_is_removed(tmp_path, mark):
+    """And nothing else: a segment of somebody else's stays, as one that was there before and was only used."""
+    loading = Loading()
+    others = SHM / f"bench-test-other-{mark}"
+    others.write_bytes(b"not the tree's")
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
-    except FileNotFoundError:
-        return "Z"
+        with loading.command(tmp_path, mark):
+            until(loading.is_there)
+            later = others.with_name(f"bench-test-later-{mark}")
+            later.write_bytes(b"made meanwhile by somebody else")
+        assert (living(mark), loading.left()) == ([], [])
+        assert others.exists()
+        assert later.exists()
+    finally:
+        for path in (others, others.with_name(f"bench-test-later-{mark}")):
+            path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("victims", [("keeper",), ("guard",), ("keeper", "guard")], ids=" and ".join)
+def test_killing_benchs_own_processes_leaves_nothing(tmp_path, mark, victims):
+    """Whoever of them is left ends the tree; if none is, the driver does."""
+    loading = Loading()
+    with loading.command(tmp_path, mark) as running:
+        until(loading.is_there)
+        pids = dict(zip(("keeper", "guard"), keeper_and_guard(running), strict=True))
+        for victim in victims:
+            os.kill(pids[victim], signal.SIGKILL)
+        if "keeper" in victims:
+            until(lambda: running.exit_code() is not None)
+            assert running.how_it_ended() == "bench's keeper of its processes was killed"
+
+    assert (living(mark), loading.left()) == ([], [])
+
+
+def test_stopped_keepers_do_not_hold_up_the_end(tmp_path, mark):
+    """They are continued."""
+    loading = Loading()
+    with loading.command(tmp_path, mark) as running:
+        until(loading.is_there)
+        for pid in keeper_and_guard(running):
+            os.kill(pid, signal.SIGSTOP)
+
+    assert (living(mark), loading.left()) == ([], [])
+
+
+def test_a_tree_ends_when_its_keepers_are_stopped_and_the_driver_is_killed(tmp_path, mark):
+    """The kernel continues the guard when the driver dies, and the guard its keeper."""
+    log = tmp_path / "log"
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER, STUBBORN], cwd=tmp_path, env=os.environ | {MARK: mark}
+    ) as driver:
+        until(lambda: log.exists() and b"up" in log.read_bytes())
+        for pid in living(mark):
+            if b"keeper.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGSTOP)
+        driver.kill()
+
+    until(lambda: not living(mark))
+
+
+def test_what_failed_is_ended_sooner(tmp_path, mark):
+    """Whoever interrupts does not wait for stop_timeout_s, which is what a good start leaves vLLM to end."""
+    heard = Heard()
+    began_s = 0.0
+    with (
+        pytest.raises(ValueError, match="failed"),
+        shell(STUBBORN, tmp_path, mark, heard=heard, stop_timeout_s=60.0),
+    ):
+        until(lambda: "up" in heard)
+        began_s = time.monotonic()
+        raise ValueError("failed")
+
+    assert time.monotonic() - began_s < 30
+    assert living(mark) == []
+
+
+def test_garbage_instead_of_reports_is_an_end_of_the_command():
+    """Nothing of it raises; what is not known stays unknown."""
+    reports, written = os.pipe()
+    os.write(
+        written,
+        b'{"pid": 1, "keeper_pid": 1, "started_s": 0.0}\n\xff\n[1]\n{"exit_code": "x", "cpu_s": []}\n'
+        + b"[" * 9999
+        + b"\n",
+    )
+    os.close(written)
+    running = Kept(Reports(reports))
+    code = running.exit_code()
+    os.close(reports)
+
+    assert code == -signal.SIGKILL
+    assert (running.cpu, running.read_bytes) == (None, None)
+
+
+def test_a_host_without_descriptors_is_a_failed_start(tmp_path, mark):
+    """Nothing was started then."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 1, before[1]))
+    try:
+        with (
+            pytest.raises(StartError, match=r"could not be started: .*Too many open files"),
+            shell("true", tmp_path, mark),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert living(mark) == []
+
+
+def test_a_log_that_cannot_be_written_is_a_failed_start(mark):
+    """As on a full disk; vLLM is gone, and was not stalled."""
+    with (
+        pytest.raises(StartError, match=r"vLLM's log could not be written to /dev/full: No space left on device"),
+        kept(["seq", "100000"], {MARK: mark}, log_path=Path("/dev/full"), stop_timeout_s=5, on_line=Heard()) as running,
+    ):
+        assert running.wait() == 0
+
+    assert living(mark) == []

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes.kept import Kept, is_below, kept
+from bench.processes.kept import kept
+from bench.processes.running import Kept, is_below
 from bench.processes.tree import Pace, Resident, Tree, resident
 from conftest import until
 

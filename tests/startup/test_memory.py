@@ -9,7 +9,8 @@ import pytest
 
 from bench.composing import compose_settings
 from bench.host.gpus import GpuMemory
-from bench.processes.kept import Kept, kept
+from bench.processes.kept import kept
+from bench.processes.running import Kept
 from bench.processes.tree import Resident
 from bench.startup import memory
 from bench.startup.memory import Sampler, gpus_of, sampled

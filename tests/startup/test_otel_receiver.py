@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import threading
 import time
 import warnings
 from functools import cache
@@ -15,8 +16,10 @@ from bench.config import Settings
 from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs
+from bench.startup import otel_receiver
 from bench.startup.otel import Body, read_spans
 from bench.startup.otel_receiver import Received, hindrance, missed, receive_spans, sending_to, wanted
+from conftest import until
 from otel_messages import EXEC_AT, Sent, message
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -117,7 +120,7 @@ def test_the_port_is_free_again_afterwards():
 def test_nothing_is_set_where_nothing_is_received():
     """vLLM's exporter would else knock at a door that is not there, and complain in its log."""
     with receive_spans(on=False) as received:
-        assert received == Received({}, [], None)
+        assert received == Received()
 
 
 def test_a_proxy_is_passed_by():
@@ -168,20 +171,53 @@ def test_a_vllm_that_sends_none_is_said_if_they_were_asked_for():
     assert missed(settings_with(otel=True), host(), came=False) == ["vllm.otel=true, but no spans came: vLLM sent none"]
 
 
-def test_a_clock_that_was_set_during_the_start_is_said():
-    """Spans carry UNIX time; all else is on a clock that nobody can set."""
-    received = Received({}, [Body(COMPILE)], offset_s=100.5)
-
-    assert received.stepped(100.4999) == []
-    assert received.stepped(99.0) == [
-        "the host's clock was set by +1.500 s during the start: vLLM's spans lie wrong by up to that"
-    ]
-
-
-def test_the_clocks_of_a_start_agree():
-    """While nobody sets one of them."""
-    at_exec_s = time.time() - time.monotonic()
+def test_all_bodies_together_have_a_greatest_size(monkeypatch):
+    """An exporter that never stops costs a bounded amount of memory, and is told that all is well."""
+    monkeypatch.setattr(otel_receiver, "ALL_BYTES_AT_MOST", 3 << 20)
     with receive_spans(on=True) as received:
-        post(received, COMPILE)
+        statuses = [post(received, bytes(1 << 20)) for _ in range(5)]
 
-    assert received.stepped(at_exec_s) == []
+    assert statuses == [200] * 5
+    assert len(received.bodies) == 3
+    assert received.warnings == ["vLLM sent more than 3 MiB of spans: the later ones are not kept"]
+
+
+def test_what_is_only_announced_gives_its_room_back(monkeypatch):
+    """A client that went away in the middle takes no room from the others."""
+    monkeypatch.setattr(otel_receiver, "ALL_BYTES_AT_MOST", 100)
+    with receive_spans(on=True) as received:
+        port = urlsplit(received.environment[ENDPOINT]).port
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"POST /v1/traces HTTP/1.1\r\nContent-Length: 99\r\n\r\nshort")
+        until(lambda: received.bodies)
+        assert post(received, bytes(90)) == 200
+
+    assert [len(body.data) for body in received.bodies] == [5, 90]
+
+
+def test_a_client_that_drips_does_not_hold_up_the_end():
+    """The start is over; whoever still sends a byte a second is cut off."""
+    threads = threading.active_count()
+    with socket.socket() as client:
+        with receive_spans(on=True) as received:
+            client.connect(("127.0.0.1", urlsplit(received.environment[ENDPOINT]).port))
+            client.sendall(b"POST /v1/traces HTTP/1.1\r\nContent-Length: 99\r\n\r\nslow")
+            until(lambda: threading.active_count() > threads + 1)
+            began_s = time.monotonic()
+        took_s = time.monotonic() - began_s
+
+    assert took_s < otel_receiver.SILENT_CLIENT_S / 2
+
+
+def test_a_receiver_that_cannot_be_opened_is_a_warning(monkeypatch):
+    """As where there are no descriptors left: vLLM starts all the same."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(otel_receiver, "_Server", refuse)
+    with receive_spans(on=True) as received:
+        pass
+
+    assert received.environment == {}
+    assert received.warnings == ["vLLM's spans could not be received: [Errno 24] Too many open files"]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from bench.processes.kept import is_below
+from bench.processes.running import is_below
 
 T = TypeVar("T")
 

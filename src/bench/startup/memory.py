@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.config import Settings
 from bench.host.gpus import GpuMemory
 from bench.host.rig import visible_gpus
-from bench.processes.kept import Kept
+from bench.processes.running import Kept
 from bench.processes.tree import Pace, Tree
 from bench.startup.memory_samples import FILE, Gib, MemoryRecord, MemorySample, write_memory
 

@@ -6,10 +6,11 @@ Source: vllm/tracing/otel.py, init_otel_worker_tracer.
 """
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,9 +25,13 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 SEND_EVERY_MS = 200  # a crash loses what ended after the last sending
 BODY_BYTES_AT_MOST = 1 << 24  # vLLM sends a few kB at once
+ALL_BYTES_AT_MOST = 1 << 27  # of all bodies together, those included that are still coming
+CLIENTS_AT_MOST = 256  # at once: each has a thread
+LENGTH_DIGITS = 20
+PIECE = 1 << 16
 SILENT_CLIENT_S = 10.0
-STEP_AT_LEAST_S = 0.05  # less can be a pause between the looks at the two clocks
 POLL_S = 0.1  # how long closing may take; asking costs some microseconds
+LAST_BODIES_S = 1.0  # for those that are still coming in when vLLM is gone
 PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
@@ -34,20 +39,12 @@ PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 class Received:
     """What came in, undecoded: decoding waits until the start is over, since the driver shares its cores with vLLM.
 
-    `environment` makes vLLM send; empty: nothing is received. `offset_s` is by how much UNIX time was ahead of CLOCK_MONOTONIC when
-    the receiver closed; None: it has not, or there was none.
+    `environment` makes vLLM send; empty: nothing is received. `warnings`: what was not kept, and why.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
     bodies: list[Body] = field(default_factory=list)
-    offset_s: float | None = None
-
-    def stepped(self, offset_at_exec_s: float) -> list[str]:
-        """A warning where somebody has set the host's clock since exec: spans carry UNIX time, all else CLOCK_MONOTONIC."""
-        step_s = 0.0 if self.offset_s is None else self.offset_s - offset_at_exec_s
-        if not self.bodies or abs(step_s) < STEP_AT_LEAST_S:
-            return []
-        return [f"the host's clock was set by {step_s:+.3f} s during the start: vLLM's spans lie wrong by up to that"]
+    warnings: list[str] = field(default_factory=list)
 
 
 def hindrance(settings: Settings, host: Host, environment: Mapping[str, str] | None = None) -> str | None:
@@ -83,16 +80,15 @@ def receive_spans(*, on: bool) -> Iterator[Received]:
     if not on:
         yield Received()
         return
-    with _Server((HOST, 0), _Handler) as server:  # leaving waits for what is coming in
-        received = server.received = Received(sending_to(server.server_port, os.environ))
-        thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
-        thread.start()
+    received = Received()
+    with ExitStack() as stack:
         try:
-            yield received
-        finally:
-            received.offset_s = time.time() - time.monotonic()
-            server.shutdown()
-            thread.join()
+            server = stack.enter_context(_Server(received))
+            stack.enter_context(server.running())
+            received.environment |= sending_to(server.server_port, os.environ)
+        except (OSError, RuntimeError) as error:  # no descriptors, no threads: a start can do without spans
+            received.warnings.append(f"vLLM's spans could not be received: {error}")
+        yield received
 
 
 def sending_to(port: int, environment: Mapping[str, str]) -> dict[str, str]:
@@ -109,8 +105,58 @@ def sending_to(port: int, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False
-    received: Received
+    """Every client has a thread, which is ended with the server if it is not done by then."""
+
+    daemon_threads = True
+
+    def __init__(self, received: Received) -> None:
+        self.received = received
+        self._lock = threading.Lock()
+        self._room = ALL_BYTES_AT_MOST
+        self._clients: set[socket.socket] = set()
+        super().__init__((HOST, 0), _Handler)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Leaving waits a little for what is coming in."""
+        thread = threading.Thread(target=self.serve_forever, args=(POLL_S,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.shutdown()
+            thread.join()
+            deadline_s = time.monotonic() + LAST_BODIES_S
+            while self._clients and time.monotonic() < deadline_s:
+                time.sleep(0.01)
+            with self._lock:
+                for client in self._clients:
+                    with suppress(OSError):
+                        client.shutdown(socket.SHUT_RDWR)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  # the parent names it so
+        return len(self._clients) < CLIENTS_AT_MOST
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._clients.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self._lock:
+            self._clients.discard(request)
+
+    def reserve(self, size: int) -> bool:
+        """Room for a body. If there is none, that is a warning of the start."""
+        with self._lock:
+            is_kept = size <= self._room
+            self._room -= size if is_kept else 0
+            if not is_kept and not self.received.warnings:
+                self.received.warnings.append(
+                    f"vLLM sent more than {ALL_BYTES_AT_MOST >> 20} MiB of spans: the later ones are not kept"
+                )
+        return is_kept
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away in the middle is no concern of a person at the terminal."""
@@ -123,11 +169,21 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Keep the body, and say that all is well: an exporter that hears otherwise tries again, and complains in vLLM's log."""
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
+        if not (length.isascii() and length.isdecimal() and len(length) < LENGTH_DIGITS):
             return self._answer(HTTPStatus.LENGTH_REQUIRED)
-        if int(length) > BODY_BYTES_AT_MOST:
+        size = int(length)
+        if size > BODY_BYTES_AT_MOST:
             return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        data = self.rfile.read(int(length))
+        if not self.server.reserve(size):
+            while size > 0 and (piece := self.rfile.read(min(size, PIECE))):
+                size -= len(piece)
+            return self._answer(HTTPStatus.OK)
+        data = b""
+        try:
+            data = self.rfile.read(size)
+        finally:
+            if len(data) < size:
+                self.server.reserve(len(data) - size)
         self.server.received.bodies.append(Body(data, self.headers.get("Content-Encoding", "").lower()))
         return self._answer(HTTPStatus.OK)
 

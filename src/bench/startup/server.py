@@ -1,37 +1,37 @@
 """One live vLLM server: started, awaited, asked for a completion, and gone at the end with all that it started."""
 
 import http.client
-import json
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 from bench.config import Completion
 from bench.errors import StartError, StartTimeout
 from bench.log.rules import SERVING, stage_of
-from bench.masking import masked
-from bench.processes.kept import Kept, OnLine, how_it_ended, kept
+from bench.processes.keeper import descendants
+from bench.processes.kept import kept
+from bench.processes.log_copy import OnLine
+from bench.processes.running import Kept
+from bench.startup.bounded_http import exchange
 from bench.startup.command import HOST, Command
+from bench.startup.completion import LINE_AT_MOST, SHOWN, Answer, bytes_at_most, question, read_answer, short
+from bench.startup.listener import is_elsewhere
 
 HEALTH_INTERVAL_S = 0.02
 # Before the engine is up nobody answers, and each question takes 0.4 ms of the cores that vLLM needs.
 FAR_INTERVAL_S = 0.25
 HEALTH_TIMEOUT_S = 5.0
-DONE = b"data: [DONE]"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The streamed greedy completion. Times are seconds since exec; `token_ids` is None where vLLM does not tell them."""
-
-    first_token_s: float
-    ended_s: float
-    text: str
-    token_ids: list[int] | None
+CHECK_TIMEOUT_S = 10.0  # of each question that follows the completion
+END_KNOWN_S = 0.5  # after which the end of a process is known
+COMPLETIONS = "/v1/completions"
+REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass(frozen=True)
@@ -45,93 +45,102 @@ class Server:
 
     def wait_until_ready(self, timeout_s: float) -> float:
         """Seconds since exec at the first 200 of /health, asked every 20 ms from the moment that vLLM says that its engine is
-        up, one to two seconds before; every 0.25 s until then.
+        up, one to two seconds before, or prints so much that its word may be missed; every 0.25 s until then.
 
         Raises:
             StartError: vLLM ended, or was not ready in time.
         """
         while True:
             asked_s = self.process.elapsed_s()
-            if self._is_healthy():
+            if asked_s < timeout_s and self._health(min(HEALTH_TIMEOUT_S, timeout_s - asked_s)) == HTTPStatus.OK:
                 return self.process.elapsed_s()
-            if (code := self.process.exit_code()) is not None:
-                raise StartError(f"vLLM ended before it was ready: {how_it_ended(code)}")
+            self._must_live("before it was ready")
             if self.process.elapsed_s() > timeout_s:
                 raise StartTimeout(f"not ready within vllm.ready_timeout_s={timeout_s:g}")
             self._pause(asked_s)
 
     def _pause(self, since_s: float) -> None:
-        if not self.engine_is_up.is_set():
+        if not self._is_near():
             self.engine_is_up.wait(max(0.0, since_s + FAR_INTERVAL_S - self.process.elapsed_s()))
-        if self.engine_is_up.is_set():
+        if self._is_near():
             time.sleep(max(0.0, since_s + HEALTH_INTERVAL_S - self.process.elapsed_s()))
 
-    def _is_healthy(self) -> bool:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=HEALTH_TIMEOUT_S)
+    def _is_near(self) -> bool:
+        return self.engine_is_up.is_set() or self.process.unread.is_set()
+
+    def _health(self, timeout_s: float) -> int | None:
+        """None: no answer, or none that can be understood."""
         try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+            with exchange((HOST, self.port), ("GET", "/health", None, {}), timeout_s=timeout_s) as response:
+                return response.status
+        except BROKEN:
+            return None
+
+    def _must_live(self, when: str) -> None:
+        if self.process.exit_code() is not None:
+            raise StartError(f"vLLM ended {when}: {self.process.how_it_ended()}")
 
     def complete(self, model: str, asked: Completion) -> Answer:
         """One greedy completion, streamed; the first chunk that carries a token is the first token.
 
-        Source: vllm/entrypoints/openai/completion/protocol.py for `return_token_ids`; a version without it ignores it.
-
         Raises:
-            StartError: vLLM refused, closed the connection, or took longer than completion.timeout_s.
+            StartError: vLLM refused, closed the connection, gave something else than was asked for, or took longer than
+                completion.timeout_s.
         """
-        question = {
-            "model": model, "prompt": asked.prompt, "max_tokens": asked.max_tokens, "temperature": 0,
-            "ignore_eos": True, "stream": True, "return_token_ids": True,
-        }  # fmt: skip
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.api_key}"}
-        deadline_s = self.process.elapsed_s() + asked.timeout_s
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=asked.timeout_s)
         try:
-            connection.request("POST", "/v1/completions", json.dumps(question), headers)
-            response = connection.getresponse()
-            if response.status != http.HTTPStatus.OK:
-                raise StartError(f"the completion was refused with {response.status}: {_short(response.read())}")
-            return self._read_stream(response, deadline_s)
+            with exchange(
+                (HOST, self.port),
+                self._request(question(model, asked), self.api_key),
+                timeout_s=asked.timeout_s,
+                bytes_at_most=bytes_at_most(asked),
+            ) as response:
+                if response.status != HTTPStatus.OK:
+                    raise StartError(
+                        f"the completion was refused with {response.status}: {short(response.read(4 * SHOWN))}"
+                    )
+                lines = iter(lambda: response.readline(LINE_AT_MOST), b"")
+                return read_answer(lines, asked.max_tokens, self.process.elapsed_s)
         except TimeoutError as error:
             raise StartTimeout(f"no completion within completion.timeout_s={asked.timeout_s:g}") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise StartError(f"vLLM broke off the completion: {error!r}") from error
-        finally:
-            connection.close()
+        except BROKEN as error:
+            raise StartError(f"vLLM broke off the completion: {short(repr(error).encode())}") from error
 
-    def _read_stream(self, response: http.client.HTTPResponse, deadline_s: float) -> Answer:
-        first_token_s, done = None, False
-        texts: list[str] = []
-        token_ids: list[int] = []
-        for line in response:
-            if self.process.elapsed_s() > deadline_s:
-                raise TimeoutError
-            if line.startswith(DONE):
-                done = True
-            if not line.startswith(b"data: {"):
-                continue
-            chunk = json.loads(line.removeprefix(b"data: "))
-            if "error" in chunk:
-                raise StartError(f"the completion failed: {_short(line)}")
-            for choice in chunk["choices"]:
-                if first_token_s is None and (choice.get("token_ids") or choice["text"]):
-                    first_token_s = self.process.elapsed_s()
-                texts.append(choice["text"])
-                token_ids += choice.get("token_ids") or []
-        if not done:  # http.client takes a connection that broke between two chunks for the end
-            raise StartError(f"vLLM broke off the completion after {len(token_ids) or len(texts)} tokens")
-        if first_token_s is None:
-            raise StartError("the completion ended without a token")
-        return Answer(first_token_s, self.process.elapsed_s(), "".join(texts), token_ids or None)
+    def _request(self, body: bytes, key: str) -> tuple[str, str, bytes, dict[str, str]]:
+        return "POST", COMPLETIONS, body, {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
 
+    def check(self, model: str, asked: Completion) -> None:
+        """Whether it was this vLLM that answered, and still would. To be called when everything is measured.
 
-def _short(body: bytes) -> str:
-    return masked(body.decode(errors="replace").strip())[:300]
+        Raises:
+            StartError: it ended or is no longer healthy; another process listens on its port; or a wrong key was not refused, so
+                that it is somebody else's server, or one that serves anybody who disturbs what is measured.
+        """
+        health = self._health(CHECK_TIMEOUT_S)
+        if health is None:
+            time.sleep(END_KNOWN_S)
+        self._must_live("after its completion")
+        if is_elsewhere(self.port, descendants(self.process.keeper_pid)):
+            raise StartError(
+                f"another process than this vLLM listens on port {self.port}: what answered is not what was started"
+            )
+        if health != HTTPStatus.OK:
+            raise StartError(f"vLLM was not healthy any more after its completion: /health said {health or 'nothing'}")
+        status = self._status_with_another_key(model, asked)
+        if status not in REFUSALS:
+            raise StartError(
+                f"the server on port {self.port} answered a wrong API key with {status or 'nothing'}, expected 401: "
+                "it is not the vLLM that was started, or does not check VLLM_API_KEY"
+            )
+        self._must_live("after its completion")
+
+    def _status_with_another_key(self, model: str, asked: Completion) -> int | None:
+        one_token = question(model, asked.model_copy(update={"max_tokens": 1}))
+        request = self._request(one_token, secrets.token_hex(16))
+        try:
+            with exchange((HOST, self.port), request, timeout_s=CHECK_TIMEOUT_S) as response:
+                return response.status
+        except BROKEN:
+            return None
 
 
 @contextmanager

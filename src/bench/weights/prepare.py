@@ -13,7 +13,9 @@ from bench.errors import CheckpointError, StartError
 from bench.host.measured import Host
 from bench.log.failure import reason_in
 from bench.log.lines import read_log
-from bench.processes.kept import OnLine, how_it_ended, kept
+from bench.processes.kept import kept
+from bench.processes.log_copy import OnLine
+from bench.processes.running import how_it_ended
 from bench.startup.command import as_environment
 from bench.weights import save_sharded_state
 from bench.weights.checkpoint import (

@@ -1,0 +1,130 @@
+"""Whether the driver's own clock can be believed: it was not stopped, not starved of the processor, and nobody set the host's time.
+
+A thread looks at the clocks ten times a second. What it finds is that it was late itself, so it asks nothing of vLLM.
+"""
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+BEAT_S = 0.1
+GAP_AT_LEAST_S = 0.1  # less is a scheduler's ordinary delay
+GAPS_AT_MOST = 1000
+STEP_AT_LEAST_S = 0.05  # less can be a pause between the looks at the two clocks
+SLEW = 0.0005  # by which ntpd and chrony let a clock run fast or slow: adjtimex(2)
+UNCERTAIN_S, UNCERTAIN_SHARE = 0.5, 0.01  # of a start, from which on it does not count
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The driver did not run for so long, from so many seconds after exec on."""
+
+    began_s: float
+    lasted_s: float
+
+
+@dataclass
+class Clocks:
+    """What happened to the clocks from exec on. Steps are by how much UNIX time was set forward against CLOCK_MONOTONIC; of several
+    the largest. `suspended_s`: the host slept, during which CLOCK_MONOTONIC stands still.
+    """
+
+    gaps: list[Gap] = field(default_factory=list)
+    stepped_s: float = 0.0
+    suspended_s: float = 0.0
+
+    def longest_gap_s(self, until_s: float | None) -> float:
+        """That began before `until_s`: the time by which what was measured until then may be wrong. None: at any time."""
+        return max((gap.lasted_s for gap in self._gaps(until_s)), default=0.0)
+
+    def _gaps(self, until_s: float | None) -> list[Gap]:
+        return [gap for gap in self.gaps if until_s is None or gap.began_s < until_s]
+
+    def warnings(self, until_s: float | None) -> list[str]:
+        """What may have changed the numbers a little."""
+        found = []
+        if self._gaps(until_s) and not self.problems(until_s):
+            found.append(self._of_gaps(until_s))
+        if self.stepped_s:
+            found.append(
+                f"the host's clock was set by {self.stepped_s:+.3f} s during the start: what carries UNIX time lies wrong by up to that"
+            )
+        return found
+
+    def problems(self, until_s: float | None) -> list[str]:
+        """Why what was measured cannot be believed. `until_s` is when the first token came, in seconds since exec."""
+        found = []
+        allowed_s = max(UNCERTAIN_S, UNCERTAIN_SHARE * (until_s or 0.0))
+        if self.longest_gap_s(until_s) > allowed_s:
+            found.append(self._of_gaps(until_s))
+        if self.suspended_s > allowed_s:
+            found.append(f"the host was suspended for {self.suspended_s:.1f} s during the start")
+        return found
+
+    def _of_gaps(self, until_s: float | None) -> str:
+        gaps = self._gaps(until_s)
+        longest = max(gaps, key=lambda gap: gap.lasted_s)
+        often = f"{len(gaps)} times, the longest time" if len(gaps) > 1 else "once,"
+        return (
+            f"bench was stopped, or got no processor, {often} for {longest.lasted_s:.2f} s from {longest.began_s:.1f} s after exec on: "
+            "its times are uncertain by that"
+        )
+
+
+class Watch:
+    """Looks at the clocks until it is stopped. `elapsed_s` is of CLOCK_MONOTONIC, 0 at exec."""
+
+    def __init__(self, exec_at_s: float) -> None:
+        self.clocks = Clocks()
+        self._exec_at_s = exec_at_s
+        self._unix_ahead_s, self._boot_ahead_s = _ahead()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns once the record is whole."""
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        before_s = time.monotonic()
+        while not self._over.wait(BEAT_S):
+            before_s = self.beat(before_s, time.monotonic())
+        self.beat(before_s, time.monotonic())
+
+    def beat(self, before_s: float, now_s: float) -> float:
+        """Note what has happened since the last look. Returns `now_s`."""
+        late_s = now_s - before_s - BEAT_S
+        if late_s > GAP_AT_LEAST_S and len(self.clocks.gaps) < GAPS_AT_MOST:
+            self.clocks.gaps.append(Gap(before_s + BEAT_S - self._exec_at_s, late_s))
+        unix_ahead_s, boot_ahead_s = _ahead()
+        step_s = unix_ahead_s - self._unix_ahead_s
+        if abs(step_s) > STEP_AT_LEAST_S + SLEW * (now_s - self._exec_at_s) and abs(step_s) > abs(
+            self.clocks.stepped_s
+        ):
+            self.clocks.stepped_s = step_s
+        self.clocks.suspended_s = max(0.0, boot_ahead_s - self._boot_ahead_s)
+        return now_s
+
+
+def _ahead() -> tuple[float, float]:
+    """By how much UNIX time, and the time since boot that counts sleep, are ahead of CLOCK_MONOTONIC. Looked at twice: a pause
+    between the looks is no step.
+    """
+    looks = [_look() for _ in range(2)]
+    return min(looks, key=lambda look: look[0])[1:]
+
+
+def _look() -> tuple[float, float, float]:
+    began_s = time.monotonic()
+    unix, boot = time.time(), began_s
+    with suppress(OSError, AttributeError):
+        boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    ended_s = time.monotonic()
+    middle_s = (began_s + ended_s) / 2
+    return ended_s - began_s, unix - middle_s, boot - middle_s
