@@ -94,7 +94,7 @@ def sweep(folder: Path, *overrides: str, **who: object) -> Swept:
     return Swept(Workplace(folder), done, processes_in(folder))
 
 
-LOADING = ("auto", "runai_streamer", "sharded_state", "runai_streamer_sharded")
+LOADING = ("auto", "safetensors", "runai_streamer", "sharded_state", "runai_streamer_sharded")
 FORMATS = (*LOADING, "dummy")  # those that a CPU can load
 
 
@@ -148,6 +148,7 @@ def probed(swept: Swept) -> dict[str, ProbeReport]:
     folders = {
         json.loads((folder / "settings.json").read_text())["load_format"]: folder / "probe"
         for folder in (path.parent for path in swept.place.folder.rglob("startup.json"))
+        if json.loads((folder / "startup.json").read_text())["tags"]["bench.kind"] == "start"
     }
     return {name: read_events(folders[name], 0.0) for name in swept.runs("start")}
 
@@ -233,6 +234,22 @@ def test_a_format_that_makes_its_weights_up_delivers_nothing(swept):
 
 def _delivered(process) -> int:
     return sum(span.delivered_bytes or 0 for span in process.spans)
+
+
+def test_every_format_loads_the_same_weights_bit_for_bit(swept):
+    """By the checksums of every parameter and persistent buffer of both ranks; made up ones are no candidate."""
+    starts = swept.runs("start")
+    verdicts = {name: run.data.tags["bench.weights"] for name, run in starts.items()}
+    (kept,) = [
+        json.loads(swept.place.artifacts(run)["fingerprint.json"])["fingerprint"]
+        for name, run in starts.items()
+        if name == "runai_streamer_sharded"
+    ]
+
+    assert verdicts == dict.fromkeys(LOADING, "bitwise") | {"dummy": "dummy"}
+    assert kept["ranks"].keys() == {"TP0", "TP1"}
+    assert all(len(rank["tensors"]) > 20 and not rank["unsummed"] for rank in kept["ranks"].values())
+    assert {run.data.tags["bench.weights_read"] for name, run in starts.items() if name in LOADING} == {"whole"}
 
 
 def test_all_formats_load_the_same_weights(swept):
