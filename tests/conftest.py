@@ -19,6 +19,7 @@ import pytest
 from bench.masking import register
 
 if TYPE_CHECKING:
+    from frame import Preloaded
     from mlflow.entities import Run
 
 FAKE = Path(__file__).parent / "fake_vllm" / "python"
@@ -193,3 +194,13 @@ def workplace(new_workplace: Callable[[], Workplace], monkeypatch: pytest.Monkey
     place = new_workplace()
     monkeypatch.chdir(place.folder)
     return place
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator["Preloaded"]:
+    """Of tests/faults: a process that forks commands of bench."""
+    from frame import Preloaded
+
+    process = Preloaded()
+    yield process
+    process.close()

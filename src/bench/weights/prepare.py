@@ -11,6 +11,7 @@ from typing import Any
 from bench.config import Settings
 from bench.errors import CheckpointError, StartError
 from bench.host.measured import Host
+from bench.interrupts import deferred, interruptible
 from bench.log.failure import reason_in
 from bench.log.lines import read_log
 from bench.processes.kept import kept
@@ -165,7 +166,11 @@ def _run_vllm(settings: Settings, host: Host, partial: Path, log_path: Path, on_
         json.dumps(arguments),
     ]
     environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **as_environment(settings.vllm.env)}
-    with kept(words, environment, log_path=log_path, stop_timeout_s=STOP_TIMEOUT_S, on_line=on_line) as process:
+    with (
+        deferred("vLLM, which cuts a checkpoint, to end"),
+        kept(words, environment, log_path=log_path, stop_timeout_s=STOP_TIMEOUT_S, on_line=on_line) as process,
+        interruptible(),
+    ):
         code = process.wait()
     if code != 0 or not weight_files(partial):
         reason = reason_in(read_log(log_path.read_bytes().splitlines(keepends=True)))

@@ -1,0 +1,101 @@
+"""Commands of bench without the seconds that their imports take: a process that has them imported forks one for each.
+
+    {"run": [MODULE, WORD...], "cwd", "environment", "stdin", "stdout", "stderr", "hook"}    ->  {"pid"}
+    {"poll": PID}                                                                             ->  {"code"}, null while it runs
+
+JSON lines on standard input and output. A forked command is as `python -m MODULE WORD...` from its first line on: what
+happens before, while it is imported, is not seen here. Its output goes to files, so that nothing here can stall it.
+"""
+
+import json
+import os
+import runpy
+import signal
+import sys
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hooks import stop_at
+
+MODULES = (
+    "bench.__main__", "bench.compare", "bench.prepare", "bench.replay", "bench.sweep", "bench.job",
+    "bench.report.lanes_figure", "bench.report.memory_figure", "bench.report.startup_figure",
+    "hydra_plugins.bench_sweeper.sweeper", "hydra._internal.core_plugins.basic_launcher",
+    "mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils", "alembic.command",
+    "mlflow.store.artifact.local_artifact_repo", "sqlalchemy.dialects.sqlite", "matplotlib.figure",
+    "matplotlib.backends.backend_agg", "scipy.stats", "requests",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Fork a command for each request; a child leaves the loop, and is that command."""
+    for name in MODULES:
+        import_module(name)
+    reply(ready=True)
+    while line := sys.stdin.buffer.readline():
+        request = json.loads(line)
+        if "poll" in request:
+            reply(code=exit_code(request["poll"]))
+        elif pid := os.fork():
+            reply(pid=pid)
+        else:
+            become(request)
+            return
+
+
+def reply(**facts: Any) -> None:
+    sys.stdout.buffer.write(json.dumps(facts).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def exit_code(pid: int) -> int | None:
+    """As subprocess has it: negative for the signal that ended it."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None
+
+
+def become(request: dict[str, Any]) -> None:
+    """The command that was asked for, as if it had just been executed."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN if number in request["ignored"] else signal.SIG_DFL)
+    if signal.SIGINT not in request["ignored"]:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
+    connect(request)
+    if request["hook"]:
+        stop_at(**request["hook"])
+    module, *words = request["run"]
+    sys.argv = [module, *words]
+    import_module("bench.interrupts").exit_at_once()  # as `bench` itself does when it is imported
+    for known in {module, f"{module}.__main__"} & set(sys.modules) - {"bench"}:
+        del sys.modules[known]  # it is to be run, not found
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def connect(request: dict[str, Any]) -> None:
+    """Standard streams: files by their paths; None for one that is closed."""
+    flags = {"stdin": os.O_RDONLY, "stdout": os.O_WRONLY | os.O_CREAT, "stderr": os.O_WRONLY | os.O_CREAT}
+    for number, (name, how) in enumerate(flags.items()):
+        if request[name] is None:
+            os.close(number)
+            setattr(sys, name, None)  # as Python has it where there is none
+            continue
+        opened = os.open(request[name], how, 0o600)
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
+        stream = os.fdopen(number, "r" if number == 0 else "w", buffering=-1, closefd=False)
+        with suppress(Exception):
+            stream.reconfigure(line_buffering=number == 2, errors="backslashreplace" if number == 2 else "strict")
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    main()

@@ -1,0 +1,81 @@
+"""Signals and crashes at every moment of a command: nothing is left, and every start that finished counts once."""
+
+from collections.abc import Callable
+
+import pytest
+from frame import FAULTS, Moment, Preloaded, check_nothing_left, provoked, starts_on_disk, startup_in
+
+from conftest import Workplace
+from whole_sweeps import MINE, with_a_model
+
+SWEEP = ("-m", "load_format=auto", *MINE)
+TWO = ("-m", "load_format=auto,safetensors", *MINE)
+ALONE = ("load_format=auto", *MINE)
+QUIET = "bench.host.rig:quiet_rig"
+
+# The moments of one start that begin before it is complete, in their order; then those at which it is complete.
+BEFORE = [
+    Moment("opening the sweep", SWEEP, "bench.sweep:open_or_resume"),
+    Moment("the sweep is open", SWEEP, "bench.tracking.runs:open_sweep>"),
+    Moment("preparing", ("-m", "load_format=auto"), "bench.weights.prepare:_ensure"),
+    Moment("priming", (*SWEEP, "compile_cache=primed"), "bench.sweep:prime"),
+    Moment("claiming the host", SWEEP, "bench.host.claims:caches_claimed"),
+    Moment("looking at the host", SWEEP, "bench.condition:caches_for"),
+    Moment("waiting for a quiet host", ALONE, QUIET),
+    Moment("evicting", ALONE, "bench.host.page_cache:make_cold"),
+    Moment("before exec", ALONE, "bench.processes.kept:kept"),
+    Moment("after exec", ALONE, "bench.startup.server:Server.wait_until_ready"),
+    Moment("loading", (*ALONE, "vllm.env.FAKE_MODE=hang")),
+    Moment("ready", ALONE, "bench.startup.server:Server.wait_until_ready>"),
+    Moment("the completion is asked for", ALONE, "bench.startup.server:Server.complete"),
+    Moment("streaming", (*SWEEP, "vllm.env.FAKE_MODE=stall_stream"), "bench.startup.server:Server._read_stream"),
+]
+COMPLETE = [
+    Moment(
+        "stopping",
+        (*ALONE, "vllm.env.FAKE_MODE=stubborn", "vllm.stop_timeout_s=1"),
+        "bench.processes.kept:_await_end",
+        complete=1,
+    ),
+    Moment("describing", ALONE, "bench.describe:describe", complete=1),
+    Moment("described", ALONE, "bench.describe:describe>", complete=1),
+    Moment("saving", ALONE, "bench.startup.record:Startup.save", complete=1),
+    Moment("saved", ALONE, "bench.startup.record:Startup.save>", complete=1),
+    Moment("drawing", ALONE, "bench.job:draw", complete=1),
+    Moment("uploading", SWEEP, "bench.tracking.runs:log_start", complete=1),
+    Moment("the run is made", SWEEP, "mlflow.tracking.client:MlflowClient.create_run#2>", complete=1),
+    Moment("params and metrics", SWEEP, "mlflow.tracking.client:MlflowClient.log_batch#3>", complete=1),
+    Moment("files", SWEEP, "mlflow.tracking.client:MlflowClient.log_artifact", complete=1),
+    Moment("a trace", SWEEP, "bench.tracking.traces:log_trace", complete=1),
+    Moment("the run's end", SWEEP, "mlflow.tracking.client:MlflowClient.set_terminated", complete=1),
+    Moment("uploaded", SWEEP, "bench.tracking.runs:log_start>", complete=1),
+    Moment("between starts", TWO, "bench.job:run_job#2", complete=1),
+    Moment("between blocks", (*SWEEP, "repeats=2"), "bench.sweep:why_stop", complete=1),
+    Moment("closing the sweep", SWEEP, "bench.tracking.runs:close_sweep", complete=1),
+    Moment("the sweep is closed", SWEEP, "bench.tracking.runs:close_sweep>", complete=1),
+]
+
+
+def place_for(new_workplace: Callable[[], Workplace]) -> Workplace:
+    return with_a_model(new_workplace())
+
+
+def cases(moments: list[Moment], *faults: str) -> list[object]:
+    return [pytest.param(moment, fault, id=f"{fault}: {moment.name}") for moment in moments for fault in faults]
+
+
+@pytest.mark.parametrize(("moment", "fault"), cases(BEFORE, "int", "kill") + cases(COMPLETE, "int twice", "kill"))
+def test_a_signal_leaves_nothing_and_loses_nothing(new_workplace, preloaded: Preloaded, moment: Moment, fault: str):
+    """The exit code is a shell's, there is no traceback, and a start that was complete is, and counts once."""
+    place = place_for(new_workplace)
+    done = provoked(preloaded, place, moment, FAULTS[fault])
+
+    assert done.code == FAULTS[fault].code, done.err
+    assert "Traceback" not in done.err
+    if fault != "kill":
+        finished = [folder for folder in starts_on_disk(place) if startup_in(folder)["reason"] is None]
+        interrupted = [folder for folder in starts_on_disk(place) if startup_in(folder)["reason"] == "interrupted"]
+
+        assert len(finished) == moment.complete, done.err
+        assert len(finished) + len(interrupted) == len(starts_on_disk(place))
+    check_nothing_left(preloaded, place)
