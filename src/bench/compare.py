@@ -19,6 +19,7 @@ from pathlib import Path
 from bench.analysis.comparison import AUTO, compare
 from bench.composing import compose_settings
 from bench.door import door, split_arguments
+from bench.interrupts import unbroken
 from bench.masking import masked, masked_tree
 from bench.output import give
 from bench.published import pack_starts, refuse_name
@@ -51,7 +52,8 @@ def main(arguments: list[str]) -> None:
     sections = [f"## Key Metrics\n{key_metrics(comparison)}", speedup_section(comparison)]
     sections += [failed_section(comparison), invalid_section(comparison)]
     tables = "\n\n".join(filter(None, sections))
-    log_report(tracking, sweep.run_id, metrics=summary_metrics(comparison), note=tables, files=files)
+    logging = partial(log_report, metrics=summary_metrics(comparison), note=tables, files=files)
+    unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")
     give(tables)
     give(f"\nreport   {folder / 'report.md'}")
     give(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")

@@ -96,7 +96,7 @@ def run(attempt: Attempt, reached: Reached, on_line: OnLine, steps: Steps) -> No
     except BenchError as error:
         reached.reason = str(error)
     except KeyboardInterrupt:
-        complete = reached.answer and (reached.rounds or not verifies(settings))
+        complete = reached.answer and (all(reached.rounds) or not verifies(settings))
         reached.reason = None if complete else INTERRUPTED
     except Exception as error:  # noqa: BLE001  # a full disk, too many open files: the world's, or a bug
         steps.failures.append(Failure("starting vLLM", error))

@@ -1,6 +1,7 @@
 """Before the first start of a sweep: checkpoints and caches, each made once."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from bench.config import Settings
@@ -9,6 +10,7 @@ from bench.errors import StartError
 from bench.host.claims import checkpoints_claimed
 from bench.host.environment import describe_source
 from bench.host.measured import look_at_host
+from bench.interrupts import unbroken
 from bench.masking import masked, seal
 from bench.plan import Point
 from bench.tracking.runs import log_preparation
@@ -44,7 +46,8 @@ def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = Fal
         seal([folder / PREPARE_LOG])
     for each in made:
         files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
-        log_preparation(settings.tracking, settings.flat(), each, files, source_tags())
+        logging = partial(log_preparation, settings.tracking, settings.flat(), each, files, source_tags())
+        unbroken(logging, f"MLflow to take {each.folder.name}")
         say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
     if is_new and not any(folder.iterdir()):
         folder.rmdir()

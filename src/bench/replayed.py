@@ -5,9 +5,11 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bench.config import Tracking
+from bench.interrupts import deferred, interruptible, unbroken
 from bench.log.coverage import Coverage, coverage, expected_by, version_doubts
 from bench.log.files import copy_lines
 from bench.log.metrics import missing_phases, summarise
@@ -27,25 +29,29 @@ def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
     """One sweep of these starts, each a run with its part of the log. Returns the sweep's id."""
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     labels = [*map(masked, labels_of(recordings))]
-    parent = open_sweep(
-        tracking,
-        sweep_id,
-        adopted=None,
-        params={},
-        tags={"bench.points": "\n".join(labels), "bench.replayed": "true"},
-    )
+    tags = {"bench.points": "\n".join(labels), "bench.replayed": "true"}
+    opening = partial(open_sweep, tracking, sweep_id, adopted=None, params={}, tags=tags)
     failed = True
-    try:
-        for recording, label in zip(recordings, labels, strict=True):
-            with tempfile.TemporaryDirectory() as place:
-                startup = startup_of(recording, label)
-                child = replace(startup, parent_run_id=parent, tags=startup.tags | {"bench.sweep": sweep_id})
-                _write(child, recording, Path(place))
-                log_start(tracking, child, Path(place))
-        failed = False
-    finally:
-        close_sweep(tracking, parent, failed=failed, ended_by="the last log", adopted=False)
+    with deferred():
+        parent = unbroken(opening, "MLflow to open the sweep")
+        try:
+            for recording, label in zip(recordings, labels, strict=True):
+                _replay(tracking, recording, label, parent, sweep_id)
+            failed = False
+        finally:
+            closing = partial(close_sweep, failed=failed, ended_by="the last log", adopted=False)
+            unbroken(partial(closing, tracking, parent), "MLflow to close the sweep")
     return sweep_id
+
+
+def _replay(tracking: Tracking, recording: Recording, label: str, parent: str, sweep_id: str) -> None:
+    """One start as a run of that sweep."""
+    with tempfile.TemporaryDirectory() as place:
+        with interruptible():
+            startup = startup_of(recording, label)
+            child = replace(startup, parent_run_id=parent, tags=startup.tags | {"bench.sweep": sweep_id})
+            _write(child, recording, Path(place))
+        unbroken(partial(log_start, tracking, child, Path(place)), f"MLflow to take {label}")
 
 
 def labels_of(recordings: list[Recording]) -> list[str]:
