@@ -9,7 +9,7 @@ import io
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 HEADERS_AT_MOST = 1 << 16  # bytes; a status line and headers
@@ -35,15 +35,13 @@ def exchange(
     """
     connection = http.client.HTTPConnection(*address, timeout=timeout_s)
     deadline_s = time.monotonic() + timeout_s
-    try:
-        connection.connect()
-        connection.sock = _Bounded(connection.sock, deadline_s, bytes_at_most)
+    connection.connect()
+    with connection.sock as connected, closing(connection):
+        connection.sock = _Bounded(connected, deadline_s, bytes_at_most)
         method, path, body, headers = request
         connection.request(method, path, body, dict(headers))
         with connection.getresponse() as response:
             yield response
-    finally:
-        connection.close()
 
 
 class _Bounded:
@@ -62,7 +60,7 @@ class _Bounded:
         return io.BufferedReader(_Reads(self))
 
     def close(self) -> None:
-        self._socket.close()
+        """http.client is done with the connection, but not with the answer that is read from it."""
 
     def receive(self, buffer: Any) -> int:
         self._socket.settimeout(self._left_s())
