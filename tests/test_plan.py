@@ -260,6 +260,15 @@ def test_the_same_command_on_the_same_host_has_the_same_signature():
     assert signed("auto", "dummy") == signed("auto", "dummy", resume=True)
 
 
+def test_a_sweep_on_other_storage_is_another_one():
+    """resume=true under another read-ahead must not take the starts that were made under the first."""
+    made = points("auto", "dummy")
+    slow, fast = ([{"read_ahead_kb": kib}] * 2 for kib in ("128", "8192"))
+
+    assert signature(made, [HOST] * 2, "here", slow) == signature(made, [HOST] * 2, "here", slow)
+    assert signature(made, [HOST] * 2, "here", slow) != signature(made, [HOST] * 2, "here", fast)
+
+
 def test_more_repeats_are_the_same_sweep():
     """Longer."""
     assert signed("auto", "dummy") == signed("auto", "dummy", repeats=9, precision=0.1, max_blocks=30)

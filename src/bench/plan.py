@@ -125,10 +125,16 @@ def identity(settings: Settings, host: Host) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def signature(points: Sequence[Point], hosts: Sequence[Host], host_name: str) -> str:
-    """A short name for a whole sweep: the same command on the same host has the same, whatever its repeats."""
+def signature(
+    points: Sequence[Point], hosts: Sequence[Host], host_name: str, storages: Sequence[Mapping[str, str]] = ()
+) -> str:
+    """A short name for a whole sweep: the same command on the same host has the same, whatever its repeats. `storages` describe
+    what each point's checkpoint lies on: with another read-ahead, starts do not belong to the same sweep.
+    """
     parts = [[point.label, identity(point.settings, host)] for point, host in zip(points, hosts, strict=True)]
-    return hashlib.sha256(json.dumps([host_name, points[0].settings.seed, parts]).encode()).hexdigest()[:12]
+    return hashlib.sha256(
+        json.dumps([host_name, points[0].settings.seed, parts, *map(dict, storages)], sort_keys=True).encode()
+    ).hexdigest()[:12]
 
 
 def describe_plan(

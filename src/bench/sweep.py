@@ -22,6 +22,7 @@ from bench.errors import SettingError, TrackingError
 from bench.fingerprints import expect
 from bench.host.claims import folder_claimed, sweep_claimed
 from bench.host.measured import Host, look_at_host
+from bench.host.storage import describe_storage
 from bench.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.job import Outcome, bring_in
 from bench.masking import masked_value
@@ -144,7 +145,8 @@ def open_or_resume(points: list[Point], hosts: Sequence[Host], adopted: str | No
         SettingError: the interrupted one is still running.
     """
     settings = points[0].settings
-    name = signature(points, _hosts_of(points, hosts), socket.gethostname())
+    storages = [describe_storage(Path(point.settings.checkpoint_path)) for point in points]
+    name = signature(points, _hosts_of(points, hosts), socket.gethostname(), storages)
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         claims.enter_context(sweep_claimed(settings, found.sweep_id))
         found = unfinished_sweep(settings.tracking.uri, name) or found  # with what it did until it could be claimed
