@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.composing import compose_settings
 from bench.masking import register
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ PATIENCE_S = 120.0  # for what takes a second or two; only a hopelessly slow hos
 # Of the environment that tests happen to run in.
 FOREIGN = ("MLFLOW_", "VLLM_", "FAKE_", "BENCH_", "HYDRA_", "HF_", "OTEL_")
 MARK = "BENCH_TEST_MARK"
+
+
+def cut_name(*overrides: str) -> str:
+    """The name of the checkpoint that is cut for these settings: a digest of what it is cut from is in it."""
+    (settings,) = compose_settings(["load_format=sharded_state", *overrides])
+    return Path(settings.checkpoint_path).name
 
 
 @dataclass(frozen=True)

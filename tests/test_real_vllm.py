@@ -219,7 +219,7 @@ def test_a_format_of_whole_files_gives_the_checkpoint_to_every_rank(swept, load_
 def test_a_sharded_format_gives_each_rank_its_own_files(swept, load_format):
     """Which together are the checkpoint."""
     for rank, process in probed(swept)[load_format].ranks.items():
-        files = list(swept.place.models.glob(f"tiny_llama-tp2/model-rank-{rank.removeprefix('TP')}-part-*"))
+        files = list(swept.place.models.glob(f"tiny_llama-*-tp2/model-rank-{rank.removeprefix('TP')}-part-*"))
 
         assert files
         assert _delivered(process) == sum(map(bytes_of_tensors, files))

@@ -15,7 +15,8 @@ from bench.ownership import mark
 from bench.plan import label_points
 from bench.process_identity import this_process
 from bench.weights.checkpoint import MANIFEST
-from conftest import Done, Workplace, ended, mlflow_client, quiet, until
+from bench.weights.sharded import check_whole
+from conftest import Done, Workplace, cut_name, ended, mlflow_client, quiet, until
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -52,7 +53,7 @@ class Swept:
 def two_sweeps(new_workplace: Callable[[], Workplace]) -> list[Swept]:
     """Those of `finished` and `mixed`, side by side, since each takes a while."""
     places = [new_workplace(), new_workplace()]
-    left = places[0].models / ".tiny_llama-tp1.0badcafe.partial"
+    left = places[0].models / f".{cut_name()}.0badcafe.partial"
     left.mkdir(parents=True)
     with patch("bench.ownership.this_process", lambda: replace(this_process(), boot="an-earlier-one")):
         mark(left, "a checkpoint that is being made")
@@ -160,7 +161,7 @@ def test_a_start_tells_how_much_memory_it_took(finished):
 
 def test_the_sharded_checkpoint_is_made_before_the_starts(finished):
     """One that the load format needs and nobody has made is no reason to fail."""
-    manifest = json.loads((finished.place.models / "tiny_llama-tp1" / MANIFEST).read_text())
+    manifest = json.loads((finished.place.models / cut_name() / MANIFEST).read_text())
 
     assert manifest["tensor_parallel_size"] == 1
     assert list(manifest["files"]) == ["model-rank-0-part-0.safetensors"]
@@ -169,9 +170,10 @@ def test_the_sharded_checkpoint_is_made_before_the_starts(finished):
 
 def test_what_a_killed_preparation_left_is_not_taken_for_a_checkpoint(finished):
     """It is removed, and the work done again."""
-    folder = finished.place.models / "tiny_llama-tp1"
+    folder = finished.place.models / cut_name()
 
-    assert (folder / "model-rank-0-part-0.safetensors").read_bytes() == b"weights of one rank"
+    assert check_whole(folder, 1) is None
+    assert b"half of the wei" not in (folder / "model-rank-0-part-0.safetensors").read_bytes()
     assert list(finished.place.models.glob(".*.partial")) == []
 
 
@@ -179,7 +181,7 @@ def test_a_preparation_is_a_run_of_its_own_experiment(finished):
     """Listed apart from the starts, with how long it took."""
     made = finished.place.runs("bench-prepare")
 
-    assert {run.info.run_name for run in made} == {"tiny_llama", "tiny_llama-tp1"}
+    assert {run.info.run_name for run in made} == {"tiny_llama", cut_name()}
     assert all(run.data.metrics["prepare_s"] > 0 for run in made)
 
 
@@ -198,7 +200,7 @@ def test_a_checkpoint_that_is_there_is_not_made_again(finished, alone):
 def test_a_checkpoint_that_was_changed_is_refused(finished, workplace):
     """A truncated file would fail late, or load wrong weights; the message has the command that makes it again."""
     shutil.copytree(finished.place.models, workplace.models)
-    with (workplace.models / "tiny_llama-tp1" / "model-rank-0-part-0.safetensors").open("r+b") as file:
+    with (workplace.models / cut_name() / "model-rank-0-part-0.safetensors").open("r+b") as file:
         file.truncate(3)
     done = workplace.bench("-m", "load_format=runai_streamer_sharded")
 
@@ -421,9 +423,9 @@ def test_a_killed_driver_leaves_no_process(workplace, mode):
 def test_a_killed_preparation_leaves_no_process_and_no_checkpoint(workplace):
     """Only a hidden folder, which nobody takes for one."""
     driver = workplace.launch("load_format=sharded_state", environment={"FAKE_SHARD": "hang"})
-    until(lambda: list(workplace.models.glob(".tiny_llama-tp1.*.partial/*")) or driver.poll() is not None)
+    until(lambda: list(workplace.models.glob(".tiny_llama-*-tp1.*.partial/*")) or driver.poll() is not None)
     driver.kill()
     ended(driver)
 
     until(lambda: not workplace.living())
-    assert not (workplace.models / "tiny_llama-tp1").exists()
+    assert not (workplace.models / cut_name()).exists()

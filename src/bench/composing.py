@@ -1,5 +1,6 @@
 """A command line -> Settings: Hydra composes conf/, the schema checks it, and what is wrong is said in sentences."""
 
+import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -19,6 +20,9 @@ from pydantic import ValidationError
 from bench.config import TAKEN, TAKEN_VARIABLES, Settings
 from bench.errors import SettingError
 from bench.masking import collect_environment, collect_settings
+from bench.weights.content import content_or_path, digest_of
+
+DIGITS = 8  # of a digest, in a folder's name
 
 OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
 
@@ -46,7 +50,23 @@ def settings_from(config: DictConfig) -> Settings:
     _refuse_taken_arguments(settings)
     if settings.precision is not None and settings.min_blocks > settings.max_blocks:
         raise SettingError(f"min_blocks={settings.min_blocks}: must be at most max_blocks={settings.max_blocks}.")
-    return settings
+    return _with_sharded_path(settings)
+
+
+def _with_sharded_path(settings: Settings) -> Settings:
+    """Where the cut checkpoint lies, unless that is set: two models of one name have two places.
+
+    Its name has a digest of what it is cut from: a random model's recipe, which is known before it is made, or the content
+    of a folder; and of the arguments that decide how it is cut.
+    """
+    model = settings.model
+    if settings.load_format.checkpoint != "sharded" or model.sharded_path is not None:
+        return settings
+    recipe = model.random
+    source = json.dumps(recipe.model_dump(), sort_keys=True) if recipe else content_or_path(model.path)
+    digest = digest_of([source, json.dumps(settings.cut_arguments, sort_keys=True)])[:DIGITS]
+    path = f"{settings.models_dir.rstrip('/')}/{model.name}-{digest}-tp{settings.tensor_parallel_size}"
+    return settings.model_copy(update={"model": model.model_copy(update={"sharded_path": path})})
 
 
 def _sentences(error: ValidationError, tree: Any) -> list[str]:

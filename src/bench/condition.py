@@ -19,7 +19,7 @@ from bench.host.page_cache import (
 from bench.host.rig import Rig, Waiting, nobody, quiet_rig
 from bench.host.state import HostState, Verdict, judge
 from bench.host.vllm_caches import Caches, caches_of, empty, what_happened
-from bench.weights.checkpoint import weight_files
+from bench.weights.checkpoint import files_read
 
 
 @dataclass
@@ -57,9 +57,8 @@ def establish(settings: Settings, waiting: Waiting = nobody) -> Condition:
     """
     rig, noise = quiet_rig(settings, waiting)  # first: a neighbour could change the page cache while we wait
     folder = Path(settings.checkpoint_path)
-    reads_files = settings.load_format.checkpoint != "config_only" and folder.is_dir()
-    names = weight_files(folder) if reads_files else {}
-    condition = Condition(settings, unique_files(folder / name for name in names), rig=rig, noise=noise)
+    paths = unique_files(folder / name for name in files_read(settings))
+    condition = Condition(settings, paths, rig=rig, noise=noise)
     if not condition.paths:
         return condition
     if settings.page_cache == "cold":

@@ -62,7 +62,9 @@ class Model(_Section):
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     path: str  # a folder, or a hub id
-    sharded_path: str  # where the checkpoint cut for tensor_parallel_size lies, or will lie
+    sharded_path: (
+        str | None
+    )  # where the checkpoint cut for tensor_parallel_size lies, or will lie; None: not yet composed
     random: Annotated[RandomRecipe, Field(discriminator="family")] | None  # None: the user's own, never made here
 
 
@@ -137,6 +139,14 @@ TAKEN = {
 TAKEN_VARIABLES = {"VLLM_API_KEY"}  # of vLLM's environment; bench makes a key of its own, see bench.host.vllm_caches
 
 
+# Arguments of vLLM that decide what a checkpoint cut for a tensor-parallel size holds.
+CUT_ARGUMENTS = (
+    "dtype", "quantization", "quantization_config", "hf_overrides", "hf_config_path", "config_format", "trust_remote_code",
+    "revision", "code_revision", "model_impl", "runner", "convert", "task", "kv_cache_dtype", "enable_expert_parallel",
+    "enable_eplb", "num_redundant_experts", "enable_lora", "max_lora_rank", "lora_extra_vocab_size", "language_model_only",
+)  # fmt: skip
+
+
 # Settings that say how often and in which order, not what one start is.
 OF_THE_SWEEP = {
     "repeats",
@@ -186,7 +196,16 @@ class Settings(_Section):
     @property
     def checkpoint_path(self) -> str:
         """The folder, or hub id, that this load format reads."""
-        return self.model.sharded_path if self.load_format.checkpoint == "sharded" else self.model.path
+        if self.load_format.checkpoint != "sharded":
+            return self.model.path
+        assert self.model.sharded_path is not None, "bench.composing places it"
+        return self.model.sharded_path
+
+    @property
+    def cut_arguments(self) -> dict[str, Any]:
+        """Of vLLM's arguments those that decide which weights a rank holds and how; what is vLLM's default is left out."""
+        given = {name: self.arguments.get(name) for name in CUT_ARGUMENTS}
+        return {name: value for name, value in given.items() if value not in (None, False, "auto", {})}
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -30,8 +30,8 @@ from bench.startup.plugin import PROBE, with_plugin
 from bench.startup.record import LOG, Startup
 from bench.startup.server import free_port, serve
 from bench.steps import Failure, Steps
-from bench.weights.prepare import LOG as PREPARE_LOG
 from bench.weights.prepare import ensure_checkpoint
+from bench.weights.sharded import LOG as PREPARE_LOG
 
 SETTINGS = "settings.json"
 

@@ -15,6 +15,7 @@ from bench.composing import compose_settings
 from bench.door import door, split_arguments
 from bench.output import give
 from bench.preparing import prepare_and_remember
+from bench.weights.space import needs_of, refuse_without_space
 
 OWN = {"remake": "false"}
 
@@ -24,9 +25,12 @@ def main(arguments: list[str]) -> None:
     """Make what is missing, and say what is there."""
     own, _, overrides = split_arguments(arguments, OWN)
     folder = Path("outputs") / time.strftime("prepare-%Y%m%d-%H%M%S")
-    for settings in compose_settings(overrides):
+    remake = own["remake"].lower() == "true"
+    points = compose_settings(overrides)
+    refuse_without_space(need for settings in points for need in needs_of(settings, folder, remake=remake))
+    for settings in points:
         place = Path(settings.checkpoint_path)
-        prepare_and_remember(settings, folder / place.name, remake=own["remake"].lower() == "true")
+        prepare_and_remember(settings, folder / place.name, remake=remake)
         give(f"ready: {place}")
 
 

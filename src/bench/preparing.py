@@ -15,16 +15,18 @@ from bench.masking import masked, seal
 from bench.plan import Point
 from bench.tracking.runs import log_preparation
 from bench.weights.checkpoint import MANIFEST
-from bench.weights.prepare import LOG as PREPARE_LOG
 from bench.weights.prepare import Made, ensure_checkpoint
+from bench.weights.sharded import LOG as PREPARE_LOG
+from bench.weights.space import needs_of, refuse_without_space
 
 
 def prepare_points(points: Sequence[Point], folder: Path) -> None:
     """Make every checkpoint that a point needs, before the first start.
 
     Raises:
-        CheckpointError: one is there and is not the right one.
+        CheckpointError: one is there and is not the right one, or a disk has no room for all of them.
     """
+    refuse_without_space(need for point in points for need in needs_of(point.settings, folder))  # for all together
     for point in points:
         place = folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}")
         try:

@@ -13,6 +13,7 @@ from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs
 from bench.startup.command import Command, as_arguments, as_environment, command_for
+from conftest import cut_name
 
 
 @cache
@@ -115,7 +116,7 @@ def test_a_sharded_format_is_given_the_checkpoint_cut_for_it():
     """It reads one file a rank, which the original checkpoint does not have."""
     command = command_of(composed("load_format=runai_streamer_sharded", "tensor_parallel_size=2"))
 
-    assert value_of(command, "--model") == "models/tiny_llama-tp2"
+    assert value_of(command, "--model") == f"models/{cut_name('tensor_parallel_size=2')}"
     assert value_of(command, "--load-format") == "runai_streamer_sharded"
 
 

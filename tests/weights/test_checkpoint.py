@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.weights.checkpoint import (
     MANIFEST,
     Manifest,
     check_manifest,
+    files_read,
     making,
     read_manifest,
     size_gib,
@@ -68,6 +70,70 @@ def test_of_several_kinds_the_one_that_vllm_prefers_counts(tmp_path, sizes, foun
     assert weight_files(write(tmp_path, **sizes)) == found
 
 
+TWICE = {  # as Mistral's repositories: the same weights in two layouts, and a file that no index names
+    "model-1-of-2__safetensors": 10, "model-2-of-2__safetensors": 20, "extra__safetensors": 4,
+    "consolidated__safetensors": 30, "pytorch_model__bin": 31,
+}  # fmt: skip
+SHARDS = {"model-1-of-2.safetensors": 10, "model-2-of-2.safetensors": 20}
+
+
+def with_index(folder: Path, names: Iterable[str], index: str = "model.safetensors.index.json") -> Path:
+    (folder / index).write_text(json.dumps({"weight_map": {f"tensor of {name}": name for name in names}}))
+    return folder
+
+
+def reads(folder: Path, load_format: str) -> dict[str, int]:
+    (settings,) = compose_settings(
+        ["model=hf", f"model.path={folder}", "load_format=auto", f"load_format.name={load_format}"]
+    )
+    return files_read(settings)
+
+
+@pytest.mark.parametrize(
+    ("load_format", "found"),
+    [
+        ("auto", {"consolidated.safetensors": 30}),
+        ("mistral", {"consolidated.safetensors": 30}),
+        ("hf", SHARDS),
+        ("safetensors", SHARDS),
+        ("instanttensor", SHARDS),
+        ("runai_streamer", SHARDS | {"extra.safetensors": 4, "consolidated.safetensors": 30}),
+        ("npcache", {"pytorch_model.bin": 31}),
+        ("pt", {}),
+    ],
+)
+def test_the_bytes_that_count_are_those_that_the_format_reads(tmp_path, load_format, found):
+    """Each of vLLM's loaders chooses among the files of a repository that has its weights twice."""
+    folder = with_index(write(tmp_path / "mix", **TWICE), SHARDS)
+
+    assert reads(folder, load_format) == found
+
+
+def test_without_an_index_every_file_counts(tmp_path):
+    """And without a consolidated one, auto is as safetensors."""
+    folder = write(tmp_path / "plain", a__safetensors=1, b__safetensors=2, c__bin=4)
+
+    assert reads(folder, "auto") == reads(folder, "safetensors") == {"a.safetensors": 1, "b.safetensors": 2}
+
+
+def test_an_index_that_names_a_missing_file_is_refused(tmp_path):
+    """vLLM would end with it after its imports; so would a start."""
+    folder = with_index(write(tmp_path / "half", a__safetensors=1), ["a.safetensors", "b.safetensors"])
+
+    with pytest.raises(CheckpointError, match=r"index\.json names b\.safetensors, which is not there"):
+        reads(folder, "auto")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"weight_map": 3}', "{}"])
+def test_an_index_that_is_none_is_refused(tmp_path, text):
+    """Cut off, or something else of that name."""
+    folder = write(tmp_path / "half", a__safetensors=1)
+    (folder / "model.safetensors.index.json").write_text(text)
+
+    with pytest.raises(CheckpointError, match="is no index of weights"):
+        reads(folder, "auto")
+
+
 def test_a_folder_that_is_not_there_has_no_weights(tmp_path):
     """Nothing was made yet."""
     assert weight_files(tmp_path / "nowhere") == {}
@@ -115,8 +181,10 @@ def test_odd_names_are_names(tmp_path, name):
 def test_the_size_is_that_of_what_the_format_reads(tmp_path, overrides, size):
     """None where nothing is read that bench can see: never 0."""
     write(tmp_path / "tiny_llama", a__safetensors=2 * 1024**2, b__safetensors=1024**2)
-    write(tmp_path / "tiny_llama-tp2", a__safetensors=1024**2)
     (settings,) = compose_settings([f"models_dir={tmp_path}", *overrides])
+    if "tensor_parallel_size=2" in overrides:
+        cut = {"model-rank-0-part-0__safetensors": 2**19, "model-rank-1-part-0__safetensors": 2**19}
+        write(Path(settings.checkpoint_path), **cut)
 
     assert size_gib(settings) == size
 

@@ -5,10 +5,10 @@ folder without a manifest was never finished here, and a finished one says what 
 """
 
 import json
-import math
 import os
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -22,6 +22,7 @@ from bench.ownership import MARKER, is_real_folder, mark, marker_of, remove_mark
 from bench.weights.content import content_digest
 
 MANIFEST = "bench_manifest.json"
+INDEX = "model.safetensors.index.json"
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")  # in vLLM's order of preference
 GIB = 1024**3
 # Config and tokenizer, as they are called in checkpoints that bench made before it wrote down which files are its own.
@@ -37,40 +38,102 @@ class Manifest:
     tensor_parallel_size: int | None  # None: not cut for any
     files: dict[str, int]  # bytes, by name
     content: str | None = None  # content_digest of the finished folder; None: made before it was taken
+    cut: str | None = (
+        None  # how: before or (None) after weights are processed for a kernel; nothing where it is not cut
+    )
+    format: int = 1  # of this manifest
+    source_path: str | None = None  # where the original lay when it was cut
 
 
 def weight_files(folder: Path) -> dict[str, int]:
-    """The files a loader reads, with their bytes: the first kind that is there. Links are followed, each inode counts once."""
-    for pattern in WEIGHTS:
-        paths = sorted(folder.glob(pattern), reverse=True)
-        if dangling := [path for path in paths if not path.exists()]:
-            raise CheckpointError(f"{dangling[0]} is a link to a file that is not there: the checkpoint is not whole.")
-        by_inode = {path.stat().st_ino: path for path in paths}
-        if by_inode:
-            return {path.name: path.stat().st_size for path in sorted(by_inode.values())}
-    return {}
+    """All files of weights of the first kind that is there, with their bytes. Links are followed, each inode counts once."""
+    return next(filter(None, (_sizes(sorted(folder.glob(pattern))) for pattern in WEIGHTS)), {})
 
 
-def count_elements(folder: Path) -> int | None:
-    """Of all tensors in its safetensors files. None: it has no such file, or one whose header cannot be read."""
+def files_read(settings: Settings) -> dict[str, int]:
+    """The files that this load format reads of its checkpoint, with their bytes; nothing where it reads none, or in a hub.
+
+    As vLLM 0.32 chooses them. Source: _prepare_weights in vllm/model_executor/model_loader/default_loader.py and
+    runai_streamer_loader.py; filter_duplicate_safetensors_files in weight_utils.py
+
+    Raises:
+        CheckpointError: a link or an index names a file that is not there.
+    """
+    folder = Path(settings.checkpoint_path)
+    if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
+        return {}
+    if settings.load_format.checkpoint == "sharded":
+        pattern = settings.load_format.extra.get("pattern") or "model-rank-{rank}-part-{part}.safetensors"
+        return _sizes(sorted(folder.glob(re.sub(r"\{\w+\}", "*", pattern)))) or weight_files(folder)
+    return _read_of_original(folder, settings.load_format.name)
+
+
+def _read_of_original(folder: Path, load_format: str) -> dict[str, int]:
+    match load_format:
+        case "runai_streamer":
+            return _sizes(sorted(folder.glob("*.safetensors")))  # the index does not count here
+        case "pt":
+            return _sizes(sorted(folder.glob("*.pt")))
+        case "npcache":
+            return _sizes(sorted(folder.glob("*.bin")))
+        case "auto" | "mistral" if load_format == "mistral" or any(folder.rglob("consolidated*.safetensors")):
+            return _indexed(
+                folder, "consolidated*.safetensors", "consolidated.safetensors.index.json"
+            )  # Mistral's layout
+        case _:
+            return _indexed(folder, "*.safetensors", INDEX) or weight_files(folder)
+
+
+def _indexed(folder: Path, pattern: str, index: str) -> dict[str, int]:
+    """Of the files of a pattern those that the index names; all where there is no index."""
+    paths = sorted(folder.glob(pattern))
+    if not paths or not (folder / index).is_file():
+        return _sizes(paths)
+    try:
+        named = set(json.loads((folder / index).read_bytes())["weight_map"].values())
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{folder / index} is no index of weights: {type(error).__name__}: {error}.") from error
+    if missing := sorted(named - {path.name for path in paths}):
+        raise CheckpointError(f"{folder / index} names {missing[0]}, which is not there: the checkpoint is not whole.")
+    return _sizes([path for path in paths if path.name in named])
+
+
+def _sizes(paths: Sequence[Path]) -> dict[str, int]:
+    """Bytes by name, each inode once, by its first name."""
+    if dangling := [path for path in paths if not path.exists()]:
+        raise CheckpointError(f"{dangling[0]} is a link to a file that is not there: the checkpoint is not whole.")
+    by_inode: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        stat = path.stat()
+        by_inode.setdefault((stat.st_dev, stat.st_ino), path)
+    return {path.name: path.stat().st_size for path in by_inode.values()}
+
+
+def tensors_in(paths: Sequence[Path]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of every tensor, by name, from the headers of safetensors files.
+
+    Raises:
+        CheckpointError: a file is no safetensors file, is cut off, or has a tensor that another has too.
+    """
     from safetensors import SafetensorError, safe_open
 
-    count, paths = 0, list(folder.glob("*.safetensors"))
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
     for path in paths:
         try:
             with safe_open(path, framework="numpy") as file:
-                count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  # no dict
-        except SafetensorError:
-            return None
-    return count if paths else None
+                slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no dict
+                tensors = {name: (each.get_dtype(), tuple(each.get_shape())) for name, each in slices.items()}
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}.") from error
+        if twice := sorted(found.keys() & tensors.keys()):
+            raise CheckpointError(f"{path} has {twice[0]}, which another file of its rank has too.")
+        found |= tensors
+    return found
 
 
 def size_gib(settings: Settings) -> float | None:
     """Unique bytes of the weights that this load format reads. None: it reads none that are seen here, or they lie in a hub."""
-    folder = Path(settings.checkpoint_path)
-    if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
-        return None
-    return sum(weight_files(folder).values()) / GIB or None
+    return sum(files_read(settings).values()) / GIB or None
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -96,6 +159,9 @@ def check_manifest(folder: Path, wanted: Manifest, command: str) -> None:
     found = read_manifest(folder)
     if found is None:
         raise _refusal(folder, f"it has no {MANIFEST}, so it is unfinished or was not made by bench", command)
+    if (found.cut, found.format) != (wanted.cut, wanted.format) and wanted.cut is not None:
+        how = "an earlier bench has cut it after its weights were processed for a kernel"
+        raise _refusal(folder, how if found.cut is None else f"it was cut {found.cut}, format {found.format}", command)
     for name in ("tensor_parallel_size", "made_from", "made_by"):
         was, should = getattr(found, name), getattr(wanted, name)
         if was != should:

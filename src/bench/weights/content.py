@@ -50,6 +50,14 @@ def content_digest(folder: Path, *, full: bool = False) -> str:
         return digest_of(part for path, digest in zip(paths, parts, strict=True) for part in (path.name, digest))
 
 
+def content_or_path(path: str) -> str:
+    """The digest of a folder's content; of a hub id, or of what cannot be read, the text itself."""
+    try:
+        return content_digest(Path(path))
+    except OSError:
+        return path
+
+
 def content_files(folder: Path) -> list[Path]:
     """What counts as content, by name."""
     found = [path for path in folder.iterdir() if path.suffix in (*WEIGHTS, ".json") and path.is_file()]

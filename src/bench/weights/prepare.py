@@ -1,40 +1,25 @@
 """What a load format needs on disk, made where it is missing and checked where it is there."""
 
-import json
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.config import Settings
-from bench.errors import CheckpointError, StartError
+from bench.errors import CheckpointError
 from bench.host.measured import Host
-from bench.interrupts import deferred, interruptible
-from bench.log.failure import reason_in
-from bench.log.lines import read_log
-from bench.processes.kept import kept
 from bench.processes.log_copy import OnLine
-from bench.processes.running import how_it_ended
-from bench.startup.command import as_environment
-from bench.weights import save_sharded_state
 from bench.weights.checkpoint import (
     GIB,
     Manifest,
     check_manifest,
-    count_elements,
     making,
     read_manifest,
-    weight_files,
-    write_manifest,
 )
 from bench.weights.recipes.write import made_from, write_random
-
-LOG = "prepare.log"
-STOP_TIMEOUT_S = 30.0
-LEAST_OF_MODEL = 0.9  # of its weights, that a cut checkpoint holds
-CUTTING_MAX_MODEL_LEN = 256  # tokens; the weights do not depend on it, and a small KV cache starts anywhere
+from bench.weights.sharded import LOG, command_words, cut, wanted_manifest
+from bench.weights.space import needs_of, refuse_without_space
 
 
 @dataclass(frozen=True)
@@ -58,9 +43,10 @@ def ensure_checkpoint(
     The log of a vLLM that had to run for it goes to `folder`.
 
     Raises:
-        CheckpointError: what is there is not what is needed; says the command that makes the right one.
+        CheckpointError: what is there is not what is needed; says the command that makes the right one. Or a disk has no room.
         StartError: vLLM could not cut the checkpoint; the reason in its own words.
     """
+    refuse_without_space(needs_of(settings, folder, remake=remake))
     sharded = settings.load_format.checkpoint == "sharded"
     made = _ensure_original(settings, remake=remake and not sharded)
     if sharded:
@@ -92,39 +78,11 @@ def _must_be_a_folder(path: str) -> bool:
 
 
 def _ensure_sharded(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, remake: bool) -> list[Made]:
-    source = Path(settings.model.path)
-    origin = read_manifest(source)
-    came_from: dict[str, Any] = {"model": settings.model.name, "files": weight_files(source)}
-    came_from |= origin.made_from if origin else {}
-    wanted = Manifest(came_from, {"vllm": host.versions["vllm"]}, settings.tensor_parallel_size, {})
+    def make(partial: Path) -> Manifest:
+        return cut(settings, host, partial, folder / LOG, on_line)
 
-    def cut(partial: Path) -> Manifest:
-        _run_vllm(settings, host, partial, folder / LOG, on_line)
-        _check_whole(source, partial)
-        manifest = Manifest(wanted.made_from, wanted.made_by, wanted.tensor_parallel_size, weight_files(partial))
-        write_manifest(partial, manifest)
-        return manifest
-
-    model = [f"model={settings.model.name}"] if settings.model.random else ["model=hf", f"model.path={source}"]
-    format_and_size = [
-        f"load_format={settings.load_format.name}",
-        f"tensor_parallel_size={settings.tensor_parallel_size}",
-    ]
-    command = _command([*model, *format_and_size])
-    return _ensure(Path(settings.model.sharded_path), wanted, command, cut, remake=remake)
-
-
-def _check_whole(source: Path, cut: Path) -> None:
-    """Refuse what vLLM's writer left most of the model out of, as it does where weights were packed or moved once they were loaded.
-
-    All ranks' files hold every weight at least once, in whatever type. A few are left out of a load itself: layers for drafting.
-    """
-    has, should = count_elements(cut), count_elements(source)
-    if has is not None and should is not None and has < LEAST_OF_MODEL * should:
-        raise CheckpointError(
-            f"vLLM wrote {has:,} of {source}'s {should:,} weights, so what it cut is not the model. Here and with these settings "
-            "it changes weights while it loads them. Choose one that reads the original: load_format=auto or load_format=runai_streamer."
-        )
+    command = _command(command_words(settings))
+    return _ensure(Path(settings.checkpoint_path), wanted_manifest(settings, host), command, make, remake=remake)
 
 
 def _ensure(
@@ -145,35 +103,3 @@ def _ensure(
 
 def _command(words: list[str]) -> str:
     return f"python -m bench.prepare {' '.join(words)} remake=true"
-
-
-def _run_vllm(settings: Settings, host: Host, partial: Path, log_path: Path, on_line: OnLine) -> None:
-    """vLLM's own writer, in the measured environment."""
-    log_path.unlink(missing_ok=True)
-    arguments = {
-        **{name: value for name, value in host.needs.arguments.items() if name != "enforce_eager"},
-        "tensor_parallel_size": settings.tensor_parallel_size,
-        "max_model_len": CUTTING_MAX_MODEL_LEN,
-    }
-    for name in ("dtype", "quantization", "trust_remote_code", "hf_overrides"):  # what decides how the weights look
-        if name in settings.vllm.args:
-            arguments[name] = settings.vllm.args[name]
-    words = [
-        host.python,
-        save_sharded_state.__file__,
-        settings.model.path,
-        str(partial.resolve()),
-        json.dumps(arguments),
-    ]
-    environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **as_environment(settings.vllm.env)}
-    with (
-        deferred("vLLM, which cuts a checkpoint, to end"),
-        kept(words, environment, log_path=log_path, stop_timeout_s=STOP_TIMEOUT_S, on_line=on_line) as process,
-        interruptible(),
-    ):
-        code = process.wait()
-    if code != 0 or not weight_files(partial):
-        reason = reason_in(read_log(log_path.read_bytes().splitlines(keepends=True)))
-        raise StartError(
-            f"vLLM could not cut {settings.model.path} ({how_it_ended(code)}): {reason or f'see {log_path}'}"
-        )
