@@ -27,7 +27,7 @@ from bench.fingerprints import (
 from bench.host.measured import Host, look_at_host
 from bench.plan import Point
 from bench.startup.probe_events import ProbeReport
-from bench.weights.checkpoint import read_manifest, weight_files
+from bench.weights.checkpoint import files_read, read_manifest
 from bench.weights.delivery import Delivered, indexed, read_whole
 from bench.weights.fingerprint import Fingerprint, judge
 
@@ -185,7 +185,7 @@ def _indexed(settings: Settings, ranks: Iterable[str]) -> dict[str, Delivered] |
     folder = Path(settings.checkpoint_path)
     if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
         return None
-    return indexed([folder / name for name in weight_files(folder)], ranks)
+    return indexed([folder / name for name in files_read(settings)], ranks)
 
 
 def _part(*, whole: bool | None) -> str:
