@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from site import getsitepackages
 
+import ml_dtypes
+import numpy as np
 import pytest
 from mlflow.entities import RunData
+from safetensors.numpy import load_file, save_file
 
 from bench.startup.probe_events import ProbeReport, read_events
 from conftest import Done, Workplace, mlflow_client, quiet
@@ -304,6 +307,46 @@ def test_the_report_is_written_from_what_mlflow_remembers(swept):
     assert {"report.md", "vllm_load_benchmark.png", "benchmark_metrics.json"} <= {
         path.name for path in folder.iterdir()
     }
+
+
+# A quantised checkpoint.
+
+
+def quantise(source: Path, folder: Path) -> None:
+    """The model's linear layers in int8 by channel, as compressed-tensors writes them; activations are quantised as they come."""
+    folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(source / name, folder)
+    weights = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel", "dynamic": False}
+    activations = weights | {"strategy": "token", "dynamic": True}
+    layers = {"targets": ["Linear"], "weights": weights, "input_activations": activations, "output_activations": None}
+    quantisation = {
+        "quant_method": "compressed-tensors", "format": "int-quantized", "quantization_status": "compressed",
+        "ignore": ["lm_head"], "config_groups": {"group_0": layers},
+    }  # fmt: skip
+    config = json.loads((source / "config.json").read_text()) | {"quantization_config": quantisation}
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = {}
+    for path in source.glob("*.safetensors"):
+        for name, values in load_file(path).items():
+            tensors[name] = values
+            if name.endswith("_proj.weight"):
+                wide = values.astype(np.float32)
+                scale = abs(wide).max(1, keepdims=True) / 127
+                tensors[name] = (wide / scale).round().clip(-127, 127).astype(np.int8)
+                tensors[f"{name}_scale"] = scale.astype(ml_dtypes.bfloat16)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def test_a_quantised_checkpoint_is_cut_and_loads_the_same_weights(swept, tmp_path):
+    """Processing packs int8 weights on a CPU; what is cut before loads into a fresh model. On one rank."""
+    quantise(swept.place.models / "tiny_llama", tmp_path / "int8")
+    words = ("load_format=auto,runai_streamer_sharded", "compile_cache=as_is", "model=hf", "model.path=int8")
+    done = sweep(tmp_path, *words)
+    tokens = {name: run.data.tags["bench.tokens"] for name, run in done.runs("start").items()}
+
+    assert set(tokens) == {"auto", "runai_streamer_sharded"}, done.done.err
+    assert len(set(tokens.values())) == 1
 
 
 # The state of the page cache.
