@@ -157,3 +157,35 @@ def test_a_server_that_is_gone_gives_no_completion(start):
 
     with pytest.raises(StartError, match=r"^vLLM broke off the completion: ConnectionRefusedError"):
         vllm.complete(MODEL, QUESTION)
+
+
+@pytest.fixture
+def check(start: Start) -> Callable[[str], None]:
+    """What is looked at when all is measured, of a server in this mode."""
+
+    def check(mode: str) -> None:
+        with start(mode) as vllm:
+            vllm.wait_until_ready(READY_TIMEOUT_S)
+            vllm.complete(MODEL, QUESTION)
+            vllm.check(MODEL, QUESTION)
+
+    return check
+
+
+def test_a_server_that_is_still_there_and_refuses_another_key_is_ours(check, log):
+    """The other question is refused before it costs anything."""
+    check("ok")
+
+    assert [line.split()[-2] for line in log() if "POST" in line] == ["200", "401"]
+
+
+def test_a_server_that_dies_of_its_answer_is_a_failure(check):
+    """Nobody could use it."""
+    with pytest.raises(StartError, match=r"^vLLM ended after its completion: exit code 3$"):
+        check("dies_after_answer")
+
+
+def test_a_server_that_is_not_healthy_any_more_is_a_failure(check):
+    """As one whose engine has died, while its API server goes on."""
+    with pytest.raises(StartError, match=r"not healthy any more after its completion: /health said 503"):
+        check("sick_after_answer")

@@ -111,7 +111,7 @@ class _Stream:
 
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        chunk = json.loads(data, parse_constant=_no_number)
+        chunk = json.loads(data, parse_constant=no_number)
     except (ValueError, RecursionError) as error:
         why = "too deeply nested" if isinstance(error, RecursionError) else str(error)
         raise StartError(f"vLLM's answer is no JSON ({short(why.encode())}): {short(data)}") from error
@@ -120,7 +120,8 @@ def _parsed(data: bytes) -> dict[str, Any]:
     return chunk
 
 
-def _no_number(name: str) -> NoReturn:
+def no_number(name: str) -> NoReturn:
+    """For NaN and Infinity, which json takes for numbers."""
     raise ValueError(f"it holds {name}")
 
 

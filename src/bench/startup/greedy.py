@@ -1,19 +1,22 @@
 """Greedy tokens with their log-probabilities, for a few fixed prompts: what a verification start is asked besides."""
 
-import http.client
 import json
 import secrets
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from bench.errors import StartError
+from bench.startup.bounded_http import exchange
 from bench.startup.command import HOST
-from bench.startup.server import Server
+from bench.startup.completion import no_number, short
+from bench.startup.server import BROKEN, Server
 
 # Shorter than a block of the KV cache (16 tokens) even where each byte is a token, and salted: so prefix caching never has
 # anything to give, and may stay as it is for the compile cache's sake.
 PROMPTS = ("The quick", "1 2 3 4 5", "def main():", "Once upon")
 MAX_TOKENS = 16
+ANSWER_AT_MOST = 1 << 20  # bytes; vLLM's have 3 kB
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,19 @@ def _ask(server: Server, model: str, prompt: str, timeout_s: float) -> GreedyAns
         "model": model, "prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0, "ignore_eos": True,
         "logprobs": 1, "return_token_ids": True, "cache_salt": secrets.token_hex(8),
     }  # fmt: skip
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {server.api_key}"}
-    connection = http.client.HTTPConnection(HOST, server.port, timeout=timeout_s)
     try:
-        connection.request("POST", "/v1/completions", json.dumps(question), headers)
-        response = connection.getresponse()
-        body = response.read()
-        if response.status != http.HTTPStatus.OK:
-            raise StartError(f"a verification prompt was refused with {response.status}: {body[:300]!r}")
-        return _answer(prompt, json.loads(body)["choices"][0])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
-        raise StartError(f"vLLM did not answer a verification prompt: {error!r}") from error
-    finally:
-        connection.close()
+        with exchange(
+            (HOST, server.port),
+            server.request(json.dumps(question).encode()),
+            timeout_s=timeout_s,
+            bytes_at_most=ANSWER_AT_MOST,
+        ) as response:
+            body = response.read(ANSWER_AT_MOST)
+            if response.status != HTTPStatus.OK:
+                raise StartError(f"a verification prompt was refused with {response.status}: {short(body)}")
+            return _answer(prompt, json.loads(body, parse_constant=no_number)["choices"][0])
+    except (*BROKEN, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise StartError(f"vLLM did not answer a verification prompt: {short(repr(error).encode())}") from error
 
 
 def _answer(prompt: str, choice: dict[str, Any]) -> GreedyAnswer:

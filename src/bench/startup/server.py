@@ -90,7 +90,7 @@ class Server:
         try:
             with exchange(
                 (HOST, self.port),
-                self._request(question(model, asked), self.api_key),
+                self.request(question(model, asked)),
                 timeout_s=asked.timeout_s,
                 bytes_at_most=bytes_at_most(asked),
             ) as response:
@@ -105,8 +105,10 @@ class Server:
         except BROKEN as error:
             raise StartError(f"vLLM broke off the completion: {short(repr(error).encode())}") from error
 
-    def _request(self, body: bytes, key: str) -> tuple[str, str, bytes, dict[str, str]]:
-        return "POST", COMPLETIONS, body, {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    def request(self, body: bytes, key: str | None = None) -> tuple[str, str, bytes, dict[str, str]]:
+        """A completion asked for with our key, or another: for `exchange`."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key or self.api_key}"}
+        return "POST", COMPLETIONS, body, headers
 
     def check(self, model: str, asked: Completion) -> None:
         """Whether it was this vLLM that answered, and still would. To be called when everything is measured.
@@ -135,7 +137,7 @@ class Server:
 
     def _status_with_another_key(self, model: str, asked: Completion) -> int | None:
         one_token = question(model, asked.model_copy(update={"max_tokens": 1}))
-        request = self._request(one_token, secrets.token_hex(16))
+        request = self.request(one_token, secrets.token_hex(16))
         try:
             with exchange((HOST, self.port), request, timeout_s=CHECK_TIMEOUT_S) as response:
                 return response.status
