@@ -20,7 +20,9 @@ import pytest
 from mlflow.entities import RunData
 from safetensors.numpy import load_file, save_file
 
+from bench.composing import compose_settings
 from bench.startup.probe_events import ProbeReport, read_events
+from bench.weights.recipes.write import write_random
 from conftest import Done, Workplace, mlflow_client, quiet
 
 pytestmark = pytest.mark.real
@@ -338,9 +340,13 @@ def quantise(source: Path, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
 
-def test_a_quantised_checkpoint_is_cut_and_loads_the_same_weights(swept, tmp_path):
+def test_a_quantised_checkpoint_is_cut_and_loads_the_same_weights(tmp_path):
     """Processing packs int8 weights on a CPU; what is cut before loads into a fresh model. On one rank."""
-    quantise(swept.place.models / "tiny_llama", tmp_path / "int8")
+    (settings,) = compose_settings(["model=tiny_llama"])
+    assert settings.model.random is not None
+    (tmp_path / "original").mkdir()
+    write_random(settings.model.random, tmp_path / "original")
+    quantise(tmp_path / "original", tmp_path / "int8")
     words = ("load_format=auto,runai_streamer_sharded", "compile_cache=as_is", "model=hf", "model.path=int8")
     done = sweep(tmp_path, *words)
     tokens = {name: run.data.tags["bench.tokens"] for name, run in done.runs("start").items()}
