@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from bench.config import TAKEN, TAKEN_VARIABLES, Settings
+from bench.config import TAKEN, TAKEN_VARIABLES, RandomGptOss, RandomLlama, Settings
 from bench.errors import SettingError
 from bench.masking import collect_environment, collect_settings
 from bench.weights.content import content_or_path, digest_of
@@ -48,6 +48,7 @@ def settings_from(config: DictConfig) -> Settings:
     except ValidationError as error:
         raise SettingError("\n".join(_sentences(error, tree))) from error
     _refuse_taken_arguments(settings)
+    _refuse_shape(settings)
     if settings.precision is not None and settings.min_blocks > settings.max_blocks:
         raise SettingError(f"min_blocks={settings.min_blocks}: must be at most max_blocks={settings.max_blocks}.")
     return _with_sharded_path(settings)
@@ -80,6 +81,7 @@ def _sentences(error: ValidationError, tree: Any) -> list[str]:
             words = "this setting is missing"
         else:
             words = problem["msg"].replace("Input should", "must").replace("String should", "must")
+            words = re.sub(r"must match pattern .*", "must not be empty", words) if "\\S" in words else words
             words = words.replace("a valid integer", "a whole number").replace("a valid ", "a ")
         found.setdefault(name, (problem["input"], []))[1].append(words)
     return [_sentence(name, given, words) for name, (given, words) in found.items()]
@@ -102,6 +104,33 @@ def _sentence(name: str, given: Any, words: Sequence[str]) -> str:
     if not words[0].startswith("must"):
         return f"{name}: {words[0]}."
     return f"{name}={given!r}: {' or '.join([words[0], *(word.removeprefix('must ') for word in words[1:])])}."
+
+
+def _refuse_shape(settings: Settings) -> None:
+    """Refuse random weights whose sizes do not fit together: vLLM would die of them after minutes."""
+    recipe, ranks = settings.model.random, settings.tensor_parallel_size
+    if recipe is None:
+        return
+    heads, kv_heads = recipe.heads, recipe.kv_heads
+    head_dim = recipe.head_dim if isinstance(recipe, RandomGptOss) else recipe.hidden_size // heads
+    misfits = {
+        f"heads={heads} must divide hidden_size={recipe.hidden_size}": isinstance(recipe, RandomLlama)
+        and recipe.hidden_size % heads,
+        f"kv_heads={kv_heads} must divide heads={heads}": heads % kv_heads,
+        f"a head has {head_dim} dimensions, of which rotary positions need an even number": head_dim % 2
+        or head_dim == 0,
+        f"tensor_parallel_size={ranks} must divide heads={heads}": heads % ranks,
+        f"of tensor_parallel_size={ranks} and kv_heads={kv_heads} one must divide the other": kv_heads % ranks
+        and ranks % kv_heads,
+    }
+    if isinstance(recipe, RandomLlama):
+        size = recipe.intermediate_size
+        misfits[f"tensor_parallel_size={ranks} must divide intermediate_size={size}"] = size % ranks
+    else:
+        many, chosen = recipe.experts, recipe.experts_per_token
+        misfits[f"experts_per_token={chosen} must be at most experts={many}"] = chosen > many
+    if found := [sentence for sentence, is_misfit in misfits.items() if is_misfit]:
+        raise SettingError("\n".join(f"model.random: {sentence}." for sentence in found))
 
 
 def _refuse_taken_arguments(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from bench.masking import masked_value
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*\S[^\x00]*$")]  # not empty, and what a path or a name may be
 Scalar = str | int | float | bool | None
 
 
@@ -61,9 +62,9 @@ class Model(_Section):
     """Which checkpoint."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    path: str  # a folder, or a hub id
+    path: Text  # a folder, or a hub id
     sharded_path: (
-        str | None
+        Text | None
     )  # where the checkpoint cut for tensor_parallel_size lies, or will lie; None: not yet composed
     random: Annotated[RandomRecipe, Field(discriminator="family")] | None  # None: the user's own, never made here
 
@@ -71,7 +72,7 @@ class Model(_Section):
 class LoadFormat(_Section):
     """How the weights get from files into memory."""
 
-    name: str  # vLLM's --load-format
+    name: Text  # vLLM's --load-format
     checkpoint: Literal["original", "sharded", "config_only"]  # which layout of the weights it reads
     direct_io: bool  # reads past the page cache, with O_DIRECT, where the file system allows it
     args: dict[str, Any]  # vLLM arguments it needs; None: vLLM's default
@@ -82,7 +83,7 @@ class LoadFormat(_Section):
 class Vllm(_Section):
     """The vLLM that is measured, and anything else it is told."""
 
-    python: str | None
+    python: Text | None
     args: dict[str, Any]
     env: dict[str, Scalar]
     otel: bool | None  # whether vLLM's own spans are taken in; None: where the measured environment can send them
@@ -93,8 +94,8 @@ class Vllm(_Section):
 class Tracking(_Section):
     """Where MLflow is."""
 
-    uri: str
-    experiment: str
+    uri: Text
+    experiment: Text
 
 
 class Completion(_Section):
@@ -174,7 +175,7 @@ class Settings(_Section):
     max_model_len: Count | None
     page_cache: Literal["cold", "warm", "as_is"]
     compile_cache: Literal["primed", "fresh", "as_is"]
-    caches_dir: str
+    caches_dir: Text
     verify: bool | None  # verification starts; None: in a sweep, where there is something to compare
     probe: bool  # False: nothing of bench runs inside vLLM's processes
     repeats: Count
@@ -187,7 +188,7 @@ class Settings(_Section):
     resume: bool
     dry_run: bool
     seed: int | None  # None: from the sweep's id
-    models_dir: str
+    models_dir: Text
     vllm: Vllm
     completion: Completion
     rig: RigLimits

@@ -7,6 +7,7 @@ from functools import wraps
 from bench.errors import BenchError
 from bench.interrupts import handled
 from bench.output import exit_where_lost, give, guard_output, say
+from bench.steps import OF_THE_WORLD, in_words
 
 
 def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
@@ -24,8 +25,8 @@ def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[
             with handled():
                 try:
                     main(arguments)
-                except BenchError as error:
-                    say(str(error))
+                except (BenchError, *OF_THE_WORLD) as error:
+                    say(in_words(error))
                     sys.exit(2)
 
         return run

@@ -14,7 +14,8 @@ from pathlib import Path
 from bench.composing import compose_settings
 from bench.door import door, split_arguments
 from bench.output import give
-from bench.preparing import prepare_and_remember
+from bench.places import refuse_places
+from bench.preparing import prepare_and_remember, unused
 from bench.weights.space import needs_of, refuse_without_space
 
 OWN = {"remake": "false"}
@@ -27,10 +28,11 @@ def main(arguments: list[str]) -> None:
     folder = Path("outputs") / time.strftime("prepare-%Y%m%d-%H%M%S")
     remake = own["remake"].lower() == "true"
     points = compose_settings(overrides)
+    refuse_places(points, folder, "the log's folder")
     refuse_without_space(need for settings in points for need in needs_of(settings, folder, remake=remake))
     for settings in points:
         place = Path(settings.checkpoint_path)
-        prepare_and_remember(settings, folder / place.name, remake=remake)
+        prepare_and_remember(settings, unused(folder / place.name), remake=remake)
         give(f"ready: {place}")
 
 

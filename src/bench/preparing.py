@@ -1,18 +1,21 @@
 """Before the first start of a sweep: checkpoints and caches, each made once."""
 
+import os
 from collections.abc import Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from bench.config import Settings
 from bench.console import say
-from bench.errors import StartError
+from bench.errors import StartError, TrackingError
 from bench.host.claims import checkpoints_claimed
 from bench.host.environment import describe_source
 from bench.host.measured import look_at_host
 from bench.interrupts import unbroken
 from bench.masking import masked, seal
 from bench.plan import Point
+from bench.steps import OF_THE_WORLD, in_words
 from bench.tracking.runs import log_preparation
 from bench.weights.checkpoint import MANIFEST
 from bench.weights.prepare import Made, ensure_checkpoint
@@ -28,11 +31,17 @@ def prepare_points(points: Sequence[Point], folder: Path) -> None:
     """
     refuse_without_space(need for point in points for need in needs_of(point.settings, folder))  # for all together
     for point in points:
-        place = folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}")
+        place = unused(folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}"))
         try:
             prepare_and_remember(point.settings, place)
-        except StartError as error:  # its starts will fail with this reason, each a run
-            say(f"{point.label}: {error}")
+        except (StartError, TrackingError, *OF_THE_WORLD) as error:  # its starts will fail with this reason, each a run
+            say(f"{point.label}: {in_words(error)}")
+
+
+def unused(folder: Path) -> Path:
+    """A folder of this name that is not there yet; else with a number behind it."""
+    names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:

@@ -17,6 +17,7 @@ from bench.composing import settings_from
 from bench.config import Settings
 from bench.console import say
 from bench.errors import BenchError, SettingError
+from bench.steps import OF_THE_WORLD, in_words
 
 
 class CheckSingle(Callback):
@@ -25,6 +26,7 @@ class CheckSingle(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """`config` has Hydra's own settings in it too."""
         from bench.host.measured import look_at_host
+        from bench.places import refuse_places
         from bench.plan import Point
         from bench.startup.record import refuse_taken
         from bench.sweep import print_plan
@@ -32,13 +34,15 @@ class CheckSingle(Callback):
         try:
             settings = single(config)
             host = look_at_host(settings)
+            HydraConfig.instance().set_config(config)  # for what is interpolated from it
+            folder = Path(str(config.hydra.run.dir))
+            refuse_places([settings], folder, "hydra.run.dir")
             if settings.dry_run:
                 print_plan([Point(settings.load_format.name, (), settings)], [host])
                 sys.exit(0)
-            HydraConfig.instance().set_config(config)  # for what is interpolated from it
-            refuse_taken(Path(str(config.hydra.run.dir)), "hydra.run.dir")
-        except BenchError as error:
-            say(str(error))
+            refuse_taken(folder, "hydra.run.dir")
+        except (BenchError, *OF_THE_WORLD) as error:
+            say(in_words(error))
             sys.exit(2)
 
 

@@ -16,6 +16,9 @@ from bench.masking import masked, private
 ERRORS = "error.txt"
 LONGEST = 500  # characters of a reason; the rest is in error.txt
 
+# What is nobody's bug: a disk, a limit, a name that cannot be encoded. A command ends with a sentence.
+OF_THE_WORLD = (OSError, MemoryError, RecursionError, UnicodeError)
+
 T = TypeVar("T")
 
 
@@ -27,7 +30,7 @@ class Failure:
     error: BaseException
 
     def __str__(self) -> str:
-        words = masked(f"{self.step} failed: {in_words(self.error)}")
+        words = masked(" ".join(f"{self.step} failed: {in_words(self.error)}".split()))
         return words if len(words) <= LONGEST else f"{words[:LONGEST]} …"
 
 
@@ -62,16 +65,18 @@ class Steps:
 
 
 def in_words(error: BaseException) -> str:
-    """For people, in one line."""
+    """For people, in one line; of an error of bench's own, in its lines."""
     match error:
         case BenchError():
-            words = str(error)
+            return str(error)
         case OSError():
             words = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or repr(error)
         case MemoryError():
             words = "bench is out of memory"
         case RecursionError():
             words = "it is nested too deeply"
+        case UnicodeError():
+            words = f"a text cannot be encoded: {error}"
         case _:
             words = f"{type(error).__name__}: {error} (the traceback is in {ERRORS})"
     return " ".join(words.split())

@@ -27,6 +27,7 @@ from bench.interrupts import deferred, interruptible, is_interrupted, raise_if_i
 from bench.job import Outcome, bring_in
 from bench.masking import masked_value
 from bench.output import exit_where_lost, give
+from bench.places import refuse_places
 from bench.plan import (
     Point,
     Start,
@@ -88,6 +89,7 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)  # of `mlflow run`; a start must not take it for its own
     refuse_repeats_of_nothing(points)
     hosts = refuse_what_this_host_cannot(points)
+    refuse_places((point.settings for point in points), folder, "hydra.sweep.dir")
     points, settings = with_baseline_again(points), points[0].settings
     if settings.dry_run:
         print_plan(points, hosts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.config import Tracking
 from bench.errors import TrackingError
 from bench.startup.plugin import PROBE
-from bench.startup.record import Startup
+from bench.startup.record import OUTPUTS, Startup
 from bench.startup.trace import read_trace
 from bench.tracking.store import Store, connect, experiment_id, log, log_files, talking_to
 from bench.tracking.traces import log_trace
@@ -66,7 +66,7 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
         status = "KILLED"  # should somebody interrupt the upload
         try:
             log(store, run_id, params=startup.params, metrics=startup.metrics, tags=_doubts(startup))
-            log_files(store, run_id, _files(folder))
+            log_files(store, run_id, (path for path in _files(folder) if path.name in OUTPUTS))
             log_files(store, run_id, _files(folder / PROBE), PROBE)
             if refused := _refused_trace(store, experiment, run_id, startup, folder):
                 doubting = replace(startup, warnings=[*startup.warnings, refused])
@@ -78,7 +78,7 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("*")) if path.is_file())
+    return (path for path in sorted(folder.glob("*")) if path.is_file() and not path.is_symlink())
 
 
 def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup, folder: Path) -> str | None:

@@ -125,7 +125,6 @@ def _changed(settings: Settings) -> list[str]:
 
 def run_vllm(settings: Settings, host: Host, partial: Path, log_path: Path, on_line: OnLine) -> None:
     """Every worker writes its state, in the measured environment."""
-    log_path.unlink(missing_ok=True)
     arguments = {
         **{name: value for name, value in host.needs.arguments.items() if name != "enforce_eager"},
         **settings.cut_arguments,

@@ -47,6 +47,7 @@ class BlockSweeper(Sweeper):
         """The whole sweep. Ends the process: with 1 where a start failed, with 2 where a setting is not allowed."""
         from bench.console import say
         from bench.errors import BenchError
+        from bench.steps import OF_THE_WORLD, in_words
         from bench.sweep import run_sweep
 
         assert self.config is not None
@@ -56,8 +57,8 @@ class BlockSweeper(Sweeper):
             folder = Path(self.config.hydra.sweep.dir)
             self.launched = first_free(folder)
             outcomes = run_sweep(points, folder, self.launch)
-        except BenchError as error:
-            say(str(error))
+        except (BenchError, *OF_THE_WORLD) as error:
+            say(in_words(error))
             sys.exit(2)
         if any(outcome.reason or not outcome.run_id for outcome in outcomes):
             sys.exit(1)
