@@ -27,7 +27,7 @@ from conftest import Done, Workplace, mlflow_client, quiet
 
 pytestmark = pytest.mark.real
 
-PATIENCE_S = 900.0
+PATIENCE_S = 1800.0
 
 # What the log, the clock and the files of a CPU start can give; a GPU gives more.
 OF_EVERY_START = {

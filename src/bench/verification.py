@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.analysis.comparison import AUTO
 from bench.config import Settings
+from bench.errors import CheckpointError
 from bench.fingerprints import (
     Expected,
     Files,
@@ -129,7 +130,10 @@ def _same_files(point: Point, other: Point) -> str:
 def source_of(settings: Settings) -> str | None:
     """What the weights are: the content of the files, or what they were cut from. None: unknown."""
     if settings.load_format.checkpoint == "sharded":
-        manifest = read_manifest(Path(settings.checkpoint_path))
+        try:
+            manifest = read_manifest(Path(settings.checkpoint_path))
+        except CheckpointError:  # its starts will fail with that
+            return None
         return json.dumps(manifest.made_from, sort_keys=True) if manifest else None
     files = files_of(settings)
     return files.digest if files else None
@@ -185,7 +189,10 @@ def _indexed(settings: Settings, ranks: Iterable[str]) -> dict[str, Delivered] |
     folder = Path(settings.checkpoint_path)
     if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
         return None
-    return indexed([folder / name for name in files_read(settings)], ranks)
+    try:
+        return indexed([folder / name for name in files_read(settings)], ranks)
+    except (CheckpointError, OSError):  # the files are gone since
+        return None
 
 
 def _part(*, whole: bool | None) -> str:
