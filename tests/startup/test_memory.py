@@ -185,6 +185,7 @@ def test_no_file_is_nothing_sampled(tmp_path):
         ([], 1),
         (["tensor_parallel_size=2"], 2),
         (["tensor_parallel_size=2", "vllm.args.pipeline_parallel_size=2", "vllm.args.data-parallel-size=3"], 12),
+        (["tensor_parallel_size=2", "vllm.args.data-parallel-size=two"], 2),  # vLLM refuses it, and says so
     ],
 )
 def test_the_gpus_of_a_start_are_as_many_as_its_ranks(overrides, count, monkeypatch):
@@ -195,3 +196,15 @@ def test_the_gpus_of_a_start_are_as_many_as_its_ranks(overrides, count, monkeypa
     gpus_of(settings)
 
     assert asked == [("4,5", count)]
+
+
+def test_a_look_that_hangs_does_not_hold_up_the_end(running, tmp_path, monkeypatch):
+    """As where a process holds the lock of its page tables, or a driver of a GPU does not answer."""
+    go_on = threading.Event()
+    monkeypatch.setattr(memory, "LAST_LOOK_S", 0.2)
+    monkeypatch.setattr(Sampler, "look", lambda *_, **__: go_on.wait())
+    with closing(GpuMemory("", 0)) as gpus, sampled(running, gpus, tmp_path) as record:
+        pass
+    go_on.set()
+
+    assert record.failure == "memory was not sampled to the end: the last look took more than 0.2 s"

@@ -6,7 +6,7 @@ it is slow, are read as often as their share of wall time allows, and PSS once m
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from math import prod
 from pathlib import Path
 
@@ -23,13 +23,21 @@ PSS_SHARE, PSS_EVERY_S = 0.001, 1.0  # share of wall time
 PSS_S_PER_GIB = 0.03  # at first; then as it was. docs/decisions.md
 GPU_SHARE = 0.001  # of wall time, for each GPU
 OWN_SHARE, OWN_EVERY_S = 0.0002, 1.0
+LAST_LOOK_S = 10.0
 RANKS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
 def gpus_of(settings: Settings) -> GpuMemory:
     """The GPUs that vLLM will take: of those that it sees, the first, one for each rank."""
     arguments = {"tensor_parallel_size": settings.tensor_parallel_size} | settings.arguments
-    return GpuMemory(visible_gpus(settings), prod(int(arguments.get(name) or 1) for name in RANKS))
+    return GpuMemory(visible_gpus(settings), prod(_count(arguments.get(name)) for name in RANKS))
+
+
+def _count(value: object) -> int:
+    """Of ranks; vLLM refuses what is no number, and says so in its log."""
+    with suppress(TypeError, ValueError):
+        return max(1, int(str(value)))
+    return 1
 
 
 @contextmanager
@@ -50,12 +58,18 @@ def sampled(process: Kept, gpus: GpuMemory, folder: Path) -> Iterator[MemoryReco
             record.failure = f"memory was not sampled to the end: {error!r}"
 
     thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # no more threads
+        record.failure = f"memory was not sampled: {error}"
     try:
         yield record
     finally:
         over.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join(LAST_LOOK_S)
+        if thread.is_alive():  # the kernel, or NVML, does not answer; vLLM must end all the same
+            record.failure = f"memory was not sampled to the end: the last look took more than {LAST_LOOK_S:g} s"
 
 
 class Sampler:
