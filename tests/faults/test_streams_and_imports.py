@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,30 +37,34 @@ def test_a_command_that_is_being_imported_ends_at_once(tmp_path, module, importe
     assert [path.name for path in tmp_path.iterdir()] == ["reached"]
 
 
-@pytest.mark.parametrize(
-    "streams",
-    [
-        pytest.param({"stdout": "/dev/full", "stderr": "/dev/full"}, id="full"),
-        pytest.param({"stdout": None, "stderr": None, "stdin": None}, id="closed"),
-        pytest.param({"stderr": "pipe"}, id="a reader who has gone"),
-    ],
-)
-def test_what_cannot_be_printed_ends_no_sweep(new_workplace, preloaded: Preloaded, tmp_path, streams):
+@pytest.mark.parametrize("path", ["/dev/full", None], ids=["full", "closed"])
+def test_what_cannot_be_printed_ends_no_sweep(new_workplace, preloaded: Preloaded, path):
     """The exit code is that of the sweep, and its start is there."""
     place = with_a_model(new_workplace())
-    if streams.get("stderr") == "pipe":
-        pipe = tmp_path / "pipe"
-        os.mkfifo(pipe)
-        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-        streams = {"stderr": str(pipe)}
-    running = command(preloaded, place, "bench", "-m", *ALONE, *fake_for(()), **streams)
-    if "reader" in locals():
-        until(lambda: os.read(reader, 1))
-        os.close(reader)
+    running = command(preloaded, place, "bench", "-m", *ALONE, *fake_for(()), stdout=path, stderr=path)
 
     assert running.ended() == 0
     assert [startup_in(folder)["reason"] for folder in starts_on_disk(place)] == [None]
     check_nothing_left(preloaded, place)
+
+
+def test_a_reader_who_goes_ends_no_sweep(new_workplace, preloaded: Preloaded, tmp_path):
+    """As `| head -1` does behind the first line."""
+    place, pipe = with_a_model(new_workplace()), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    running = command(preloaded, place, "bench", "-m", *ALONE, *fake_for(()), stderr=str(pipe))
+    until(lambda: has_line(reader))
+    os.close(reader)
+
+    assert running.ended() == 0
+    check_nothing_left(preloaded, place)
+
+
+def has_line(reader: int) -> bool:
+    with suppress(BlockingIOError):
+        return bool(os.read(reader, 1))
+    return False
 
 
 def test_a_closed_terminal_ends_nothing_under_nohup(new_workplace, preloaded: Preloaded):
