@@ -123,9 +123,9 @@ def main(rounds: int, result: Path, side_by_side: int, overrides: list[str]) -> 
             blocks = range(number * max(1, side_by_side), (number + 1) * max(1, side_by_side))
             starts = shuffler.sample([(block, arm) for block in blocks for arm in ARMS], len(blocks) * len(ARMS))
             take_in(starts, 1 if not side_by_side else len(starts), Path(place), overrides, times)
-            result.write_text(json.dumps(summary(settings, side_by_side, times), indent=2) + "\n")
+            result.write_text(json.dumps(summary(settings, side_by_side, times), indent=2) + "\n", encoding="utf-8")
             print(f"round {number + 1} of {rounds}", flush=True)
-    print(result.read_text())
+    print(result.read_text(encoding="utf-8"))
 
 
 def take_in(starts: list[tuple[int, str]], at_once: int, place: Path, overrides: list[str], times: Times) -> None:

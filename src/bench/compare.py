@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
     files = write_report(comparison, folder, partial(download, tracking.uri))
     if own["publish"]:
         pack_starts(sweep, tracking.uri, [word for word in arguments if word.startswith(ASKED)], folder)
-        (folder.parent / "README.md").write_text(published_table(folder.parent))
+        (folder.parent / "README.md").write_text(published_table(folder.parent), encoding="utf-8")
     sections = [f"## Key Metrics\n{key_metrics(comparison)}", speedup_section(comparison)]
     sections += [failed_section(comparison), invalid_section(comparison)]
     tables = "\n\n".join(filter(None, sections))

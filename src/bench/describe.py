@@ -93,13 +93,13 @@ def loaded_weights(attempt: Attempt, reached: Reached, evidence: Evidence) -> St
         found = keep(
             settings.caches_dir, fingerprint_of(settings, host, reached.files, report, reached.rounds), reached.files
         )
-        (attempt.folder / FINGERPRINT).write_text(json.dumps(found.as_json()))
+        (attempt.folder / FINGERPRINT).write_text(json.dumps(found.as_json()), encoding="utf-8")
         return StartWeights()
     if settings.sweep.kind != "start":
         return StartWeights()
     weights = weights_of(settings, host, reached.files, report)
     if weights.document:
-        (attempt.folder / FINGERPRINT).write_text(json.dumps(weights.document))
+        (attempt.folder / FINGERPRINT).write_text(json.dumps(weights.document), encoding="utf-8")
     return weights
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.config import Settings
+from bench.errors import EvidenceError
+from bench.evidence_files import read_at_most
 from bench.host.measured import Host
 from bench.plan import identity
 
+BYTES_AT_MOST = 1 << 20
 ENOUGH = 20  # earlier starts, to say how long the next will take
 
 
@@ -18,15 +21,17 @@ def remember_duration(settings: Settings, host: Host, duration_s: float) -> None
     """A start like this took so long, from the wait for a quiet host to the end of vLLM's last process."""
     path = _path(settings, host)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a", encoding="ascii") as file:
         file.write(f"{duration_s:.3f}\n")
 
 
 def expected_duration_s(settings: Settings, host: Host) -> float | None:
     """The mean of the latest starts of the same settings, versions and device; None where there were none."""
-    path = _path(settings, host)
-    seen_s = [float(line) for line in path.read_text().split()[-ENOUGH:]] if path.exists() else []
-    return fmean(seen_s) if seen_s else None
+    try:
+        data, _ = read_at_most(_path(settings, host), BYTES_AT_MOST)
+        return fmean(float(line) for line in data.split()[-ENOUGH:])
+    except (FileNotFoundError, EvidenceError, ValueError):  # nothing is there, or not what was written
+        return None
 
 
 def _path(settings: Settings, host: Host) -> Path:

@@ -8,8 +8,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from bench.errors import EvidenceError
 
@@ -20,7 +20,7 @@ KINDS = {
 
 
 @contextmanager
-def open_regular(path: Path, *, follow: bool = False) -> Iterator[BinaryIO]:
+def open_regular(path: Path, *, follow: bool = False) -> Iterator[BufferedReader]:
     """The file, open for reading bytes. `follow`: links are followed, as for a file that a user named.
 
     Raises:

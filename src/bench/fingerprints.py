@@ -200,12 +200,12 @@ def _write(path: Path, tree: Any) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(tree))
+    partial.write_text(json.dumps(tree), encoding="utf-8")
     partial.rename(path)
 
 
 def _read(path: Path) -> Any | None:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

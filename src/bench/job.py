@@ -110,7 +110,7 @@ def bring_in(tracking: Tracking, folder: Path) -> str:
         TrackingError: MLflow is still away.
     """
     run_id = log_start(tracking, load_startup(folder), folder)
-    (folder / RUN).write_text(json.dumps({"run_id": run_id}))
+    (folder / RUN).write_text(json.dumps({"run_id": run_id}), encoding="utf-8")
     return run_id
 
 

@@ -80,7 +80,7 @@ def _this_machine() -> tuple[str, str, str, str]:
 
 def _first_word(path: str) -> str:
     try:
-        return next(iter(Path(path).read_text().split()), UNKNOWN)
+        return next(iter(Path(path).read_text(encoding="utf-8").split()), UNKNOWN)
     except (OSError, UnicodeDecodeError):
         return UNKNOWN
 

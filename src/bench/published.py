@@ -56,7 +56,7 @@ def pack_starts(sweep: SweepRecord, uri: str, words: Sequence[str], folder: Path
     """
     with TemporaryDirectory() as place:
         root = Path(place)
-        (root / SWEEP).write_text(json.dumps(_of_sweep(sweep, words), indent=2, sort_keys=True))
+        (root / SWEEP).write_text(json.dumps(_of_sweep(sweep, words), indent=2, sort_keys=True), encoding="utf-8")
         for run_id, name in file_names(sweep.starts).items():
             start = root / "starts" / name
             start.mkdir(parents=True)
@@ -106,7 +106,7 @@ def bring_in_result(tracking: Tracking, folder: Path) -> Published:
         root = Path(place)
         _unpack(folder / STARTS, root)
         try:
-            told = json.loads((root / SWEEP).read_text())
+            told = json.loads((root / SWEEP).read_text(encoding="utf-8"))
             return _bring_in(tracking, told, sorted((root / "starts").iterdir()))
         except (OSError, ValueError, KeyError) as error:
             raise LogError(f"{folder / STARTS}: this is no archive of a published result ({error!r}).") from error

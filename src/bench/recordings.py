@@ -1,6 +1,5 @@
 """Words of the command line -> log files, and the starts of vLLM that were recorded in them."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from bench.errors import LogError
-from bench.log.files import log_lines
+from bench.log.files import BLOCK_BYTES, BYTES_AT_MOST, log_lines
 from bench.log.said import Said
 from bench.log.starts import starts_of
 from bench.log.told import Told
@@ -64,8 +63,15 @@ def log_file(name: str, place: Path) -> LogFile:
     if name != STDIN:
         return LogFile(name, Path(name))
     path = place / "stdin"
+    left = BYTES_AT_MOST
     with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+        while block := sys.stdin.buffer.read(BLOCK_BYTES):
+            file.write(block)
+            left -= len(block)
+            if left < 0:
+                raise LogError(
+                    f"standard input is longer than {BYTES_AT_MOST >> 30} GiB. Cut out the start that is wanted."
+                )
     return LogFile(name, path)
 
 

@@ -121,7 +121,7 @@ def describe_host(device: Device) -> dict[str, str]:
 
 def _first_value(path: str, name: str) -> str | None:
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)

@@ -85,8 +85,10 @@ def mapped_by(paths: Iterable[Path]) -> dict[int, str]:
     found = {}
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with suppress(OSError, ValueError):
-            if any(_mapping(line) in inodes for line in maps.read_text(errors="replace").splitlines()):
-                found[int(maps.parent.name)] = (maps.parent / "comm").read_text().strip()
+            if any(
+                _mapping(line) in inodes for line in maps.read_text(encoding="utf-8", errors="replace").splitlines()
+            ):
+                found[int(maps.parent.name)] = (maps.parent / "comm").read_text(encoding="utf-8").strip()
     return found
 
 

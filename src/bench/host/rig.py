@@ -65,7 +65,7 @@ def _memory_gib() -> dict[str, float]:
     """The amounts of /proc/meminfo. They are the host's: a container's own limit is not among them. Source: proc(5)."""
     found = {}
     with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             name, _, amount = line.partition(":")
             if amount.endswith(" kB"):
                 found[name] = int(amount.removesuffix(" kB")) / KIB_PER_GIB
@@ -90,7 +90,7 @@ def _ticks() -> tuple[int, int] | None:
     """
     names = {f"cpu{core}" for core in os.sched_getaffinity(0)}
     try:
-        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+        lines = [line.split() for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines()]
     except OSError:
         return None
     counts = [[int(count) for count in line[1:9]] for line in lines if line and line[0] in names]

@@ -138,6 +138,6 @@ def _of_v1(folder: Path, number: str) -> list[tuple[str, int]]:
 def _text(path: Path) -> str:
     """Empty where it is not there or not for us."""
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""

@@ -92,7 +92,7 @@ def mark_primed(caches: Caches, run: str) -> None:
     """A start has filled these caches and is over."""
     if caches.folder is not None:
         caches.folder.mkdir(parents=True, exist_ok=True)  # it may have had nothing to keep
-        (caches.folder / MARK).write_text(json.dumps({"filled_by": run}))
+        (caches.folder / MARK).write_text(json.dumps({"filled_by": run}), encoding="utf-8")
 
 
 def what_happened(texts: Iterable[str]) -> str:

@@ -8,10 +8,12 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from bench.errors import LogError
+from bench.errors import EvidenceError, LogError
+from bench.evidence_files import open_regular
 from bench.log.capture import shortened
 
 BLOCK_BYTES = 1 << 18
+BYTES_AT_MOST = 2 << 30  # of a log, unpacked
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what their files begin with
 
 
@@ -20,12 +22,14 @@ def log_lines(path: Path, name: str | None = None) -> Iterator[bytes]:
     messages.
 
     Raises:
-        LogError: the file cannot be read or is damaged.
+        LogError: the file cannot be read, is no regular one, is damaged, or is longer than `BYTES_AT_MOST`.
     """
     name = name or str(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follow=True) as file:
             yield from lines_of(file, name)
+    except EvidenceError as error:
+        raise LogError(f"{error}. What comes through a pipe is read with -") from error
     except OSError as error:
         raise LogError(f"{name}: {error.strerror or error}") from error
 
@@ -37,7 +41,7 @@ def copy_lines(path: Path, first: int, last: int | None, target: Path) -> None:
         LogError: as reading them before.
     """
     number = 1  # of the line that the next byte belongs to
-    with path.open("rb") as file, target.open("wb") as copy:
+    with open_regular(path, follow=True) as file, target.open("wb") as copy:
         unpacked = _unpacked(file)
         while (block := _read(unpacked)) and (last is None or number <= last):
             ends = block.count(b"\n")
@@ -59,7 +63,7 @@ def lines_of(file: BufferedReader, name: str) -> Iterator[bytes]:
     unpacked = _unpacked(file)
     damages = _damages()
     try:
-        yield from capped_lines(unpacked)
+        yield from capped_lines(_Bounded(unpacked, name))
     except damages as error:
         raise LogError(f"{name}: the archive is damaged ({error}).") from error
 
@@ -76,6 +80,24 @@ def capped_lines(file: Any) -> Iterator[bytes]:
         yield from lines
     if begun:
         yield begun
+
+
+class _Bounded:
+    """Reads no more than `BYTES_AT_MOST`: a small archive may unpack to any size, and a file may have no end."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._left = BYTES_AT_MOST
+
+    def read1(self, size: int) -> bytes:
+        block: bytes = self._file.read1(size)
+        self._left -= len(block)
+        if self._left < 0:
+            raise LogError(
+                f"{self._name}: it is longer than {BYTES_AT_MOST >> 30} GiB, unpacked. Cut out the start that is wanted."
+            )
+        return block
 
 
 def _read(file: Any) -> bytes:

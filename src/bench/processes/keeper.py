@@ -117,7 +117,7 @@ def adopt_orphans(*, on: bool = True) -> None:
 def read_bytes() -> int | None:
     """From storage, by this process and all that it has buried. None: this kernel does not count. Source: proc(5)."""
     with suppress(OSError):
-        for line in Path("/proc/self/io").read_text().splitlines():
+        for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines():
             if line.startswith("read_bytes: "):
                 return int(line.split()[1])
     return None
@@ -257,7 +257,7 @@ def children_by_parent() -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     for process in every_pid():
         with suppress(OSError, ValueError, IndexError):  # it ended meanwhile
-            stat = Path(f"/proc/{process}/stat").read_text(errors="replace")
+            stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
             parent = int(stat.rpartition(") ")[2].split()[1])
             children.setdefault(parent, []).append(process)
     return children

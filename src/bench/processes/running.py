@@ -123,7 +123,7 @@ def is_below(pid: int, ancestor: int) -> bool:
     """Whether a live process is this one, or was started by it, directly or through others."""
     while pid not in {0, ancestor}:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return False
         pid = int(stat.rpartition(") ")[2].split()[1])

@@ -99,7 +99,7 @@ def _open_files(pid: int, folder: str) -> Iterator[File]:
 def _mapped_files(pid: int, folder: str) -> Iterator[File]:
     """Source: proc(5), /proc/PID/maps: address, permissions, offset, device, inode, path."""
     try:
-        with open(f"/proc/{pid}/maps", errors="surrogateescape") as maps:  # noqa: PTH123
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as maps:  # noqa: PTH123
             for line in maps:
                 if folder in line:
                     *_, inode, path = line.rstrip("\n").split(None, 5)

@@ -23,7 +23,7 @@ HEADINGS = ["Result", "Machine", "vLLM", "Storage", "Starts", "Time to ready, ba
 def published_table(folder: Path) -> str:
     """README.md of `folder`: a row for each published result below it."""
     found = sorted(path.parent for path in folder.glob(f"*/{STARTS}"))
-    rows = [_row(path.name, json.loads((path / METRICS).read_text())) for path in found]
+    rows = [_row(path.name, json.loads((path / METRICS).read_text(encoding="utf-8"))) for path in found]
     return f"{HEAD}\n{table(HEADINGS, rows, right=False) if rows else 'There is none yet.'}\n"
 
 

@@ -38,9 +38,9 @@ def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Pat
     logs = {run_id: _fetch_logs(run_id, name, folder, fetch) for run_id, name in names.items()}
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
     figures = draw_figures(comparison, folder)
-    (folder / METRICS).write_text(json.dumps(as_json(comparison), indent=2, sort_keys=True))
+    (folder / METRICS).write_text(json.dumps(as_json(comparison), indent=2, sort_keys=True), encoding="utf-8")
     beside = [METRICS, *(path.name for path in figures), *(path.name for paths in logs.values() for path in paths)]
-    (folder / REPORT).write_text(report(comparison, excerpts, beside))
+    (folder / REPORT).write_text(report(comparison, excerpts, beside), encoding="utf-8")
     return [folder / REPORT, *figures, folder / METRICS]
 
 
@@ -75,7 +75,7 @@ def _excerpts(point: Point, logs: dict[str, list[Path]]) -> str | None:
     for start in point.starts:
         for path in logs[start.run_id]:
             if path.name.endswith("_excerpts.log"):
-                return path.read_text(errors="replace")
+                return path.read_text(encoding="utf-8", errors="replace")
     return None
 
 

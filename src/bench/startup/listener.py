@@ -19,7 +19,7 @@ def _listening(port: int) -> set[str]:
     found = set()
     for table in TABLES:
         with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
+            for line in Path(table).read_text(encoding="utf-8").splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
                     found.add(fields[9])

@@ -40,7 +40,7 @@ def write_memory(samples: Sequence[MemorySample], path: Path) -> None:
     """memory.csv: a line for each look; what was not read is empty. GPUs are numbered as vLLM sees them."""
     gpus = len(samples[0].gpu_used_gib) if samples else 0
     of_gpus = [f"gpu{index}{owner}_gib" for owner in ("", "_own") for index in range(gpus)]
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["elapsed_s", *(f"{name}_gib" for name in HOST), *of_gpus])
         writer.writerows(_row(sample) for sample in samples)
@@ -56,7 +56,7 @@ def read_memory(path: Path) -> list[MemorySample]:
     """What memory.csv holds; nothing where there is none."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.reader(file))
     samples = []
     for line in lines[1:]:

@@ -8,7 +8,6 @@ A span is sent when it has ended, so what a dying process was in the middle of i
 Source: vllm/tracing/otel.py for the resource's attributes; opentelemetry-proto's trace.proto for the rest.
 """
 
-import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +19,8 @@ SPANS = "otel_spans.json"
 FAILED = 2  # Status.StatusCode.STATUS_CODE_ERROR
 PID = "vllm.process_id"
 NS_PER_S = 1e9
+UNPACKED_BYTES_AT_MOST = 64 << 20
+GZIP_HEADER = 16  # added to the window's bits: zlib(3), inflateInit2
 
 # stretch, spans of vLLM; where two overlap, the earlier row has it: a graph is captured inside the warm-up
 STRETCHES: tuple[tuple[str, frozenset[str]], ...] = (
@@ -86,7 +87,7 @@ def read_spans(bodies: Iterable[Body], exec_at: float) -> OtelReport:
             for span in _decode(_plain(body), exec_at):
                 # An exporter that was not sure of an answer sends again. The ids alone would make one of two ranks' spans.
                 spans[span.trace_id, span.pid, span.span_id, span.name, span.started_s] = span
-        except (DecodeError, OSError, EOFError, zlib.error):
+        except (DecodeError, zlib.error, ValueError, RecursionError, OverflowError):
             unreadable += 1
     warnings = (f"{unreadable} messages with vLLM's spans could not be read",) if unreadable else ()
     return OtelReport(tuple(sorted(spans.values(), key=lambda span: span.started_s)), warnings)
@@ -95,10 +96,23 @@ def read_spans(bodies: Iterable[Body], exec_at: float) -> OtelReport:
 def _plain(body: Body) -> bytes:
     match body.encoding:
         case "gzip":
-            return gzip.decompress(body.data)
+            return _unpacked(body.data, zlib.MAX_WBITS | GZIP_HEADER)
         case "deflate":
-            return zlib.decompress(body.data)
+            return _unpacked(body.data, zlib.MAX_WBITS)
     return body.data
+
+
+def _unpacked(data: bytes, window_bits: int) -> bytes:
+    """Not more than `UNPACKED_BYTES_AT_MOST`: a small body may unpack to any size.
+
+    Raises:
+        zlib.error: it is damaged, or larger.
+    """
+    unpacking = zlib.decompressobj(window_bits)
+    plain = unpacking.decompress(data, UNPACKED_BYTES_AT_MOST)
+    if not unpacking.eof:
+        raise zlib.error("it is cut, or too large")
+    return plain
 
 
 def _decode(data: bytes, exec_at: float) -> Iterator[OtelSpan]:
@@ -148,7 +162,7 @@ def _whole(value: Any) -> int | None:
 def write_spans(spans: Sequence[OtelSpan], folder: Path) -> None:
     """To otel_spans.json in the start's folder; no file where none came."""
     if spans:
-        (folder / SPANS).write_text(json.dumps([asdict(span) for span in spans], indent=1))
+        (folder / SPANS).write_text(json.dumps([asdict(span) for span in spans], indent=1), encoding="utf-8")
 
 
 def stretches(spans: Iterable[OtelSpan]) -> list[Stretch]:

@@ -26,7 +26,7 @@ def write_trace(startup: Startup, folder: Path) -> Path | None:
     if tree is None:
         return None
     path = folder / FILE
-    path.write_text(json.dumps(perfetto(tree)))
+    path.write_text(json.dumps(perfetto(tree)), encoding="utf-8")
     return path
 
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import OwnershipError
+from bench.errors import EvidenceError, OwnershipError
+from bench.evidence_files import read_at_most
 from bench.log.phases import Phase, Reading
 from bench.masking import masked, private
 from bench.startup.waterfall import Lane, Segment
@@ -14,6 +15,7 @@ from bench.startup.waterfall import Lane, Segment
 FILE = "startup.json"
 LOG = "vllm.log"
 EXCERPTS = "vllm_excerpts.log"
+BYTES_AT_MOST = 256 << 20  # of startup.json
 # Every file and folder that a start writes into its folder; nothing else in there is bench's.
 OUTPUTS = frozenset({
     FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "otel_spans.json", "trace.json", "probe", "prime",
@@ -57,7 +59,7 @@ class Startup:
     def save(self, folder: Path) -> None:
         """Write startup.json whole or not at all: to another name first, then moved."""
         partial = folder / f"{FILE}.partial"
-        with private(partial).open("w") as file:
+        with private(partial).open("w", encoding="utf-8") as file:
             json.dump(asdict(self), file, indent=2, sort_keys=True)
             file.flush()
             os.fsync(file.fileno())
@@ -77,8 +79,19 @@ def refuse_taken(folder: Path, setting: str) -> None:
 
 
 def load_startup(folder: Path) -> Startup:
-    """The Startup that `save` wrote there. One of an earlier bench lacks what was added since: that is None."""
-    tree: dict[str, Any] = json.loads((folder / FILE).read_text())
+    """The Startup that `save` wrote there. One of an earlier bench lacks what was added since: that is None.
+
+    Raises:
+        EvidenceError: `save` wrote no such file.
+    """
+    data, more = read_at_most(folder / FILE, BYTES_AT_MOST)
+    try:
+        return _parsed(json.loads("" if more else data))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise EvidenceError(f"{folder / FILE} is not what bench writes: {type(error).__name__}: {error}") from error
+
+
+def _parsed(tree: dict[str, Any]) -> Startup:
     tree["phases"] = [Phase(**phase) for phase in tree["phases"]]
     tree["chain"] = [Segment(**segment) for segment in tree.get("chain", [])]
     tree["lanes"] = [
@@ -90,6 +103,6 @@ def load_startup(folder: Path) -> Startup:
 def write_excerpts(readings: list[Reading], folder: Path) -> None:
     """The lines that gave a number, as vLLM printed them, each once."""
     lines = {(reading.line.number, reading.line.raw): None for reading in readings if reading.values}
-    with private(folder / EXCERPTS).open("w") as file:
+    with private(folder / EXCERPTS).open("w", encoding="utf-8", errors="backslashreplace") as file:
         for _, raw in sorted(lines):
             file.write(f"{masked(raw)}\n")

@@ -139,7 +139,7 @@ def size_gib(settings: Settings) -> float | None:
 def read_manifest(folder: Path) -> Manifest | None:
     """What the folder says of itself; None where it says nothing."""
     try:
-        return Manifest(**json.loads((folder / MANIFEST).read_text()))
+        return Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError) as error:
@@ -274,4 +274,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True))
+    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True), encoding="utf-8")

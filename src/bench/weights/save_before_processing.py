@@ -177,7 +177,7 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
         written = sum(pool.map(lambda part: write_file(*part), parts))
     say(f"rank {rank} wrote {written / 1024**3:.2f} GiB in {time.monotonic() - began_s:.1f} s")
     partial = folder / f"bench_rank-{rank}.partial"
-    partial.write_text(json.dumps(fresh))
+    partial.write_text(json.dumps(fresh), encoding="utf-8")
     partial.rename(folder / list_of(rank))
 
 

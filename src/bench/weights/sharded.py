@@ -89,7 +89,9 @@ def check_whole(folder: Path, ranks: int) -> None:
         path = folder / save_before_processing.list_of(rank)
         if not path.exists():
             raise CheckpointError(f"{folder}: rank {rank} of {ranks} has written no list of its tensors ({path.name}).")
-        wanted = {name: (dtype, tuple(shape)) for name, (dtype, shape) in json.loads(path.read_text()).items()}
+        wanted = {
+            name: (dtype, tuple(shape)) for name, (dtype, shape) in json.loads(path.read_text(encoding="utf-8")).items()
+        }
         found = tensors_in(sorted(folder.glob(f"model-rank-{rank}-part-*.safetensors")))
         if wrong := sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)):
             name = wrong[0]

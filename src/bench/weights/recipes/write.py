@@ -30,9 +30,9 @@ ALIGNMENT = 8  # of a safetensors file's data, in bytes
 
 def write_random(recipe: RandomRecipe, folder: Path) -> Manifest:
     """Write the whole checkpoint. The manifest's `made_from` is the recipe: equal recipes are equal bytes."""
-    (folder / "config.json").write_text(json.dumps(FAMILIES[recipe.family].config(recipe), indent=2))
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer(recipe.vocab_size)))
-    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config(recipe.max_positions)))
+    (folder / "config.json").write_text(json.dumps(FAMILIES[recipe.family].config(recipe), indent=2), encoding="utf-8")
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer(recipe.vocab_size)), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config(recipe.max_positions)), encoding="utf-8")
     write_weights(recipe, folder)
     manifest = Manifest(made_from(recipe), {}, None, weight_files(folder), content=content_digest(folder))
     write_manifest(folder, manifest)
@@ -77,7 +77,7 @@ def write_weights(recipe: RandomRecipe, folder: Path) -> None:
         write_file(recipe.seed, members, folder / name)
         weight_map |= dict.fromkeys((tensor.name for tensor in members), name)
     index = {"metadata": {"total_size": size_bytes(recipe)}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 
 def write_file(seed: int, tensors: Sequence[Tensor], path: Path) -> None:
