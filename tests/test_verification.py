@@ -112,6 +112,7 @@ EAGER = "vllm.args.enforce_eager="
     ("sweep", "verified"),
     [
         ([("load_format=auto",), ("load_format=runai_streamer",)], 2),
+        ([("load_format=auto",), ("load_format=sharded_state",)], 2),
         ([("load_format=auto",), ("load_format=dummy",)], 0),
         ([(f"{EAGER}true",), (f"{EAGER}false",)], 0),
         ([("load_format=auto", "verify=false"), ("load_format=runai_streamer", "verify=false")], 0),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.comparison import AUTO
+from bench.analysis.comparison import AUTO, DERIVED
 from bench.config import Settings
 from bench.errors import CheckpointError
 from bench.fingerprints import (
@@ -42,7 +42,8 @@ def groups_of(points: Sequence[Point]) -> list[tuple[Point, list[Point]]]:
     """
     groups: dict[str, list[Point]] = {}
     for point in points:
-        others = {name: value for name, value in point.settings.flat().items() if not name.startswith(OF_THE_FORMAT)}
+        flat = point.settings.flat()
+        others = {name: flat[name] for name in flat if not name.startswith(OF_THE_FORMAT) and name not in DERIVED}
         groups.setdefault(json.dumps(others, sort_keys=True), []).append(point)
     return [(_baseline(members), members) for members in groups.values()]
 

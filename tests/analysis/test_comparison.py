@@ -32,6 +32,15 @@ def test_auto_is_the_baseline_of_the_other_load_formats():
     assert compare(sweep).baselines == {"safetensors": "auto", "dummy": "auto"}
 
 
+def test_a_cut_checkpoint_of_its_own_place_is_compared_with_auto():
+    """The place follows from the load format: sharded formats have one, the others none."""
+    params = {"load_format": "sharded_state", "model.sharded_path": "models/tiny_llama-1a2b-tp1"}
+    plain = {"load_format": "auto", "model.sharded_path": "None"}
+    starts = [made_start(each["load_format"], {"ready_s": 1.0}, params=each) for each in (plain, params)]
+
+    assert compare(made_sweep(*starts)).baselines == {"sharded_state": "auto"}
+
+
 def test_each_tensor_parallel_size_has_a_baseline_of_its_own():
     """A load format is compared at otherwise equal settings: more ranks are no merit of it."""
     sweep = made_sweep(*(varied(name, tp=tp) for tp in (1, 2) for name in ("safetensors", "auto", "runai_streamer")))

@@ -22,7 +22,7 @@ SPEEDUP_METRICS = (
 )
 
 # Follow from other settings, and so tell nothing about what was varied.
-DERIVED = {"vllm_command"}
+DERIVED = {"vllm_command", "model.sharded_path"}
 
 
 @dataclass(frozen=True)
