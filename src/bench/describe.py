@@ -23,7 +23,7 @@ from bench.log.lines import LogLine
 from bench.log.metrics import summarise, with_checkpoint
 from bench.log.outcome import Ending, ending_of, outcome_tags
 from bench.log.reason_class import classify
-from bench.masking import masked_tree
+from bench.masking import masked, masked_tree
 from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
 from bench.startup.completion import Answer
@@ -121,7 +121,7 @@ def undescribed(settings: Settings, reached: Reached) -> Startup:
 
 def concluded(startup: Startup, steps: Steps) -> Startup:
     """The same start, FAILED where one of its steps was. vLLM's own reason, if there is one, stays the reason."""
-    sentences = steps.sentences
+    sentences = [*map(masked, steps.sentences)]
     if not sentences:
         return startup
     reason = startup.reason or sentences[0]

@@ -102,7 +102,8 @@ def _behind_names(text: str) -> Iterator[Span]:
     at = 0
     while match := ASSIGNED.search(text, at):
         name, span = match[1], _group(match, first=2)
-        if is_secret_name(name) and _is_told(name, text[slice(*span)]):
+        in_query = match.start() > 0 and text[match.start() - 1] in "?&;"
+        if is_secret_name(name) and _is_told("" if in_query else name, text[slice(*span)]):
             yield span
             at = match.end()
         else:

@@ -9,7 +9,7 @@ from typing import Any
 from bench.errors import EvidenceError, OwnershipError
 from bench.evidence_files import read_at_most
 from bench.log.phases import Phase, Reading
-from bench.masking import masked, private
+from bench.masking import masked, masked_tree, private
 from bench.startup.waterfall import Lane, Segment
 
 FILE = "startup.json"
@@ -60,7 +60,7 @@ class Startup:
         """Write startup.json whole or not at all: to another name first, then moved."""
         partial = folder / f"{FILE}.partial"
         with private(partial).open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=2, sort_keys=True)
+            json.dump(masked_tree(asdict(self)), file, indent=2, sort_keys=True)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(folder / FILE)

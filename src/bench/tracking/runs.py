@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.config import Tracking
 from bench.errors import TrackingError
+from bench.masking import masked, masked_tree
 from bench.startup.plugin import PROBE
 from bench.startup.record import OUTPUTS, Startup
 from bench.startup.trace import read_trace
@@ -123,7 +124,9 @@ def log_preparation(
 
 
 def _create(store: Store, experiment: str, name: str, started_at: float, tags: dict[str, str]) -> str:
-    run = store.client.create_run(experiment, start_time=int(started_at * 1000), tags=tags, run_name=name)
+    run = store.client.create_run(
+        experiment, start_time=int(started_at * 1000), tags=masked_tree(tags), run_name=masked(name)
+    )
     return str(run.info.run_id)
 
 

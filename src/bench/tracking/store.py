@@ -181,7 +181,6 @@ def log(store: Store, run_id: str, *, params: dict[str, str], metrics: dict[str,
     from mlflow.entities import Metric, Param, RunTag
 
     params, metrics, tags = masking.masked_tree((params, metrics, tags))
-    params, metrics, tags = masking.masked_tree((params, metrics, tags))
     now_ms = int(time.time() * 1000)
     there = store.client.get_run(run_id).data
     numbers = {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from bench.masking import masked_tree
 from bench.startup.trace_tree import TraceSpan
 from bench.tracking.store import Store
 
@@ -27,6 +28,7 @@ def log_trace(store: Store, experiment: str, run_id: str, tree: TraceSpan, start
     """
     from mlflow.tracing.client import TracingClient
 
+    tree = masked_tree(tree)
     number = hashlib.sha256(run_id.encode()).digest()[:TRACE_ID_BYTES]
     client, trace_id = TracingClient(store.uri), f"tr-{number.hex()}"
     client.log_spans(experiment, [*_spans(tree, number, started_at)])
