@@ -37,7 +37,7 @@ def streams(place: Workplace) -> list[Done]:
         "FAKE_ANSWER": spoken,
         "FAKE_FAILED": spoken,
     }
-    words = [*MINE, "page_cache=as_is", *planted_secrets.overrides()]
+    words = [*MINE, "page_cache=as_is", "verify=false", *planted_secrets.overrides()]
     accounts = f"vllm.env.ACCOUNT_TOKEN={','.join(planted_secrets.ACCOUNTS)}"
 
     def door(name: str, *rest: str) -> Done:
@@ -46,14 +46,12 @@ def streams(place: Workplace) -> list[Done]:
     return [
         place.bench("-m", *words, accounts, "vllm.env.FAKE_MODE=ok,refuse_completion", environment=told),
         place.bench("-m", *words, accounts, "dry_run=true", environment=told),
-        place.bench(*words, accounts.partition(",")[0], "--cfg", "job", environment=told),
+        place.bench("--cfg", "job", *words, accounts.partition(",")[0], environment=told),
         place.bench(
             *words, f"vllm.env.TOKEN=[{planted_secrets.ACCOUNTS[0]}", environment=told
         ),  # Hydra cannot parse it
-        place.bench(*words, f"repeats={planted_secrets.BY_NAME['HF_TOKEN']}", environment=told),
         door("compare"),
         door("replay", str(replayed)),
-        door("replay", "--explain", str(replayed)),
         door("compare", "sweep=none", f"tracking.uri=http://me:{planted_secrets.TRACKING_PASSWORD}@127.0.0.1:9"),
     ]
 
@@ -74,10 +72,10 @@ def test_the_secrets_were_there(place, streams):
     """Else the other test would prove nothing."""
     logs = [path.read_bytes() for path in place.logs()]
 
-    assert [done.code for done in streams] == [1, 0, 0, 1, 2, 0, 0, 0, 2]
+    assert [done.code for done in streams] == [1, 0, 0, 1, 0, 0, 2]
     assert "refused with 400" in streams[0].err
     assert len(planted_secrets.EVERY) >= 80
-    assert len(logs) == 4
+    assert len(logs) == 4, "four starts"
     assert all(log.count(b"***") > 100 for log in logs)
 
 

@@ -26,6 +26,7 @@ def collect_words(words: Iterable[str]) -> None:
     for word in words:
         name, _, value = word.lstrip("+~-").partition("=")
         register(_of_word(name, value))
+        register(_secrets({name: _as_hydra(word)}, secret=False) if "{" in value or "[" in value else ())
         register(secrets_in(word))
 
 
@@ -67,6 +68,17 @@ def _secrets(value: Any, *, secret: bool) -> Iterator[str]:
             yield from _secrets(_as_json(value), secret=secret)
         case int() | float() if secret and not isinstance(value, bool):
             yield str(value)
+
+
+def _as_hydra(word: str) -> Any:
+    """The value that Hydra takes an override for; None where it takes it for none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    with suppress(HydraException, ValueError, RecursionError):
+        override = OverridesParser.create().parse_override(word)
+        return override.value() if not override.is_sweep_override() else None
+    return None
 
 
 def _as_json(text: str) -> Any:
