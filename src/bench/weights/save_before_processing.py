@@ -171,14 +171,25 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
 
     rank, fresh = get_tensor_model_parallel_rank(), FRESH[-1]
     refuse_changed(fresh, described(state))
+    device = next(iter(state.values())).device
+    use_device(device)  # and wait until what loading has begun on it is done
     began_s = time.monotonic()
     parts = [(folder / f"model-rank-{rank}-part-{part}.safetensors", each) for part, each in enumerate(in_parts(state))]
-    with ThreadPoolExecutor(WRITERS) as pool:
+    with ThreadPoolExecutor(WRITERS, initializer=use_device, initargs=(device,)) as pool:
         written = sum(pool.map(lambda part: write_file(*part), parts))
     say(f"rank {rank} wrote {written / 1024**3:.2f} GiB in {time.monotonic() - began_s:.1f} s")
     partial = folder / f"bench_rank-{rank}.partial"
     partial.write_text(json.dumps(fresh), encoding="utf-8")
     partial.rename(folder / list_of(rank))
+
+
+def use_device(device: Any) -> None:
+    """A thread begins with the first GPU; this rank's may be another."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.set_device(device)
+        torch.cuda.synchronize(device)
 
 
 def refuse_changed(fresh: dict[str, Any], loaded: dict[str, Any]) -> None:
