@@ -1,5 +1,7 @@
 """What each worker writes: files that safetensors reads, with every tensor as it was, or a refusal."""
 
+from typing import Any
+
 import pytest
 
 from bench.weights import save_before_processing
@@ -12,7 +14,7 @@ def test_every_type_and_layout_is_written_as_it_is(tmp_path, monkeypatch):
     torch, load_file = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch").load_file
     monkeypatch.setattr(save_before_processing, "CHUNK_BYTES", 100)
 
-    def bytes_of(tensor):
+    def bytes_of(tensor: Any) -> bytes:
         return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
     state = {
