@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 BEAT_S = 0.1
-GAP_AT_LEAST_S = 0.1  # less is a scheduler's ordinary delay
+GAP_AT_LEAST_S = 0.25  # less is the ordinary delay of a busy host
 GAPS_AT_MOST = 1000
 STEP_AT_LEAST_S = 0.05  # less can be a pause between the looks at the two clocks
 SLEW = 0.0005  # by which ntpd and chrony let a clock run fast or slow: adjtimex(2)

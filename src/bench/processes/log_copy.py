@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.masking import mask_bytes, private
 
 MIB = 1024**2
-LOG_LIMIT = 16 * MIB  # bytes, from the beginning; the longest known log of a start has 1 MiB
+LOG_LIMIT = 8 * MIB  # bytes, from the beginning; the longest known log of a start has 1 MiB
 TAIL_LIMIT = 1 * MIB  # bytes, from the end, where there is more
 LINE_LIMIT = 64 * 1024  # bytes; the longest known line of vLLM, its configuration, has 10 kB
 READ_SIZE, DRAIN_SIZE = 1 << 16, 1 << 20
