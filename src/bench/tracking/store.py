@@ -5,7 +5,6 @@ import logging
 import math
 import os
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from bench import masking
 from bench.config import Tracking
 from bench.errors import BenchError, StoreError, TrackingError
+from bench.output import say
 from bench.tracking import sqlite_file
 
 if TYPE_CHECKING:
@@ -111,12 +111,8 @@ def connect(uri: str) -> Store:
     _quiet()
     with talking_to(uri):
         if path:
-            sqlite_file.ensure(path, _to_stderr)
+            sqlite_file.ensure(path, say)
         return _connected(uri)
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
 
 
 def _quiet() -> None:
