@@ -10,9 +10,10 @@ from omegaconf import DictConfig
 
 from bench.composing import conf_dir, normalised, settings_from
 from bench.console import say
-from bench.errors import BenchError
+from bench.errors import BenchError, SettingError
 from bench.interrupts import handled
 from bench.output import guard_output
+from bench.places import refuse_current_folder
 from bench.single import single
 
 
@@ -22,6 +23,11 @@ def main() -> None:
     # Hydra wants its flags before the overrides, or behind them all.
     sys.argv[1:] = sorted(normalised(sys.argv[1:]), key=lambda word: word not in {"-m", "--multirun"})
     with handled():
+        try:
+            refuse_current_folder()
+        except SettingError as error:
+            say(str(error))
+            sys.exit(2)
         start()
 
 

@@ -7,6 +7,7 @@ from functools import wraps
 from bench.errors import BenchError
 from bench.interrupts import handled
 from bench.output import exit_where_lost, give, guard_output, say
+from bench.places import refuse_current_folder
 from bench.steps import OF_THE_WORLD, in_words
 
 
@@ -24,6 +25,7 @@ def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[
                 return
             with handled():
                 try:
+                    refuse_current_folder()
                     main(arguments)
                 except (BenchError, *OF_THE_WORLD) as error:
                     say(in_words(error))

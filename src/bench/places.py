@@ -19,7 +19,6 @@ def refuse_places(every: Iterable[Settings], folder: Path, setting: str) -> None
     Raises:
         SettingError: names the settings, and what is wrong with each folder.
     """
-    _refuse_current_folder()
     wanted = {(setting, folder): None}  # in their order, each once
     for settings in every:
         wanted["caches_dir", Path(settings.caches_dir)] = None
@@ -29,7 +28,12 @@ def refuse_places(every: Iterable[Settings], folder: Path, setting: str) -> None
         raise SettingError("\n".join(found))
 
 
-def _refuse_current_folder() -> None:
+def refuse_current_folder() -> None:
+    """Before anything else is done: all that is relative lies there, and MLflow keeps its name as text.
+
+    Raises:
+        SettingError: it is gone, or its name is not UTF-8.
+    """
     try:
         here = os.getcwd()  # noqa: PTH109  # a Path would hide what follows
         here.encode()
