@@ -24,7 +24,7 @@ from bench.masking import masked, masked_tree
 from bench.output import give
 from bench.published import pack_starts, refuse_name
 from bench.report.markdown import failed_section, invalid_section, speedup_section
-from bench.report.published_table import published_table
+from bench.report.published_table import published_table, refuse_foreign_table
 from bench.report.tables import key_metrics
 from bench.report.writer import summary_metrics, write_report
 from bench.tracking.query import LATEST, download, find_sweep
@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> None:
     comparison = compare(sweep, baseline=own["baseline"], where=where, ignore=[*filter(None, own["ignore"].split(","))])
     comparison = replace(comparison, title=own["title"])
     folder = Path(own["output"]) / (own["publish"] or sweep.sweep_id)
+    if own["publish"]:
+        refuse_foreign_table(folder.parent)
     files = write_report(comparison, folder, partial(download, tracking.uri))
     if own["publish"]:
         pack_starts(sweep, tracking.uri, [word for word in arguments if word.startswith(ASKED)], folder)

@@ -11,6 +11,9 @@ import pytest
 from bench.errors import OwnershipError
 from bench.host.vllm_caches import Caches, empty
 from bench.ownership import MARKER, mark, remove_marked
+from bench.report.markdown import METRICS
+from bench.report.published_table import HEAD, refuse_foreign_table
+from bench.report.writer import refuse_foreign
 from bench.weights.checkpoint import MANIFEST, Manifest, making, write_manifest
 from conftest import Workplace
 
@@ -221,3 +224,38 @@ def test_an_interrupted_removal_leaves_a_folder_that_is_still_bench_s(tmp_path, 
     fresh_caches(caches)
 
     assert [path.name for path in caches.iterdir()] == [MARKER]
+
+
+# Reports.
+
+
+def test_a_report_is_not_written_into_a_folder_of_somebody_else(tmp_path):
+    """output= may lead anywhere; a report of bench's is written anew."""
+    mine, ours = a_users_folder(tmp_path / "mine"), tmp_path / "ours"
+    ours.mkdir()
+    (ours / METRICS).write_text('{"sweep": "20261128-120000-abcd"}')
+
+    refuse_foreign(ours)
+    refuse_foreign(tmp_path / "not there")
+    with pytest.raises(OwnershipError, match="mine"):
+        refuse_foreign(mine)
+
+
+def test_a_report_is_not_written_through_a_link(tmp_path):
+    """Its target may be anybody's file."""
+    ours, target = tmp_path / "ours", tmp_path / "thesis.md"
+    ours.mkdir()
+    (ours / METRICS).write_text('{"sweep": "20261128-120000-abcd"}')
+    (ours / "report.md").symlink_to(target)
+    with pytest.raises(OwnershipError, match=r"report\.md"):
+        refuse_foreign(ours)
+
+
+def test_a_readme_that_is_no_table_of_results_is_not_written_over(tmp_path):
+    """publish= with output= of a project's own folder."""
+    refuse_foreign_table(tmp_path)
+    (tmp_path / "README.md").write_text(HEAD)
+    refuse_foreign_table(tmp_path)
+    (tmp_path / "README.md").write_text("# My project")
+    with pytest.raises(OwnershipError, match=r"README\.md"):
+        refuse_foreign_table(tmp_path)

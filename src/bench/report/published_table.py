@@ -1,11 +1,13 @@
 """The table of all published results, made from their JSON alone. Pure, but for reading it."""
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from bench.errors import OwnershipError
 from bench.report.markdown import METRICS
 from bench.report.tables import table
 
@@ -18,6 +20,20 @@ Each folder is a report as `python -m bench.compare sweep=ID publish=NAME` wrote
 Reports of your own sweeps stand here too, in folders named after their dates, which git ignores.
 """
 HEADINGS = ["Result", "Machine", "vLLM", "Storage", "Starts", "Time to ready, baseline / candidate", "Loading weights"]
+
+
+def refuse_foreign_table(folder: Path) -> None:
+    """Refuse to write the table over a README.md that is not one.
+
+    Raises:
+        OwnershipError: names it.
+    """
+    path = folder / "README.md"
+    if not os.path.lexists(path):
+        return
+    is_table = path.is_file() and not path.is_symlink() and path.read_bytes().startswith(HEAD.splitlines()[0].encode())
+    if not is_table:
+        raise OwnershipError(f"{path} is not bench's table, so it is not written over. Choose another folder:  output=")
 
 
 def published_table(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """A Comparison as a folder: report.md, figures, JSON, and each start's log and excerpts."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +13,9 @@ from typing import Any, Protocol
 from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Point
 from bench.analysis.records import RunRecord
 from bench.analysis.savings import caps, mean_waterfall, savings
+from bench.errors import OwnershipError
 from bench.masking import mask_file
+from bench.ownership import is_real_folder
 from bench.report.comparison_figure import draw_comparison
 from bench.report.markdown import METRICS, conditions, report, title_of
 from bench.report.savings_figure import draw_savings
@@ -29,16 +32,43 @@ class Fetch(Protocol):
     def __call__(self, run_id: str, name: str, folder: Path) -> Path | None: ...
 
 
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a report's folder in which something lies that is no report of bench's: files of the same name would be lost.
+
+    Raises:
+        OwnershipError: names the folder.
+    """
+    if not os.path.lexists(folder):
+        return
+    if not is_real_folder(folder):
+        raise OwnershipError(
+            f"{folder} is a link or a file, and a report needs a folder. Remove it, or choose another:  output="
+        )
+    if links := [path.name for path in folder.iterdir() if path.is_symlink()]:
+        raise OwnershipError(f"{folder}: {links[0]!r} is a link, and bench writes through none. Remove it.")
+    try:
+        is_report = "sweep" in json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
+        is_report = False
+    if not is_report and any(folder.iterdir()):
+        raise OwnershipError(
+            f"{folder} holds no report of bench's, so nothing is written over it. Choose another:  output="
+        )
+
+
 def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Path]:
     """Everything into `folder`. Returns the files that belong in the sweep's own run: report, figures, JSON."""
+    refuse_foreign(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / METRICS).write_text(
+        json.dumps(as_json(comparison), indent=2, sort_keys=True), encoding="utf-8"
+    )  # first: it says whose folder this is
     names = file_names(
         [start for point in comparison.points for start in (*point.starts, *point.failed, *point.invalid)]
     )
     logs = {run_id: _fetch_logs(run_id, name, folder, fetch) for run_id, name in names.items()}
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
     figures = draw_figures(comparison, folder)
-    (folder / METRICS).write_text(json.dumps(as_json(comparison), indent=2, sort_keys=True), encoding="utf-8")
     beside = [METRICS, *(path.name for path in figures), *(path.name for paths in logs.values() for path in paths)]
     (folder / REPORT).write_text(report(comparison, excerpts, beside), encoding="utf-8")
     return [folder / REPORT, *figures, folder / METRICS]
