@@ -103,6 +103,8 @@ def command(
     """
     folder = place.folder.parent / f"{place.folder.name}-{time.monotonic_ns()}"
     folder.mkdir()
+    for name in ("stdout", "stderr"):
+        (folder / name).touch()
     own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     files = {"stdin": os.devnull, "stdout": str(folder / "stdout"), "stderr": str(folder / "stderr"), "ignored": []}
     request = files | options | {"environment": own | {MARK: place.mark} | (options.get("environment") or {})}
