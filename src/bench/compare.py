@@ -29,6 +29,7 @@ from bench.report.tables import key_metrics
 from bench.report.writer import summary_metrics, write_report
 from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
+from bench.uploads import tidy
 
 OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results", "publish": "", "title": ""}
 ASKED = ("baseline=", "ignore=", "title=", "where.")  # decides what the report says
@@ -40,7 +41,9 @@ def main(arguments: list[str]) -> None:
     own, where, overrides = split_arguments(arguments, OWN, prefix="where.")
     if own["publish"]:
         refuse_name(own["publish"])
-    tracking = compose_settings(overrides)[0].tracking
+    settings = compose_settings(overrides)[0]
+    tracking = settings.tracking
+    tidy(settings)
     sweep = masked_tree(find_sweep(tracking.uri, own["sweep"]))  # written by any bench
     comparison = compare(sweep, baseline=own["baseline"], where=where, ignore=[*filter(None, own["ignore"].split(","))])
     comparison = replace(comparison, title=own["title"])
@@ -54,11 +57,11 @@ def main(arguments: list[str]) -> None:
     sections = [f"## Key Metrics\n{key_metrics(comparison)}", speedup_section(comparison)]
     sections += [failed_section(comparison), invalid_section(comparison)]
     tables = "\n\n".join(filter(None, sections))
-    logging = partial(log_report, metrics=summary_metrics(comparison), note=tables, files=files)
-    unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")
     give(tables)
     give(f"\nreport   {folder / 'report.md'}")
     give(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")
+    logging = partial(log_report, metrics=summary_metrics(comparison), note=tables, files=files)
+    unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")
 
 
 def _ui(uri: str, experiment: str) -> str:

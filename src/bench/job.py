@@ -1,28 +1,22 @@
 """One start: measured, drawn, remembered. What a sweep's launcher runs, and what `python -m bench` alone does."""
 
-import json
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench.analysis.records import RunRecord
-from bench.config import Settings, Tracking
+from bench.config import Settings
 from bench.console import following, outcome, say
 from bench.describe import concluded, name_of
-from bench.errors import TrackingError
 from bench.host.claims import Claim, caches_claimed
 from bench.interrupts import deferred, handled, unbroken
 from bench.measure import measure
 from bench.saving import place_for, saved
 from bench.startup.perfetto import write_trace
-from bench.startup.record import Startup, load_startup
+from bench.startup.record import Startup
 from bench.steps import Steps
-from bench.tracking.runs import log_start
-from bench.tracking.store import masked
-
-RUN = "mlflow_run.json"
+from bench.uploads import remember
 
 
 @dataclass(frozen=True)
@@ -101,25 +95,3 @@ def draw(startup: Startup, folder: Path, steps: Steps) -> None:
 
     for draws in (draw_lanes, draw_startup, draw_memory, write_trace):
         steps.take(f"drawing ({draws.__name__})", partial(draws, startup, folder), None)
-
-
-def bring_in(tracking: Tracking, folder: Path) -> str:
-    """A start that is on disk, into MLflow. Returns the run's id.
-
-    Raises:
-        TrackingError: MLflow is still away.
-    """
-    run_id = log_start(tracking, load_startup(folder), folder)
-    (folder / RUN).write_text(json.dumps({"run_id": run_id}), encoding="utf-8")
-    return run_id
-
-
-def remember(settings: Settings, folder: Path) -> str | None:
-    """Into MLflow; if that is away, the start stays on disk, and the end of the sweep or a later call brings it in."""
-    try:
-        return bring_in(settings.tracking, folder)
-    except TrackingError as error:
-        say(
-            f"{error}\nNothing is lost. Later:  python -m bench.replay {os.path.relpath(folder)} tracking.uri={masked(settings.tracking.uri)}"
-        )
-        return None

@@ -58,7 +58,10 @@ def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = Fal
     for each in made:
         files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
         logging = partial(log_preparation, settings.tracking, settings.flat(), each, files, source_tags())
-        unbroken(logging, f"MLflow to take {each.folder.name}")
+        try:
+            unbroken(logging, f"MLflow to take {each.folder.name}")
+        except TrackingError as error:  # what was made is there all the same
+            say(f"{error}\nThis preparation is no run in MLflow; {each.folder / MANIFEST} describes it.")
         say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
     if is_new and not any(folder.iterdir()):
         folder.rmdir()

@@ -11,18 +11,18 @@ from typing import Any
 from bench.analysis.records import SweepRecord
 from bench.config import Tracking
 from bench.errors import LogError, SettingError
-from bench.job import bring_in, draw
+from bench.job import draw
 from bench.report.published_table import PUBLISHED_NAME, STARTS
 from bench.report.writer import file_names
-from bench.startup.record import FILE, load_startup
+from bench.startup.record import FILE, KEY, load_startup
 from bench.steps import Steps
 from bench.tracking.query import download_all, sweep_if_known
 from bench.tracking.runs import close_sweep, open_sweep
+from bench.uploads import bring_in
 
 SWEEP = "sweep.json"
 LEVEL = 19  # of zstd: packed once, kept for ever
 DRAWN = (".png", "trace.json")  # made again from the rest
-KEY = "bench.start_key"  # one start, one run
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _bring_in(tracking: Tracking, told: dict[str, Any], folders: list[Path]) -> 
         try:
             for folder in folders:
                 startup = load_startup(folder)
-                if startup.tags.get(KEY) not in there:
+                if startup.key not in there:
                     below = replace(startup, parent_run_id=parent)
                     below.save(folder)
                     draw(below, folder, Steps())

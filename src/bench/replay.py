@@ -4,7 +4,7 @@ python -m bench.replay base.log runai_sharded.log      each start in them a run,
 python -m bench.replay 'logs/**/*.log.gz'              patterns; packed logs (.gz, .zst) are unpacked
 python -m bench.replay many.log start=2                only the second start in a file of several
 python -m bench.replay --explain base.log              which line tells what; MLflow hears nothing of it
-python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in
+python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in; or all of a sweep's folder
 python -m bench.replay benchmark_results/NAME          a published result: its sweep and all starts of it
 python -m bench.replay LOG... tracking.uri=URI
 """
@@ -18,13 +18,14 @@ from bench.config import Tracking
 from bench.door import door, split_arguments
 from bench.errors import LogError
 from bench.explain import explanation
-from bench.job import RUN, bring_in
 from bench.output import exit_where_lost, give
 from bench.published import bring_in_result
 from bench.recordings import Recording, expanded, log_file, recordings_in
 from bench.replayed import replay_sweep
 from bench.report.published_table import STARTS
 from bench.startup.record import FILE
+from bench.tracking.runs import SweepRun, log_sweep
+from bench.uploads import RUN, bring_in, tidy
 
 EXPLAIN = "--explain"
 
@@ -41,17 +42,21 @@ def main(arguments: list[str]) -> None:
     if EXPLAIN in arguments:
         _explain(places, start)
         return
-    tracking = compose_settings(overrides)[0].tracking
+    settings = compose_settings(overrides)[0]
+    tracking = settings.tracking
     results = [Path(place) for place in places if (Path(place) / STARTS).is_file()]
     folders = [Path(place) for place in places if Path(place).is_dir() and Path(place) not in results]
-    for folder in folders:
-        _refuse_what_is_no_start(folder)
+    starts = [start for folder in folders for start in _starts_in(folder)]
+    tidy(settings)
     if logs := [place for place in places if not Path(place).is_dir()]:
         _replay(tracking, logs, start)
     for result in results:
         _bring_in_result(tracking, result)
-    for folder in folders:
-        give(f"{folder}: run {bring_in(tracking, folder)}")
+    for folder in starts:
+        there = " is there already:" if (folder / RUN).is_file() else ""
+        give(f"{folder}:{there} run {bring_in(tracking, folder)}")
+    for sweep in filter(None, map(SweepRun.load, folders)):
+        log_sweep(tracking, sweep)
 
 
 def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
@@ -95,11 +100,12 @@ def _start(text: str) -> int | None:
     return int(text)
 
 
-def _refuse_what_is_no_start(folder: Path) -> None:
-    if not (folder / FILE).is_file():
+def _starts_in(folder: Path) -> list[Path]:
+    """The folder of a start itself, or all starts of a sweep's folder."""
+    found = [path.parent for path in (folder / FILE, *sorted(folder.glob(f"*/{FILE}"))) if path.is_file()]
+    if not found:
         raise LogError(f"{folder}: there is no {FILE}, so no start of bench's was finished here.")
-    if (folder / RUN).is_file():
-        raise LogError(f"{folder}: MLflow has it already; see {folder / RUN}.")
+    return found
 
 
 if __name__ == "__main__":

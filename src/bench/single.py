@@ -30,6 +30,7 @@ class CheckSingle(Callback):
         from bench.plan import Point
         from bench.startup.record import refuse_taken
         from bench.sweep import print_plan
+        from bench.uploads import open_store
 
         try:
             settings = single(config)
@@ -41,6 +42,7 @@ class CheckSingle(Callback):
                 print_plan([Point(settings.load_format.name, (), settings)], [host])
                 sys.exit(0)
             refuse_taken(folder, "hydra.run.dir")
+            open_store(settings, may_be_away=True)
         except (BenchError, *OF_THE_WORLD) as error:
             say(in_words(error))
             sys.exit(2)

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from bench.analysis.records import RunRecord
 from bench.condition import caches_for_plan
-from bench.config import Settings, Tracking
+from bench.config import Settings
 from bench.console import say
 from bench.durations import expected_duration_s
-from bench.errors import SettingError, TrackingError
+from bench.errors import SettingError
 from bench.fingerprints import expect
 from bench.host.claims import folder_claimed, sweep_claimed
 from bench.host.measured import Host, look_at_host
 from bench.host.storage import describe_storage
 from bench.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
-from bench.job import Outcome, bring_in
+from bench.job import Outcome
 from bench.masking import masked_value
 from bench.output import exit_where_lost, give
 from bench.places import refuse_places
@@ -43,7 +43,8 @@ from bench.priming import Untimed, describe_untimed, untimed
 from bench.startup.command import command_for
 from bench.stopping import REPEATS, why_stop
 from bench.tracking.query import unfinished_sweep
-from bench.tracking.runs import close_sweep, open_sweep
+from bench.tracking.runs import SweepRun
+from bench.uploads import begin_sweep, bring_in_rest, end_sweep, open_store
 from bench.verification import found_of, to_load_again
 
 INTERRUPTION = "an interruption"
@@ -60,7 +61,7 @@ class Sweep:
     """
 
     sweep_id: str
-    parent: str
+    parent: str | None  # its run; None: MLflow was away
     points: list[Point]
     blocks: list[list[Start]]
     done: tuple[RunRecord, ...] = ()
@@ -75,7 +76,7 @@ class Sweep:
         """A start's place, as overrides for a launcher."""
         place = {
             "id": self.sweep_id,
-            "parent_run_id": f"'{self.parent}'",  # quoted: an id like 12e34 is no number
+            "parent_run_id": f"'{self.parent}'" if self.parent else "null",  # quoted: an id like 12e34 is no number
             "point": f"'{start.point.label}'",
             "repeat": start.repeat,
             "position": start.position,
@@ -94,31 +95,32 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     if settings.dry_run:
         print_plan(points, hosts)
         return []
-    with deferred(), folder_claimed(folder), opened(points, hosts, adopted) as sweep, interruptible():
+    open_store(settings, may_be_away=False)
+    with deferred(), folder_claimed(folder), opened(points, hosts, adopted, folder) as sweep, interruptible():
         prepare_points(points, folder)
         prime(sweep, launch)
         verify(sweep, launch)
         sweep.ended_by = run_blocks(sweep, launch)
-        sweep.outcomes[:] = [second_try(settings.tracking, outcome) for outcome in sweep.outcomes]
+        sweep.outcomes[:] = second_try(settings, sweep.outcomes)
     tell(sweep.outcomes, sweep.sweep_id)
     return sweep.outcomes
 
 
 @contextmanager
-def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None) -> Iterator[Sweep]:
+def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, folder: Path) -> Iterator[Sweep]:
     """The sweep's run in MLflow, and nobody else's while the block lasts; closed at its end, however that comes."""
     tracking = points[0].settings.tracking
     with ExitStack() as claims:
-        opening = partial(open_or_resume, points, hosts, adopted, claims)
+        opening = partial(open_or_resume, points, hosts, adopted, folder, claims)
         sweep = unbroken(opening, "MLflow to open the sweep")
         try:
             yield sweep
         finally:
             failed = sweep.ended_by == INTERRUPTION or any(outcome.reason for outcome in sweep.outcomes)
-            closing = partial(close_sweep, failed=failed, ended_by=sweep.ended_by, adopted=sweep.parent == adopted)
+            closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=sweep.ended_by)
             if is_interrupted():
                 say(f"sweep {sweep.sweep_id} was interrupted; go on with it:  the same command with resume=true")
-            unbroken(partial(closing, tracking, sweep.parent), "MLflow to close the sweep")
+            unbroken(closing, "MLflow to close the sweep")
 
 
 def run_blocks(sweep: Sweep, launch: Launch) -> str:
@@ -138,7 +140,9 @@ def run_blocks(sweep: Sweep, launch: Launch) -> str:
     return REPEATS
 
 
-def open_or_resume(points: list[Point], hosts: Sequence[Host], adopted: str | None, claims: ExitStack) -> Sweep:
+def open_or_resume(
+    points: list[Point], hosts: Sequence[Host], adopted: str | None, folder: Path, claims: ExitStack
+) -> Sweep:
     """A new sweep's run; or, with resume=true, that of the same command that was interrupted, with what it has done.
 
     Either is claimed for this process as long as `claims` is open.
@@ -155,12 +159,21 @@ def open_or_resume(points: list[Point], hosts: Sequence[Host], adopted: str | No
         done = tuple(start for start in found.starts if not start.failed and not start.invalid_reason)
         say(f"resuming sweep {found.sweep_id}: {len(done)} starts are done")
         seed = _seed(settings, found.sweep_id) if found.seed is None else found.seed
+        again = SweepRun(
+            found.sweep_id,
+            found.started_at,
+            found.params,
+            {name: value for name, value in found.tags.items() if not name.startswith("mlflow.")},
+            found.run_id,
+        )
+        begin_sweep(settings.tracking, again, folder)
         return Sweep(found.sweep_id, found.run_id, points, blocks_of(points, seed), done)
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     claims.enter_context(sweep_claimed(settings, sweep_id))
     tags = {"bench.points": "\n".join(point.label for point in points), "bench.signature": name} | source_tags()
     seed = _seed(settings, sweep_id)
-    parent = open_sweep(settings.tracking, sweep_id, adopted=adopted, params=_params(points, seed), tags=tags)
+    sweep_run = SweepRun(sweep_id, time.time(), _params(points, seed), tags, adopted, adopted is not None)
+    parent = begin_sweep(settings.tracking, sweep_run, folder)
     return Sweep(sweep_id, parent, points, blocks_of(points, seed))
 
 
@@ -263,15 +276,11 @@ def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
     return hosts
 
 
-def second_try(tracking: Tracking, outcome: Outcome) -> Outcome:
+def second_try(settings: Settings, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """MLflow may be back from being away."""
-    if outcome.run_id:
-        return outcome
-    try:
-        return replace(outcome, run_id=bring_in(tracking, Path(outcome.folder)))
-    except TrackingError as error:
-        say(str(error))
-        return outcome
+    missing = [Path(outcome.folder) for outcome in outcomes if not outcome.run_id]
+    run_ids = bring_in_rest(settings, missing)
+    return [replace(outcome, run_id=outcome.run_id or run_ids.get(Path(outcome.folder))) for outcome in outcomes]
 
 
 def tell(outcomes: Sequence[Outcome], sweep_id: str) -> None:

@@ -1,5 +1,6 @@
 """Startup: everything about one start, as it is written to disk before anybody else hears of it."""
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,8 @@ FILE = "startup.json"
 LOG = "vllm.log"
 EXCERPTS = "vllm_excerpts.log"
 BYTES_AT_MOST = 256 << 20  # of startup.json
+KEY = "bench.start_key"
+KEY_LENGTH = 20
 # Every file and folder that a start writes into its folder; nothing else in there is bench's.
 OUTPUTS = frozenset({
     FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "otel_spans.json", "trace.json", "probe", "prime",
@@ -55,6 +58,14 @@ class Startup:
     @property
     def failed(self) -> bool:
         return self.reason is not None
+
+    @property
+    def key(self) -> str:
+        """Tells this start from every other one, wherever its files are copied to: made of its host, when it was executed, and
+        its name. One key is one run in a store, however often the start is uploaded.
+        """
+        facts = [self.tags.get("host.host"), self.started_at, self.exec_at_s, self.name]
+        return self.tags.get(KEY) or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:KEY_LENGTH]
 
     def save(self, folder: Path) -> None:
         """Write startup.json whole or not at all: to another name first, then moved."""

@@ -1,23 +1,21 @@
 """Reading: sweeps and their starts, as plain records."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bench.analysis.records import RunRecord, SweepRecord
 from bench.errors import TrackingError
 from bench.tracking import sqlite_file
-from bench.tracking.runs import PARENT
-from bench.tracking.store import Store, connect, masked, talking_to
+from bench.tracking.runs import PARENT, each_once, is_complete
+from bench.tracking.store import Store, connect, masked, search, talking_to
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.store.entities import PagedList
 
 T = TypeVar("T")
 
 LATEST = "latest"
-PAGE = 1000
+INCOMPLETE = "its upload to MLflow is not complete; `python -m bench.replay FOLDER` brings in the rest"
 
 
 def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
@@ -26,7 +24,7 @@ def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
     Raises:
         TrackingError: there is none.
     """
-    if not _exists(uri):
+    if not is_there(uri):
         raise TrackingError(
             f"tracking.uri={uri}: there is no such file, and so no sweep. Is this the folder where you ran it?"
         )
@@ -55,7 +53,7 @@ def _sweep_record(store: Store, parent: "Run") -> SweepRecord:
     )
 
 
-def _exists(uri: str) -> bool:
+def is_there(uri: str) -> bool:
     """Whether a SQLite store is there: who only reads makes none."""
     path = sqlite_file.path_of(uri)
     return path is None or path.exists()
@@ -66,22 +64,22 @@ def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
     store = connect(uri)
     condition = f"tags.`bench.signature` = '{signature}' AND tags.`bench.kind` = 'sweep'"
     with talking_to(uri):
-        parent = next(_search(store, condition), None)
+        parent = next(search(store, condition), None)
         return _sweep_record(store, parent) if parent else None
 
 
 def sweep_if_known(uri: str, sweep_id: str) -> SweepRecord | None:
     """The sweep of exactly this id, with what it has so far; None: the store has none."""
-    if not _exists(uri):
+    if not is_there(uri):
         return None
     store = connect(uri)
     with talking_to(uri):
-        parent = next(_search(store, f"tags.`bench.sweep` = '{sweep_id}' AND tags.`bench.kind` = 'sweep'"), None)
+        parent = next(search(store, f"tags.`bench.sweep` = '{sweep_id}' AND tags.`bench.kind` = 'sweep'"), None)
         return _sweep_record(store, parent) if parent else None
 
 
 def _latest(store: Store) -> "Run":
-    found = next(_search(store, "tags.`bench.kind` = 'sweep'"), None)
+    found = next(search(store, "tags.`bench.kind` = 'sweep'"), None)
     if found is None:
         raise TrackingError(
             f"tracking.uri={masked(store.uri)}: there is no sweep yet. Make one:  python -m bench -m load_format=auto,safetensors"
@@ -96,39 +94,14 @@ def _named(store: Store, sweep: str) -> "Run":
         f"attributes.run_id = '{name}'",
         f"attributes.run_name = '{name}'",
     ):
-        for found in _search(store, f"{condition} AND tags.`bench.kind` = 'sweep'"):
+        for found in search(store, f"{condition} AND tags.`bench.kind` = 'sweep'"):
             return found
     raise TrackingError(f"sweep={sweep}: there is none of this id or name in {masked(store.uri)}.")
 
 
 def _children(store: Store, parent: "Run") -> list["Run"]:
-    runs = _search(store, f"tags.`{PARENT}` = '{parent.info.run_id}'", [parent.info.experiment_id])
-    return [run for run in runs if run.data.tags.get("bench.kind") in {"start", "replay"}]
-
-
-def _search(store: Store, condition: str, experiments: list[str] | None = None) -> Iterator["Run"]:
-    """Newest first, a page at a time: MLflow needs two milliseconds for each run that it returns."""
-    search_experiments = store.client.search_experiments
-    places = experiments or [
-        str(each.experiment_id) for each in _pages(lambda token: search_experiments(max_results=PAGE, page_token=token))
-    ]
-    newest_first = ["attributes.start_time DESC"]
-    yield from _pages(
-        lambda token: store.client.search_runs(
-            places, condition, max_results=PAGE, order_by=newest_first, page_token=token
-        )
-    )
-
-
-def _pages(page: "Callable[[str | None], PagedList[T]]") -> Iterator[T]:
-    """All that MLflow gives, page by page."""
-    token = None
-    while True:
-        found = page(token)
-        yield from found
-        token = found.token
-        if not token:
-            return
+    runs = search(store, f"tags.`{PARENT}` = '{parent.info.run_id}'", [parent.info.experiment_id])
+    return each_once(run for run in runs if run.data.tags.get("bench.kind") in {"start", "replay"})
 
 
 def _record(run: "Run") -> RunRecord:
@@ -140,8 +113,8 @@ def _record(run: "Run") -> RunRecord:
         repeat=int(tags.get("bench.repeat", 0)),
         order=int(tags.get("bench.order", 0)),
         invalid_reason=tags.get("bench.invalid_reason") if tags.get("bench.valid") == "false" else None,
-        failed=run.info.status != "FINISHED",
-        reason=tags.get("bench.reason"),
+        failed=run.info.status != "FINISHED" or not is_complete(run),
+        reason=tags.get("bench.reason") if is_complete(run) else INCOMPLETE,
         warnings=tuple(tags.get("bench.warnings", "").splitlines()),
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),

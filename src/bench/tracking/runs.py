@@ -1,24 +1,97 @@
 """Writing: sweeps, starts and preparations become MLflow runs."""
 
+import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.config import Tracking
-from bench.errors import TrackingError
-from bench.masking import masked, masked_tree
+from bench.errors import LockError, TrackingError
+from bench.locks import locked
+from bench.masking import masked, masked_tree, private
+from bench.process_identity import this_process
 from bench.startup.plugin import PROBE
-from bench.startup.record import OUTPUTS, Startup
+from bench.startup.record import KEY, OUTPUTS, Startup
 from bench.startup.trace import read_trace
-from bench.tracking.store import Store, connect, experiment_id, log, log_files, talking_to
+from bench.tracking.store import Store, connect, experiment_id, log, log_files, search, talking_to, text_of
 from bench.tracking.traces import log_trace
 from bench.weights.prepare import Made
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
 NOTE = "mlflow.note.content"
+UPLOADED = "bench.uploaded"  # on the run of a start that is in MLflow as a whole
+DRIVER = "bench.driver"  # the process that will end this run
+UPLOAD_LOCK = ".upload.lock"
+UPLOAD_WAIT_S = 60.0  # for another process that uploads the same start
+SWEEP_FILE = "sweep_run.json"
 PREPARATIONS = "-prepare"  # an experiment of their own: a start is never listed beside what was made for it
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """What MLflow has to know of a sweep; beside its starts on disk too, for a store that is away when it begins or ends."""
+
+    sweep_id: str
+    started_at: float  # UNIX time
+    params: dict[str, str]
+    tags: dict[str, str]
+    run_id: str | None = None  # None: the store was away
+    adopted: bool = False
+    ended_by: str | None = None  # in words; None: it is running, or was killed
+    failed: bool = True
+
+    def save(self, folder: Path) -> None:
+        partial = folder / f"{SWEEP_FILE}.partial"
+        folder.mkdir(parents=True, exist_ok=True)
+        private(partial).write_text(json.dumps(asdict(self), indent=2))
+        partial.rename(folder / SWEEP_FILE)
+
+    @staticmethod
+    def load(folder: Path) -> "SweepRun | None":
+        """None: there is none, or none that can be read."""
+        try:
+            return SweepRun(**json.loads((folder / SWEEP_FILE).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def log_sweep(tracking: Tracking, sweep: SweepRun) -> str:
+    """The sweep's run, made where the store has none, and ended where the sweep has. Returns its id."""
+    with talking_to(tracking.uri):
+        store = connect(tracking.uri)
+        found = _run_if_there(store, sweep.run_id) or _sweep_of(store, sweep.sweep_id)
+    run_id = str(found.info.run_id) if found else None
+    if found is None or sweep.adopted:
+        run_id = open_sweep(
+            tracking,
+            sweep.sweep_id,
+            adopted=run_id,
+            params=sweep.params,
+            tags=sweep.tags,
+            started_at=sweep.started_at,
+        )
+    assert run_id is not None
+    if sweep.ended_by:
+        close_sweep(tracking, run_id, failed=sweep.failed, ended_by=sweep.ended_by, adopted=sweep.adopted)
+    return run_id
+
+
+def reopen_sweep(tracking: Tracking, run_id: str, *, is_resumed: bool) -> None:
+    """The sweep's run is RUNNING again, and this process its driver, where an interrupted sweep goes on."""
+    if not is_resumed:
+        return
+    with talking_to(tracking.uri):
+        client = connect(tracking.uri).client
+        client.set_tag(run_id, DRIVER, this_process().as_text())
+        client.update_run(run_id, status="RUNNING")
 
 
 def open_sweep(  # noqa: PLR0913  # each is a fact of one run
@@ -38,15 +111,15 @@ def open_sweep(  # noqa: PLR0913  # each is a fact of one run
         run_id = adopted or _create(
             store, experiment_id(store, tracking.experiment), sweep_id, started_at or time.time(), {}
         )
-        kind = {"bench.kind": "sweep", "bench.sweep": sweep_id, NAME: sweep_id}
+        kind = {"bench.kind": "sweep", "bench.sweep": sweep_id, NAME: sweep_id, DRIVER: this_process().as_text()}
         log(store, run_id, params=params, metrics={}, tags=tags | kind)
     return run_id
 
 
 def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str | None, adopted: bool) -> None:
     """End the sweep's run, and write down what ended it, where that is known. An adopted run is ended by the one that opened it."""
-    client = connect(tracking.uri).client
     with talking_to(tracking.uri):
+        client = connect(tracking.uri).client
         if ended_by:
             client.set_tag(run_id, "bench.ended_by", ended_by)
         if not adopted:
@@ -54,32 +127,112 @@ def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str 
 
 
 def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
-    """One start as a run and a trace with their real times, all of `folder` as its artifacts. Returns the run's id."""
-    store, parent = connect(tracking.uri), startup.parent_run_id
-    tags = startup.tags | ({PARENT: parent} if parent else {})
-    with talking_to(tracking.uri):
-        if parent:  # a child goes where its parent is
-            experiment = str(store.client.get_run(parent).info.experiment_id)
-        else:
-            priming = startup.tags.get("bench.kind") == "prime"
-            experiment = experiment_id(store, tracking.experiment + (PREPARATIONS if priming else ""))
-        run_id = _create(store, experiment, startup.name, startup.started_at, tags)
-        status = "KILLED"  # should somebody interrupt the upload
-        try:
-            log(store, run_id, params=startup.params, metrics=startup.metrics, tags=_doubts(startup))
-            log_files(store, run_id, (path for path in _files(folder) if path.name in OUTPUTS))
-            log_files(store, run_id, _files(folder / PROBE), PROBE)
-            if refused := _refused_trace(store, experiment, run_id, startup, folder):
-                doubting = replace(startup, warnings=[*startup.warnings, refused])
-                log(store, run_id, params={}, metrics={}, tags=_doubts(doubting))
-            status = "FAILED" if startup.failed else "FINISHED"
-        finally:
-            store.client.set_terminated(run_id, status, int(startup.ended_at * 1000))
+    """One start as a run and a trace with their real times, the files of a start in `folder` as its artifacts. Returns the
+    run's id.
+
+    What an earlier call has done, wherever and however it ended, is not done again: the start's key names its run. The run
+    is KILLED until all of it is there.
+    """
+    with _uploaded_by_us_alone(folder), talking_to(tracking.uri):
+        store = connect(tracking.uri)
+        found = run_of(store, startup.key)
+        if found and is_complete(found):
+            return str(found.info.run_id)
+        parent = _parent_of(store, tracking, startup, folder)
+        experiment = str(parent.info.experiment_id) if parent else _own_experiment(store, tracking, startup)
+        run_id = str(found.info.run_id) if found else _create_start(store, experiment, startup)
+        tags = _doubts(startup) | ({PARENT: str(parent.info.run_id)} if parent else {})
+        log(store, run_id, params=startup.params, metrics=startup.metrics, tags=startup.tags | tags)
+        log_files(store, run_id, (path for path in _files(folder) if path.name in OUTPUTS))
+        log_files(store, run_id, _files(folder / PROBE), PROBE)
+        if refused := _refused_trace(store, experiment, run_id, startup, folder):
+            doubting = replace(startup, warnings=[*startup.warnings, refused])
+            log(store, run_id, params={}, metrics={}, tags=_doubts(doubting))
+        store.client.set_terminated(run_id, "FAILED" if startup.failed else "FINISHED", int(startup.ended_at * 1000))
+        store.client.set_tag(run_id, UPLOADED, "true")
     return run_id
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("*")) if path.is_file() and not path.is_symlink())
+@contextmanager
+def _uploaded_by_us_alone(folder: Path) -> Iterator[None]:
+    """Another process may be bringing in the same start. Where the folder takes no lock, readers count its key once."""
+    if not os.access(folder, os.W_OK):
+        yield
+        return
+    try:
+        with locked(folder / UPLOAD_LOCK, lambda _: None, timeout_s=UPLOAD_WAIT_S):
+            yield
+    except LockError as error:
+        raise TrackingError(f"another process is uploading this start: {error}") from error
+
+
+def run_of(store: Store, key: str) -> "Run | None":
+    """The run of the start with this key, in whatever experiment; the complete one, if there are several."""
+    found = search(store, f"tags.`{KEY}` = '{key}'")
+    return next(iter(each_once(found)), None)
+
+
+def each_once(runs: "Iterable[Run]") -> "list[Run]":
+    """One run for each start: a complete one where there is one. Runs of a bench that wrote no keys are each their own."""
+    best: dict[str, Run] = {}
+    for run in runs:
+        key = run.data.tags.get(KEY, run.info.run_id)
+        if key not in best or (is_complete(run) and not is_complete(best[key])):
+            best[key] = run
+    return list(best.values())
+
+
+def is_complete(run: "Run") -> bool:
+    """Whether all of its start was uploaded. Runs of a bench that wrote no keys are taken as they are."""
+    return KEY not in run.data.tags or UPLOADED in run.data.tags
+
+
+def _create_start(store: Store, experiment: str, startup: Startup) -> str:
+    """Never left RUNNING: that start is over."""
+    run_id = _create(store, experiment, startup.name, startup.started_at, {KEY: startup.key})
+    store.client.set_terminated(run_id, "KILLED", int(startup.ended_at * 1000))
+    return run_id
+
+
+def _own_experiment(store: Store, tracking: Tracking, startup: Startup) -> str:
+    priming = startup.tags.get("bench.kind") == "prime"
+    return experiment_id(store, tracking.experiment + (PREPARATIONS if priming else ""))
+
+
+def _parent_of(store: Store, tracking: Tracking, startup: Startup, folder: Path) -> "Run | None":
+    """The sweep's run, whose experiment is the start's too, whatever it is called by now. Where the store lost it, or was away
+    when the sweep began, it is made from what the sweep wrote beside its starts.
+    """
+    if startup.tags.get("bench.kind") == "prime":
+        return None
+    sweep_id = startup.tags.get("bench.sweep")
+    if found := _run_if_there(store, startup.parent_run_id) or _sweep_of(store, sweep_id):
+        return found
+    if sweep_id is None:
+        return None
+    sweep = SweepRun.load(folder.parent) or SweepRun(sweep_id, startup.started_at, {}, {})
+    return store.client.get_run(log_sweep(tracking, sweep))
+
+
+def _run_if_there(store: Store, run_id: str | None) -> "Run | None":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_run(run_id) if run_id else None
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _sweep_of(store: Store, sweep_id: str | None) -> "Run | None":
+    if sweep_id is None:
+        return None
+    return next(search(store, f"tags.`bench.sweep` = '{sweep_id}' AND tags.`bench.kind` = 'sweep'"), None)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*")) if path.is_file() and not path.is_symlink()]
 
 
 def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup, folder: Path) -> str | None:
@@ -116,7 +269,8 @@ def log_preparation(
     metrics = {"prepare_s": made.duration_s, "checkpoint/size_gib": made.size_gib}
     with talking_to(tracking.uri):
         experiment = experiment_id(store, tracking.experiment + PREPARATIONS)
-        run_id = _create(store, experiment, made.folder.name, began_at, {"bench.kind": "prepare"} | dict(tags))
+        own = {"bench.kind": "prepare", DRIVER: this_process().as_text()}
+        run_id = _create(store, experiment, made.folder.name, began_at, own | dict(tags))
         log(store, run_id, params=params, metrics=metrics, tags={})
         log_files(store, run_id, files)
         store.client.set_terminated(run_id, "FINISHED")
@@ -125,7 +279,7 @@ def log_preparation(
 
 def _create(store: Store, experiment: str, name: str, started_at: float, tags: dict[str, str]) -> str:
     run = store.client.create_run(
-        experiment, start_time=int(started_at * 1000), tags=masked_tree(tags), run_name=masked(name)
+        experiment, start_time=int(started_at * 1000), tags=masked_tree(tags), run_name=text_of(masked(name))
     )
     return str(run.info.run_id)
 

@@ -1,0 +1,27 @@
+"""Runs that are RUNNING although the process that was to end them is gone: killed, or its host was restarted."""
+
+from bench.config import Tracking
+from bench.process_identity import parse, this_process
+from bench.tracking.runs import DRIVER
+from bench.tracking.store import connect, search, talking_to
+
+
+def end_abandoned(tracking: Tracking) -> list[str]:
+    """Ends them as KILLED, in all experiments, and returns a sentence for each. Runs of other hosts, of other containers and of
+    living processes stay as they are.
+
+    Raises:
+        TrackingError: the store is away, or takes nothing.
+    """
+    host, sentences = this_process().host.replace("'", ""), []
+    with talking_to(tracking.uri):
+        store = connect(tracking.uri)
+        for run in [*search(store, f"attributes.status = 'RUNNING' AND tags.`{DRIVER}` LIKE '{host} %'")]:
+            driver = parse(run.data.tags[DRIVER])
+            if driver is None or not driver.is_gone:
+                continue
+            reason = f"its driver, {driver}, is gone"
+            store.client.set_tag(run.info.run_id, "bench.ended_by", reason)
+            store.client.set_terminated(run.info.run_id, "KILLED")
+            sentences.append(f"run {run.info.run_name} is KILLED: {reason}")
+    return sentences

@@ -1,0 +1,53 @@
+"""Starts that MLflow does not have yet: a small file for each, which names its folder and the store that it is to go to.
+
+They lie in `caches_dir`/outbox, so that the next command finds them whatever folder it writes to.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.config import Tracking
+from bench.masking import private
+from bench.tracking.store import absolute
+
+OUTBOX = "outbox"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """One start that waits. `folder` and `uri` hold from any current directory; a password in `uri` stays in it."""
+
+    folder: str
+    uri: str
+    experiment: str
+
+    @property
+    def tracking(self) -> Tracking:
+        return Tracking(uri=self.uri, experiment=self.experiment)
+
+
+def put(caches_dir: Path, key: str, tracking: Tracking, folder: Path) -> Path:
+    """Remember this start until its file is removed again.
+
+    Raises:
+        OSError: caches_dir cannot be written to.
+    """
+    path = caches_dir / OUTBOX / f"{key}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    pending = Pending(str(folder.absolute()), absolute(tracking.uri), tracking.experiment)
+    private(partial).write_text(json.dumps(asdict(pending), indent=2))
+    return partial.rename(path)
+
+
+def waiting(caches_dir: Path, uri: str) -> Iterator[tuple[Path, Pending]]:
+    """What waits for this store, with the file that says so."""
+    for path in sorted((caches_dir / OUTBOX).glob("*.json")):
+        try:
+            pending = Pending(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue  # brought in meanwhile, or nothing of ours
+        if pending.uri == absolute(uri):
+            yield path, pending
