@@ -92,7 +92,7 @@ def bring_in(tracking: Tracking, folder: Path) -> str:
     """
     run_id = log_start(tracking, load_startup(folder), folder)
     with suppress(OSError):  # a folder that is read-only; the run is found by the start's key too
-        (folder / RUN).write_text(json.dumps({"run_id": run_id}))
+        (folder / RUN).write_text(json.dumps({"run_id": run_id}), encoding="utf-8")
     return run_id
 
 
