@@ -472,3 +472,33 @@ def test_a_log_that_cannot_be_written_is_a_failed_start(mark):
         assert running.wait() == 0
 
     assert living(mark) == []
+
+
+MAPPED = r"""
+import mmap, os, signal, time
+path = f"/dev/shm/bench-test-{os.getpid()}"
+raw = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+os.ftruncate(raw, 4096)
+mapped = mmap.mmap(raw, 4096)
+os.close(raw)
+os.write(1, f"made bench-test-{os.getpid()}\n".encode())
+time.sleep(2)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_process_that_died_by_itself_had_mapped_is_removed(tmp_path, mark):
+    """As ranks of vLLM on a CPU, whose segments no resource tracker knows of, and whose descriptors are closed."""
+    loading = Loading()
+    command = kept(
+        [sys.executable, "-c", MAPPED],
+        {MARK: mark},
+        log_path=tmp_path / "log",
+        stop_timeout_s=0.2,
+        on_line=loading.lines,
+    )
+    with command as running:
+        running.wait()
+        assert len(loading.left()) == 1
+
+    assert loading.left() == []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 FOLDER = "/dev/shm"  # noqa: S108  # where shm_open and sem_open put their files: shm_overview(7)
+LOOKS_AFTER_CHANGE = 2
 LISTING_AT_MOST = 100_000  # files; a tree that makes more of them is not followed to the end
 
 File = tuple[str, int]  # path, inode
@@ -23,13 +24,18 @@ class SharedMemory:
         self._before = set(_listed(folder))
         self._made: set[File] = set()
         self._changed_ns = _changed_ns(folder)
+        self._looks_due = 0
 
     def look_if_changed(self, pids: Callable[[], Iterable[int]]) -> None:
-        """If files came or went since the last call. Only at open files: reading a process's maps takes a lock that it needs itself."""
+        """If files came or went since the last call, and once more at the next: a file is made first and mapped then. Who dies
+        meanwhile takes the knowledge along, so waiting for the end is not enough; reading maps takes a lock, so it is not done always.
+        """
         changed_ns = _changed_ns(self._folder)
         if changed_ns != self._changed_ns:
-            self._changed_ns = changed_ns
-            self._note(file for pid in pids() for file in _open_files(pid, self._folder))
+            self._changed_ns, self._looks_due = changed_ns, LOOKS_AFTER_CHANGE
+        if self._looks_due:
+            self._looks_due -= 1
+            self.look(pids())
 
     def look(self, pids: Iterable[int]) -> None:
         """All that these processes have open or mapped."""
