@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
         refuse_name(own["publish"])
     settings = compose_settings(overrides)[0]
     tracking = settings.tracking
-    tidy(settings)
+    unbroken(partial(tidy, settings), "MLflow to answer")
     sweep = masked_tree(find_sweep(tracking.uri, own["sweep"]))  # written by any bench
     comparison = compare(sweep, baseline=own["baseline"], where=where, ignore=[*filter(None, own["ignore"].split(","))])
     comparison = replace(comparison, title=own["title"])

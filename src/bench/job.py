@@ -16,7 +16,7 @@ from bench.saving import place_for, saved
 from bench.startup.perfetto import write_trace
 from bench.startup.record import Startup
 from bench.steps import Steps
-from bench.uploads import remember
+from bench.uploads import announce, remember
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
             claim = steps.take("claiming caches_dir", claiming, Claim(0.0))
             progress = claims.enter_context(following(name, place.position, place.starts))
             startup = measure(settings, folder, progress.saw, steps)
-        startup, folder = write_down(startup, folder, steps)
+        startup, folder = write_down(settings, startup, folder, steps)
         outcome(startup, progress)
         uploading = partial(remember, settings, folder)
         before = len(steps.failures)
@@ -60,8 +60,9 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
     return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id), claim.waited_s)
 
 
-def write_down(startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:
+def write_down(settings: Settings, startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:
     """The start on disk, then its figures, and once more where those failed. Returns it, and the folder where it is now."""
+    announce(settings, startup, folder)
     folder = saved(startup, folder, steps)
     draw(startup, folder, steps)
     if (again := concluded(startup, steps)) != startup:

@@ -11,6 +11,7 @@ python -m bench.replay LOG... tracking.uri=URI
 
 import shlex
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from bench.composing import compose_settings
@@ -18,6 +19,7 @@ from bench.config import Tracking
 from bench.door import door, split_arguments
 from bench.errors import LogError
 from bench.explain import explanation
+from bench.interrupts import unbroken
 from bench.output import exit_where_lost, give
 from bench.published import bring_in_result
 from bench.recordings import Recording, expanded, log_file, recordings_in
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> None:
     results = [Path(place) for place in places if (Path(place) / STARTS).is_file()]
     folders = [Path(place) for place in places if Path(place).is_dir() and Path(place) not in results]
     starts = [start for folder in folders for start in _starts_in(folder)]
-    tidy(settings)
+    unbroken(partial(tidy, settings), "MLflow to answer")
     if logs := [place for place in places if not Path(place).is_dir()]:
         _replay(tracking, logs, start)
     for result in results:

@@ -6,6 +6,7 @@ calls before: nothing was made, and nothing must be removed.
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.composing import settings_from
 from bench.config import Settings
 from bench.console import say
 from bench.errors import BenchError, SettingError
+from bench.interrupts import unbroken
 from bench.steps import OF_THE_WORLD, in_words
 
 
@@ -42,7 +44,7 @@ class CheckSingle(Callback):
                 print_plan([Point(settings.load_format.name, (), settings)], [host])
                 sys.exit(0)
             refuse_taken(folder, "hydra.run.dir")
-            open_store(settings, may_be_away=True)
+            unbroken(partial(open_store, settings, may_be_away=True), "MLflow to answer")
         except (BenchError, *OF_THE_WORLD) as error:
             say(in_words(error))
             sys.exit(2)

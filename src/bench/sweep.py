@@ -95,7 +95,7 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     if settings.dry_run:
         print_plan(points, hosts)
         return []
-    open_store(settings, may_be_away=False)
+    unbroken(partial(open_store, settings, may_be_away=False), "MLflow to answer")
     with deferred(), folder_claimed(folder), opened(points, hosts, adopted, folder) as sweep, interruptible():
         prepare_points(points, folder)
         prime(sweep, launch)

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.config import Settings, Tracking
 from bench.console import say
 from bench.errors import StoreError, TrackingError
-from bench.startup.record import FILE, load_startup
+from bench.startup.record import FILE, Startup, load_startup
 from bench.tracking import outbox
 from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import is_there
@@ -71,7 +71,7 @@ def _bring_in_pending(found: tuple[Path, outbox.Pending]) -> bool:
     path, pending = found
     folder = Path(pending.folder)
     if not (folder / FILE).is_file():
-        say(f"{folder}: this start waited for MLflow, and is not there any more")
+        say(f"{folder}: this start waited for MLflow, and was not written down or is not there any more")
         path.unlink(missing_ok=True)
         return False
     try:
@@ -94,6 +94,12 @@ def bring_in(tracking: Tracking, folder: Path) -> str:
     with suppress(OSError):  # a folder that is read-only; the run is found by the start's key too
         (folder / RUN).write_text(json.dumps({"run_id": run_id}), encoding="utf-8")
     return run_id
+
+
+def announce(settings: Settings, startup: Startup, folder: Path) -> None:
+    """Into the outbox before it is written down: whatever ends this process from now on, the next command brings in what is there."""
+    with suppress(OSError):  # `remember` says so
+        outbox.put(Path(settings.caches_dir), startup.key, settings.tracking, folder)
 
 
 def remember(settings: Settings, folder: Path) -> str | None:

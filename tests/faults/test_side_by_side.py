@@ -103,6 +103,6 @@ def test_a_tracking_server_that_hangs_keeps_nobody_who_wants_to_leave(new_workpl
         running.send(INT)
 
         assert running.ended() == 130
-        assert "waiting for MLflow to open the sweep" in running.err
+        assert "waiting for MLflow to answer" in running.err
         assert "at most 10 s" in running.err
         connection.close()

@@ -16,8 +16,8 @@ QUIET = "bench.host.rig:quiet_rig"
 # The moments of one start that begin before it is complete, in their order; then those at which it is complete.
 BEFORE = [
     Moment("opening the sweep", SWEEP, "bench.sweep:open_or_resume"),
-    Moment("the sweep is open", SWEEP, "bench.tracking.runs:open_sweep>"),
-    Moment("preparing", ("-m", "load_format=auto"), "bench.weights.prepare:_ensure"),
+    Moment("the sweep is open", SWEEP, "bench.uploads:begin_sweep>"),
+    Moment("preparing", ("-m", "load_format=auto"), "bench.preparing:ensure_checkpoint"),
     Moment("priming", (*SWEEP, "compile_cache=primed"), "bench.sweep:prime"),
     Moment("claiming the host", SWEEP, "bench.host.claims:caches_claimed"),
     Moment("looking at the host", SWEEP, "bench.condition:caches_for"),
@@ -34,7 +34,7 @@ COMPLETE = [
     Moment(
         "stopping",
         (*ALONE, "vllm.env.FAKE_MODE=stubborn", "vllm.stop_timeout_s=1"),
-        "bench.processes.kept:_await_end",
+        "bench.processes.kept:Launched.await_end",
         complete=1,
     ),
     Moment("describing", ALONE, "bench.describe:describe", complete=1),
@@ -51,8 +51,8 @@ COMPLETE = [
     Moment("uploaded", SWEEP, "bench.tracking.runs:log_start>", complete=1),
     Moment("between starts", TWO, "bench.job:run_job#2", complete=1),
     Moment("between blocks", (*SWEEP, "repeats=2"), "bench.sweep:why_stop", complete=1),
-    Moment("closing the sweep", SWEEP, "bench.tracking.runs:close_sweep", complete=1),
-    Moment("the sweep is closed", SWEEP, "bench.tracking.runs:close_sweep>", complete=1),
+    Moment("closing the sweep", SWEEP, "bench.uploads:end_sweep", complete=1),
+    Moment("the sweep is closed", SWEEP, "bench.uploads:end_sweep>", complete=1),
 ]
 
 

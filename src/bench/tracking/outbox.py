@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.config import Tracking
 from bench.masking import private
+from bench.process_identity import parse, this_process
 from bench.tracking.store import absolute
 
 OUTBOX = "outbox"
@@ -17,11 +18,20 @@ OUTBOX = "outbox"
 
 @dataclass(frozen=True)
 class Pending:
-    """One start that waits. `folder` and `uri` hold from any current directory; a password in `uri` stays in it."""
+    """One start that waits. `folder` and `uri` hold from any current directory; a password in `uri` stays in it. `driver` is the
+    process that made the start and uploads it as long as it lives.
+    """
 
     folder: str
     uri: str
     experiment: str
+    driver: str = ""
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether its driver still lives, and is not this process."""
+        driver = parse(self.driver)
+        return driver is not None and driver.is_here and not driver.is_gone and driver != this_process()
 
     @property
     def tracking(self) -> Tracking:
@@ -37,7 +47,7 @@ def put(caches_dir: Path, key: str, tracking: Tracking, folder: Path) -> Path:
     path = caches_dir / OUTBOX / f"{key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    pending = Pending(str(folder.absolute()), absolute(tracking.uri), tracking.experiment)
+    pending = Pending(str(folder.absolute()), absolute(tracking.uri), tracking.experiment, this_process().as_text())
     private(partial).write_text(json.dumps(asdict(pending), indent=2))
     return partial.rename(path)
 
@@ -49,5 +59,5 @@ def waiting(caches_dir: Path, uri: str) -> Iterator[tuple[Path, Pending]]:
             pending = Pending(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue  # brought in meanwhile, or nothing of ours
-        if pending.uri == absolute(uri):
+        if pending.uri == absolute(uri) and not pending.is_anothers:
             yield path, pending
