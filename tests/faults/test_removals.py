@@ -1,6 +1,7 @@
 """bench removes only what bench made: a row for each way in which it could take something else with it."""
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.ownership import MARKER, mark, remove_marked
 from bench.report.markdown import METRICS
 from bench.report.published_table import HEAD, refuse_foreign_table
 from bench.report.writer import refuse_foreign
+from bench.startup.record import OUTPUTS, refuse_taken
 from bench.weights.checkpoint import MANIFEST, Manifest, making, write_manifest
 from conftest import Workplace
 
@@ -48,7 +50,7 @@ def a_checkpoint(place: Path) -> Path:
 
 # A start on its own, and sweeps, that start nothing.
 
-REFUSED = ("tensor_parallel_size=0",), ("vllm.python=/nowhere/python",), ("dry_run=true",), ("dry_run=true", "seed=x")
+REFUSED = ("tensor_parallel_size=0",), ("vllm.python=/nowhere/python",), ("dry_run=true",)
 
 
 @pytest.mark.parametrize("words", REFUSED, ids=" ".join)
@@ -66,7 +68,15 @@ def test_what_starts_nothing_touches_nothing(new_workplace: Callable[[], Workpla
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize("name", ["startup.json", "vllm.log", "settings.json", "probe", "trace.json"])
+@pytest.mark.parametrize("name", sorted(OUTPUTS))
+def test_a_folder_with_a_file_of_a_start_s_name_is_refused(tmp_path, name):
+    """Whoever made it, and also where it is a link that leads nowhere."""
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(OwnershipError, match=re.escape(name)):
+        refuse_taken(tmp_path, "hydra.run.dir")
+
+
+@pytest.mark.parametrize("name", ["vllm.log"])
 def test_a_start_is_not_written_over_files_of_the_same_name(workplace, name):
     """An own vllm.log is neither appended to nor replaced: refused before the start, by the file's name."""
     folder = a_users_folder(workplace.folder / "mine")
