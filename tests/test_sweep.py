@@ -325,6 +325,16 @@ def test_a_start_on_its_own_has_no_parent(alone):
     assert run.info.status == "FINISHED"
 
 
+def test_a_start_on_its_own_fills_its_caches_first_and_finishes(workplace):
+    """The default: the start that fills them has a folder inside of that of the one that counts, made before it."""
+    done = workplace.bench("compile_cache=primed")
+
+    assert done.code == 0, done.err
+    assert [run.info.status for run in workplace.runs()] == ["FINISHED"]
+    assert [run.info.status for run in workplace.runs("bench-prepare")] == ["FINISHED"]
+    assert len([*workplace.folder.glob("outputs/*/*/prime/startup.json")]) == 1
+
+
 def test_a_start_that_is_never_ready_is_a_failed_run(workplace):
     """After vllm.ready_timeout_s; what vLLM said until then is kept, and not taken for the reason."""
     done = workplace.bench("vllm.env.FAKE_MODE=hang", "vllm.ready_timeout_s=0.5")

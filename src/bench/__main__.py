@@ -37,6 +37,7 @@ def start(config: DictConfig) -> object:
     from bench.job import run_job
     from bench.plan import Point
     from bench.priming import untimed
+    from bench.startup.record import PRIME
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -44,7 +45,7 @@ def start(config: DictConfig) -> object:
     settings = single(config)
     try:
         for before in untimed([Point(settings.load_format.name, (), settings)]):
-            run_job(before.as_settings(), folder / "prime")
+            run_job(before.as_settings(), folder / PRIME)
         outcome = run_job(settings, folder)
     except BenchError as error:
         say(str(error))

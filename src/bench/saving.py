@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.console import say
-from bench.startup.record import Startup, refuse_taken
+from bench.startup.record import PRIME, Startup, refuse_taken
 from bench.steps import Steps
 
 RESERVE = ".bench-reserve"
@@ -26,7 +26,7 @@ def place_for(folder: Path, steps: Steps) -> Path:
 
 def _prepared(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
-    refuse_taken(folder, "the start's folder")
+    refuse_taken(folder, "the start's folder", but=frozenset({PRIME}))
     descriptor = os.open(folder / RESERVE, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, RESERVE_BYTES)

@@ -17,11 +17,12 @@ FILE = "startup.json"
 LOG = "vllm.log"
 EXCERPTS = "vllm_excerpts.log"
 BYTES_AT_MOST = 256 << 20  # of startup.json
+PRIME = "prime"  # the folder of the start that fills the caches for a start on its own: made before it
 KEY = "bench.start_key"
 KEY_LENGTH = 20
 # Every file and folder that a start writes into its folder; nothing else in there is bench's.
 OUTPUTS = frozenset({
-    FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "otel_spans.json", "trace.json", "probe", "prime",
+    FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "otel_spans.json", "trace.json", "probe", PRIME,
     "waterfall.png", "memory.png", "phases.png", "prepare.log", "mlflow_run.json", "error.txt",
     "fingerprint.json",
 })  # fmt: skip
@@ -77,13 +78,14 @@ class Startup:
         partial.rename(folder / FILE)
 
 
-def refuse_taken(folder: Path, setting: str) -> None:
-    """Refuse a folder in which a start's files would be written over others of the same name.
+def refuse_taken(folder: Path, setting: str, but: frozenset[str] = frozenset()) -> None:
+    """Refuse a folder in which a start's files would be written over others of the same name. `but`: names that this process may have
+    made there already.
 
     Raises:
         OwnershipError: names one of them, and the setting that names the folder.
     """
-    if taken := sorted(name for name in OUTPUTS if os.path.lexists(folder / name)):
+    if taken := sorted(name for name in OUTPUTS - but if os.path.lexists(folder / name)):
         raise OwnershipError(
             f"{setting}={folder}: {taken[0]!r} is there already, and a start writes a file of this name. Choose another folder."
         )
