@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
 from bench.report import comparison_figure
 from bench.report.comparison_figure import draw_comparison
-from bench.report.style import COLOURS, DPI
+from bench.report.style import COLOURS, DPI, GREY
 from made_sweeps import made_failure, made_start, made_sweep
 
 PHASES = {
@@ -66,6 +69,10 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return made
 
 
+def dots_of(axes: Axes) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_marker() == "o"]
+
+
 def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -92,14 +99,28 @@ def test_without_speedups_there_is_no_place_for_them(drawn, tmp_path):
 
 
 def test_with_speedups_they_stand_beside_the_times(drawn, tmp_path):
-    """A bar for each candidate and metric, and each with its number."""
+    """A dot for each candidate and metric, and each with its number; hollow, since one start each gives no interval."""
     draw_comparison(compared(*starts_of(3)), tmp_path)
     times, speedups = drawn[0].axes
 
     assert "seconds" in times.get_xlabel()
     assert "speedup" in speedups.get_xlabel()
-    assert len(speedups.patches) == 2 * 4
-    assert sum(text.get_text().endswith("x") for text in speedups.texts) == 2 * 4
+    assert [line.get_markerfacecolor() for line in dots_of(speedups)] == ["white"] * 2 * 4
+    assert sum(text.get_text().endswith("x (n = 1)") for text in speedups.texts) == 2 * 4
+
+
+def test_a_speedup_of_several_starts_has_its_interval_grey_where_it_may_be_none(drawn, tmp_path):
+    """A bare bar reads as a win. Three starts a second apart resolve five seconds of sixty, and not a tenth of one."""
+    slow = [made_start("slow", {"ready_s": 60.0 + repeat}, repeat=repeat) for repeat in range(3)]
+    fast = [made_start("fast", {"ready_s": 55.0 + repeat}, repeat=repeat) for repeat in range(3)]
+    equal = [made_start("equal", {"ready_s": at}, repeat=repeat) for repeat, at in enumerate((60.1, 60.5, 62.2))]
+    draw_comparison(compared(*slow, *fast, *equal), tmp_path)
+    speedups = drawn[0].axes[1]
+    colours = [line.get_color() for line in speedups.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 2]
+
+    assert colours == [COLOURS[1], GREY]
+    assert [text.get_text()[:4] for text in speedups.texts] == ["1.09", "1.00"]
+    assert all("[" in text.get_text() for text in speedups.texts)
 
 
 def test_every_single_start_is_a_dot(drawn, tmp_path):
@@ -157,5 +178,5 @@ def test_a_candidate_without_a_speedup_has_its_times_alone(drawn, tmp_path):
     times, speedups = drawn[0].axes
 
     assert len(times.patches) == 3 * (1 + len(PHASES))
-    assert len(speedups.patches) == 4
-    assert {patch.get_facecolor() for patch in speedups.patches} == {times.patches[-1].get_facecolor()}
+    assert len(dots_of(speedups)) == 4
+    assert {to_rgba(line.get_markeredgecolor()) for line in dots_of(speedups)} == {times.patches[-1].get_facecolor()}

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.comparison import Comparison, Point
+from bench.analysis.comparison import Comparison, Point, Speedup
 from bench.report.markdown import FIGURE
 from bench.report.style import GREY, colour, figure, plain
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 FEWEST_ROWS = 3  # a single bar does not fill the panel
 LEGEND_WIDTH = 110  # characters
+ROOM_FOR_TEXT = 1.6  # of the speedups' axis, for the numbers behind the longest interval
 
 TIMES = (
     ("ready", "ready_s"),
@@ -85,27 +86,38 @@ def _draw_speedups(axes: "Axes", comparison: Comparison, points: list[Point]) ->
         (title, metric) for title, metric in SPEEDUPS if any(comparison.speedup(label, metric) for label in candidates)
     ]
     thickness = 0.8 / max(1, len(candidates))
-    best = 1.0
+    furthest = 1.0
     for index, label in enumerate(candidates):
         offset = (index - (len(candidates) - 1) / 2) * thickness
         for row, (_, metric) in enumerate(rows):
             if found := comparison.speedup(label, metric):
-                axes.barh(row + offset, found.ratio, height=thickness * 0.9, color=colours[label])
-                _write(axes, found.ratio, row + offset, f"{found.ratio:.2f}x")
-                best = max(best, found.ratio)
+                furthest = max(furthest, _draw_interval(axes, found, row + offset, colours[label]))
     axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
     axes.set_yticks(range(len(rows)), [title for title, _ in rows])
     axes.set_ylim(max(len(rows), FEWEST_ROWS) - 0.5, -0.5)
-    axes.set_xlim(0, best * 1.18)
-    axes.set_xlabel("speedup: baseline ÷ candidate (1: equal)")
+    axes.set_xlim(0, furthest * ROOM_FOR_TEXT)
+    axes.set_xlabel("speedup: baseline ÷ candidate (1: equal)\nline: 95 % interval, grey where 1 is inside")
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _write(axes: "Axes", x: float, y: float, text: str) -> None:
+def _draw_interval(axes: "Axes", found: Speedup, y: float, colour: str) -> float:
+    """A ratio as a dot on its interval; hollow where one start of each gives none. Returns how far right it reaches."""
+    if found.low is None or found.high is None:
+        axes.plot([found.ratio], [y], "o", markersize=7, markerfacecolor="white", markeredgecolor=colour)
+        _write(axes, found.ratio, y, f"{found.ratio:.2f}x (n = {found.n})", gap_points=8)
+        return found.ratio
+    shown = GREY if found.low <= 1.0 <= found.high else colour
+    axes.plot([found.low, found.high], [y, y], color=shown, linewidth=2.5, solid_capstyle="butt")
+    axes.plot([found.ratio], [y], "o", markersize=7, color=shown)
+    _write(axes, found.high, y, f"{found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}]")
+    return found.high
+
+
+def _write(axes: "Axes", x: float, y: float, text: str, *, gap_points: int = 4) -> None:
     axes.annotate(
         text,
         (x, y),
-        xytext=(4, 0),
+        xytext=(gap_points, 0),
         textcoords="offset points",
         va="center",
         fontsize=8,
