@@ -172,9 +172,13 @@ def test_every_number_of_the_readmes_results_is_in_their_json():
     """Rounded as it is printed there."""
     section = re.search(r"<!-- results -->(.*?)<!-- /results -->", (ROOT / "README.md").read_text(), re.DOTALL)
     published = [json.loads((folder / "benchmark_metrics.json").read_text()) for folder in RESULTS]
-    numbers, words = set(numbers_in(published)), json.dumps([each["conditions"] for each in published])
-    printed = NUMBER.findall(section[1]) if section else []
+    numbers, words = (
+        set(numbers_in(published)),
+        json.dumps([[each["conditions"], each["weights"]] for each in published]),
+    )
 
+    assert section
+    printed = NUMBER.findall(section[1])
     assert [each for each in printed if not is_among(each, numbers) and each not in NUMBER.findall(words)] == []
 
 
