@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import SettingError
+from bench.host.asking import AskingError, ask
 
 # Runs in the measured environment's interpreter; reads metadata only, since importing vllm takes seconds.
 VERSIONS = """
@@ -31,6 +32,9 @@ try:  # all that vllm/tracing/otel.py imports
 except metadata.PackageNotFoundError: pass
 print(json.dumps(found))
 """
+ASKING_TIMEOUT_S = 60.0
+ANSWER_AT_MOST = 1 << 16  # bytes; it has 400
+VERSION_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -85,21 +89,34 @@ def measured_versions(python: str) -> dict[str, str]:
         SettingError: the interpreter cannot be run, or has no vLLM.
     """
     try:
-        done = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, timeout=60, check=False)
-        versions: dict[str, str] = json.loads(done.stdout)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = ask([python, "-c", VERSIONS], timeout_s=ASKING_TIMEOUT_S, bytes_at_most=ANSWER_AT_MOST)
+    except (OSError, AskingError) as error:
         raise SettingError(f"vllm.python={python}: this interpreter cannot be run: {error}.") from error
-    except ValueError as error:
-        said = " ".join((done.stderr or done.stdout).split())[-200:]
+    versions = _versions_in(done.output)
+    if versions is None:
+        said = " ".join((done.errors or done.output)[-ANSWER_AT_MOST:].split())[-200:]
+        ended = f"killed by signal {-done.exit_code}" if done.exit_code < 0 else f"exit code {done.exit_code}"
         raise SettingError(
-            f"vllm.python={python}: this is no Python interpreter, or a broken one. It said: {said!r}."
-        ) from error
+            f"vllm.python={python}: this is no Python interpreter, or a broken one ({ended}). It said: {said!r}."
+        )
     if "vllm" not in versions:
         raise SettingError(
             f"vllm.python={python}: no vLLM is installed there. Install bench with an extra that brings one "
             "(cpu or gpu), or name the interpreter of an environment that has it."
         )
     return versions
+
+
+def _versions_in(text: str) -> dict[str, str] | None:
+    """What `VERSIONS` prints: an object of short texts in one line. None: something else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    is_told = isinstance(found, dict) and all(
+        isinstance(value, str) and value.isprintable() and len(value) <= VERSION_LENGTH for value in found.values()
+    )
+    return found if is_told else None
 
 
 def describe_host(device: Device) -> dict[str, str]:

@@ -1,0 +1,85 @@
+"""A short command's answer, whatever the command does: bounded in time and in bytes, and nothing waits for what it leaves behind."""
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO
+
+from bench.errors import BenchError
+
+PIECE_BYTES = 1 << 16
+POLL_S = 0.05
+
+
+class AskingError(BenchError):
+    """The command did not come to its end, or printed without one."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a command ended. What it printed is text: bytes that are not UTF-8 are replaced."""
+
+    exit_code: int  # negative: the signal that killed it
+    output: str
+    errors: str
+
+
+def ask(arguments: Sequence[str], *, timeout_s: float, bytes_at_most: int) -> Asked:
+    """Runs it to its end. Its process group is killed then, and whoever holds its pipes longer is not waited for.
+
+    `bytes_at_most`: of its output; as much of its errors is kept, from their beginning.
+
+    Raises:
+        OSError: it cannot be executed.
+        AskingError: it took longer, or printed more.
+    """
+    with subprocess.Popen(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        bufsize=0,
+    ) as process:
+        try:
+            output, errors = _read(process, time.monotonic() + timeout_s, timeout_s, bytes_at_most)
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return Asked(process.returncode, output.decode(errors="replace"), errors.decode(errors="replace"))
+
+
+def _read(process: subprocess.Popen[bytes], ends_s: float, timeout_s: float, bytes_at_most: int) -> tuple[bytes, bytes]:
+    output, errors = bytearray(), bytearray()
+    with selectors.DefaultSelector() as waiting:
+        for pipe, into in ((process.stdout, output), (process.stderr, errors)):
+            assert pipe is not None
+            waiting.register(pipe, selectors.EVENT_READ, into)
+        while waiting.get_map():
+            has_ended = process.poll() is not None  # first: what it wrote before is in the pipes then
+            ready = waiting.select(0 if has_ended else POLL_S)
+            if has_ended and not ready:
+                break
+            for key, _ in ready:
+                _take(key.fileobj, key.data, waiting, bytes_at_most)  # type: ignore[arg-type]
+            if len(output) > bytes_at_most:
+                raise AskingError(f"it printed more than {bytes_at_most >> 10} KiB")
+            if time.monotonic() > ends_s:
+                raise AskingError(f"it did not end within {timeout_s:g} s")
+    try:
+        process.wait(max(0.0, ends_s - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise AskingError(f"it did not end within {timeout_s:g} s") from error
+    return bytes(output), bytes(errors)
+
+
+def _take(pipe: IO[bytes], into: bytearray, waiting: selectors.BaseSelector, bytes_at_most: int) -> None:
+    data = os.read(pipe.fileno(), PIECE_BYTES)
+    if not data:
+        waiting.unregister(pipe)
+    into += data[: max(0, bytes_at_most + 1 - len(into))]
