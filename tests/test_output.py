@@ -1,5 +1,6 @@
 """What cannot be printed ends nothing: no traceback, and the exit code that there would have been."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,11 @@ def test_a_slow_reader_is_no_failure():
 
     assert output.failure is None
     assert slow.lines[1:] == ["kept"]
+
+
+def test_what_would_do_something_to_a_terminal_is_written_out():
+    """vLLM's words are printed as they are told; tabs and ends of lines are kept."""
+    written = io.StringIO()
+    Output(written).write("\x1b[2J \x00 \x9b31m \u202e \u00e9\tx\n")
+
+    assert written.getvalue() == "\\x1b[2J \\x00 \\x9b31m \\u202e \u00e9\tx\n"

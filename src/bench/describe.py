@@ -24,6 +24,7 @@ from bench.log.metrics import summarise, with_checkpoint
 from bench.log.outcome import Ending, ending_of, outcome_tags
 from bench.log.reason_class import classify
 from bench.masking import masked, masked_tree
+from bench.output import visible
 from bench.plan import blocks_at_most, identity
 from bench.startup.command import Command
 from bench.startup.completion import Answer
@@ -35,6 +36,8 @@ from bench.startup.waterfall import unexplained, waterfall_metrics
 from bench.steps import Steps
 from bench.verification import StartWeights, weights_of
 from bench.weights.checkpoint import size_gib
+
+HUNG_UP = ("BrokenPipeError", "ConnectionResetError")
 
 
 def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
@@ -121,7 +124,7 @@ def undescribed(settings: Settings, reached: Reached) -> Startup:
 
 def concluded(startup: Startup, steps: Steps) -> Startup:
     """The same start, FAILED where one of its steps was. vLLM's own reason, if there is one, stays the reason."""
-    sentences = [*map(masked, steps.sentences)]
+    sentences = [visible(masked(each)) for each in steps.sentences]
     if not sentences:
         return startup
     reason = startup.reason or sentences[0]
@@ -175,7 +178,10 @@ def validity(condition: Described, weights: StartWeights) -> dict[str, str]:
 def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:
     """vLLM's own words where it died of something; what bench saw where vLLM did not say, was too slow or was interrupted."""
     words = reason_in(lines) if reached.log_knows_better else None
-    return words or (" ".join(reached.reason.split()) if reached.reason else None)
+    if words and reached.ready_s is not None and words.startswith(HUNG_UP):
+        words = None  # of the connection that bench closed when it had seen what was wrong
+    words = words or (" ".join(reached.reason.split()) if reached.reason else None)
+    return visible(words) if words else None
 
 
 def outcome_of(reason: str | None, lines: list[LogLine]) -> Ending:

@@ -45,6 +45,10 @@ class StartTimeout(StartError):
     """vLLM was still at it when its time was over: the log's last error, if any, is not the reason."""
 
 
+class AnswerError(StartError):
+    """vLLM answered with something else than was asked for. What its log says of the connection that bench closed then is not the reason."""
+
+
 class LockError(BenchError):
     """Another process holds what is needed here, or there is no lock to be had. Names the file, and who holds it."""
 

@@ -1,5 +1,6 @@
 """All that a start left behind, read: its log, what the probe wrote, vLLM's own spans; and what should be there and is not."""
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,9 @@ def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
     ready_s, first_token_s = reached.ready_s, reached.answer.first_token_s if reached.answer else None
     probed, executed_s = ProbeReport(), reached.exec_at_s
     if executed_s is not None:
-        probed = steps.take(PROBED, partial(read_events, attempt.folder / PROBE, executed_s), probed)
+        probed = steps.take(
+            PROBED, partial(read_events, attempt.folder / PROBE, executed_s, time.monotonic() - executed_s), probed
+        )
         for sentence in probed.unreadable:
             steps.fail(PROBED, sentence)
     of_vllm = partial(read_spans, reached.received.bodies, reached.started_at)

@@ -12,7 +12,7 @@ from bench.config import Settings
 from bench.console import say
 from bench.describe import concluded, describe, undescribed
 from bench.durations import remember_duration
-from bench.errors import BenchError, StartError, StartTimeout
+from bench.errors import AnswerError, BenchError, StartError, StartTimeout
 from bench.fingerprints import files_of, verifies
 from bench.host.api_key import api_key
 from bench.host.claims import checkpoints_claimed
@@ -34,6 +34,7 @@ from bench.weights.prepare import ensure_checkpoint
 from bench.weights.sharded import LOG as PREPARE_LOG
 
 SETTINGS = "settings.json"
+PROBE_AT_MOST = 64 << 20  # bytes of all its files together that are kept; it writes some kB a process
 
 
 def measure(settings: Settings, folder: Path, on_line: OnLine, steps: Steps) -> Startup:
@@ -53,8 +54,9 @@ def measure(settings: Settings, folder: Path, on_line: OnLine, steps: Steps) -> 
     described = (
         steps.take("describing the start", partial(describe, attempt, reached, steps), None) if attempt else None
     )
-    written = [folder / LOG, folder / SPANS, folder / PREPARE_LOG, *(folder / PROBE).glob("*")]
-    steps.take("masking secrets", partial(seal, written), None)
+    steps.take("masking secrets", partial(seal, [folder / LOG, folder / SPANS, folder / PREPARE_LOG]), None)
+    of_the_probe = sorted((folder / PROBE).glob("*"))
+    steps.take("masking secrets", partial(seal, of_the_probe, bytes_at_most=PROBE_AT_MOST), None)
     startup = concluded(described or undescribed(settings, reached), steps)
     if attempt and not startup.failed:
         steps.take("keeping what was learnt", partial(keep_what_was_learnt, attempt, startup, lasted_s), None)
@@ -89,7 +91,7 @@ def run(attempt: Attempt, reached: Reached, on_line: OnLine, steps: Steps) -> No
             ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
         with checkpoints_claimed(settings, say, shared=True):
             serve_once(attempt, reached, on_line)
-    except StartTimeout as error:
+    except (StartTimeout, AnswerError) as error:
         reached.reason = str(error)
     except StartError as error:
         reached.reason, reached.log_knows_better = str(error), True

@@ -6,6 +6,7 @@ had. Only where a printed text is all that a command gives, its loss is an error
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,6 +15,8 @@ from typing import Any, TextIO
 from bench.masking import collect_environment, collect_words, masked
 
 STANDARD_DESCRIPTORS = (0, 1, 2)
+# What makes a terminal do something, or shows a line in another order than it has; not tabs and the ends of lines.
+CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 
 
 class Output:
@@ -28,7 +31,7 @@ class Output:
 
     def write(self, text: str) -> int:
         if self._stream is not None and self.failure is None:
-            self._do(self._stream.write, _encodable(masked(text), getattr(self._stream, "encoding", None)))
+            self._do(self._stream.write, _encodable(visible(masked(text)), getattr(self._stream, "encoding", None)))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -74,6 +77,11 @@ class Output:
 
 def _encodable(text: str, encoding: str | None) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
+
+
+def visible(text: str) -> str:
+    """Control characters as they are written in Python: vLLM's words, and whatever it quotes, come to a terminal."""
+    return CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def guard_output() -> None:

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from bench.attempt import Attempt, Reached
 from bench.composing import compose_settings
 from bench.config import Settings
-from bench.describe import concluded, describe
+from bench.describe import concluded, describe, reason_of
 from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs
+from bench.log.lines import read_log
 from bench.saving import RESERVE, place_for, saved
 from bench.startup.command import Command
 from bench.startup.otel import Body
@@ -106,7 +107,7 @@ def test_a_value_of_any_type_in_an_event_of_the_probe(tmp_path, which, data):
     assert all("7.jsonl" in sentence for sentence in steps.sentences), steps.failures
 
 
-@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"null\n", b'"x"\n', lines([PROCESS | {"imported_s": -5e3}]), lines([PROCESS | {"pid": "7"}])])  # fmt: skip
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"null\n", b'"x"\n', lines([PROCESS | {"imported_s": -5e3}]), lines([PROCESS | {"pid": "7"}]), lines([PROCESS | {"started_s": 1e6, "imported_s": 1e6 + 1}])])  # fmt: skip
 def test_garbage_of_the_probe_fails_the_start_by_the_file_s_name(tmp_path, content):
     """What cannot be trusted is not measured, and the rest of the start is there."""
     startup, _ = described(probe_folder(tmp_path, content))
@@ -207,3 +208,12 @@ def test_all_that_describing_writes_is_known_as_bench_s_own(tmp_path):
     saved(startup, folder, steps)
 
     assert {path.name for path in folder.iterdir()} <= OUTPUTS
+
+
+def test_the_reason_is_not_what_vllm_says_of_the_connection_that_bench_closed():
+    """It hangs up where an answer is wrong."""
+    broken = read_log([b"Traceback (most recent call last):\n", b"BrokenPipeError: [Errno 32] Broken pipe\n"])
+    reached = Reached(started_at=1e9, ready_s=1.0, reason="the completion failed: \x1b[2J", log_knows_better=True)
+
+    assert reason_of(reached, broken) == r"the completion failed: \x1b[2J"
+    assert reason_of(replace(reached, ready_s=None), broken) == "BrokenPipeError: [Errno 32] Broken pipe"

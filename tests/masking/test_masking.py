@@ -171,3 +171,18 @@ def test_json_stays_json(tmp_path):
     lines = path.read_text().splitlines()
     assert json.loads(lines[0]) == {"token": "***", "tokens": 12345678}
     assert lines[1:] == ['{"a": 1}', "not json: password=***"]
+
+
+@pytest.mark.parametrize("name", ["7.jsonl", "7.json", "7"])
+def test_files_of_others_are_cut_where_they_are_too_many_bytes_in_all(tmp_path, name):
+    """A sparse file of a terabyte is neither read to its end nor kept. Another name of the same file keeps its bytes."""
+    first, big, last = tmp_path / "a", tmp_path / name, tmp_path / "b"
+    first.write_bytes(b"12345\n")
+    with big.open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "other").hardlink_to(big)
+    last.write_bytes(b"12345\n")
+    seal([first, big, last], bytes_at_most=1000)
+
+    assert [path.stat().st_size for path in (first, big, last)] == [6, 994, 0]
+    assert (tmp_path / "other").stat().st_size == 1 << 40

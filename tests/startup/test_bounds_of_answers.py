@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -31,12 +31,16 @@ class Process:
     unread: threading.Event = field(default_factory=threading.Event)
 
     began_s: float = field(default_factory=time.monotonic)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def elapsed_s(self) -> float:
         return time.monotonic() - self.began_s
 
-    def exit_code(self) -> None:
-        return None
+    def exit_code(self) -> int | None:
+        return 7 if self.ended.is_set() else None
+
+    def how_it_ended(self) -> str:
+        return "exit code 7"
 
 
 @contextmanager
@@ -83,6 +87,40 @@ def drips(before: bytes, drop: bytes) -> Say:
             connection.sendall(drop)
 
     return say
+
+
+def test_a_vllm_that_ends_is_the_reason_and_not_its_broken_connection():
+    """In its completion, and when its key is tried."""
+    ended = threading.Event()
+    with served(lambda _: ended.set()) as living:
+        server = replace(living, process=Process(ended=ended))
+        with pytest.raises(
+            StartError, match=r"^vLLM ended before its completion was whole: exit code 7 \(vLLM broke off"
+        ):
+            server.complete("m", ASKED)
+        with pytest.raises(StartError, match=r"^vLLM ended after its completion: exit code 7$"):
+            server.check("m", ASKED)
+
+
+def test_what_health_said_last_is_in_the_sentence():
+    """A server that is there and never healthy is something else than one that is not there."""
+    with (
+        served(says(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")) as server,
+        pytest.raises(StartTimeout, match=r"ready_timeout_s=0\.3: the last that /health said was 503, expected 200$"),
+    ):
+        server.wait_until_ready(0.3)
+
+
+@pytest.mark.parametrize("body", [b"\x1b[2J\x1b]0;x\x07", "\u009b31m\u202e".encode(), b"\0\x7f"])
+def test_no_control_character_of_an_answer_comes_into_a_sentence(body):
+    """They would do something to a terminal."""
+    with (
+        served(says(b"HTTP/1.1 400 Bad\r\nConnection: close\r\n\r\n" + body)) as server,
+        pytest.raises(StartError) as raised,
+    ):
+        server.complete("m", ASKED)
+
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -33,16 +34,21 @@ def private(path: Path) -> Path:
     return path
 
 
-def seal(paths: Iterable[Path]) -> None:
-    """Each of these files that is there: private, and masked by value and by form. What cannot be rewritten stays as it is."""
+def seal(paths: Iterable[Path], *, bytes_at_most: int | None = None) -> None:
+    """Each of these files that is there: private, and masked by value and by form. What cannot be rewritten stays as it is.
+
+    `bytes_at_most`: of all of them together; what is beyond is cut off. For files that others may have written: they can have any size.
+    """
     for path in paths:
         with suppress(OSError):
             if stat.S_ISREG(path.lstat().st_mode):
-                mask_file(path)
+                size = mask_file(path, bytes_at_most=bytes_at_most)
+                bytes_at_most = None if bytes_at_most is None else max(0, bytes_at_most - size)
 
 
-def mask_file(path: Path) -> None:
-    """Rewrites a file, line by line, where a line changes. Bytes that are not UTF-8 stay as they are.
+def mask_file(path: Path, *, bytes_at_most: int | None = None) -> int:
+    """Rewrites a file, line by line, where a line changes or all is more than `bytes_at_most`. Bytes that are not UTF-8 stay as they
+    are. Returns how many were read.
 
     Raises:
         OSError: it cannot be read, or there is no room for another one beside it.
@@ -51,11 +57,13 @@ def mask_file(path: Path) -> None:
     with path.open("rb") as file, NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as copy:
         partial = Path(copy.name)
         try:
-            for line in _pieces(file, whole=path.suffix == ".json"):
+            for line in _pieces(file, whole=path.suffix == ".json", bytes_at_most=bytes_at_most):
                 new, in_key = (_masked_json(line), False) if path.suffix in JSON else _masked_line(line, in_key=in_key)
                 changed = changed or new != line
                 copy.write(new)
             copy.flush()
+            size = file.tell()
+            changed = changed or size < os.fstat(file.fileno()).st_size
         except BaseException:
             partial.unlink()
             raise
@@ -64,13 +72,14 @@ def mask_file(path: Path) -> None:
     else:
         partial.unlink()
         path.chmod(PRIVATE)
+    return size
 
 
-def _pieces(file: BinaryIO, *, whole: bool) -> Iterator[bytes]:
-    if whole:
-        yield file.read()
-    while line := file.readline(PIECE_BYTES):
-        yield line
+def _pieces(file: BinaryIO, *, whole: bool, bytes_at_most: int | None) -> Iterator[bytes]:
+    left = sys.maxsize if bytes_at_most is None else bytes_at_most
+    while piece := file.read(left) if whole else file.readline(min(PIECE_BYTES, left)):
+        left -= len(piece)
+        yield piece
 
 
 def _masked_json(data: bytes) -> bytes:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from bench.config import Completion
-from bench.errors import StartError
+from bench.errors import AnswerError, StartError
 from bench.masking import masked
+from bench.output import visible
 
 DATA, DONE = b"data:", b"[DONE]"
 LINE_AT_MOST = 1 << 20  # bytes; vLLM's have 300
@@ -46,7 +47,8 @@ def read_answer(lines: Iterable[bytes], asked: int, elapsed_s: Callable[[], floa
     """Server-sent events -> the answer, stamped as they come. `asked` is how many tokens.
 
     Raises:
-        StartError: it is not what was asked for: broken off, malformed, without a token, with fewer or more than asked.
+        AnswerError: it is not what was asked for: malformed, without a token, with fewer or more than asked.
+        StartError: vLLM broke it off, or says that it failed.
     """
     stream = _Stream()
     for line in lines:
@@ -91,12 +93,14 @@ class _Stream:
 
     def answer(self, asked: int, ended_s: float) -> Answer:
         if self.first_token_s is None:
-            raise StartError("the completion ended without a token")
-        came = f"{len(self.token_ids)} tokens" if self.token_ids else f"{len(self.texts)} pieces of text"
+            raise AnswerError("the completion ended without a token")
+        came = (
+            f"{len(self.token_ids)} tokens" if self.token_ids else f"{len(self.texts)} pieces of text and no token_ids"
+        )
         because = f" (finish_reason={self.finish_reason})" if self.finish_reason else ""
         fewer = len(self.token_ids) != asked if self.token_ids else self.finish_reason != "length"
         if fewer or self.finish_reason not in {None, "length"}:
-            raise StartError(
+            raise AnswerError(
                 f"the completion has {came}{because}, completion.max_tokens={asked} were asked for with ignore_eos"
             )
         text = "".join(self.texts).encode(errors="replace").decode()  # JSON can hold half a character, UTF-8 cannot
@@ -105,7 +109,7 @@ class _Stream:
     def broken_off(self) -> StartError:
         """http.client takes a connection that broke between two chunks for the end."""
         if not self.texts and self.other.strip():
-            return StartError(f"vLLM's answer is no stream of events: {short(self.other)}")
+            return AnswerError(f"vLLM's answer is no stream of events: {short(self.other)}")
         return StartError(f"vLLM broke off the completion after {len(self.token_ids) or len(self.texts)} tokens")
 
 
@@ -114,7 +118,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
         chunk = json.loads(data, parse_constant=no_number)
     except (ValueError, RecursionError) as error:
         why = "too deeply nested" if isinstance(error, RecursionError) else str(error)
-        raise StartError(f"vLLM's answer is no JSON ({short(why.encode())}): {short(data)}") from error
+        raise AnswerError(f"vLLM's answer is no JSON ({short(why.encode())}): {short(data)}") from error
     if not isinstance(chunk, dict):
         _malformed("a chunk is no object", data)
     return chunk
@@ -141,9 +145,9 @@ def _token_ids(choice: dict[str, Any], data: bytes) -> list[int]:
 
 
 def _malformed(why: str, data: bytes) -> NoReturn:
-    raise StartError(f"vLLM's answer is malformed: {why}: {short(data)}")
+    raise AnswerError(f"vLLM's answer is malformed: {why}: {short(data)}")
 
 
 def short(body: bytes) -> str:
     """The beginning of what was said, in one line."""
-    return masked(" ".join(body[: 4 * SHOWN].decode(errors="replace").split()))[:SHOWN]
+    return visible(masked(" ".join(body[: 4 * SHOWN].decode(errors="replace").split())))[:SHOWN]

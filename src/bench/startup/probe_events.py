@@ -116,8 +116,10 @@ class ProbeReport:
         return {each.rank: each for each in self.processes if each.rank}
 
 
-def read_events(folder: Path, exec_at_s: float) -> ProbeReport:
-    """Every process's file. `exec_at_s` is on CLOCK_MONOTONIC, as all that the probe writes."""
+def read_events(folder: Path, exec_at_s: float, ended_s: float = LONGEST_S) -> ProbeReport:
+    """Every process's file. `exec_at_s` is on CLOCK_MONOTONIC, as all that the probe writes. `ended_s`: seconds since then after which
+    nothing can have happened.
+    """
     processes: dict[int, ProbeProcess] = {}
     warnings, unreadable = [], []
     paths = sorted(folder.glob("*.jsonl"))
@@ -125,7 +127,7 @@ def read_events(folder: Path, exec_at_s: float) -> ProbeReport:
         unreadable.append(f"the probe left {len(paths):,} files, of which {FILES_AT_MOST:,} were read")
     for path in paths[:FILES_AT_MOST]:
         try:
-            process = _read_process(path, exec_at_s)
+            process = _read_process(path, exec_at_s, ended_s)
         except (EvidenceError, FileNotFoundError) as error:
             unreadable.append(f"{path.name} of the probe: {error}")
             continue
@@ -139,7 +141,7 @@ def read_events(folder: Path, exec_at_s: float) -> ProbeReport:
     return ProbeReport(in_order, tuple(warnings), tuple(unreadable))
 
 
-def _read_process(path: Path, exec_at_s: float) -> ProbeProcess | None:
+def _read_process(path: Path, exec_at_s: float, ended_s: float) -> ProbeProcess | None:
     """The process that wrote this file. None: the line that tells of it was cut.
 
     Raises:
@@ -150,13 +152,13 @@ def _read_process(path: Path, exec_at_s: float) -> ProbeProcess | None:
     if not first:
         return None
     try:
-        return _checked(_process(first, events, doubts, exec_at_s))
+        return _checked(_process(first, events, doubts, exec_at_s), ended_s)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise EvidenceError(f"its events are not the probe's: {_shortened(error)}") from error
 
 
-def _checked(process: ProbeProcess) -> ProbeProcess:
-    """The same, if its values have the types and the size that they are declared with.
+def _checked(process: ProbeProcess, ended_s: float) -> ProbeProcess:
+    """The same, if its values have the types and the size that they are declared with, and nothing is later than `ended_s`.
 
     Raises:
         ValueError: says which has not.
@@ -170,8 +172,8 @@ def _checked(process: ProbeProcess) -> ProbeProcess:
         *(each.started_s for each in spans),
         *(each.ended_s for each in spans),
     ]
-    if any(time is not None and not -CLOCK_TICK_S <= time <= LONGEST_S for time in times):
-        raise ValueError("a time lies before exec, or is no time")
+    if any(time is not None and not -CLOCK_TICK_S <= time <= ended_s for time in times):
+        raise ValueError("a time lies before exec, after the end, or is no time")
     if any(each.ended_s is not None and each.ended_s < each.started_s for each in spans):
         raise ValueError("a span ends before it begins")
     return _schema().validate_python(process)

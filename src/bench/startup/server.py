@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import NoReturn
 
 from bench.config import Completion
-from bench.errors import StartError, StartTimeout
+from bench.errors import AnswerError, StartError, StartTimeout
 from bench.log.rules import SERVING, stage_of
 from bench.processes.keeper import descendants
 from bench.processes.kept import kept
@@ -50,13 +51,17 @@ class Server:
         Raises:
             StartError: vLLM ended, or was not ready in time.
         """
+        status = None
         while True:
             asked_s = self.process.elapsed_s()
-            if asked_s < timeout_s and self._health(min(HEALTH_TIMEOUT_S, timeout_s - asked_s)) == HTTPStatus.OK:
+            if asked_s < timeout_s:
+                status = self._health(min(HEALTH_TIMEOUT_S, timeout_s - asked_s))
+            if status == HTTPStatus.OK:
                 return self.process.elapsed_s()
             self._must_live("before it was ready")
             if self.process.elapsed_s() > timeout_s:
-                raise StartTimeout(f"not ready within vllm.ready_timeout_s={timeout_s:g}")
+                last = f": the last that /health said was {status}, expected 200" if status else ""
+                raise StartTimeout(f"not ready within vllm.ready_timeout_s={timeout_s:g}{last}")
             self._pause(asked_s)
 
     def _pause(self, since_s: float) -> None:
@@ -80,13 +85,31 @@ class Server:
         if self.process.exit_code() is not None:
             raise StartError(f"vLLM ended {when}: {self.process.how_it_ended()}")
 
+    def _ends_soon(self) -> bool:
+        """Whether it has ended, which is known a little after its connections are gone."""
+        known_s = time.monotonic() + END_KNOWN_S
+        while self.process.exit_code() is None and time.monotonic() < known_s:
+            time.sleep(HEALTH_INTERVAL_S)
+        return self.process.exit_code() is not None
+
     def complete(self, model: str, asked: Completion) -> Answer:
         """One greedy completion, streamed; the first chunk that carries a token is the first token.
 
         Raises:
-            StartError: vLLM refused, closed the connection, gave something else than was asked for, or took longer than
+            StartError: vLLM refused, closed the connection, ended, gave something else than was asked for, or took longer than
                 completion.timeout_s.
         """
+        try:
+            return self._complete(model, asked)
+        except (StartTimeout, AnswerError):
+            raise
+        except StartError as error:
+            if self._ends_soon():
+                how = self.process.how_it_ended()
+                raise StartError(f"vLLM ended before its completion was whole: {how} ({error})") from error
+            raise
+
+    def _complete(self, model: str, asked: Completion) -> Answer:
         try:
             with exchange(
                 (HOST, self.port),
@@ -118,22 +141,27 @@ class Server:
                 that it is somebody else's server, or one that serves anybody who disturbs what is measured.
         """
         health = self._health(CHECK_TIMEOUT_S)
-        if health is None:
-            time.sleep(END_KNOWN_S)
-        self._must_live("after its completion")
         if is_elsewhere(self.port, descendants(self.process.keeper_pid)):
-            raise StartError(
+            self._failed_after(
                 f"another process than this vLLM listens on port {self.port}: what answered is not what was started"
             )
         if health != HTTPStatus.OK:
-            raise StartError(f"vLLM was not healthy any more after its completion: /health said {health or 'nothing'}")
+            self._failed_after(
+                f"vLLM was not healthy any more after its completion: /health said {health or 'nothing'}"
+            )
         status = self._status_with_another_key(model, asked)
         if status not in REFUSALS:
-            raise StartError(
+            self._failed_after(
                 f"the server on port {self.port} answered a wrong API key with {status or 'nothing'}, expected 401: "
                 "it is not the vLLM that was started, or does not check VLLM_API_KEY"
             )
         self._must_live("after its completion")
+
+    def _failed_after(self, words: str) -> NoReturn:
+        """By these words, unless they are only what its end looks like."""
+        self._ends_soon()
+        self._must_live("after its completion")
+        raise StartError(words)
 
     def _status_with_another_key(self, model: str, asked: Completion) -> int | None:
         one_token = question(model, asked.model_copy(update={"max_tokens": 1}))
