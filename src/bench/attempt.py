@@ -57,8 +57,12 @@ class Reached:
 
     def clock_problems(self) -> list[str]:
         """Why its times cannot be believed."""
-        return self.clocks.problems(self.answer.first_token_s if self.answer else None)
+        return self.clocks.problems(self._moments_s())
 
     def process_warnings(self) -> list[str]:
         """What is less than it should be around its processes."""
-        return [*self.clocks.warnings(self.answer.first_token_s if self.answer else None), *self.lost_output]
+        return [*self.clocks.warnings(self._moments_s()), *self.lost_output]
+
+    def _moments_s(self) -> list[float]:
+        found = [self.ready_s, self.answer.first_token_s if self.answer else None]
+        return [moment_s for moment_s in found if moment_s is not None]

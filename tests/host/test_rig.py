@@ -428,7 +428,7 @@ def fake_host(monkeypatch: pytest.MonkeyPatch, read: Callable[[], str]) -> Rig:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     monkeypatch.setattr(os, "sysconf", lambda _: 100)
     monkeypatch.setattr(rig_module, "_own_s", lambda: 0.0)
-    monkeypatch.setattr(rig_module, "Path", lambda _: SimpleNamespace(read_text=read))
+    monkeypatch.setattr(rig_module, "Path", lambda _: SimpleNamespace(read_text=lambda **_: read()))
     monkeypatch.setattr(rig_module, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: next(now_s)))
     return look_at_rig("")
 

@@ -113,7 +113,6 @@ def test_a_store_of_another_schema_is_refused_and_not_changed(store_file, versio
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("", "tracking.uri is empty"),
         ("foo://somewhere", "foo://somewhere"),
         ("folder", "maintenance mode"),
         ("sqlite://", "names no file"),

@@ -5,6 +5,7 @@ A thread looks at the clocks ten times a second. What it finds is that it was la
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -13,7 +14,11 @@ GAP_AT_LEAST_S = 0.25  # less is the ordinary delay of a busy host
 GAPS_AT_MOST = 1000
 STEP_AT_LEAST_S = 0.05  # less can be a pause between the looks at the two clocks
 SLEW = 0.0005  # by which ntpd and chrony let a clock run fast or slow: adjtimex(2)
-UNCERTAIN_S, UNCERTAIN_SHARE = 0.5, 0.01  # of a start, from which on it does not count
+# From which length on a gap makes a start not count. One at the very moment that is measured (ready, first token) hides when that was. One
+# before makes lines of the log late and, when it lasts, lets vLLM wait for whoever reads its output.
+AT_A_MOMENT_S, AT_A_MOMENT_SHARE = 0.5, 0.01  # of the time to the first token, whichever is longer
+BEFORE_S, BEFORE_SHARE = 2.0, 0.05
+ASKED_EVERY_S = 0.3  # /health, at most: a gap that ended so long before the answer has delayed the asking
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,10 @@ class Gap:
 
     began_s: float
     lasted_s: float
+
+    def hides(self, moment_s: float) -> bool:
+        """Whether what is known to have happened at this moment may have happened earlier, unseen."""
+        return self.began_s < moment_s <= self.began_s + self.lasted_s + ASKED_EVERY_S
 
 
 @dataclass
@@ -35,16 +44,16 @@ class Clocks:
     suspended_s: float = 0.0
 
     def longest_gap_s(self, until_s: float | None) -> float:
-        """That began before `until_s`: the time by which what was measured until then may be wrong. None: at any time."""
+        """That began before `until_s`, or at any time if that is None."""
         return max((gap.lasted_s for gap in self._gaps(until_s)), default=0.0)
 
     def _gaps(self, until_s: float | None) -> list[Gap]:
         return [gap for gap in self.gaps if until_s is None or gap.began_s < until_s]
 
-    def warnings(self, until_s: float | None) -> list[str]:
-        """What may have changed the numbers a little."""
-        found = []
-        if self._gaps(until_s) and not self.problems(until_s):
+    def warnings(self, moments_s: Sequence[float]) -> list[str]:
+        """What may have changed the numbers a little. `moments_s`: when the start was ready, and its first token came."""
+        found, until_s = [], max(moments_s, default=None)
+        if self._gaps(until_s) and not self.problems(moments_s):
             found.append(self._of_gaps(until_s))
         if self.stepped_s:
             found.append(
@@ -52,13 +61,17 @@ class Clocks:
             )
         return found
 
-    def problems(self, until_s: float | None) -> list[str]:
-        """Why what was measured cannot be believed. `until_s` is when the first token came, in seconds since exec."""
-        found = []
-        allowed_s = max(UNCERTAIN_S, UNCERTAIN_SHARE * (until_s or 0.0))
-        if self.longest_gap_s(until_s) > allowed_s:
+    def problems(self, moments_s: Sequence[float]) -> list[str]:
+        """Why what was measured cannot be believed. `moments_s`: when the start was ready, and its first token came."""
+        found, until_s = [], max(moments_s, default=None)
+        at_a_moment_s = max(AT_A_MOMENT_S, AT_A_MOMENT_SHARE * (until_s or 0.0))
+        before_s = max(BEFORE_S, BEFORE_SHARE * (until_s or 0.0))
+        if any(
+            gap.lasted_s > (at_a_moment_s if any(map(gap.hides, moments_s)) else before_s)
+            for gap in self._gaps(until_s)
+        ):
             found.append(self._of_gaps(until_s))
-        if self.suspended_s > allowed_s:
+        if self.suspended_s > at_a_moment_s:
             found.append(f"the host was suspended for {self.suspended_s:.1f} s during the start")
         return found
 
