@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bench.composing import conf_dir, normalised, settings_from
+from bench.composing import conf_dir, hydra_composing, normalised, settings_from
 from bench.console import say
 from bench.errors import BenchError, SettingError
 from bench.interrupts import handled
@@ -25,10 +25,11 @@ def main() -> None:
     with handled():
         try:
             refuse_current_folder()
+            with hydra_composing():
+                start()
         except SettingError as error:
             say(str(error))
             sys.exit(2)
-        start()
 
 
 @hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")

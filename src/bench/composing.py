@@ -1,8 +1,10 @@
 """A command line -> Settings: Hydra composes conf/, the schema checks it, and what is wrong is said in sentences."""
 
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -12,16 +14,16 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
 from bench.config import TAKEN, TAKEN_VARIABLES, RandomGptOss, RandomLlama, Settings
-from bench.errors import SettingError
+from bench.errors import BenchError, SettingError
 from bench.masking import collect_environment, collect_settings
 from bench.weights.content import content_or_path, digest_of
 
+FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
 DIGITS = 8  # of a digest, in a folder's name
 
 OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
@@ -35,8 +37,10 @@ def settings_from(config: DictConfig) -> Settings:
     """
     try:
         tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
+    except MissingMandatoryValue as error:
         raise SettingError(f"{error.full_key}: this setting has no value yet.") from error
+    except OmegaConfBaseException as error:
+        raise SettingError(f"{error.full_key}: {words_of(error)}") from error
     assert isinstance(tree, dict)
     tree.pop("experiment", None)
     collect_environment()
@@ -175,15 +179,70 @@ def compose_points(overrides: Sequence[str]) -> list[DictConfig]:
     """The configs of a command line's points, composed and not yet checked."""
     given = normalised(overrides)
     GlobalHydra.instance().clear()
+    with hydra_in_words(), initialize_config_dir(conf_dir(), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        first = compose("config", list(points_of(given, loader)[0]), return_hydra_config=True)
+        brought = [f"{name}={values}" for name, values in first.hydra.sweeper.params.items()]  # by an experiment
+        points = points_of([*normalised(brought), *given], loader)
+        return [compose("config", list(point)) for point in points]
+
+
+@contextmanager
+def hydra_in_words() -> Iterator[None]:
+    """While Hydra composes: a group or a key that is not there, an override that it cannot parse, or a value that it did not expect.
+
+    Raises:
+        SettingError: instead of anything that Hydra or OmegaConf raises, some of which is a plain ValueError or AttributeError.
+    """
     try:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            loader = GlobalHydra.instance().config_loader()
-            first = compose("config", list(points_of(given, loader)[0]), return_hydra_config=True)
-            brought = [f"{name}={values}" for name, values in first.hydra.sweeper.params.items()]  # by an experiment
-            points = points_of([*normalised(brought), *given], loader)
-            return [compose("config", list(point)) for point in points]
-    except HydraException as error:
-        raise SettingError(str(error)) from error
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        raise SettingError(words_of(error)) from error
+
+
+@contextmanager
+def hydra_composing() -> Iterator[None]:
+    """The same for a command that Hydra itself runs: Hydra is made to raise, until `composed()` says that it is through.
+
+    A user who wants Hydra's tracebacks gets them.
+    """
+    if FULL_ERROR in os.environ:
+        yield
+        return
+    os.environ[FULL_ERROR] = "1"
+    try:
+        with hydra_in_words():
+            yield
+    finally:
+        composed()
+
+
+def composed() -> None:
+    """From here on an error is no longer about the command line."""
+    os.environ.pop(FULL_ERROR, None)
+
+
+def refuse_moving(config: DictConfig) -> None:
+    """Refuse `hydra.job.chdir`: each start would have models, caches and a store of its own, below its own folder.
+
+    Raises:
+        SettingError: it is set. `config` has Hydra's own settings in it.
+    """
+    if config.hydra.job.chdir:
+        raise SettingError("hydra.job.chdir=true: bench stays in the folder that it was started in. Leave it out.")
+
+
+def words_of(error: Exception) -> str:
+    """What Hydra or OmegaConf says, in one line and without where it looked."""
+    text = str(error) or repr(error)
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        text = f"{text} {error.__cause__}"
+    kept = [
+        line.strip() for line in re.split(r"Config search path:|\n\s*(?:full_key|object_type)", text)[0].splitlines()
+    ]
+    return " ".join(filter(None, kept))
 
 
 def points_of(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:

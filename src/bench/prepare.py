@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.composing import compose_settings
 from bench.door import door, split_arguments
+from bench.errors import SettingError
 from bench.output import give
 from bench.places import refuse_places
 from bench.preparing import prepare_and_remember, unused
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> None:
     """Make what is missing, and say what is there."""
     own, _, overrides = split_arguments(arguments, OWN)
     folder = Path("outputs") / time.strftime("prepare-%Y%m%d-%H%M%S")
-    remake = own["remake"].lower() == "true"
+    remake = _switch("remake", own["remake"])
     points = compose_settings(overrides)
     refuse_places(points, folder, "the log's folder")
     refuse_without_space(need for settings in points for need in needs_of(settings, folder, remake=remake))
@@ -34,6 +35,16 @@ def main(arguments: list[str]) -> None:
         place = Path(settings.checkpoint_path)
         prepare_and_remember(settings, unused(folder / place.name), remake=remake)
         give(f"ready: {place}")
+
+
+def _switch(name: str, given: str) -> bool:
+    """
+    Raises:
+        SettingError: neither true nor false.
+    """
+    if given.lower() not in {"true", "false"}:
+        raise SettingError(f"{name}={given!r}: must be true or false.")
+    return given.lower() == "true"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Before the first start of a sweep: checkpoints and caches, each made once."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -46,15 +47,20 @@ def unused(folder: Path) -> Path:
 
 def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
     """Make what is missing for these settings; what was made is a run of the preparations' experiment."""
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
     if not Path(settings.checkpoint_path).exists():
         say(f"preparing {settings.checkpoint_path}")
-    try:
-        with checkpoints_claimed(settings, say):
-            made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
-    finally:
-        seal([folder / PREPARE_LOG])
+    with own_folder(folder):
+        try:
+            with checkpoints_claimed(settings, say):
+                made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
+        finally:
+            seal([folder / PREPARE_LOG])
+        remember_made(settings, folder, made)
+    return made
+
+
+def remember_made(settings: Settings, folder: Path, made: Sequence[Made]) -> None:
+    """Each a run of the preparations' experiment, as far as MLflow takes it."""
     for each in made:
         files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
         logging = partial(log_preparation, settings.tracking, settings.flat(), each, files, source_tags())
@@ -63,9 +69,19 @@ def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = Fal
         except TrackingError as error:  # what was made is there all the same
             say(f"{error}\nThis preparation is no run in MLflow; {each.folder / MANIFEST} describes it.")
         say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
-    if is_new and not any(folder.iterdir()):
-        folder.rmdir()
-    return made
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """`folder`, made with those above it that are missing. What of these is still empty in the end is taken away again."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the first that is not empty, and so those above it
+            for each in missing:
+                each.rmdir()
 
 
 def source_tags() -> dict[str, str]:

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bench.composing import settings_from
+from bench.composing import composed, hydra_in_words, refuse_moving, settings_from
 from bench.config import Settings
 from bench.console import say
 from bench.errors import BenchError, SettingError
@@ -34,11 +34,16 @@ class CheckSingle(Callback):
         from bench.sweep import print_plan
         from bench.uploads import open_store
 
+        composed()
         try:
             settings = single(config)
+            refuse_moving(config)
             host = look_at_host(settings)
             HydraConfig.instance().set_config(config)  # for what is interpolated from it
-            folder = Path(str(config.hydra.run.dir))
+            with hydra_in_words():
+                folder = Path(given := str(config.hydra.run.dir))
+            if not given.strip():
+                raise SettingError(f"hydra.run.dir={given!r}: must not be empty.")
             refuse_places([settings], folder, "hydra.run.dir")
             if settings.dry_run:
                 print_plan([Point(settings.load_format.name, (), settings)], [host])

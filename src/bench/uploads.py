@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.config import Settings, Tracking
 from bench.console import say
-from bench.errors import StoreError, TrackingError
+from bench.errors import BenchError, StoreError, TrackingError
 from bench.startup.record import FILE, Startup, load_startup
 from bench.tracking import outbox
 from bench.tracking.abandoned import end_abandoned
@@ -49,18 +49,24 @@ def open_store(settings: Settings, *, may_be_away: bool) -> None:
             raise
         say(f"{error}\nThe start is measured all the same; it stays on disk until MLflow is back.")
         return
-    tidy(settings)
+    try:
+        tidy(settings)
+    except TrackingError as error:
+        say(str(error))
 
 
 def tidy(settings: Settings) -> None:
-    """Ends runs whose driver is gone, and brings in the starts that wait. What cannot be done now is reported and left.
+    """Ends runs whose driver is gone, and brings in the starts that wait. What cannot be brought in now is reported and left.
     Makes no store.
+
+    Raises:
+        TrackingError: nothing can be asked of the store at all.
     """
     if not is_there(settings.tracking.uri):
         return
+    for sentence in end_abandoned(settings.tracking):
+        say(sentence)
     try:
-        for sentence in end_abandoned(settings.tracking):
-            say(sentence)
         if brought := sum(map(_bring_in_pending, outbox.waiting(Path(settings.caches_dir), settings.tracking.uri))):
             say(f"brought {brought} starts into MLflow that had waited for it")
     except TrackingError as error:
@@ -76,9 +82,15 @@ def _bring_in_pending(found: tuple[Path, outbox.Pending]) -> bool:
         return False
     try:
         bring_in(pending.tracking, folder)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except StoreError as error:  # of this start alone, such as an experiment in the trash: those behind it may be taken
+        say(f"{folder}: {error}")
+        return False
+    except TrackingError:
+        raise
+    except (BenchError, OSError, ValueError, TypeError, KeyError) as error:
         say(f"{folder}: this start cannot be read: {error!r}")
-        path.rename(path.with_suffix(".unreadable"))
+        with suppress(OSError):  # caches_dir may be read-only by now
+            path.rename(path.with_suffix(".unreadable"))
         return False
     path.unlink(missing_ok=True)
     return True

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from frame import Preloaded, command
 
 from bench.composing import compose_settings
 from bench.errors import BenchError, EvidenceError, LogError, SettingError
@@ -15,6 +16,77 @@ from bench.log import files
 from bench.log.files import log_lines
 from bench.places import refuse_current_folder, refuse_places
 from bench.startup.record import FILE, load_startup
+from conftest import Workplace, fake_for
+
+# Command lines that Hydra cannot compose, and folders that it would give to several starts.
+
+
+@pytest.mark.parametrize("module", ["bench", "bench.prepare"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("model=nope",), "'model/nope' Available options in 'model': hf "),
+        (("model=null",), "Config group override must be a string or a list"),
+        (("=5",), "Config group override must be a string or a list"),
+        (("foo=1",), "'foo'"),
+        (("models_dir=${nope}",), "Interpolation key 'nope' not found"),
+        (("seed='",), "seed='"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_a_command_line_that_hydra_cannot_compose_is_refused_in_a_sentence(
+    workplace: Workplace, preloaded: Preloaded, module, words, said
+):
+    """Hydra itself prints several lines, or a traceback, and exits with 1."""
+    check_refused(workplace, preloaded, module, *words, said=said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("hydra.run.dir=''",), "hydra.run.dir='': must not be empty."),
+        (("hydra.run.dir=null",), "hydra.run.dir=null"),
+        (("hydra.run.dir=${nope}",), "Interpolation key 'nope' not found"),
+        (("hydra.job.chdir=true",), "hydra.job.chdir=true: bench stays in the folder"),
+        (("-m", "hydra.job.chdir=true"), "hydra.job.chdir=true: bench stays in the folder"),
+        (("-m", "hydra.sweep.dir=''", "load_format=auto,dummy"), "hydra.sweep.dir='': must not be empty."),
+        (
+            ("-m", "hydra.sweep.subdir=same", "load_format=auto,dummy"),
+            "hydra.sweep.subdir=same: every start has a folder",
+        ),
+        (("-m", "model=nope,tiny_llama"), "'model/nope' Available options in 'model': hf "),
+        (("-m", "model=null,tiny_llama"), "Config group override must be a string or a list"),
+        (("-m", "hydra.sweeper.params=5"), "hydra.sweeper.params=5: must be settings"),
+        (("tracking.uri=http://",), "tracking.uri=http://: this is no server's address."),
+        (("tracking.uri=http://localhost:notaport",), "this is no server's address."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_no_start_can_be_written_to_is_refused_in_a_sentence(
+    workplace: Workplace, preloaded: Preloaded, words, said
+):
+    """Before the first start, which would be made in vain."""
+    check_refused(workplace, preloaded, "bench", *words, said=said)
+
+
+@pytest.mark.parametrize("words", [("model.path=mine", "remake=true"), ("remake=perhaps",)], ids=" ".join)
+def test_a_preparation_that_is_refused_leaves_nothing(workplace: Workplace, preloaded: Preloaded, words):
+    """Not even the folders of its log."""
+    (workplace.folder / "mine").mkdir()
+    (workplace.folder / "mine" / "thesis.txt").touch()
+    check_refused(workplace, preloaded, "bench.prepare", *words, said=words[0].partition("=")[2])
+
+
+def check_refused(place: Workplace, preloaded: Preloaded, module: str, *words: str, said: str) -> None:
+    """With 2 and in one line, with nothing made; not of locks, which are kept."""
+    before = sorted(place.folder.rglob("*"))
+    running = command(preloaded, place, module, *words, *fake_for(words))
+
+    assert running.ended() == 2, running.err
+    assert said in running.err
+    assert len(running.err.splitlines()) == 1, running.err
+    assert [path for path in sorted(place.folder.rglob("*")) if path.suffix != ".lock"] == before
+
 
 # Folders.
 

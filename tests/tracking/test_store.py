@@ -111,6 +111,21 @@ def test_a_store_of_another_schema_is_refused_and_not_changed(store_file, versio
 
 
 @pytest.mark.parametrize(
+    "statement",
+    ["UPDATE alembic_version SET version_num = 'badc0ffee000'", "DROP TABLE alembic_version; DROP TABLE experiments"],
+    ids=["newer", "somebody else's"],
+)
+def test_what_nobody_can_be_making_into_a_store_is_not_waited_for(store_file, statement):
+    """Though the file has just been changed."""
+    execute(store_file, *statement.split("; "))
+    told = []
+    with pytest.raises(StoreError, match=r"Choose another tracking\.uri|choose another tracking\.uri"):
+        sqlite_file.ensure(store_file, told.append)
+
+    assert told == []
+
+
+@pytest.mark.parametrize(
     ("uri", "words"),
     [
         ("foo://somewhere", "foo://somewhere"),
@@ -120,7 +135,7 @@ def test_a_store_of_another_schema_is_refused_and_not_changed(store_file, versio
         ("sqlite:///thesis.txt", "no SQLite database"),
         ("sqlite:///thesis.txt/mlflow.db", "cannot be written to"),
         ("postgresql://me:secret@127.0.0.1:1/x", "psycopg"),
-        ("http://[::1", "Invalid IPv6"),
+        ("http://[::1", "no server's address"),
     ],
 )
 def test_an_address_that_leads_to_no_store_is_refused_at_once(tmp_path, monkeypatch, uri, words):

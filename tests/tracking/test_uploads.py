@@ -170,6 +170,23 @@ def test_a_start_waits_in_the_outbox_until_the_next_command(settings, folder, mo
     assert len(starts_in(settings)) == 1
 
 
+@pytest.mark.parametrize("fault", ["its experiment is in the trash", "garbage"])
+def test_a_start_that_cannot_be_brought_in_keeps_no_other_from_it(settings, folder, capsys, fault):
+    """The first that waits is the one that cannot; the second is taken all the same, and no command ends for it."""
+    elsewhere = settings.tracking.model_copy(update={"experiment": "trashed"})
+    number = connect(settings.tracking.uri).client.create_experiment("trashed")
+    connect(settings.tracking.uri).client.delete_experiment(number)
+    broken = shutil.copytree(folder, folder.with_name("broken"))
+    if fault == "garbage":
+        (broken / "startup.json").write_text("[[[")
+    outbox.put(Path("caches"), "0", settings.tracking if fault == "garbage" else elsewhere, broken)
+    outbox.put(Path("caches"), "1", settings.tracking, folder)
+    tidy(settings)
+
+    assert "brought 1 starts into MLflow" in capsys.readouterr().err
+    assert len(starts_in(settings)) == 1
+
+
 def test_a_store_that_hangs_keeps_no_start_waiting_for_long(settings, folder, monkeypatch, capsys):
     """The second does not wait at all; the end of the sweep waits a little, and says what is left and how to bring it in."""
     hangs = threading.Event()

@@ -99,9 +99,19 @@ def _is_ready(path: Path) -> bool:
         raise _in_words(path, error) from error
     if found == newest_schema():
         return True
-    if has_tables and _is_settled(path):
+    if has_tables and (_is_settled(path) or _is_never_ours(path, found)):
         raise StoreError(_other_schema(path, found))
     return False
+
+
+def _is_never_ours(path: Path, found: str | None) -> bool:
+    """Whether no other process can just be making it into one of this MLflow's: the version is one that this MLflow does not lead to, or
+    the tables are not MLflow's, which makes its own before it writes a version.
+    """
+    if found is not None:
+        return found not in known_schemas()
+    with closing(_open(path, "ro")) as connection:
+        return connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'experiments'").fetchone() == (0,)
 
 
 def _version(path: Path) -> tuple[str | None, bool]:

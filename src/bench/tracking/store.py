@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from bench import masking
 from bench.config import Tracking
@@ -111,12 +112,30 @@ def connect(uri: str) -> Store:
     """
     if not uri.strip():
         raise StoreError("tracking.uri is empty. Expected sqlite:///FILE or http://SERVER:PORT.")
+    _refuse_address(uri)
     path = sqlite_file.path_of(uri)
     _quiet()
     with talking_to(uri):
         if path:
             sqlite_file.ensure(path, say)
         return _connected(uri)
+
+
+def _refuse_address(uri: str) -> None:
+    """A server needs a name, and a port, if any, that is a number: no waiting mends that.
+
+    Raises:
+        StoreError: the address can be nobody's.
+    """
+    if not uri.lower().startswith(("http:", "https:")):
+        return
+    try:
+        parts = urlsplit(uri)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise StoreError(f"tracking.uri={masked(uri)}: this is no server's address. Expected http://SERVER:PORT.")
 
 
 def _quiet() -> None:

@@ -5,14 +5,14 @@ Hydra imports this module whenever it starts, so the rest of bench is imported o
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -45,16 +45,19 @@ class BlockSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """The whole sweep. Ends the process: with 1 where a start failed, with 2 where a setting is not allowed."""
+        from bench.composing import composed, refuse_moving
         from bench.console import say
         from bench.errors import BenchError
         from bench.steps import OF_THE_WORLD, in_words
         from bench.sweep import run_sweep
 
         assert self.config is not None
+        composed()
         try:
             points = self.points(arguments)
             self.refuse_launcher()
-            folder = Path(self.config.hydra.sweep.dir)
+            refuse_moving(self.config)
+            folder = self.folder()
             self.launched = first_free(folder)
             outcomes = run_sweep(points, folder, self.launch)
         except (BenchError, *OF_THE_WORLD) as error:
@@ -66,27 +69,48 @@ class BlockSweeper(Sweeper):
 
     def points(self, arguments: list[str]) -> list["Point"]:
         """Compose and check every point before anything is started. All that is wrong is said at once."""
-        from bench.composing import normalised, points_of, settings_from
+        from bench.composing import hydra_in_words, normalised, points_of, settings_from
         from bench.errors import SettingError
         from bench.plan import label_points
 
         assert self.context is not None
         assert self.config is not None
         loader = self.context.config_loader
-        given = normalised([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
-        overrides = points_of(given, loader)
+        if not isinstance(self.params, Mapping):
+            raise SettingError(f"hydra.sweeper.params={self.params}: must be settings, each with its values.")
+        with hydra_in_words():
+            given = normalised([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+            overrides = points_of(given, loader)
         settings, problems = [], []
         for point in overrides:
-            composed = loader.load_sweep_config(self.config, list(point))
-            with open_dict(composed):
-                composed.pop("hydra", None)
             try:
+                with hydra_in_words():
+                    composed = loader.load_sweep_config(self.config, list(point))
+                with open_dict(composed):
+                    composed.pop("hydra", None)
                 settings.append(settings_from(composed))
             except SettingError as error:
                 problems += str(error).splitlines()
         if problems:
             raise SettingError("\n".join(dict.fromkeys(problems)))
         return label_points(overrides, settings)
+
+    def folder(self) -> Path:
+        """Of the sweep. Refused where it has no name, or where all starts in it would have the same folder."""
+        from bench.composing import hydra_in_words
+        from bench.errors import SettingError
+
+        assert self.config is not None
+        with hydra_in_words():
+            folder = str(self.config.hydra.sweep.dir)
+            subdir = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
+        if not folder.strip():
+            raise SettingError(f"hydra.sweep.dir={folder!r}: must not be empty.")
+        if "${" not in str(subdir):
+            raise SettingError(
+                f"hydra.sweep.subdir={subdir}: every start has a folder of its own. Put ${{hydra.job.num}} into it."
+            )
+        return Path(folder)
 
     def refuse_launcher(self) -> None:
         from bench.errors import SettingError
