@@ -26,6 +26,7 @@ from bench.tracking.runs import SweepRun, log_start, log_sweep, reopen_sweep
 from bench.tracking.store import check, masked
 
 RUN = "mlflow_run.json"
+CHECK_S = 120.0  # for the store's first answers: MLflow's own time-outs are for each read, not for the whole
 WAIT_S = 60.0  # for the upload of a start, before the next one
 END_WAIT_S = 60.0  # for all that is left at the end of a sweep
 
@@ -41,7 +42,7 @@ def open_store(settings: Settings, *, may_be_away: bool) -> None:
         TrackingError: it is away, and may not be.
     """
     try:
-        check(settings.tracking)
+        _check_in_time(settings.tracking)
     except StoreError:
         raise
     except TrackingError as error:
@@ -53,6 +54,25 @@ def open_store(settings: Settings, *, may_be_away: bool) -> None:
         tidy(settings)
     except TrackingError as error:
         say(str(error))
+
+
+def _check_in_time(tracking: Tracking) -> None:
+    """Where uploads are made, so that a store which never ends its answer holds up those alone.
+
+    Raises:
+        StoreError, TrackingError: as `check`; also where it has not ended in time.
+    """
+
+    def checked() -> str:
+        check(tracking)
+        return ""
+
+    try:
+        _worker().submit(checked).result(CHECK_S)
+    except TimeoutError as error:
+        raise TrackingError(
+            f"tracking.uri={masked(tracking.uri)}: what answers there has not come to an end within {CHECK_S:g} s."
+        ) from error
 
 
 def tidy(settings: Settings) -> None:

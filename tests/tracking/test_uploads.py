@@ -187,6 +187,28 @@ def test_a_start_that_cannot_be_brought_in_keeps_no_other_from_it(settings, fold
     assert len(starts_in(settings)) == 1
 
 
+@pytest.mark.parametrize("may_be_away", [True, False])
+def test_a_store_whose_answer_never_ends_is_waited_for_no_longer_than_is_said(
+    settings, monkeypatch, capsys, may_be_away
+):
+    """A start is measured all the same, a sweep refused."""
+    hangs = threading.Event()
+    monkeypatch.setattr(uploads, "check", lambda _: hangs.wait(20))
+    monkeypatch.setattr(uploads, "CHECK_S", 0.2)
+    uploads._worker.cache_clear()  # noqa: SLF001
+    words = "has not come to an end within 0.2 s"
+    try:
+        if may_be_away:
+            uploads.open_store(settings, may_be_away=True)
+            assert words in capsys.readouterr().err
+        else:
+            with pytest.raises(TrackingError, match=words):
+                uploads.open_store(settings, may_be_away=False)
+    finally:
+        hangs.set()
+        uploads._worker.cache_clear()  # noqa: SLF001
+
+
 def test_a_store_that_hangs_keeps_no_start_waiting_for_long(settings, folder, monkeypatch, capsys):
     """The second does not wait at all; the end of the sweep waits a little, and says what is left and how to bring it in."""
     hangs = threading.Event()

@@ -111,7 +111,8 @@ def _is_never_ours(path: Path, found: str | None) -> bool:
     if found is not None:
         return found not in known_schemas()
     with closing(_open(path, "ro")) as connection:
-        return connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'experiments'").fetchone() == (0,)
+        row = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone()
+    return row is None
 
 
 def _version(path: Path) -> tuple[str | None, bool]:
