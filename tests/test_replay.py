@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import compare, replay
+from bench.errors import LogError
 from conftest import FAKE, Done, Workplace, ended
 from doors import door, knock
 
@@ -425,6 +426,18 @@ def test_no_file_at_all_is_refused(workplace):
     done = knock(workplace, replay.main)
 
     assert (done.code, done.err) == (2, "which log?  python -m bench.replay LOG...\n")
+
+
+def test_a_sweep_that_finished_no_start_does_not_hold_up_the_others(tmp_path):
+    """As one that was resumed when nothing was left to do: `bench.replay multirun/*/*` brings in what is there."""
+    start, empty = tmp_path / "sweep" / "start-0", tmp_path / "resumed"
+    for folder, name in ((start, "startup.json"), (empty, "sweep_run.json")):
+        folder.mkdir(parents=True)
+        (folder / name).touch()
+
+    assert replay.starts_of([start.parent, empty]) == [start]
+    with pytest.raises(LogError, match="no start of bench's was finished"):
+        replay.starts_of([empty])
 
 
 def test_a_folder_without_a_start_is_refused(workplace):

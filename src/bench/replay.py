@@ -26,7 +26,7 @@ from bench.recordings import Recording, expanded, log_file, recordings_in
 from bench.replayed import replay_sweep
 from bench.report.published_table import STARTS
 from bench.startup.record import FILE
-from bench.tracking.runs import SweepRun, log_sweep
+from bench.tracking.runs import SWEEP_FILE, SweepRun, log_sweep
 from bench.uploads import RUN, bring_in, tidy
 
 EXPLAIN = "--explain"
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
     tracking = settings.tracking
     results = [Path(place) for place in places if (Path(place) / STARTS).is_file()]
     folders = [Path(place) for place in places if Path(place).is_dir() and Path(place) not in results]
-    starts = [start for folder in folders for start in _starts_in(folder)]
+    starts = starts_of(folders)
     unbroken(partial(tidy, settings), "MLflow to answer")
     if logs := [place for place in places if not Path(place).is_dir()]:
         _replay(tracking, logs, start)
@@ -102,12 +102,21 @@ def _start(text: str) -> int | None:
     return int(text)
 
 
+def starts_of(folders: list[Path]) -> list[Path]:
+    """The folders of all starts in these. One of a sweep may have none beside others: it was resumed when nothing was left to do, or
+    ended before its first start.
+    """
+    found = {folder: _starts_in(folder) for folder in folders}
+    starts = [start for those in found.values() for start in those]
+    for folder, those in found.items():
+        if not those and not (starts and (folder / SWEEP_FILE).is_file()):
+            raise LogError(f"{folder}: there is no {FILE}, so no start of bench's was finished here.")
+    return starts
+
+
 def _starts_in(folder: Path) -> list[Path]:
     """The folder of a start itself, or all starts of a sweep's folder."""
-    found = [path.parent for path in (folder / FILE, *sorted(folder.glob(f"*/{FILE}"))) if path.is_file()]
-    if not found:
-        raise LogError(f"{folder}: there is no {FILE}, so no start of bench's was finished here.")
-    return found
+    return [path.parent for path in (folder / FILE, *sorted(folder.glob(f"*/{FILE}"))) if path.is_file()]
 
 
 if __name__ == "__main__":

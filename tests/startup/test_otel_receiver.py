@@ -80,6 +80,7 @@ def test_garbage_does_not_end_the_receiver(capfd):
         assert post(received, COMPILE) == 200
 
     assert [each.name for each in read_spans(received.bodies, EXEC_AT).spans] == ["Compile graph"]
+    assert received.warnings == ["a message with vLLM's spans says no length, or one of more than 16 MiB: not kept"]
     assert capfd.readouterr() == ("", "")  # the terminal is the start's
 
 
@@ -168,7 +169,9 @@ def test_the_setting_decides_where_nothing_stands_in_the_way(otel, takes):
 
 def test_a_vllm_that_sends_none_is_said_if_they_were_asked_for():
     """As a release from before the spans."""
-    assert missed(settings_with(otel=True), host(), came=False) == ["vllm.otel=true, but no spans came: vLLM sent none"]
+    assert missed(settings_with(otel=True), host(), came=False) == [
+        "vllm.otel=true, but no spans came: vLLM sent none that can be read"
+    ]
 
 
 def test_all_bodies_together_have_a_greatest_size(monkeypatch):

@@ -71,7 +71,7 @@ def missed(settings: Settings, host: Host, *, came: bool) -> list[str]:
     """A warning where spans were asked for by name and none came; else nothing, since a start can do without."""
     if came or settings.vllm.otel is not True:
         return []
-    return [f"vllm.otel=true, but no spans came: {hindrance(settings, host) or 'vLLM sent none'}"]
+    return [f"vllm.otel=true, but no spans came: {hindrance(settings, host) or 'vLLM sent none that can be read'}"]
 
 
 @contextmanager
@@ -152,11 +152,20 @@ class _Server(ThreadingHTTPServer):
         with self._lock:
             is_kept = size <= self._room
             self._room -= size if is_kept else 0
-            if not is_kept and not self.received.warnings:
-                self.received.warnings.append(
-                    f"vLLM sent more than {ALL_BYTES_AT_MOST >> 20} MiB of spans: the later ones are not kept"
-                )
+        if not is_kept:
+            self._warn(f"vLLM sent more than {ALL_BYTES_AT_MOST >> 20} MiB of spans: the later ones are not kept")
         return is_kept
+
+    def refused(self) -> None:
+        """A message was not taken: that is a warning of the start, or it would say that none was sent."""
+        self._warn(
+            f"a message with vLLM's spans says no length, or one of more than {BODY_BYTES_AT_MOST >> 20} MiB: not kept"
+        )
+
+    def _warn(self, words: str) -> None:
+        with self._lock:
+            if words not in self.received.warnings:
+                self.received.warnings.append(words)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away in the middle is no concern of a person at the terminal."""
@@ -170,9 +179,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the body, and say that all is well: an exporter that hears otherwise tries again, and complains in vLLM's log."""
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdecimal() and len(length) < LENGTH_DIGITS):
+            self.server.refused()
             return self._answer(HTTPStatus.LENGTH_REQUIRED)
         size = int(length)
         if size > BODY_BYTES_AT_MOST:
+            self.server.refused()
             return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if not self.server.reserve(size):
             while size > 0 and (piece := self.rfile.read(min(size, PIECE))):
