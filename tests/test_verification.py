@@ -151,6 +151,23 @@ def test_points_that_differ_in_more_than_the_format_read_the_same_files(mine):
     assert {each.kind for each in found.values()} == {"same_files"}
 
 
+def test_checkpoints_cut_for_other_ranks_are_not_the_same_files(mine):
+    """Though they were cut from the same: one of them may be broken."""
+    for ranks in (1, 2):
+        folder = mine.parent / f"cut{ranks}"
+        folder.mkdir()
+        (folder / "model-rank-0-part-0.safetensors").write_bytes(bytes([ranks]) * 100)
+    words = ("load_format=sharded_state", "model=hf", "model.path=mine")
+    cut = points(
+        *((*words, f"tensor_parallel_size={ranks}", f"model.sharded_path=cut{ranks}") for ranks in (1, 2)),
+        (*words, "tensor_parallel_size=1", "model.sharded_path=cut1", f"{EAGER}true"),
+    )
+    found = list(found_of(cut).values())
+
+    assert [each.kind for each in found[1:]] == ["unverified", "same_files"]
+    assert "add load_format=auto" in found[1].why
+
+
 def test_each_group_has_its_own_baseline(mine):
     """Auto at otherwise equal settings."""
     sweep = points(
@@ -214,6 +231,28 @@ def turn(folder: Path) -> None:
 def test_a_file_that_is_exchanged_between_two_starts_is_noticed(mine, change, words):
     """Zeros of the same size, a flipped bit, another folder behind the path, a file that is gone, or that came."""
     (problem,) = problems_after(change, mine)
+
+    assert words in problem
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (flip, "model.safetensors in mine changed while this start ran"),
+        (turn, "before this start and leads to"),
+        (shutil.rmtree, "could not be read after this start any more"),
+    ],
+)
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_file_that_is_exchanged_while_a_start_runs_is_noticed(mine, change, words, verified):
+    """After the look at it before exec; also in a start on its own, and in the last of a sweep."""
+    settings = points(("load_format=auto",))[0].settings
+    settings = placed(settings) if verified else settings
+    host, before = look_at_host(settings), files_of(settings)
+    if verified:
+        expect(settings.caches_dir, "s", {"p": Expected(before, None, "bitwise", "", "p")})
+    change(mine)
+    (problem,) = weights_of(settings, host, before, ProbeReport()).problems
 
     assert words in problem
 

@@ -58,11 +58,14 @@ def exchange_in(was: Files, now: Files, path: str) -> str | None:
         return None
     if was.path != now.path:
         return f"{path} led to {was.path} when the sweep began and leads to {now.path} now: another checkpoint was read"
-    changed = sorted(
-        name for name in was.stamps.keys() | now.stamps.keys() if was.stamps.get(name) != now.stamps.get(name)
-    )
-    names = ", ".join(changed[:3]) or "a file"
+    names = ", ".join(changed_in(was, now)[:3]) or "a file"
     return f"{names} in {path} changed since the sweep began, so this start did not read the checkpoint that the others read"
+
+
+def changed_in(was: Files, now: Files) -> list[str]:
+    """Files that were written, exchanged, added or removed."""
+    names = was.stamps.keys() | now.stamps.keys()
+    return sorted(name for name in names if was.stamps.get(name) != now.stamps.get(name))
 
 
 def fingerprint_key(settings: Settings, host: Host, files: Files | None) -> str:

@@ -18,6 +18,7 @@ from bench.fingerprints import (
     Expected,
     Files,
     can_be_verified,
+    changed_in,
     delivered_in,
     exchange_in,
     expected,
@@ -28,7 +29,7 @@ from bench.fingerprints import (
 from bench.host.measured import Host, look_at_host
 from bench.plan import Point
 from bench.startup.probe_events import ProbeReport
-from bench.weights.checkpoint import files_read, read_manifest
+from bench.weights.checkpoint import files_read
 from bench.weights.delivery import Delivered, indexed, read_whole
 from bench.weights.fingerprint import Fingerprint, judge
 
@@ -112,32 +113,30 @@ def _without(point: Point, base: Point, reference: Point, *, compared: bool) -> 
     """Verdict, why, and the point that it is about, where there is no fingerprint to compare."""
     settings, other = point.settings, reference if point is base else base
     if settings.load_format == other.settings.load_format and not compared:
-        source = source_of(settings)
-        if source is not None and source == source_of(other.settings):
-            return "same_files", _same_files(point, other), other.label
-        return "unverified", "whether the same files were read is not known", other.label
+        return *_by_files(point, other), other.label
     for name, value in (("verify", settings.verify), ("probe", settings.probe)):
         if value is False:
             return "unverified", f"{name}=false", other.label
     return "unverified", "its verification start failed", other.label
 
 
-def _same_files(point: Point, other: Point) -> str:
+def _by_files(point: Point, other: Point) -> tuple[str, str]:
+    """Verdict and why, by what the files hold. Those cut for another number of ranks are other files, whatever they were cut from."""
+    mine, theirs = files_of(point.settings), files_of(other.settings)
+    if mine is None or theirs is None:
+        return "unverified", "whether the same files were read is not known"
+    if mine.digest != theirs.digest:
+        return "unverified", _OTHER_CUT if point.settings.load_format.checkpoint == "sharded" else _OTHER_FILES
     same = "the same files were read whole"
     alike = point.settings.flat() == other.settings.flat()
-    return same if alike else f"{same}; settings other than the load format differ, so bits and tokens may"
+    return (
+        "same_files",
+        same if alike else f"{same}; settings other than the load format differ, so bits and tokens may",
+    )
 
 
-def source_of(settings: Settings) -> str | None:
-    """What the weights are: the content of the files, or what they were cut from. None: unknown."""
-    if settings.load_format.checkpoint == "sharded":
-        try:
-            manifest = read_manifest(Path(settings.checkpoint_path))
-        except CheckpointError:  # its starts will fail with that
-            return None
-        return json.dumps(manifest.made_from, sort_keys=True) if manifest else None
-    files = files_of(settings)
-    return files.digest if files else None
+_OTHER_FILES = "files of other contents were read"
+_OTHER_CUT = "each read a cut checkpoint of its own, and neither was compared with what it was cut from: add load_format=auto to the sweep"
 
 
 def to_load_again(points: Sequence[Point], found: dict[str, Expected]) -> list[Settings]:
@@ -167,10 +166,10 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
     if files:
         tags["bench.checkpoint_content"] = files.digest
     found = expected(settings, host, files)
+    problems = _exchanged_meanwhile(settings, files)
     if found is None:
         why = "verify=false" if settings.verify is False else "no verification start was made for it"
-        return StartWeights(tags | {"bench.weights": "unverified", "bench.weights_why": why})
-    problems = []
+        return StartWeights(tags | {"bench.weights": "unverified", "bench.weights_why": why}, problems)
     if found.files and files and (problem := exchange_in(found.files, files, settings.checkpoint_path)):
         problems.append(problem)
     own = kept(settings.caches_dir, found.key, found.files) if found.key else None
@@ -184,6 +183,18 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
     return StartWeights(
         tags, problems, {"verdict": verdict, "files": files_tree, "fingerprint": own.as_json() if own else None}
     )
+
+
+def _exchanged_meanwhile(settings: Settings, files: Files | None) -> list[str]:
+    """Files that are no longer as they were before exec: which of the two this start read is not known."""
+    if files is None or files == (now := files_of(settings)):
+        return []
+    if now is None:
+        return [f"{settings.checkpoint_path} could not be read after this start any more"]
+    if now.path != files.path:
+        return [f"{settings.checkpoint_path} led to {files.path} before this start and leads to {now.path} after it"]
+    names = ", ".join(changed_in(files, now)[:3]) or "a file"
+    return [f"{names} in {settings.checkpoint_path} changed while this start ran: what it read is not known"]
 
 
 def _indexed(settings: Settings, ranks: Iterable[str]) -> dict[str, Delivered] | None:

@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from bench.startup.greedy import GreedyAnswer
 from bench.startup.probe_events import RankSums, TensorSum
 from bench.weights.fingerprint import Fingerprint, from_json, judge, merged
@@ -57,7 +59,7 @@ def test_what_differs_between_two_loads_of_the_baseline_is_left_out():
     verdict = judge(merged(found(), padded), found({"TP0": sums(LAYERS | {"layers.1.weight": "b" * 16})}))
 
     assert verdict.kind == "bitwise"
-    assert "1 left out that differ between two loads of the baseline" in verdict.why
+    assert "1 left out that differ between two loads of the baseline: layers.1.weight (rank TP0)" in verdict.why
 
 
 def without_sums(**other: object) -> Fingerprint:
@@ -87,13 +89,46 @@ def test_tokens_made_with_other_settings_prove_nothing():
     assert judge(without_sums(), without_sums(answers=(other,), outputs_from="p")).kind == "unverified"
 
 
-def test_tensors_that_are_not_in_both_cannot_be_compared():
-    """A tensor of another type, or one that lacks: named, and not called the same weights."""
-    fewer = {name: digest for name, digest in LAYERS.items() if name != "layers.2.weight"}
-    verdict = judge(found(), found({"TP1": sums(fewer)}, outputs_from="p"))
+FEWER = {name: digest for name, digest in LAYERS.items() if name != "layers.2.weight"}
 
-    assert verdict.kind == "unverified"
-    assert "layers.2.weight (rank TP1)" in verdict.why
+
+def test_a_tensor_that_the_candidate_lacks_fails():
+    """All others are equal, so nothing stands in its stead: named with its rank, whatever the tokens are."""
+    verdict = judge(found(), found({"TP1": sums(FEWER)}))
+
+    assert (verdict.kind, verdict.differing) == ("FAILED", ("TP1 layers.2.weight",))
+    assert verdict.why.startswith("layers.2.weight (rank TP1) are missing")
+
+
+@pytest.mark.parametrize(
+    "ranks",
+    [
+        {"TP1": sums(FEWER | {"layers.2.weight_packed": "c" * 16})},
+        {"TP1": sums(LAYERS, dtype="torch.uint8")},
+        {"TP1": sums({})},
+        {"TP1": sums(LAYERS | {"rotary.inv_freq": "d" * 16})},
+    ],
+    ids=["renamed", "of another type", "a rank that is not known", "one more"],
+)
+def test_tensors_that_are_otherwise_in_the_candidate_cannot_be_compared(ranks):
+    """No accusation of a load that converts tensors: its tokens decide, or it is unverified."""
+    assert judge(found(), found(ranks)).kind == "outputs"
+    assert judge(found(), found(ranks, outputs_from="p")).kind == "unverified"
+
+
+def test_a_candidate_that_loads_otherwise_each_time_is_not_excused():
+    """Only the baseline shows what is padding: a loader that reuses its buffers too early differs from itself."""
+    other = found({"TP0": sums(LAYERS | {"layers.1.weight": "a" * 16})})
+    verdict = judge(found(), merged(found(), other))
+
+    assert (verdict.kind, verdict.differing) == ("FAILED", ("TP0 layers.1.weight",))
+
+
+def test_where_all_is_left_out_nothing_is_bitwise():
+    """A baseline that never loads the same twice proves nothing."""
+    other = {rank: sums(dict.fromkeys(LAYERS, "e" * 16)) for rank in ("TP0", "TP1")}
+
+    assert judge(merged(found(), found(other)), found()).kind != "bitwise"
 
 
 def test_a_fingerprint_is_read_as_it_was_written():

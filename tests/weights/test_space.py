@@ -38,6 +38,18 @@ def test_the_original_and_the_cut_are_both_counted(tmp_path, monkeypatch):
     assert found["compile caches"] == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "setting"), [((), "models_dir"), (("model.sharded_path=cut",), "model.sharded_path")]
+)
+def test_the_place_of_a_cut_checkpoint_is_moved_by_the_setting_that_chose_it(tmp_path, monkeypatch, words, setting):
+    """A refusal that names another setting helps nobody."""
+    monkeypatch.chdir(tmp_path)
+    (settings,) = compose_settings(["load_format=sharded_state", *words])
+    found = {need.what: need.setting for need in needs_of(settings, Path("outputs"))}
+
+    assert found["a checkpoint cut for 1"] == setting
+
+
 def test_what_is_there_needs_no_room(tmp_path, monkeypatch):
     """Unless it is made again: the old one goes only when the new one is whole."""
     monkeypatch.chdir(tmp_path)

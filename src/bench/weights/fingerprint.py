@@ -12,6 +12,7 @@ from bench.startup.greedy import GreedyAnswer
 from bench.startup.probe_events import RankSums, TensorSum
 
 Kind = Literal["bitwise", "outputs", "same_files", "unverified", "FAILED", "dummy"]
+Pair = tuple[str, TensorSum | None, TensorSum | None]  # `TP0 name`, the baseline's, the candidate's
 NAMED = 3  # parameters that a sentence names; all of them are in fingerprint.json
 
 
@@ -79,26 +80,48 @@ def merged(first: Fingerprint, second: Fingerprint) -> Fingerprint:
 
 
 def judge(baseline: Fingerprint, candidate: Fingerprint) -> Verdict:
-    """The verdict on two verification starts that differ in their load format alone."""
-    unstable = {*baseline.unstable, *candidate.unstable}
-    pairs = list(_pairs(baseline, candidate))
-    comparable = [
-        (name, one, other)
-        for name, one, other in pairs
-        if name not in unstable and one and other and one.digest and other.digest
+    """The verdict on two verification starts that differ in their load format alone.
+
+    Only the baseline says what is padding: a candidate whose own loads differ where the baseline's do not is not excused.
+    """
+    unstable = set(baseline.unstable)
+    pairs = [pair for pair in _pairs(baseline, candidate) if pair[0] not in unstable]
+    comparable = [(name, one, other) for name, one, other in pairs if one and other and one.digest and other.digest]
+    differing = [
+        name
+        for name, one, other in comparable
+        if _alike(one, other) and (one.digest != other.digest or name in candidate.unstable)
     ]
-    differing = [name for name, one, other in comparable if _alike(one, other) and one.digest != other.digest]
     diverges = first_divergence(baseline.answers, candidate.answers)
     if differing:
-        return Verdict(
-            "FAILED", _and_tokens(f"{_listed(differing)} differ from the baseline's", diverges), (*differing,)
-        )
-    unmatched = [name for name, one, other in pairs if name not in unstable and not _same(one, other)]
-    if pairs and not unmatched:
+        return _failed(f"{_listed(differing)} differ from the baseline's", diverges, differing)
+    unmatched = [name for name, one, other in pairs if not _same(one, other)]
+    if comparable and not unmatched:
         why = f"{len(comparable)} tensors on {len(baseline.ranks)} rank(s) are bit for bit the baseline's"
-        why += f", {len(unstable)} left out that differ between two loads of the baseline" if unstable else ""
-        return Verdict("bitwise", _and_tokens(why, diverges))
+        return Verdict("bitwise", _and_tokens(why + _left_out(sorted(unstable)), diverges))
+    if lost := _lost(pairs, unmatched):
+        return _failed(f"{_listed(lost)} are missing, all others are bit for bit the baseline's", diverges, lost)
     return _judge_outputs(baseline, candidate, unmatched, diverges)
+
+
+def _failed(why: str, diverges: tuple[int, int] | None, differing: list[str]) -> Verdict:
+    return Verdict("FAILED", _and_tokens(why, diverges), (*differing,))
+
+
+def _left_out(unstable: list[str]) -> str:
+    if not unstable:
+        return ""
+    return f", {len(unstable)} left out that differ between two loads of the baseline: {_listed(unstable)}"
+
+
+def _lost(pairs: list[Pair], unmatched: list[str]) -> list[str]:
+    """Tensors that the candidate lacks, where it has nothing else in their stead: a load that renames or converts tensors has.
+
+    A rank without any checksum has lost nothing: it is not known.
+    """
+    summed = {name.partition(" ")[0] for name, one, other in pairs if one and other}
+    lost = [name for name, one, other in pairs if one and not other and name.partition(" ")[0] in summed]
+    return lost if lost == unmatched else []
 
 
 def _judge_outputs(
@@ -158,7 +181,8 @@ def _and_tokens(why: str, diverges: tuple[int, int] | None) -> str:
     return f"{why}; greedy tokens differ from token {token} of prompt {prompt} on"
 
 
-def _pairs(one: Fingerprint, other: Fingerprint) -> Iterator[tuple[str, TensorSum | None, TensorSum | None]]:
+def _pairs(one: Fingerprint, other: Fingerprint) -> Iterator[Pair]:
+    """Every tensor of either, by rank and name."""
     for rank in sorted(one.ranks.keys() | other.ranks.keys()):
         first = one.ranks[rank].tensors if rank in one.ranks else {}
         second = other.ranks[rank].tensors if rank in other.ranks else {}

@@ -77,5 +77,6 @@ def needs_of(settings: Settings, outputs: Path, *, remake: bool = False) -> list
     if sharded and size and (remake or not cut_place.exists()):
         ranks = settings.tensor_parallel_size
         grown = int(size * (1 + GROWTH_A_RANK * ranks))
-        needs.append(Need(f"a checkpoint cut for {ranks}", cut_place, grown, "models_dir"))
+        setting = "models_dir" if cut_place.parent == Path(settings.models_dir) else "model.sharded_path"
+        needs.append(Need(f"a checkpoint cut for {ranks}", cut_place, grown, setting))
     return needs
