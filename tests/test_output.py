@@ -92,6 +92,17 @@ def test_a_slow_reader_is_no_failure():
     assert slow.lines[1:] == ["kept"]
 
 
+@pytest.mark.parametrize("module", ["bench", "bench.compare"])
+@pytest.mark.parametrize(("redirection", "code"), [(">/dev/full", 1), ("1>&-", 0), ("| head -1", 0)])
+def test_a_help_that_could_not_be_printed_is_an_error(module, redirection, code):
+    """Nothing else was asked for; a reader who goes has what he wants."""
+    shell = f"{sys.executable} -m {module} --help {redirection}"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", shell], capture_output=True, text=True, check=False)
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
 def test_what_would_do_something_to_a_terminal_is_written_out():
     """vLLM's words are printed as they are told; tabs and ends of lines are kept."""
     written = io.StringIO()

@@ -12,9 +12,12 @@ from bench.composing import conf_dir, hydra_composing, normalised, settings_from
 from bench.console import say
 from bench.errors import BenchError, SettingError
 from bench.interrupts import handled
-from bench.output import guard_output
+from bench.output import exit_where_lost, guard_output
 from bench.places import refuse_current_folder
 from bench.single import single
+
+# Hydra's flags with which nothing remains but what is printed.
+PRINTING = frozenset({"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"})
 
 
 def main() -> None:
@@ -30,6 +33,10 @@ def main() -> None:
         except SettingError as error:
             say(str(error))
             sys.exit(2)
+        finally:
+            if PRINTING & set(sys.argv):
+                sys.stdout.flush()
+                exit_where_lost()
 
 
 @hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")
