@@ -114,6 +114,17 @@ def test_these_are_not(name):
         ("basic authentication failed", "basic authentication failed"),
         ("GPU KV cache size: 524,288 tokens: 524288", "GPU KV cache size: 524,288 tokens: 524288"),
         ("KeyError: 'model.x'", "KeyError: 'model.x'"),
+        ("\x1b[36mtoken\x1b[0m=\x1b[1mabc123\x1b[0m 3 s", "\x1b[36mtoken\x1b[0m=\x1b[1m***\x1b[0m 3 s"),
+        ("\x1b[1mhf_abcd\x1b[0mEFGH1234 x", "\x1b[1m*** x"),
+        (r"'\x1b[1mhf_abcdEFGH1234\x1b[0m'", r"'\x1b[1m***\x1b[0m'"),
+        ("to=https%3A%2F%2Fme%3Aabc123%40host", "to=https%3A%2F%2F***%40host"),
+        ("next=%252Fx%253Ftoken%253Dabc123%2526y", "next=%252Fx%253Ftoken%253D***%2526y"),
+        ("me:abc123@db:3306", "me:***@db:3306"),
+        ("vllm/vllm:latest@sha256:0a1b", "vllm/vllm:latest@sha256:0a1b"),
+        ("curl -u me:abc123 https://x", "curl -u me:*** https://x"),
+        ("<password>abc123</password>", "<password>***</password>"),
+        ("FAILED  A_TOKEN=#2: no room", "FAILED  A_TOKEN=#2: no room"),
+        ("100%|##| a%20b %s \x1b[1mloaded\x1b[0m", "100%|##| a%20b %s \x1b[1mloaded\x1b[0m"),
     ],
 )
 def test_a_secret_is_seen_by_what_surrounds_it(text, shown):
@@ -130,6 +141,15 @@ def test_a_known_value_is_masked_wherever_it_stands():
 
     assert masked("x s3cr3t-of-mine another-value third one fourth-one y") == "x *** *** *** *** y"
     assert mask_bytes(b"\xff s3cr3t-of-mine") == b"\xff ***"
+
+
+def test_a_known_value_is_masked_with_colours_in_it():
+    """In what vLLM prints now, too; and colours that have nothing to do with it stay."""
+    collect_settings({"API_KEY": "s3cr3t-of-mine"})
+    text = "\x1b[36mcore\x1b[0m s3cr\x1b[1m3t-of\x1b[0m-mine end"
+
+    assert masked(text) == "\x1b[36mcore\x1b[0m *** end"
+    assert mask_bytes(b"\xff" + text.encode()) == b"\xff\x1b[36mcore\x1b[0m *** end"
 
 
 @pytest.mark.parametrize("value", ["1", "true", "dummy", "auto", "EMPTY", "2048"])
@@ -186,3 +206,12 @@ def test_files_of_others_are_cut_where_they_are_too_many_bytes_in_all(tmp_path, 
 
     assert [path.stat().st_size for path in (first, big, last)] == [6, 994, 0]
     assert (tmp_path / "other").stat().st_size == 1 << 40
+
+
+def test_a_private_key_is_hidden_as_a_whole_among_lines_of_json(tmp_path):
+    """Where something else than the probe has written into its file."""
+    path = tmp_path / "1.jsonl"
+    path.write_text('{"a": 1}\n-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----\n{"b": 2}\n')
+    mask_file(path)
+
+    assert path.read_text() == '{"a": 1}\n***\n***\n***\n{"b": 2}\n'

@@ -58,7 +58,7 @@ def mask_file(path: Path, *, bytes_at_most: int | None = None) -> int:
         partial = Path(copy.name)
         try:
             for line in _pieces(file, whole=path.suffix == ".json", bytes_at_most=bytes_at_most):
-                new, in_key = (_masked_json(line), False) if path.suffix in JSON else _masked_line(line, in_key=in_key)
+                new, in_key = (_masked_json if path.suffix in JSON else _masked_line)(line, in_key=in_key)
                 changed = changed or new != line
                 copy.write(new)
             copy.flush()
@@ -82,14 +82,14 @@ def _pieces(file: BinaryIO, *, whole: bool, bytes_at_most: int | None) -> Iterat
         yield piece
 
 
-def _masked_json(data: bytes) -> bytes:
-    """As it was where nothing is hidden in it; what is no JSON is a text."""
+def _masked_json(data: bytes, *, in_key: bool) -> tuple[bytes, bool]:
+    """As it was where nothing is hidden in it; what is no JSON is a line of text."""
     try:
         tree = json.loads(data)
         hidden = masked_json(tree, numbers=False)
     except (ValueError, RecursionError):
-        return _masked_line(data, in_key=False)[0]
-    return data if hidden == tree else json.dumps(hidden).encode() + (b"\n" if data.endswith(b"\n") else b"")
+        return _masked_line(data, in_key=in_key)
+    return (data if hidden == tree else json.dumps(hidden).encode() + (b"\n" if data.endswith(b"\n") else b"")), False
 
 
 def _masked_line(line: bytes, *, in_key: bool) -> tuple[bytes, bool]:

@@ -10,16 +10,16 @@ NOT_SECRET = {"PWD", "OLDPWD", "VLLM_USE_FASTOKENS"}
 # Anywhere in a word: DBPASSWORD, x-authorization, clientsecret.
 PARTS = re.compile(
     r"passw(or)?d|passwd|passphrase|passcode|secret|cookie|credential|auth(?!or(?!i[sz]))|jwt|bearer|signature"
-    r"|privatekey|connectionstring|connstr|webhook"
+    r"|privatekey|accesskey|apikey|csrf|xsrf|connectionstring|connstr|webhook"
 )
 # A whole word: AZURE_SAS, GITHUB_PAT. Numbers and a plural's s behind it do not count.
 WORDS = {
     "sas", "dsn", "pwd", "pw", "sig", "private", "pat", "otp", "totp", "cred", "salt", "hmac", "apikey", "authtoken",
 }  # fmt: skip
-ENDINGS = re.compile(r"(?:token|key|pass|pwd)s?$")
+ENDINGS = re.compile(r"(?:token|key|pass|pwd|sas)s?$")
 HARMLESS_ENDINGS = {
     "monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "hotkey", "passes", "bypass", "compass", "encompass", "surpass",
-    "trespass",
+    "trespass", "kansas", "arkansas",
 }  # fmt: skip
 # Words directly before the tokens and keys of a model or of a table, which are no secrets; and those that say so from afar.
 BEFORE_TOKEN = {

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from bench.masking.names import MASK, is_secret_name
-
-Span = tuple[int, int]
+from bench.masking.views import Span, hidden, views
 
 TOKENS = re.compile(
     r"(?<![A-Za-z0-9])(?:"
@@ -43,6 +42,10 @@ ASSIGNED = re.compile(
     r"(?<![A-Za-z0-9_.-])-{0,2}([A-Za-z_][A-Za-z0-9_.-]{1,80})\\*['\"]?(?:[ \t]*(?:=>|:=|=|:)[ \t]*|(?<=['\"])\s*,\s*(?=\\*['\"]))"
     r"(?:\[([^\]]*)|\\+[\"']([^\"'\\]*)|\"((?:[^\"\\]|\\.)*)|'((?:[^'\\]|\\.)*)|([^\s,;&'\"<>|\\]*[^\s,;&'\"<>|\\)\]}]))"
 )
+# Without a scheme: `user:password@host`, and as curl takes it.
+IN_ADDRESS = re.compile(r"(?<![\w/:.@-])[A-Za-z_][\w.-]*:([^\s/:@'\"<>,;(){}]{4,})@(?!sha\d)[A-Za-z\d]")
+USER_FLAG = re.compile(r"(?<!\S)(?:-u|--user)[ =]['\"]?[^\s:'\"]+:([^\s'\"]+)")
+IN_TAG = re.compile(r"<([A-Za-z][\w.-]*)>([^<>]+)</\1>")
 FLAG = re.compile(r"(?<!\S)['\"]?--([A-Za-z][A-Za-z0-9_.-]+)['\"]?,?\s+(?!-)['\"]?([^\s'\",]+)")
 NO_SECRET = re.compile(
     r"true|false|bearer|basic|digest|negotiate|none|null|\*+|-?\d{1,7}(?:\.\d+)?|\$\{?\w+\}?|\.\.\.|…|#\d+",
@@ -68,12 +71,9 @@ RUN = re.compile(r"[A-Za-z0-9_.:+/=-]{24,}")  # the least that detect-secrets' t
 
 
 def masked_by_form(text: str) -> str:
-    """The text with `***` for all that looks like a secret."""
-    parts, end = [], 0
-    for start, stop in _merged(spans_in(text)):
-        parts += [text[end:start], MASK]
-        end = stop
-    return "".join([*parts, text[end:]]) if parts else text
+    """The text with `***` for all that looks like a secret, coloured and percent-encoded text among it."""
+    spans = [view.original(span) for view in views(text) for span in spans_in(view.text) if span[0] < span[1]]
+    return hidden(text, spans, MASK)
 
 
 def secrets_in(text: str) -> set[str]:
@@ -89,6 +89,10 @@ def spans_in(text: str) -> Iterator[Span]:
         yield from (match.span() for match in PRIVATE_KEY.finditer(text))
     if "://" in text and "@" in text:
         yield from (match.span(1) for match in IN_URL.finditer(text))
+    if "@" in text:
+        yield from (match.span(1) for match in IN_ADDRESS.finditer(text) if not NO_SECRET.fullmatch(match[1]))
+    if "-u" in text:
+        yield from (match.span(1) for match in USER_FLAG.finditer(text))
     lower = text.lower()
     if any(hint in lower for hint in HINTS):
         yield from _behind_names(text)
@@ -108,14 +112,14 @@ def _behind_names(text: str) -> Iterator[Span]:
             at = match.end()
         else:
             at = max(match.start() + 1, match.end(1))  # the value may hold a name of its own
-    for match in FLAG.finditer(text):
+    for match in (*FLAG.finditer(text), *IN_TAG.finditer(text)):
         if is_secret_name(match[1]) and _is_told(match[1], match[2]):
             yield match.span(2)
 
 
 def _is_told(name: str, value: str) -> bool:
     """Whether a text gives a secret away here, and does not only speak of one."""
-    if not value or NO_SECRET.fullmatch(value):
+    if not value or NO_SECRET.fullmatch(value.rstrip(":.")):
         return False
     return name.lower() not in BARE or (len(value) >= LEAST_BARE and any(map(str.isdigit, value)))
 
@@ -124,19 +128,6 @@ def _group(match: re.Match[str], first: int = 1) -> Span:
     """The group that has matched, where there are any."""
     numbers = range(first, match.re.groups + 1)
     return match.span(next((number for number in numbers if match.start(number) >= 0), 0))
-
-
-def _merged(spans: Iterator[Span]) -> Iterator[Span]:
-    current: Span | None = None
-    for start, stop in sorted(span for span in spans if span[0] < span[1]):
-        if current and start <= current[1]:
-            current = (current[0], max(current[1], stop))
-            continue
-        if current:
-            yield current
-        current = (start, stop)
-    if current:
-        yield current
 
 
 @cache

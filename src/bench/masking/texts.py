@@ -7,18 +7,29 @@ from typing import Any, TypeVar
 from bench.masking.names import MASK, is_secret_name
 from bench.masking.register import bytes_pattern, pattern
 from bench.masking.shapes import masked_by_form
+from bench.masking.views import COLOUR, hidden, without_colours
 
 T = TypeVar("T")
 
 
 def masked(text: str) -> str:
     """The text with `***` for each secret that this process knows or that looks like one. Masked again, it is the same."""
-    return masked_by_form(pattern().sub(MASK, text))
+    return masked_by_form(_without_known(text))
 
 
 def mask_bytes(data: bytes) -> bytes:
     """By value only, which is cheap enough for each line that vLLM prints."""
+    if b"\x1b" in data:
+        return _without_known(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
     return bytes_pattern().sub(MASK.encode(), data)
+
+
+def _without_known(text: str) -> str:
+    """Colours may stand within a secret: it is looked for in what a terminal would show."""
+    if not COLOUR.search(text):
+        return pattern().sub(MASK, text)
+    view = without_colours(text)
+    return hidden(text, (view.original(match.span()) for match in pattern().finditer(view.text)), MASK)
 
 
 def masked_value(name: str, value: object) -> str:
