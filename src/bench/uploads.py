@@ -87,21 +87,21 @@ def tidy(settings: Settings) -> None:
     for sentence in end_abandoned(settings.tracking):
         say(sentence)
     try:
-        if brought := sum(map(_bring_in_pending, outbox.waiting(Path(settings.caches_dir), settings.tracking.uri))):
+        waiting = outbox.waiting(Path(settings.caches_dir), settings.tracking.uri)
+        if brought := sum(_bring_in_pending(settings.tracking.uri, path, pending) for path, pending in waiting):
             say(f"brought {brought} starts into MLflow that had waited for it")
     except TrackingError as error:
         say(str(error))
 
 
-def _bring_in_pending(found: tuple[Path, outbox.Pending]) -> bool:
-    path, pending = found
+def _bring_in_pending(uri: str, path: Path, pending: outbox.Pending) -> bool:
     folder = Path(pending.folder)
     if not (folder / FILE).is_file():
         say(f"{folder}: this start waited for MLflow, and was not written down or is not there any more")
         path.unlink(missing_ok=True)
         return False
     try:
-        bring_in(pending.tracking, folder)
+        bring_in(Tracking(uri=uri, experiment=pending.experiment), folder)
     except StoreError as error:  # of this start alone, such as an experiment in the trash: those behind it may be taken
         say(f"{folder}: {error}")
         return False

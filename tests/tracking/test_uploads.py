@@ -10,7 +10,7 @@ import pytest
 
 from bench import uploads
 from bench.composing import compose_settings
-from bench.config import Settings
+from bench.config import Settings, Tracking
 from bench.errors import TrackingError
 from bench.process_identity import this_process
 from bench.startup.record import KEY
@@ -207,6 +207,18 @@ def test_a_store_whose_answer_never_ends_is_waited_for_no_longer_than_is_said(
     finally:
         hangs.set()
         uploads._worker.cache_clear()  # noqa: SLF001
+
+
+def test_the_outbox_knows_a_store_without_its_password(tmp_path):
+    """A new password is the same store; another host is not."""
+    tracking = Tracking(uri="http://me:old-password@mlflow:5000", experiment="bench")
+    pointer = outbox.put(tmp_path, "key", tracking, tmp_path)
+
+    assert "old-password" not in pointer.read_text()
+    pointer.write_text(pointer.read_text().replace(this_process().as_text(), ""))
+    assert [*outbox.waiting(tmp_path, tracking.uri)]
+    assert [*outbox.waiting(tmp_path, "http://me:new-password@mlflow:5000")]
+    assert not [*outbox.waiting(tmp_path, "http://me:old-password@other:5000")]
 
 
 def test_a_store_that_hangs_keeps_no_start_waiting_for_long(settings, folder, monkeypatch, capsys):

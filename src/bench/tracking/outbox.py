@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.config import Tracking
-from bench.masking import private
+from bench.masking import masked, private
 from bench.process_identity import parse, this_process
 from bench.tracking.store import absolute
 
@@ -18,8 +18,8 @@ OUTBOX = "outbox"
 
 @dataclass(frozen=True)
 class Pending:
-    """One start that waits. `folder` and `uri` hold from any current directory; a password in `uri` stays in it. `driver` is the
-    process that made the start and uploads it as long as it lives.
+    """One start that waits. `folder` and `uri` hold from any current directory; `uri` is without its password. `driver` is the process
+    that made the start and uploads it as long as it lives.
     """
 
     folder: str
@@ -33,9 +33,9 @@ class Pending:
         driver = parse(self.driver)
         return driver is not None and driver.is_here and not driver.is_gone and driver != this_process()
 
-    @property
-    def tracking(self) -> Tracking:
-        return Tracking(uri=self.uri, experiment=self.experiment)
+    def is_for(self, uri: str) -> bool:
+        """Whether it waits for this store, whatever password one has for it now."""
+        return masked(absolute(uri)) in {self.uri, masked(self.uri)}
 
 
 def put(caches_dir: Path, key: str, tracking: Tracking, folder: Path) -> Path:
@@ -47,7 +47,9 @@ def put(caches_dir: Path, key: str, tracking: Tracking, folder: Path) -> Path:
     path = caches_dir / OUTBOX / f"{key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    pending = Pending(str(folder.absolute()), absolute(tracking.uri), tracking.experiment, this_process().as_text())
+    pending = Pending(
+        str(folder.absolute()), masked(absolute(tracking.uri)), tracking.experiment, this_process().as_text()
+    )
     private(partial).write_text(json.dumps(asdict(pending), indent=2))
     return partial.rename(path)
 
@@ -59,5 +61,5 @@ def waiting(caches_dir: Path, uri: str) -> Iterator[tuple[Path, Pending]]:
             pending = Pending(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue  # brought in meanwhile, or nothing of ours
-        if pending.uri == absolute(uri) and not pending.is_anothers:
+        if pending.is_for(uri) and not pending.is_anothers:
             yield path, pending
