@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from bench.composing import compose_points, compose_settings, conf_dir, normalised, points_of, settings_from
 from bench.config import Settings
 from bench.errors import SettingError
-from bench.masking import masked_value
+from bench.masking import masked, masked_value
 
 CONF = Path(conf_dir())
 
@@ -271,11 +271,18 @@ def test_an_argument_with_a_setting_of_its_own_is_refused_with_that_setting(sect
 
 @pytest.mark.parametrize("name", ["host", "port", "api_key", "api-key", "uds"])
 def test_an_argument_that_belongs_to_bench_is_refused(name):
-    """How bench reaches its vLLM is for bench to choose, anew for each start."""
+    """How bench reaches its vLLM is for bench to choose, anew for each start. Nothing in this sentence is taken for a secret."""
     message = refusal_of(f"vllm.args.{name}", 1)
 
-    assert message.startswith(f"vllm.args.{name}: ")
-    assert "bench sets it itself" in message
+    assert masked(message) == f"bench sets vllm.args.{name} itself, for each start."
+
+
+def test_an_experiment_whose_name_is_a_secret_is_refused():
+    """MLflow finds it by this name, so it cannot be hidden; the refusal does not repeat it."""
+    message = refusal("tracking.experiment=runs-hf_abcdEFGH12345678")
+
+    assert message.startswith("tracking.experiment: a secret stands in it")
+    assert "abcdEFGH" not in message
 
 
 def test_any_other_argument_and_variable_is_vllms_business():

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from bench.config import TAKEN, TAKEN_VARIABLES, RandomGptOss, RandomLlama, Settings
 from bench.errors import BenchError, SettingError
-from bench.masking import collect_environment, collect_settings
+from bench.masking import collect_environment, collect_settings, masked
 from bench.weights.content import content_or_path, digest_of
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
@@ -52,6 +52,7 @@ def settings_from(config: DictConfig) -> Settings:
     except ValidationError as error:
         raise SettingError("\n".join(_sentences(error, tree))) from error
     _refuse_taken_arguments(settings)
+    _refuse_secret_in_a_name(settings)
     _refuse_shape(settings)
     if settings.precision is not None and settings.min_blocks > settings.max_blocks:
         raise SettingError(f"min_blocks={settings.min_blocks}: must be at most max_blocks={settings.max_blocks}.")
@@ -143,11 +144,20 @@ def _refuse_taken_arguments(settings: Settings) -> None:
             key = name.replace("-", "_")
             if key not in TAKEN:
                 continue
-            instead = f"set {TAKEN[key]} instead" if TAKEN[key] else "bench sets it itself, for each start"
-            raise SettingError(f"{section}.{name}: {instead}.")
+            if TAKEN[key]:
+                raise SettingError(f"{section}.{name}: set {TAKEN[key]} instead.")
+            raise SettingError(f"bench sets {section}.{name} itself, for each start.")
     for section, env in (("vllm.env", settings.vllm.env), ("load_format.env", settings.load_format.env)):
         for name in TAKEN_VARIABLES & env.keys():
-            raise SettingError(f"{section}.{name}: bench sets it itself, for each start.")
+            raise SettingError(f"bench sets {section}.{name} itself, for each start.")
+
+
+def _refuse_secret_in_a_name(settings: Settings) -> None:
+    """A store is looked through by this name, so it cannot be masked there."""
+    if masked(settings.tracking.experiment) != settings.tracking.experiment:
+        raise SettingError(
+            "tracking.experiment: a secret stands in it, or what looks like one, and MLflow shows this name to everybody. Choose another name."
+        )
 
 
 def conf_dir() -> str:
