@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.masking import private
+
 SPANS = "otel_spans.json"
 FAILED = 2  # Status.StatusCode.STATUS_CODE_ERROR
 PID = "vllm.process_id"
@@ -162,7 +164,7 @@ def _whole(value: Any) -> int | None:
 def write_spans(spans: Sequence[OtelSpan], folder: Path) -> None:
     """To otel_spans.json in the start's folder; no file where none came."""
     if spans:
-        (folder / SPANS).write_text(json.dumps([asdict(span) for span in spans], indent=1), encoding="utf-8")
+        private(folder / SPANS).write_text(json.dumps([asdict(span) for span in spans], indent=1), encoding="utf-8")
 
 
 def stretches(spans: Iterable[OtelSpan]) -> list[Stretch]:

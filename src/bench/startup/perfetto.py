@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.masking import private
 from bench.startup.record import Startup
 from bench.startup.trace import read_trace
 from bench.startup.trace_tree import TraceSpan
@@ -26,7 +27,7 @@ def write_trace(startup: Startup, folder: Path) -> Path | None:
     if tree is None:
         return None
     path = folder / FILE
-    path.write_text(json.dumps(perfetto(tree)), encoding="utf-8")
+    private(path).write_text(json.dumps(perfetto(tree)), encoding="utf-8")
     return path
 
 
