@@ -1,4 +1,4 @@
-"""INT (Ctrl-C), TERM (a scheduler) and HUP (a closed terminal), at every moment of a command.
+"""INT (Ctrl-C), TERM (a scheduler), HUP (a closed terminal) and XCPU (ulimit -t), at every moment of a command.
 
     while the command is imported     it ends at once: there is nothing to clean up            exit_at_once()
     while it works                    the first signal raises KeyboardInterrupt, once          handled()
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, TypeVar
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
 STDERR = 2
 GRACE_S = 10.0  # for what is under way when a signal comes, such as an upload
 POLL_S = 0.1
@@ -75,7 +75,7 @@ def exit_at_once() -> None:
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """The work of a command. An interruption ends it with 130 (INT), 143 (TERM) or 129 (HUP), as a shell expects.
+    """The work of a command. An interruption ends it with 130 (INT), 143 (TERM), 129 (HUP) or 152 (XCPU), as a shell expects.
 
     Within itself, and in another thread than the main one, it changes nothing.
     """
