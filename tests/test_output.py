@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.output import Output
+from bench.output import Output, say
 
 SAYS = """
 import sys
@@ -103,9 +103,11 @@ def test_a_help_that_could_not_be_printed_is_an_error(module, redirection, code)
     assert "Traceback" not in done.stderr
 
 
-def test_what_would_do_something_to_a_terminal_is_written_out():
-    """vLLM's words are printed as they are told; tabs and ends of lines are kept."""
+def test_what_would_do_something_to_a_terminal_is_written_out(monkeypatch):
+    """In a line of ours, which may quote vLLM's words; what moves the line of a start on a terminal passes."""
     written = io.StringIO()
-    Output(written).write("\x1b[2J \x00 \x9b31m \u202e \u00e9\tx\n")
+    monkeypatch.setattr("sys.stderr", Output(written))
+    say("\x1b[2J \x00 \x9b31m \u202e \u00e9\tx")
+    sys.stderr.write("\x1b[2K")
 
-    assert written.getvalue() == "\\x1b[2J \\x00 \\x9b31m \\u202e \u00e9\tx\n"
+    assert written.getvalue() == "\\x1b[2J \\x00 \\x9b31m \\u202e \u00e9\tx\n\x1b[2K"

@@ -31,7 +31,7 @@ class Output:
 
     def write(self, text: str) -> int:
         if self._stream is not None and self.failure is None:
-            self._do(self._stream.write, _encodable(visible(masked(text)), getattr(self._stream, "encoding", None)))
+            self._do(self._stream.write, _encodable(masked(text), getattr(self._stream, "encoding", None)))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -110,7 +110,7 @@ def give(text: str) -> None:
 
 def _print(stream: Any, text: str) -> None:
     output = stream if isinstance(stream, Output) else Output(stream)
-    output.write(f"{text}\n")
+    output.write(f"{visible(masked(text))}\n")
     output.flush()
 
 
