@@ -226,6 +226,7 @@ def turn(folder: Path) -> None:
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors in mine changed"),
         (lambda folder: (folder / "more.safetensors").write_bytes(b"1"), "more.safetensors in mine changed"),
         (lambda folder: folder.joinpath("config.json").write_text("{ }"), "config.json in mine changed"),
+        (lambda folder: folder.joinpath("modeling.py").write_text("pass"), "modeling.py in mine changed"),
     ],
 )
 def test_a_file_that_is_exchanged_between_two_starts_is_noticed(mine, change, words):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+READ_WHOLE = (".json", ".py")  # index, config, tokenizer; code of the model's own, which decides what its weights mean
 OURS = "bench_"  # manifests and other notes of bench are not content
 BLOCK_BYTES = 4096  # one page
 SAMPLED_BLOCKS = 16  # of each file, besides its first and its last
@@ -34,8 +35,8 @@ class FileStamp:
 def content_digest(folder: Path, *, full: bool = False) -> str:
     """A hexadecimal digest of the checkpoint in `folder`: names, sizes and bytes of its files, whatever their place and age.
 
-    Takes in every weights file and every JSON file at the top of the folder (index, config, tokenizer), but bench's own
-    manifest. JSON is read whole. Of each weights file its size, its first and last block and 16 more at offsets that
+    Takes in every weights file, every JSON file (index, config, tokenizer) and the model's own code at the top of the
+    folder, but bench's own manifest. JSON and code are read whole. Of each weights file its size, its first and last block and 16 more at offsets that
     follow from its name and size are read, 72 KiB a file without read-ahead: 60 GiB cost milliseconds warm and some
     300 reads cold. A change outside of these blocks is not seen: compare `file_stamps` too, or set `full`, which reads
     every byte (at the disk's speed) and gives another digest than the sample.
@@ -46,7 +47,7 @@ def content_digest(folder: Path, *, full: bool = False) -> str:
     paths = content_files(folder)
     read = _whole if full else _sample
     with ThreadPoolExecutor(THREADS) as pool:
-        parts = pool.map(lambda path: _whole(path) if path.suffix == ".json" else read(path), paths)
+        parts = pool.map(lambda path: _whole(path) if path.suffix in READ_WHOLE else read(path), paths)
         return digest_of(part for path, digest in zip(paths, parts, strict=True) for part in (path.name, digest))
 
 
@@ -60,7 +61,7 @@ def content_or_path(path: str) -> str:
 
 def content_files(folder: Path) -> list[Path]:
     """What counts as content, by name."""
-    found = [path for path in folder.iterdir() if path.suffix in (*WEIGHTS, ".json") and path.is_file()]
+    found = [path for path in folder.iterdir() if path.suffix in (*WEIGHTS, *READ_WHOLE) and path.is_file()]
     return sorted(path for path in found if not path.name.startswith((OURS, ".")))
 
 
