@@ -275,3 +275,10 @@ def test_a_server_without_a_key_is_not_accepted(monkeypatch):
         server.process.keeper_pid = 2**22 + 1
         with pytest.raises(StartError, match=r"answered a wrong API key with 200, expected 401"):
             server.check("m", ASKED)
+
+
+def test_a_chunk_of_any_size_is_a_broken_answer():
+    """http.client takes what is announced for a number of bytes."""
+    chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx\r\n"
+    with served(says(chunk)) as server, pytest.raises(StartError, match=r"^vLLM broke off the completion"):
+        server.complete("m", ASKED)

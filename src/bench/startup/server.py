@@ -32,7 +32,7 @@ CHECK_TIMEOUT_S = 10.0  # of each question that follows the completion
 END_KNOWN_S = 0.5  # after which the end of a process is known
 COMPLETIONS = "/v1/completions"
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-BROKEN = (OSError, http.client.HTTPException, ValueError)
+BROKEN = (OSError, http.client.HTTPException, ValueError, OverflowError)  # the last: of a chunk of 2**64 bytes
 
 
 @dataclass(frozen=True)
