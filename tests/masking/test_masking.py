@@ -182,6 +182,16 @@ def test_a_file_of_ours_becomes_private_and_keeps_its_bytes(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_json_file_of_any_size_is_read_whole(tmp_path):
+    """vLLM's spans, which nobody has bounded yet: keys at any depth, over lines."""
+    path = tmp_path / "otel_spans.json"
+    path.write_text(json.dumps([{"api_key": "hidden-from-all-4711"}], indent=2))
+    seal([path])
+
+    assert "hidden-from-all-4711" not in path.read_text()
+    assert "api_key" in path.read_text()
+
+
 def test_json_stays_json(tmp_path):
     """Numbers behind a secret's name too: a probe's counts are needed."""
     path = tmp_path / "events.jsonl"

@@ -76,8 +76,12 @@ def mask_file(path: Path, *, bytes_at_most: int | None = None) -> int:
 
 
 def _pieces(file: BinaryIO, *, whole: bool, bytes_at_most: int | None) -> Iterator[bytes]:
+    """Lines, long ones in parts, or the whole file at once."""
+    if whole:
+        yield file.read(-1 if bytes_at_most is None else bytes_at_most)
+        return
     left = sys.maxsize if bytes_at_most is None else bytes_at_most
-    while piece := file.read(left) if whole else file.readline(min(PIECE_BYTES, left)):
+    while piece := file.readline(min(PIECE_BYTES, left)):
         left -= len(piece)
         yield piece
 
