@@ -15,7 +15,7 @@ MOMENTS = (29.0, 30.0)  # ready, and the first token
 
 
 def test_a_gap_at_the_moment_that_is_measured_makes_a_start_invalid():
-    """vLLM may have been ready all that time: from 0.5 s or 1 % on, whichever is more."""
+    """vLLM may have been ready all that time: from 0.5 s or 2 % on, whichever is more."""
     gap = Clocks([Gap(28.2, 0.9)])
 
     assert gap.warnings(MOMENTS) == []

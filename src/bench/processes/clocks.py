@@ -16,7 +16,7 @@ STEP_AT_LEAST_S = 0.05  # less can be a pause between the looks at the two clock
 SLEW = 0.0005  # by which ntpd and chrony let a clock run fast or slow: adjtimex(2)
 # From which length on a gap makes a start not count. One at the very moment that is measured (ready, first token) hides when that was. One
 # before makes lines of the log late and, when it lasts, lets vLLM wait for whoever reads its output.
-AT_A_MOMENT_S, AT_A_MOMENT_SHARE = 0.5, 0.01  # of the time to the first token, whichever is longer
+AT_A_MOMENT_S, AT_A_MOMENT_SHARE = 0.5, 0.02  # of the time to the first token, whichever is longer
 BEFORE_S, BEFORE_SHARE = 2.0, 0.05
 ASKED_EVERY_S = 0.3  # /health, at most: a gap that ended so long before the answer has delayed the asking
 
