@@ -84,7 +84,7 @@ def test_a_slow_reader_is_no_failure():
             return len(text)
 
     slow = Slow()
-    output = Output(slow)  # type: ignore[arg-type]
+    output = Output(slow)  # type: ignore[arg-type]  # a stand-in for a stream
     output.write("lost")
     output.write("kept")
 

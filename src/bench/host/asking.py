@@ -66,7 +66,7 @@ def _read(process: subprocess.Popen[bytes], ends_s: float, timeout_s: float, byt
             if has_ended and not ready:
                 break
             for key, _ in ready:
-                _take(key.fileobj, key.data, waiting, bytes_at_most)  # type: ignore[arg-type]
+                _take(key.fileobj, key.data, waiting, bytes_at_most)  # type: ignore[arg-type]  # a selector takes numbers too
             if len(output) > bytes_at_most:
                 raise AskingError(f"it printed more than {bytes_at_most >> 10} KiB")
             if time.monotonic() > ends_s:

@@ -82,7 +82,7 @@ def _is_lasting(error: Exception) -> bool:
         "TEMPORARILY_UNAVAILABLE",
         "REQUEST_LIMIT_EXCEEDED",
     }
-    return not no_answer and int(error.get_http_status_code()) in REFUSED_STATUS  # type: ignore[no-untyped-call]
+    return not no_answer and int(error.get_http_status_code()) in REFUSED_STATUS  # type: ignore[no-untyped-call]  # MLflow has no types there
 
 
 def _shortened(text: str) -> str:

@@ -103,7 +103,7 @@ class BlockSweeper(Sweeper):
         assert self.config is not None
         with hydra_in_words():
             folder = str(self.config.hydra.sweep.dir)
-            subdir = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
+            subdir = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]  # a dict, of all that it could be
         if not folder.strip():
             raise SettingError(f"hydra.sweep.dir={folder!r}: must not be empty.")
         if "${" not in str(subdir):
