@@ -27,11 +27,11 @@ class CheckSingle(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """`config` has Hydra's own settings in it too."""
+        from bench.dry_run import print_plan
         from bench.host.measured import look_at_host
         from bench.places import refuse_places
         from bench.plan import Point
         from bench.startup.record import refuse_taken
-        from bench.sweep import print_plan
         from bench.uploads import open_store
 
         composed()

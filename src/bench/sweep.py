@@ -14,10 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.records import RunRecord
-from bench.condition import caches_for_plan
 from bench.config import Settings
 from bench.console import say
-from bench.durations import expected_duration_s
+from bench.dry_run import hosts_of, print_plan
 from bench.errors import SettingError
 from bench.fingerprints import expect
 from bench.host.claims import folder_claimed, sweep_claimed
@@ -26,21 +25,17 @@ from bench.host.storage import describe_storage
 from bench.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.job import Outcome
 from bench.masking import masked_value
-from bench.output import exit_where_lost, give
 from bench.places import refuse_places
 from bench.plan import (
     Point,
     Start,
     blocks_of,
-    describe_duration,
-    describe_plan,
     seed_of,
     signature,
     with_baseline_again,
 )
 from bench.preparing import prepare_points, source_tags
 from bench.priming import Untimed, describe_untimed, untimed
-from bench.startup.command import command_for
 from bench.stopping import REPEATS, why_stop
 from bench.tracking.query import unfinished_sweep
 from bench.tracking.runs import SweepRun
@@ -152,7 +147,7 @@ def open_or_resume(
     """
     settings = points[0].settings
     storages = [describe_storage(Path(point.settings.checkpoint_path)) for point in points]
-    name = signature(points, _hosts_of(points, hosts), socket.gethostname(), storages)
+    name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages)
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         claims.enter_context(sweep_claimed(settings, found.sweep_id))
         found = unfinished_sweep(settings.tracking.uri, name) or found  # with what it did until it could be claimed
@@ -216,34 +211,6 @@ def start_untimed(sweep: Sweep, starts: Sequence[Untimed], launch: Launch) -> No
     for outcome in launch(jobs):
         if outcome.reason:
             say(f"  {outcome.name} could not be started for this: {outcome.reason}")
-
-
-def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
-    """What would be done, on standard output. Nothing is started, made or written."""
-    settings = points[0].settings
-    found = dict(zip((point.label for point in points), _hosts_of(points, hosts), strict=True))
-    commands = {
-        point.label: command_for(
-            point.settings, found[point.label], 0, caches_for_plan(point.settings, found[point.label])
-        ).shown()
-        for point in points
-    }
-    starts = [start for block in blocks_of(points, settings.seed or 0) for start in block]
-    order = "order: an example; the sweep's id decides, unless seed is set"
-    order = order if settings.seed is None else f"order: seed={settings.seed}"
-    ends = REPEATS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
-    before = untimed(points)
-    every = [*(each.as_settings() for each in before), *(start.point.settings for start in starts)]
-    durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]
-    give(describe_plan(starts, commands, ends, order, before=describe_untimed(before)) + "\n")
-    give(describe_duration(durations_s))
-    exit_where_lost()
-
-
-def _hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
-    """What each point runs on; the baseline's second arm, which comes last, on what the baseline does."""
-    by_settings = {id(point.settings): host for point, host in zip(points, hosts, strict=False)}
-    return [by_settings[id(point.settings)] for point in points]
 
 
 def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
