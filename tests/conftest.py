@@ -20,8 +20,9 @@ from bench.composing import compose_settings
 from bench.masking import register
 
 if TYPE_CHECKING:
-    from frame import Preloaded
     from mlflow.entities import Run
+
+    from commands import Preloaded
 
 FAKE = Path(__file__).parent / "fake_vllm" / "python"
 PATIENCE_S = 120.0  # for what takes a second or two; only a hopelessly slow host, or a bug, uses it up
@@ -75,8 +76,12 @@ class Workplace:
         )
 
     def bench(self, *overrides: str, python: tuple[str, ...] = (), environment: dict[str, str] | None = None) -> Done:
-        """`python -m bench …` with the fake vLLM, to its end."""
-        return ended(self.launch(*overrides, python=python, environment=environment))
+        """`python -m bench …` with the fake vLLM, to its end. Executed where Python is given flags, else without its imports."""
+        from commands import done
+
+        if python:
+            return ended(self.launch(*overrides, python=python, environment=environment))
+        return done(self, "bench", *overrides, *fake_for(overrides), environment=environment)
 
     def living(self) -> list[int]:
         """Every process that was started from here and is still there, whatever became of its parents and its session."""
@@ -204,10 +209,8 @@ def workplace(new_workplace: Callable[[], Workplace], monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(scope="session")
-def preloaded() -> Iterator["Preloaded"]:
-    """Of tests/faults: a process that forks commands of bench."""
-    from frame import Preloaded
+def preloaded() -> "Preloaded":
+    """A process that forks commands of bench."""
+    from commands import shared
 
-    process = Preloaded()
-    yield process
-    process.close()
+    return shared()

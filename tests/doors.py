@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from conftest import FOREIGN, MARK, Done, Workplace, ended, quiet
+from commands import done
+from conftest import FOREIGN, MARK, Done, Workplace, quiet
 
 
 def opened(
@@ -30,8 +31,8 @@ def opened(
 
 
 def door(place: Workplace, module: str, *words: str) -> Done:
-    """`python -m bench.MODULE …` to its end: a process of its own, which takes seconds."""
-    return ended(opened(place, sys.executable, "-m", f"bench.{module}", *words))
+    """`python -m bench.MODULE …` to its end, in a process of its own."""
+    return done(place, f"bench.{module}", *words)
 
 
 def knock(place: Workplace, main: Callable[[], None], *words: str, stdin: bytes = b"") -> Done:

@@ -16,6 +16,7 @@ from bench.plan import Point
 from bench.priming import untimed
 from bench.startup.probe_events import ProbeProcess, ProbeReport, ProbeSpan
 from bench.verification import found_of, groups_of, weights_of
+from bench.weights.content import content_digest
 from conftest import FAKE, Workplace
 from whole_sweeps import MINE, Swept, section, swept, with_a_model
 
@@ -50,6 +51,7 @@ def test_a_start_carries_its_fingerprint(verified):
     assert document["verdict"]["baseline"] == "auto"
     assert document["fingerprint"]["ranks"]["TP0"]["tensors"].keys() == {"model-0", "model-1"}
     assert len(document["fingerprint"]["answers"]) == 4
+    assert document["fingerprint"]["content"] == content_digest(verified.place.folder / "mine", full=True)
 
 
 def test_weights_that_differ_fail_before_a_speedup_is_shown(wrong):

@@ -4,6 +4,7 @@
     while it works                    the first signal raises KeyboardInterrupt, once          handled()
     while a start is written down     no signal raises; the first is kept in mind              deferred()
     while it waits in such a block    the first raises again, also if it came before           interruptible()
+    when all is done                  signals are ignored: the exit code is decided
 
 No later signal raises anything, so none breaks the cleanup that the first one has begun: it only shows what is still
 waited for. Code that must not be interrupted at an arbitrary line lies in `deferred()`, its waits in `interruptible()`.
@@ -13,6 +14,7 @@ A signal that is ignored when the command starts stays ignored: SIGHUP under noh
 SIGQUIT is left to the kernel: it ends the driver as SIGKILL does, and the keeper ends vLLM.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -69,7 +71,8 @@ _state = State()
 
 
 def exit_at_once() -> None:
-    """Until `handled()`, a signal ends the process with its exit code and without a traceback."""
+    """Until `handled()`, and after it, a signal ends the process with its exit code and without a traceback."""
+    atexit.register(_ignore_all)  # registered before all others, so it is called last
     _install(_exit)
 
 
@@ -207,6 +210,13 @@ def _exit(number: int, _frame: FrameType | None) -> None:
         with suppress(Exception):  # closed, or interrupted in the middle of a write
             stream.flush()
     os._exit(128 + number)
+
+
+def _ignore_all() -> None:
+    """When all is done: Python itself puts the kernel's own action in place of a handler before its last, slow steps, and a
+    signal that comes then would end as -2 what has ended as 130, or as 0."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:

@@ -58,4 +58,5 @@ def describe_untimed(starts: Sequence[Untimed]) -> str:
         return ""
     fill, verify = sum(each.fills for each in starts), sum(each.verifies for each in starts)
     what = [f"{fill} fill compile caches"] * bool(fill) + [f"{verify} verify weights"] * bool(verify)
-    return f"{len(starts)} starts that do not count: {', '.join(what)}"
+    counted = "1 start that does not count" if len(starts) == 1 else f"{len(starts)} starts that do not count"
+    return f"{counted}: {', '.join(what)}"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from frame import Preloaded, command
 
 from bench.composing import compose_settings
 from bench.errors import BenchError, EvidenceError, LogError, SettingError
@@ -16,6 +15,7 @@ from bench.log import files
 from bench.log.files import log_lines
 from bench.places import refuse_current_folder, refuse_places
 from bench.startup.record import FILE, load_startup
+from commands import Preloaded, command
 from conftest import Workplace, fake_for
 
 # Command lines that Hydra cannot compose, and folders that it would give to several starts.

@@ -4,20 +4,9 @@ import socket
 from collections import Counter
 
 import pytest
-from frame import (
-    FAULTS,
-    INT,
-    Moment,
-    Preloaded,
-    check_nothing_left,
-    command,
-    counted,
-    every_run,
-    identity_of,
-    provoked,
-    starts_on_disk,
-)
+from frame import FAULTS, INT, Moment, check_nothing_left, counted, every_run, identity_of, provoked, starts_on_disk
 
+from commands import Preloaded, command
 from conftest import Workplace, fake_for, until
 from whole_sweeps import MINE, with_a_model
 

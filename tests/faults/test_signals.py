@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from frame import FAULTS, Command, Moment, Preloaded, check_nothing_left, provoked, starts_on_disk, startup_in
+from frame import FAULTS, Moment, check_nothing_left, provoked, starts_on_disk, startup_in
 
+from commands import Command, Preloaded
 from conftest import Workplace
 from whole_sweeps import MINE, with_a_model
 

@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from frame import HUP, Preloaded, check_nothing_left, command, starts_on_disk, startup_in
+from frame import HUP, check_nothing_left, starts_on_disk, startup_in
 
+from commands import Preloaded, command
 from conftest import FOREIGN, fake_for, until
 from whole_sweeps import MINE, with_a_model
 

@@ -29,6 +29,7 @@ class Fingerprint:
     delivered: dict[str, tuple[int, int]]  # tensors and bytes that each rank was given
     unstable: tuple[str, ...] = ()  # `TP0 name`: differs between two equal loads, as padding does
     loads: int = 1
+    content: str | None = None  # digest of every byte of the files; None: there are no files here, or they went away
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
