@@ -18,6 +18,7 @@ from bench.errors import StartError
 from bench.host.io_counter import storage_bytes
 from bench.host.page_cache import evict, find_gauge, warm
 from bench.host.state import HostState, judge
+from bench.log.start_log import read_start
 
 MIB = 1024**2
 SIZE = 24 * MIB
@@ -83,7 +84,7 @@ def problems(state: HostState) -> list[str]:
 def test_a_cold_start_reads_the_checkpoint_from_storage(how, asked):
     """At least 95 % of it, and at most 1 % was there before; all of it is in the page cache afterwards."""
     condition = establish(asked("page_cache=cold"))
-    state = conclude(condition, [], {"TP0": loads(condition, how)})
+    state = conclude(condition, "none", {"TP0": loads(condition, how)})
     metrics = state_metrics(state)
 
     assert metrics["page_cache/resident_before"] <= 0.01
@@ -97,7 +98,7 @@ def test_a_cold_start_reads_the_checkpoint_from_storage(how, asked):
 def test_a_warm_start_reads_nothing_from_storage(how, asked):
     """At most 2 %, since at least 99 % was there before."""
     condition = establish(asked("page_cache=warm"))
-    state = conclude(condition, [], {"TP0": loads(condition, how)})
+    state = conclude(condition, "none", {"TP0": loads(condition, how)})
     metrics = state_metrics(state)
 
     assert metrics["page_cache/resident_before"] >= 0.99
@@ -109,7 +110,7 @@ def test_a_warm_start_reads_nothing_from_storage(how, asked):
 def test_a_format_that_bypasses_the_page_cache_is_labelled(page_cache, asked):
     """It reads everything from storage, whatever is cached, and that is no lie."""
     condition = establish(asked(f"page_cache={page_cache}", "load_format=runai_streamer"))
-    state = conclude(condition, [], {"TP0": loads(condition, "direct")})
+    state = conclude(condition, "none", {"TP0": loads(condition, "direct")})
     tags, verdict = state_tags(state)
 
     assert tags["bench.bypasses_page_cache"] == "true"
@@ -124,7 +125,7 @@ def test_as_is_touches_nothing(asked):
     evict([first])
     warm([second])
     condition = establish(settings)
-    tags, _ = state_tags(conclude(condition, [], {}))
+    tags, _ = state_tags(conclude(condition, "none", {}))
 
     assert condition.resident_before == pytest.approx(0.5, abs=0.05)
     assert (tags["bench.page_cache"], tags["bench.valid"]) == ("as_is", "true")
@@ -135,7 +136,7 @@ def test_a_format_that_reads_nothing_has_no_page_cache(asked):
     settings = asked("load_format=dummy")
     warm(sorted(Path(settings.checkpoint_path).iterdir()))
     condition = establish(settings)
-    state = conclude(condition, [], {"TP0": 0})
+    state = conclude(condition, "none", {"TP0": 0})
     tags, _ = state_tags(state)
 
     assert condition.paths == []
@@ -150,7 +151,7 @@ def test_a_checkpoint_that_is_warmed_between_eviction_and_exec_is_caught(asked):
     """Nothing was there when we looked; then somebody read it, and vLLM did not have to."""
     condition = establish(asked("page_cache=cold"))
     warm(condition.paths)
-    state = conclude(condition, [], {"TP0": loads(condition, "mapped")})
+    state = conclude(condition, "none", {"TP0": loads(condition, "mapped")})
     tags, verdict = state_tags(state)
 
     assert problems(state) == ["vLLM read only 0.00 GiB from storage, 0% of the checkpoint: a cache has answered"]
@@ -162,7 +163,7 @@ def test_a_checkpoint_that_is_evicted_between_warming_and_exec_is_caught(asked):
     """All was there when we looked; then somebody needed the memory. Its mapping has filled the cache again since."""
     condition = establish(asked("page_cache=warm"))
     evict(condition.paths)
-    state = conclude(condition, [], {"TP0": loads(condition, "mapped")})
+    state = conclude(condition, "none", {"TP0": loads(condition, "mapped")})
 
     assert state.resident_after >= 0.99
     assert problems(state) == ["vLLM read 0.02 GiB from storage, 100% of the checkpoint: the cache did not hold it"]
@@ -173,7 +174,7 @@ def test_a_rank_that_reads_nothing_is_caught(asked):
     condition = establish(
         asked("page_cache=cold", "load_format.checkpoint=sharded", "model.sharded_path=${model.path}")
     )
-    state = conclude(condition, [], {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "nothing")})
+    state = conclude(condition, "none", {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "nothing")})
 
     assert problems(state) == ["TP1 read nothing while others read"]
 
@@ -181,7 +182,7 @@ def test_a_rank_that_reads_nothing_is_caught(asked):
 def test_a_rank_that_came_second_to_a_shared_page_cache_is_no_lie(asked):
     """All ranks map the same files: the first has read them from storage, the others found them there."""
     condition = establish(asked("page_cache=cold"))
-    state = conclude(condition, [], {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "mapped")})
+    state = conclude(condition, "none", {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "mapped")})
 
     assert sorted(state.read.values()) == [0, pytest.approx(SIZE, rel=0.05)]
     assert judge(state).valid
@@ -214,7 +215,7 @@ def test_a_checkpoint_on_a_tmpfs_is_unverified(page_cache):
         Path(folder, "model.safetensors").write_bytes(os.urandom(SIZE))
         (settings,) = compose_settings(["model=hf", f"model.path={folder}", f"page_cache={page_cache}", "rig.wait_s=0"])
         condition = establish(settings)
-        tags, verdict = state_tags(conclude(condition, [], {"TP0": loads(condition, "mapped")}))
+        tags, verdict = state_tags(conclude(condition, "none", {"TP0": loads(condition, "mapped")}))
 
     assert tags["bench.page_cache"] == "unverified"
     assert tags["bench.page_cache_gauge"] == "none is true here"
@@ -227,8 +228,8 @@ def test_a_checkpoint_on_a_tmpfs_is_unverified(page_cache):
 def test_what_the_log_says_of_compiling_is_a_tag(asked):
     """And checked against what was asked."""
     condition = establish(asked("compile_cache=primed", "page_cache=as_is"))
-    lines = ["(Worker pid=7) INFO [decorators.py:743] [backbone] saved AOT compiled function to ~/.cache/vllm"]
-    tags, verdict = state_tags(conclude(condition, lines, {}))
+    line = b"(Worker pid=7) INFO [decorators.py:743] [backbone] saved AOT compiled function to ~/.cache/vllm\n"
+    tags, verdict = state_tags(conclude(condition, read_start([line]).compile_cache, {}))
 
     assert (tags["bench.compile_cache"], tags["bench.compile_cache_found"]) == ("wrong", "compiled")
     assert verdict.problems == ("compile_cache=primed was asked, but vLLM compiled",)
@@ -237,6 +238,6 @@ def test_what_the_log_says_of_compiling_is_a_tag(asked):
 def test_a_start_that_primes_may_compile(asked):
     """That is what it is for."""
     condition = establish(asked("compile_cache=primed", "page_cache=as_is", "sweep.kind=prime"))
-    _, verdict = state_tags(conclude(condition, ["saved AOT compiled function to ~/.cache/vllm"], {}))
+    _, verdict = state_tags(conclude(condition, "compiled", {}))
 
     assert verdict.valid

@@ -27,8 +27,8 @@ def test_each_start_in_a_file_is_a_recording(tmp_path):
     found = recordings_in(written(tmp_path, FIRST, SECOND), None)
 
     assert [(each.number, each.is_alone) for each in found] == [(1, False), (2, False)]
-    assert [each.told.said().load_format for each in found] == ["dummy", "auto"]
-    assert [each.told.said().tensor_parallel_size for each in found] == [1, 2]
+    assert [each.log.info.load_format for each in found] == ["dummy", "auto"]
+    assert [each.log.info.tensor_parallel_size for each in found] == [1, 2]
 
 
 def test_the_only_start_in_a_file_is_alone(tmp_path):
@@ -45,7 +45,7 @@ def test_starts_of_two_containers_have_their_names(tmp_path):
     path = tmp_path / "up.log"
     path.write_bytes(b"".join(line for both in zip(first, second, strict=False) for line in both))
     found = recordings_in(LogFile(str(path), path), None)
-    assert [each.told.source for each in found] == ["vllm-a-1", "vllm-b-1"]
+    assert [each.log.source for each in found] == ["vllm-a-1", "vllm-b-1"]
     assert labels_of(found) == ["up start 1 of vllm-a-1", "up start 2 of vllm-b-1"]
 
     path.write_bytes(b"".join(first * 2))
@@ -58,7 +58,7 @@ def test_one_start_can_be_chosen(tmp_path):
 
     for start, load_format in ((1, "dummy"), (2, "auto"), (3, "dummy")):
         (found,) = recordings_in(file, start)
-        assert (found.number, found.is_alone, found.told.said().load_format) == (start, False, load_format)
+        assert (found.number, found.is_alone, found.log.info.load_format) == (start, False, load_format)
 
 
 def test_a_number_that_no_start_has_is_refused(tmp_path):
@@ -120,4 +120,4 @@ def test_standard_input_can_be_packed(tmp_path, monkeypatch):
     (found,) = recordings_in(log_file("-", tmp_path), None)
 
     assert found.file.name == "-"
-    assert found.told.said().tensor_parallel_size == 2
+    assert found.log.info.tensor_parallel_size == 2

@@ -1,6 +1,6 @@
 """The condition of one start: the host is brought into the state that was asked for, and what it was is written down."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from bench.host.page_cache import (
 )
 from bench.host.rig import Rig, Waiting, nobody, quiet_rig
 from bench.host.state import HostState, Verdict, judge
-from bench.host.vllm_caches import Caches, caches_of, empty, what_happened
+from bench.host.vllm_caches import Caches, caches_of, empty
 from bench.weights.checkpoint import files_read
 
 
@@ -87,8 +87,11 @@ def _named(holders: dict[int, str]) -> list[str]:
     return [f"{name} (pid {pid})" for pid, name in sorted(holders.items())]
 
 
-def conclude(condition: Condition, texts: Iterable[str], read: Mapping[str, int | None]) -> HostState:
-    """After the last process of vLLM is gone. `read` is what each rank took from storage while it loaded, in bytes."""
+def conclude(condition: Condition, compile_cache: str, read: Mapping[str, int | None]) -> HostState:
+    """After the last process of vLLM is gone.
+
+    `compile_cache` is what vLLM did with it (log/compile_cache.py); `read` is what each rank took from storage while it loaded, in bytes.
+    """
     settings = condition.settings
     reads_weights = settings.load_format.checkpoint != "config_only"
     return HostState(
@@ -104,7 +107,7 @@ def conclude(condition: Condition, texts: Iterable[str], read: Mapping[str, int 
         resident_after=residency(condition.paths, condition.gauge).share if condition.paths else None,
         must_read=sum(path.stat().st_size for path in condition.paths) or None,
         read=dict(read) if reads_weights else {},
-        compile_cache_found=what_happened(texts),
+        compile_cache_found=compile_cache,
     )
 
 

@@ -18,11 +18,10 @@ from bench.host.measured import Host
 from bench.host.rig import rig_metrics, rig_tags
 from bench.host.state import state_doubts
 from bench.host.storage import describe_storage
-from bench.log.failure import reason_in
-from bench.log.lines import LogLine
 from bench.log.metrics import summarise, with_checkpoint
-from bench.log.outcome import Ending, ending_of, outcome_tags
+from bench.log.outcome import Ending, outcome_tags
 from bench.log.reason_class import classify
+from bench.log.start_log import StartLog
 from bench.masking import masked, masked_tree
 from bench.output import visible
 from bench.plan import blocks_at_most, identity
@@ -44,7 +43,7 @@ def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
     """Everything about one start, in the values that MLflow and the report need. What fails here is in `steps`, and absent."""
     settings, host, answer, folder = attempt.settings, attempt.host, reached.answer, attempt.folder
     evidence = gather(attempt, reached, steps)
-    steps.take("writing the log's excerpts", partial(write_excerpts, evidence.readings, folder), None)
+    steps.take("writing the log's excerpts", partial(write_excerpts, evidence.log.readings, folder), None)
     steps.take("writing vLLM's spans", partial(write_spans, evidence.spans.spans, folder), None)
     condition = steps.take("judging the state", partial(condition_of, reached, evidence), Described())
     of_chain = steps.take("the waterfall's metrics", partial(waterfall_metrics, evidence.chain), dict[str, float]())
@@ -53,8 +52,8 @@ def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
     tags = steps.take("the tags", partial(tags_of, settings, host, answer), place_tags(settings))
     doubtful = steps.take("looking for what is missing", partial(doubts, attempt, reached, evidence), list[str]())
     weights = steps.take("comparing the weights", partial(loaded_weights, attempt, reached, evidence), StartWeights())
-    reason = steps.take("finding the reason", partial(reason_of, reached, evidence.lines), reached.reason)
-    ending = steps.take("classifying the end", partial(outcome_of, reason, evidence.lines), Ending("failed", reason))
+    reason = steps.take("finding the reason", partial(reason_of, reached, evidence.log), reached.reason)
+    ending = steps.take("classifying the end", partial(outcome_of, reason, evidence.log), Ending("failed", reason))
     startup = Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
@@ -154,7 +153,7 @@ def condition_of(reached: Reached, evidence: Evidence) -> Described:
     condition = reached.condition
     if condition is None:
         return Described()
-    state = conclude(condition, (line.text for line in evidence.lines), read_while_loading(evidence.probed))
+    state = conclude(condition, evidence.log.compile_cache, read_while_loading(evidence.probed))
     tags, verdict = state_tags(state)
     problems = [*verdict.problems, *reached.clock_problems()]
     if problems:
@@ -175,27 +174,31 @@ def validity(condition: Described, weights: StartWeights) -> dict[str, str]:
     return tags
 
 
-def reason_of(reached: Reached, lines: list[LogLine]) -> str | None:
+def reason_of(reached: Reached, log: StartLog) -> str | None:
     """vLLM's own words where it died of something; what bench saw where vLLM did not say, was too slow or was interrupted."""
-    words = reason_in(lines) if reached.log_knows_better else None
+    words = log.reason if reached.log_knows_better else None
     if words and reached.ready_s is not None and words.startswith(HUNG_UP):
         words = None  # of the connection that bench closed when it had seen what was wrong
     words = words or (" ".join(reached.reason.split()) if reached.reason else None)
     return visible(words) if words else None
 
 
-def outcome_of(reason: str | None, lines: list[LogLine]) -> Ending:
+def outcome_of(reason: str | None, log: StartLog) -> Ending:
     """bench knows how a start of its own ended; what it was doing then, the log says."""
     if reason is None:
         return Ending("ready")
-    stage = ending_of(lines).stage
+    stage = log.ending.stage
     return Ending("failed", reason, classify(reason, stage), stage)
 
 
 def metrics_of(settings: Settings, evidence: Evidence, reached: Reached) -> dict[str, float]:
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
     measured = clock_metrics(reached)
-    return measured | with_checkpoint(summarise(evidence.readings), size_gib(settings)) | probe_metrics(evidence.probed)
+    return (
+        measured
+        | with_checkpoint(summarise(evidence.log.readings), size_gib(settings))
+        | probe_metrics(evidence.probed)
+    )
 
 
 def clock_metrics(reached: Reached) -> dict[str, float]:

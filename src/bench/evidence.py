@@ -1,7 +1,7 @@
 """All that a start left behind, read: its log, what the probe wrote, vLLM's own spans; and what should be there and is not."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from bench.attempt import Attempt, Reached
 from bench.config import Settings
 from bench.evidence_files import open_regular
 from bench.host.measured import Host
-from bench.log.lines import LogLine, read_log
-from bench.log.metrics import expected_phases, missing_phases
-from bench.log.phases import Phase, Reading, read_phases, timeline
+from bench.log.coverage import expected_phases, missing_phases
+from bench.log.phases import Phase, timeline
+from bench.log.start_log import StartLog, read_start
 from bench.startup.otel import OtelReport, read_spans, stretches
 from bench.startup.otel_receiver import missed
 from bench.startup.plugin import PROBE
@@ -29,8 +29,7 @@ PROBED = "reading the probe's events"
 class Evidence:
     """`phases` are what the log can place in time, `chain` and `lanes` what the probe can, with the others' help."""
 
-    lines: list[LogLine]
-    readings: list[Reading]
+    log: StartLog
     probed: ProbeReport
     spans: OtelReport
     phases: list[Phase]
@@ -42,8 +41,7 @@ def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
     """Read everything. What is not there is empty: a start may end before it has said a word. What cannot be read is empty too, and
     a failure among `steps`.
     """
-    lines = steps.take(f"reading {LOG}", partial(_read, attempt.folder / LOG), list[LogLine]())
-    readings = steps.take(f"reading the numbers of {LOG}", partial(read_phases, lines), list[Reading]())
+    log = steps.take(f"reading {LOG}", partial(_read, attempt.folder / LOG), StartLog())
     ready_s, first_token_s = reached.ready_s, reached.answer.first_token_s if reached.answer else None
     probed, executed_s = ProbeReport(), reached.exec_at_s
     if executed_s is not None:
@@ -54,14 +52,14 @@ def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
             steps.fail(PROBED, sentence)
     of_vllm = partial(read_spans, reached.received.bodies, reached.started_at)
     spans = steps.take("reading vLLM's spans", of_vllm, OtelReport())
-    phases = steps.take("placing phases", partial(timeline, lines, readings, ready_s, first_token_s), list[Phase]())
+    placing = partial(timeline, log.milestones, log.readings, ready_s, first_token_s)
+    phases = steps.take("placing phases", placing, list[Phase]())
     said = [*phases, *steps.take("placing vLLM's spans", partial(_of_ranks, probed, spans), list[Phase]())]
     chain: list[Segment] = []
     if ready_s is not None and first_token_s is not None:
         chain = steps.take("the waterfall", partial(waterfall, probed, said, ready_s, first_token_s), chain)
     return Evidence(
-        lines=lines,
-        readings=readings,
+        log=log,
         probed=probed,
         spans=spans,
         phases=phases,
@@ -70,12 +68,12 @@ def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
     )
 
 
-def _read(path: Path) -> list[LogLine]:
+def _read(path: Path) -> StartLog:
     try:
         with open_regular(path) as log:
-            return read_log(log)
+            return read_start(log)
     except FileNotFoundError:
-        return []
+        return StartLog()
 
 
 def _of_ranks(probed: ProbeReport, spans: OtelReport) -> list[Phase]:
@@ -91,7 +89,7 @@ def _of_ranks(probed: ProbeReport, spans: OtelReport) -> list[Phase]:
 def doubts(attempt: Attempt, reached: Reached, evidence: Evidence) -> list[str]:
     """A warning for everything that a start of this kind should have left and this one did not."""
     settings, host = attempt.settings, attempt.host
-    found = [] if reached.reason else unsaid(settings, host, evidence.readings)
+    found = [] if reached.reason else unprinted(settings, host, evidence.log)
     if reached.exec_at_s is not None:
         found += unprobed(settings, evidence.probed) if settings.probe else []
         found += [*evidence.spans.warnings, *reached.received.warnings]
@@ -99,15 +97,17 @@ def doubts(attempt: Attempt, reached: Reached, evidence: Evidence) -> list[str]:
     return found
 
 
-def unsaid(settings: Settings, host: Host, readings: list[Reading]) -> list[str]:
-    """Each phase that the log should tell of and does not."""
+def unprinted(settings: Settings, host: Host, log: StartLog) -> list[str]:
+    """A warning for each phase that the log should have and has not. What bench knows of the start goes before what its log prints."""
     arguments: dict[str, Any] = host.needs.arguments | settings.arguments
-    expected = expected_phases(
+    info = replace(
+        log.info,
+        version=host.versions["vllm"],
         device=host.device.kind,
         load_format=settings.load_format.name,
         enforce_eager=bool(arguments.get("enforce_eager")),
     )
-    return missing_phases(readings, expected, host.versions["vllm"])
+    return missing_phases(log.readings, expected_phases(info, streamer_logs=settings.probe), info.version)
 
 
 def unprobed(settings: Settings, probed: ProbeReport) -> list[str]:

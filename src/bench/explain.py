@@ -8,7 +8,7 @@ from bench.log.lines import LogLine
 from bench.log.metrics import METRICS
 from bench.log.outcome import Ending, outcome_tags
 from bench.log.phases import Reading
-from bench.log.said import Listener, Said, params_said, tags_said
+from bench.log.server_info import InfoReader, ServerInfo, info_params, info_tags
 from bench.masking import masked
 from bench.recordings import Recording
 from bench.replayed import expected_of, metrics_told, reason_of
@@ -27,41 +27,41 @@ class Taken:
 
 def explanation(recording: Recording) -> Iterator[str]:
     """The lines to print: those that tell something, and what all of them come to."""
-    told = recording.told
-    readings, ending, said = told.readings(), told.ending(), told.said()
-    taken = _taken(readings, ending, said, told.sources())
-    last_number = told.last_number or told.first_number
-    of = f" of {told.source}" if told.source else ""
-    yield f"{recording.file.name}, start {recording.number}{of}: lines {told.first_number:,} to {last_number:,}"
+    log = recording.log
+    readings, ending, info = log.readings, log.ending, log.info
+    taken = _taken(readings, ending, info, log.info_lines)
+    last_number = log.last_number or log.first_number
+    of = f" of {log.source}" if log.source else ""
+    yield f"{recording.file.name}, start {recording.number}{of}: lines {log.first_number:,} to {last_number:,}"
     for each in taken:
         yield f"{each.line.number:7}  {_shortened(masked(each.line.raw))}"
         yield from (ARROW + words for words in each.words)
-    others = last_number - told.first_number + 1 - len({each.line.number for each in taken})
+    others = last_number - log.first_number + 1 - len({each.line.number for each in taken})
     yield f"{others:7,}  other lines, from which nothing was taken"
-    yield from _conclusion(ending, said, coverage(readings, expected_of(ending, said)))
+    yield from _conclusion(ending, info, coverage(readings, expected_of(ending, info)))
 
 
-def _taken(readings: list[Reading], ending: Ending, said: Said, sources: list[LogLine]) -> list[Taken]:
+def _taken(readings: list[Reading], ending: Ending, info: ServerInfo, sources: list[LogLine]) -> list[Taken]:
     """In the order of the log. What several of us take from a line is said once."""
     found: dict[tuple[int, str], Taken] = {}
     metrics = metrics_told(readings)
-    of_said = [(line, words) for line in sources for words in _said_by(line, said)]
+    of_info = [(line, words) for line in sources for words in _info_in(line, info)]
     of_readings = [(reading.line, words) for reading in readings for words in _numbers(reading, metrics)]
-    for line, words in [*of_said, *of_readings, *_of_ending(ending)]:
+    for line, words in [*of_info, *of_readings, *_of_ending(ending)]:
         taken = found.setdefault((line.number, line.raw), Taken(line))
         if words not in taken.words:
             taken.words.append(words)
     return sorted(found.values(), key=lambda taken: taken.line.number)
 
 
-def _said_by(line: LogLine, said: Said) -> Iterator[str]:
+def _info_in(line: LogLine, info: ServerInfo) -> Iterator[str]:
     """The params and tags that come from this line: another may have known better."""
-    listener = Listener()
-    listener.see(line)
-    listener.see(line)  # a version that ends a line is not believed before there is another
-    alone = listener.said()
-    for name, value in (params_said(alone) | tags_said(alone)).items():
-        if (params_said(said) | tags_said(said)).get(name) == value:
+    reader = InfoReader()
+    reader.see(line)
+    reader.see(line)  # a version that ends a line is not believed before there is another
+    alone = reader.info()
+    for name, value in (info_params(alone) | info_tags(alone)).items():
+        if (info_params(info) | info_tags(info)).get(name) == value:
             yield f"{name} = {value}"
 
 
@@ -92,7 +92,7 @@ def _of_ending(ending: Ending) -> list[tuple[LogLine, str]]:
     return [(ending.line, f"{name} = {value}") for name, value in (outcome_tags(ending) | reason).items()]
 
 
-def _conclusion(ending: Ending, said: Said, found: Coverage) -> Iterator[str]:
+def _conclusion(ending: Ending, info: ServerInfo, found: Coverage) -> Iterator[str]:
     yield f"outcome         {ending.outcome}" + (f", while {ending.stage}" if ending.stage else "")
     if reason := reason_of(ending):
         yield f"reason          {reason}" + (f" ({ending.reason_class})" if ending.reason_class else "")
@@ -102,7 +102,7 @@ def _conclusion(ending: Ending, said: Said, found: Coverage) -> Iterator[str]:
         yield f"coverage        {found.share:.2f}"
         for name, phases in (("found", found.found), ("missing", found.missing), ("not expected", found.not_expected)):
             yield f"  {name:14}{', '.join(phases) or '-'}"
-    for doubt in version_doubts(said.version):
+    for doubt in version_doubts(info.version):
         yield f"warning         {doubt}"
 
 

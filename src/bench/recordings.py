@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.errors import LogError
 from bench.log.files import BLOCK_BYTES, BYTES_AT_MOST, log_lines
-from bench.log.said import Said
+from bench.log.server_info import ServerInfo
+from bench.log.start_log import StartLog
 from bench.log.starts import starts_of
-from bench.log.told import Told
 
 STDIN = "-"
 PACKED = {".gz", ".zst"}
@@ -38,7 +38,7 @@ class Recording:
     file: LogFile
     number: int  # of the start in its file, from 1
     is_alone: bool  # there is no other in its file
-    told: Told
+    log: StartLog
 
 
 def expanded(words: list[str]) -> list[str]:
@@ -85,10 +85,10 @@ def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
     count = 0
     lines = log_lines(file.path, file.name)
     starts = starts_of(lines, is_wanted=lambda each: start == each if start else each <= MOST_STARTS)
-    for count, (told, is_alone) in enumerate(_in_company(starts), 1):  # noqa: B007 - it counts them
-        if told.is_wanted and _tells(told):
-            found.append(Recording(file, told.number, is_alone=is_alone, told=told))
-        if start == told.number:
+    for count, (log, is_alone) in enumerate(_in_company(starts), 1):  # noqa: B007 - it counts them
+        if log.is_wanted and _has_facts(log):
+            found.append(Recording(file, log.number, is_alone=is_alone, log=log))
+        if start == log.number:
             break
     else:
         _check_count(file, start, count)
@@ -106,18 +106,18 @@ def _check_count(file: LogFile, start: int | None, count: int) -> None:
         raise LogError(f"{file.name}: {_count(count)} in this file, too many to be one sweep. Choose one:  start=N")
 
 
-def _in_company(starts: Iterator[Told]) -> Iterator[tuple[Told, bool]]:
+def _in_company(starts: Iterator[StartLog]) -> Iterator[tuple[StartLog, bool]]:
     """Each, and whether it is the only one."""
-    told = next(starts, None)
+    log = next(starts, None)
     is_first = True
-    while told:
+    while log:
         following = next(starts, None)
-        yield told, is_first and following is None
-        told, is_first = following, False
+        yield log, is_first and following is None
+        log, is_first = following, False
 
 
-def _tells(told: Told) -> bool:
-    return bool(told.readings()) or told.ending().reason is not None or told.said() != Said()
+def _has_facts(log: StartLog) -> bool:
+    return bool(log.readings) or log.ending.reason is not None or log.info != ServerInfo()
 
 
 def _count(number: int) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from bench.config import Tracking
 from bench.interrupts import deferred, interruptible, unbroken
-from bench.log.coverage import Coverage, coverage, expected_by, version_doubts
+from bench.log.coverage import Coverage, coverage, expected_phases, missing_phases, version_doubts
 from bench.log.files import copy_lines
-from bench.log.metrics import missing_phases, summarise
+from bench.log.metrics import summarise
 from bench.log.outcome import Ending, outcome_tags
 from bench.log.phases import Reading, timeline
-from bench.log.said import Said, params_said, tags_said
-from bench.log.told import MOST_READINGS, Told
+from bench.log.server_info import ServerInfo, info_params, info_tags
+from bench.log.start_log import MOST_READINGS, StartLog
 from bench.masking import masked, masked_tree, seal
 from bench.recordings import Recording
 from bench.report.startup_figure import draw_startup
@@ -59,21 +59,21 @@ def labels_of(recordings: list[Recording]) -> list[str]:
     which container, if there are several.
     """
     counts = Counter(file.stem for file in {recording.file for recording in recordings})
-    sources = Counter(file for file, _ in {(each.file, each.told.source) for each in recordings})
+    sources = Counter(file for file, _ in {(each.file, each.log.source) for each in recordings})
     return [
         (each.file.stem if counts[each.file.stem] == 1 else each.file.name)
         + ("" if each.is_alone else f" start {each.number}")
-        + (f" of {each.told.source}" if sources[each.file] > 1 and each.told.source else "")
+        + (f" of {each.log.source}" if sources[each.file] > 1 and each.log.source else "")
         for each in recordings
     ]
 
 
 def _write(startup: Startup, recording: Recording, folder: Path) -> None:
     """All that is kept of a start, its own lines of the log first, byte by byte."""
-    told = recording.told
-    copy_lines(recording.file.path, told.first_number, told.last_number, folder / LOG)
+    log = recording.log
+    copy_lines(recording.file.path, log.first_number, log.last_number, folder / LOG)
     seal([folder / LOG])
-    write_excerpts(told.readings(), folder)
+    write_excerpts(log.readings, folder)
     draw_startup(startup, folder)
     write_trace(startup, folder)
     startup.save(folder)
@@ -81,27 +81,27 @@ def _write(startup: Startup, recording: Recording, folder: Path) -> None:
 
 def startup_of(recording: Recording, label: str) -> Startup:
     """What the log tells of this start."""
-    told = recording.told
-    readings, ending, said = told.readings(), told.ending(), told.said()
+    log = recording.log
+    readings, ending, info = log.readings, log.ending, log.info
     ready_s = _ready(readings)
-    expected = expected_of(ending, said)
+    expected = expected_of(ending, info)
     now = time.time()
     startup = Startup(
         name=label,
         parent_run_id=None,
-        params=params_said(said),
-        tags=_place_tags(recording, label) | outcome_tags(ending) | tags_said(said),
+        params=info_params(info),
+        tags=_place_tags(recording, label) | outcome_tags(ending) | info_tags(info),
         started_at=now - (ready_s or 0.0),
         ended_at=now,
         ready_s=ready_s,
         reason=reason_of(ending),
         metrics=metrics_told(readings) | _coverage_metric(coverage(readings, expected)),
-        phases=timeline(told.milestones(), readings, ready_s, None),
+        phases=timeline(log.milestones, readings, ready_s, None),
         warnings=[
             *([] if ready_s is not None else ["the log does not say when vLLM was ready"]),
-            *version_doubts(said.version),
-            *missing_phases(readings, expected, said.version),
-            *_left_out(told),
+            *version_doubts(info.version),
+            *missing_phases(readings, expected, info.version),
+            *_left_out(log),
         ],
     )
     return masked_tree(startup)
@@ -110,7 +110,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
 def _place_tags(recording: Recording, label: str) -> dict[str, str]:
     tags = {"bench.kind": "replay", "bench.point": label, "bench.repeat": "0"}
     tags["bench.file"] = Path(recording.file.name).name
-    tags |= {"bench.source": recording.told.source} if recording.told.source else {}
+    tags |= {"bench.source": recording.log.source} if recording.log.source else {}
     return tags if recording.is_alone else tags | {"bench.start": str(recording.number)}
 
 
@@ -120,9 +120,9 @@ def metrics_told(readings: list[Reading]) -> dict[str, float]:
     return summarise(readings) | ({} if ready_s is None else {"ready_s": ready_s})
 
 
-def expected_of(ending: Ending, said: Said) -> set[str]:
+def expected_of(ending: Ending, info: ServerInfo) -> set[str]:
     """The phases that the log should tell of. Of a start that did not come up, nobody knows how far it should."""
-    return expected_by(said) if ending.engine_came_up else set()
+    return expected_phases(info) if ending.engine_came_up else set()
 
 
 def reason_of(ending: Ending) -> str | None:
@@ -130,8 +130,8 @@ def reason_of(ending: Ending) -> str | None:
     return "the log ends before the engine was ready" if ending.outcome == "incomplete" else ending.reason
 
 
-def _left_out(told: Told) -> list[str]:
-    return [f"more than {MOST_READINGS:,} lines tell numbers: the last ones were left out"] if told.is_full else []
+def _left_out(log: StartLog) -> list[str]:
+    return [f"more than {MOST_READINGS:,} lines tell numbers: the last ones were left out"] if log.is_full else []
 
 
 def _coverage_metric(found: Coverage) -> dict[str, float]:

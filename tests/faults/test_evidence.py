@@ -17,7 +17,7 @@ from bench.describe import concluded, describe, reason_of
 from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs
-from bench.log.lines import read_log
+from bench.log.start_log import read_start
 from bench.saving import RESERVE, place_for, saved
 from bench.startup.command import Command
 from bench.startup.otel import Body
@@ -212,7 +212,7 @@ def test_all_that_describing_writes_is_known_as_bench_s_own(tmp_path):
 
 def test_the_reason_is_not_what_vllm_says_of_the_connection_that_bench_closed():
     """It hangs up where an answer is wrong."""
-    broken = read_log([b"Traceback (most recent call last):\n", b"BrokenPipeError: [Errno 32] Broken pipe\n"])
+    broken = read_start([b"Traceback (most recent call last):\n", b"BrokenPipeError: [Errno 32] Broken pipe\n"])
     reached = Reached(started_at=1e9, ready_s=1.0, reason="the completion failed: \x1b[2J", log_knows_better=True)
 
     assert reason_of(reached, broken) == r"the completion failed: \x1b[2J"

@@ -12,7 +12,8 @@ from bench.config import Settings
 from bench.host.environment import Device
 from bench.host.measured import Host
 from bench.host.needs import Needs
-from bench.host.vllm_caches import FOLDERS, Caches, caches_of, empty, key_of, mark_primed, what_happened
+from bench.host.vllm_caches import FOLDERS, Caches, caches_of, empty, key_of, mark_primed
+from bench.log.start_log import read_start
 from bench.ownership import MARKER
 
 LOGS = Path(__file__).parents[1] / "logs"
@@ -31,8 +32,8 @@ def key(*overrides: str, host: Host = HOST) -> str:
     return key_of(composed(*overrides), host)
 
 
-def texts_of(log: str) -> list[str]:
-    return (LOGS / log).read_text().splitlines()
+def lines_of(log: str) -> list[bytes]:
+    return (LOGS / log).read_bytes().splitlines(keepends=True)
 
 
 # Who shares a cache.
@@ -209,16 +210,16 @@ def test_a_cache_is_primed_once_a_start_has_filled_it(tmp_path):
 )
 def test_a_log_says_whether_vllm_compiled_or_loaded(log, happened):
     """Each of these was read by a person."""
-    assert what_happened(texts_of(log)) == happened
+    assert read_start(lines_of(log)).compile_cache == happened
 
 
 def test_a_start_that_compiled_a_part_did_both():
     """Another sequence length than the cache knows, say."""
     logs = [f"{H100}/auto-tp1-coldcache.stamped.log", f"{H100}/runai_streamer-tp1-coldcache.stamped.log"]
 
-    assert what_happened(text for log in logs for text in texts_of(log)) == "both"
+    assert read_start(line for log in logs for line in lines_of(log)).compile_cache == "both"
 
 
 def test_silence_is_neither():
     """An empty log says nothing."""
-    assert what_happened([]) == "none"
+    assert read_start([]).compile_cache == "none"

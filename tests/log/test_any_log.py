@@ -9,15 +9,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.log import starts
-from bench.log.failure import reason_in
-from bench.log.lines import LogLine, read_log
+from bench.log.lines import LogLine
 from bench.log.metrics import summarise
-from bench.log.outcome import Ending, ending_of
-from bench.log.phases import Reading, read_phases, timeline
-from bench.log.said import Said
+from bench.log.outcome import Ending
+from bench.log.phases import Reading, timeline
+from bench.log.server_info import ServerInfo
 from bench.log.shapes import SHAPE_BYTES
 from bench.log.starts import starts_of
-from read_lines import parse_line, said_in
+from read_lines import ending_of, info_in, parse_line, read_log, read_phases, reason_in
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
 FEW = settings(max_examples=40, deadline=None, database=None)
@@ -88,7 +87,7 @@ def test_any_bytes_are_starts(content):
     assert found == everything_in(content, shape_bytes=0)
     if len(found) == 1:
         lines = read_log(content.splitlines(keepends=True))
-        assert found == [(1, read_phases(lines), ending_of(lines), said_in(lines))]
+        assert found == [(1, read_phases(lines), ending_of(lines), info_in(lines))]
 
 
 @FEW
@@ -101,12 +100,14 @@ def test_lines_in_any_order_tell_the_same_by_their_shapes(one, another, chance):
     assert everything_in(b"".join(lines)) == everything_in(b"".join(lines), shape_bytes=0)
 
 
-def everything_in(content: bytes, shape_bytes: int = SHAPE_BYTES) -> list[tuple[int, list[Reading], Ending, Said]]:
+def everything_in(
+    content: bytes, shape_bytes: int = SHAPE_BYTES
+) -> list[tuple[int, list[Reading], Ending, ServerInfo]]:
     """What each start tells. Of shapes longer than that nothing is remembered, so that each line is looked at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(starts, "SHAPE_BYTES", shape_bytes)
         return [
-            (start.first_number, start.readings(), start.ending(), start.said())
+            (start.first_number, start.readings, start.ending, start.info)
             for start in starts_of(content.splitlines(keepends=True))
         ]
 

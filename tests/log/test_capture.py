@@ -5,9 +5,9 @@ import json
 import pytest
 
 from bench.log.around import LINE_BYTES
-from bench.log.lines import LogLine, read_log
+from bench.log.lines import LogLine
 from bench.log.starts import starts_of
-from read_lines import parse_line
+from read_lines import parse_line, read_log
 
 RECORD = "(Worker_TP1 pid=77) INFO 11-24 02:47:31 [loader.py:1] Loading weights took 2.00 seconds"
 
@@ -87,7 +87,7 @@ def test_what_stands_before_a_traceback_is_taken_off_whatever_it_is(before):
 
     assert [line.text for line in read("hello", *lines, "bye")] == ["hello", *texts, "bye"]
     (start,) = starts_of(line.encode() + b"\n" for line in lines)
-    assert (start.ending().outcome, start.ending().reason) == ("failed", "ValueError: no")
+    assert (start.ending.outcome, start.ending.reason) == ("failed", "ValueError: no")
 
 
 def test_what_tells_who_said_a_traceback_stays():

@@ -5,18 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.coverage import Coverage, coverage, expected_by, version_doubts
-from bench.log.lines import read_log
-from bench.log.phases import Reading, read_phases
-from bench.log.said import Said
-from read_lines import said_in
+from bench.log.coverage import Coverage, coverage, expected_phases, version_doubts
+from bench.log.phases import Reading
+from bench.log.server_info import ServerInfo
+from read_lines import info_in, read_log, read_phases
 
 LOGS = Path(__file__).parents[1] / "logs"
 WHOLE = sorted(
     path for path in LOGS.rglob("*.log") if not any(word in str(path) for word in ("FAILED", "TIMEOUT", "seed"))
 )
 
-GPU = Said(version="0.26.0", engine="V1", load_format="auto", device="cuda", enforce_eager=False)
+GPU = ServerInfo(version="0.26.0", engine="V1", load_format="auto", device="cuda", enforce_eager=False)
 ALL = {"load_weights", "load_model", "torch_compile", "graph_capture", "init_engine", "kv_cache"}
 
 
@@ -25,7 +24,7 @@ def test_a_recorded_start_tells_all_that_it_should(path):
     """Of two releases, two devices and seven load formats: a rule that stopped finding its line would show here."""
     with path.open("rb") as log:
         lines = read_log(log)
-    found = coverage(read_phases(lines), expected_by(said_in(lines)))
+    found = coverage(read_phases(lines), expected_phases(info_in(lines)))
 
     assert found.missing == ()
     assert found.share == 1
@@ -35,7 +34,7 @@ def test_a_start_that_ends_early_lacks_what_comes_later():
     """The recorded one hangs in the engine's last phase."""
     with (LOGS / "h100-vllm0.26.0/dummy_TIMEOUT-in-jit-tp1-eager.stamped.log").open("rb") as log:
         lines = read_log(log)
-    found = coverage(read_phases(lines), expected_by(said_in(lines)))
+    found = coverage(read_phases(lines), expected_phases(info_in(lines)))
 
     assert found == Coverage(
         found=("load_model", "kv_cache"),
@@ -52,7 +51,7 @@ def test_nothing_expected_is_no_share():
 
 def test_a_start_on_a_gpu_tells_everything():
     """The only kind that does."""
-    assert expected_by(GPU) == ALL
+    assert expected_phases(GPU) == ALL
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ def test_a_start_on_a_gpu_tells_everything():
 )
 def test_what_a_start_does_not_print_is_not_expected(told, less):
     """Nor what it may print or not, where the log leaves open which."""
-    assert expected_by(replace(GPU, **told)) == ALL - less
+    assert expected_phases(replace(GPU, **told)) == ALL - less
 
 
 def test_compiling_that_is_told_together_with_the_first_run_is_told():

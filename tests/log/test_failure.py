@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench.log.bare import one_line
-from bench.log.failure import Causes, reason_in
-from bench.log.lines import read_log
+from bench.log.failure import Causes
+from read_lines import read_log, reason_in
 
 LOGS = Path(__file__).parents[1] / "logs"
 FAILED = LOGS / "cpu-vllm0.32.0/fastsafetensors-tp1-FAILED.log"

@@ -2,9 +2,8 @@
 
 import pytest
 
-from bench.log.lines import LogLine, read_log
-from bench.log.phases import read_phases
-from read_lines import parse_line
+from bench.log.lines import LogLine
+from read_lines import parse_line, read_log, read_phases
 
 
 def read(*lines: bytes) -> list[LogLine]:
@@ -216,34 +215,3 @@ def test_a_number_at_the_end_of_a_cut_line_is_not_read():
     assert [reading.phase for reading in readings] == ["kv_cache"]
     readings = read_phases(read(*(last + b"1.88\n").splitlines(keepends=True)))
     assert [reading.values for reading in readings] == [{"tokens": 457872}, {"duration_s": 421.88}]
-
-
-def test_of_a_very_long_log_the_lines_that_tell_something_are_kept(monkeypatch):
-    """With the first and the last ones, in order."""
-    monkeypatch.setattr("bench.log.lines.FIRST_LINES", 2)
-    monkeypatch.setattr("bench.log.lines.LAST_LINES", 3)
-    chatter = [b"GET /health %d\n" % number for number in range(50)]
-
-    lines = read(*chatter[:20], b"Loading weights took 2.00 seconds\n", *chatter[20:])
-
-    assert [line.number for line in lines] == [1, 2, 21, 49, 50, 51]
-
-
-def test_ranks_are_known_in_what_is_left_of_a_long_log(monkeypatch):
-    """The line that assigns a rank is one that tells something."""
-    monkeypatch.setattr("bench.log.lines.FIRST_LINES", 1)
-    monkeypatch.setattr("bench.log.lines.LAST_LINES", 1)
-    assigned = b"(Worker pid=7) rank 1 in world size 2 is assigned as DP rank 0, PP rank 0, TP rank 1\n"
-
-    lines = read(b"first\n", assigned, b"chatter\n", b"(Worker pid=7) Loading weights took 2.00 seconds\n", b"last\n")
-
-    assert [line.rank for line in lines] == [None, "TP1", "TP1", None]
-
-
-def test_a_long_log_with_wide_characters_is_kept_for_less_of_it(monkeypatch):
-    """They take four bytes each in memory."""
-    monkeypatch.setattr("bench.log.lines.FIRST_BYTES", 100)
-    monkeypatch.setattr("bench.log.lines.LAST_BYTES", 100)
-
-    assert len(read(*[b"0123456789\n"] * 50)) == 20
-    assert len(read(*["012345678\u2028\n".encode()] * 50)) == 4

@@ -1,12 +1,15 @@
 """From recorded logs to numbers. Every expected value was read in the log by a person, not printed by the code."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.log.lines import read_log
-from bench.log.metrics import expected_phases, missing_phases, summarise, with_checkpoint
-from bench.log.phases import Reading, read_phases, timeline
+from bench.log.coverage import expected_phases, missing_phases
+from bench.log.metrics import summarise, with_checkpoint
+from bench.log.phases import Reading, timeline
+from bench.log.server_info import ServerInfo
+from read_lines import read_log, read_phases
 
 LOGS = Path(__file__).parents[1] / "logs"
 CPU = "cpu-vllm0.32.0"
@@ -921,8 +924,29 @@ def test_without_a_checkpoint_nothing_is_added():
     ],
 )
 def test_a_start_is_asked_only_for_the_phases_that_its_kind_prints(device, load_format, eager, phases):
-    """Some loaders never print a time, a CPU prints no model line, and an eager start compiles nothing."""
-    assert expected_phases(device=device, load_format=load_format, enforce_eager=eager) == phases
+    """Some loaders never print a time, a CPU prints no model line, and an eager start compiles nothing. bench's probe shows the
+    streamer's line.
+    """
+    info = ServerInfo(device=device, load_format=load_format, enforce_eager=eager)
+
+    assert expected_phases(info, streamer_logs=True) == phases
+    assert expected_phases(info) == phases - {"stream"}
+
+
+@pytest.mark.parametrize(
+    ("known", "less"),
+    [
+        ({"version": "0.11.2", "load_format": "sharded_state"}, {"load_weights"}),
+        ({"compiles": False}, {"torch_compile"}),
+        ({"captures": False}, {"graph_capture"}),
+    ],
+)
+def test_a_measured_start_is_not_asked_for_what_its_release_and_its_config_do_not_print(known, less):
+    """A text that never comes is no text that was reworded."""
+    whole = {"load_weights", "load_model", "torch_compile", "graph_capture", "kv_cache", "init_engine"}
+    info = ServerInfo(version="0.26.0", device="cuda", load_format="auto", enforce_eager=False)
+
+    assert expected_phases(replace(info, **known), streamer_logs=True) == whole - less
 
 
 @pytest.mark.parametrize(
@@ -962,7 +986,8 @@ def test_a_start_is_asked_only_for_the_phases_that_its_kind_prints(device, load_
 )
 def test_a_good_start_misses_nothing_and_a_broken_one_says_what(file, device, load_format, eager, missing):
     """What is asked of a kind of start was checked against starts of that kind."""
-    expected = expected_phases(device=device, load_format=load_format, enforce_eager=eager)
+    info = ServerInfo(device=device, load_format=load_format, enforce_eager=eager)
+    expected = expected_phases(info, streamer_logs=True)
     warned = missing_phases(readings_in(file), expected, "1.2.3")
 
     assert [warning.partition("told of ")[2].partition(":")[0] for warning in warned] == missing

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.lines import read_log
-from bench.log.outcome import Ending, ending_of, outcome_tags
+from bench.log.outcome import Ending, outcome_tags
+from read_lines import ending_of, read_log
 
 TESTS = Path(__file__).parents[1]
 LOGS = TESTS / "logs"

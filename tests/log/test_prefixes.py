@@ -2,8 +2,7 @@
 
 import pytest
 
-from bench.log.lines import read_log
-from read_lines import parse_line
+from read_lines import parse_line, read_log
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.lines import read_log
 from bench.log.rules import RULES, Rule, found_in, stage_of
+from read_lines import read_log
 
 LOGS = Path(__file__).parents[1] / "logs"
 

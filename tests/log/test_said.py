@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.lines import read_log
-from bench.log.said import Said, params_said, tags_said
-from read_lines import said_in
+from bench.log.server_info import ServerInfo, info_params, info_tags
+from read_lines import info_in, read_log
 
 TESTS = Path(__file__).parents[1]
 
-CPU = Said(
+CPU = ServerInfo(
     "0.32.0",
     "V1",
     "tiny",
@@ -27,7 +26,7 @@ CPU = Said(
     compiles=False,
     captures=False,
 )
-GPU = Said("0.26.0", "V1", "models/base", "auto", 1, 1, 1, "cuda", "bfloat16", 4096, 0.92, enforce_eager=False)
+GPU = ServerInfo("0.26.0", "V1", "models/base", "auto", 1, 1, 1, "cuda", "bfloat16", 4096, 0.92, enforce_eager=False)
 
 # Read by hand in each of them.
 READ = {
@@ -40,72 +39,72 @@ READ = {
     "starts/h100-vllm0.26.0-instanttensor-warm/vllm.log": replace(
         GPU, model="models/random_llama_8b", load_format="instanttensor", gpu_memory_utilization=0.9
     ),
-    "logs/seed/base.log": Said(),
+    "logs/seed/base.log": ServerInfo(),
 }
 
 
-def said(*lines: str) -> Said:
-    return said_in(read_log(line.encode() for line in lines))
+def said(*lines: str) -> ServerInfo:
+    return info_in(read_log(line.encode() for line in lines))
 
 
 @pytest.mark.parametrize(("file", "expected"), READ.items(), ids=READ)
 def test_what_a_recorded_start_says_of_itself(file, expected):
     """The share of memory is in the arguments or in the worker's last sentence; an excerpt says nothing."""
     with (TESTS / file).open("rb") as log:
-        assert said_in(read_log(log)) == expected
+        assert info_in(read_log(log)) == expected
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("(Worker pid=7) INFO Starting to load model org/tiny...", Said(model="org/tiny")),
-        ("(APIServer pid=1) INFO Using max model len 4096", Said(max_model_len=4096)),
+        ("(Worker pid=7) INFO Starting to load model org/tiny...", ServerInfo(model="org/tiny")),
+        ("(APIServer pid=1) INFO Using max model len 4096", ServerInfo(max_model_len=4096)),
         (
             "the current vLLM instance can use total_gpu_memory (79.25GiB) x gpu_memory_utilization (0.15) = 11.89GiB",
-            Said(gpu_memory_utilization=0.15),
+            ServerInfo(gpu_memory_utilization=0.15),
         ),
         (
             "Memory profiling results: total_gpu_memory=7.92GiB kv_cache_size=6.27GiB gpu_memory_utilization=0.90",
-            Said(gpu_memory_utilization=0.9),
+            ServerInfo(gpu_memory_utilization=0.9),
         ),
         (
             "The current --gpu-memory-utilization=0.9000 is equivalent to --gpu-memory-utilization=0.8971 without CUDA graph",
-            Said(gpu_memory_utilization=0.9),
+            ServerInfo(gpu_memory_utilization=0.9),
         ),
         (
             (
                 "ValueError: Free memory on device cuda:0 (3.20/79.18 GiB) on startup is less than desired GPU memory utilization "
                 "(0.95, 75.2 GiB)."
             ),
-            Said(gpu_memory_utilization=0.95),
+            ServerInfo(gpu_memory_utilization=0.95),
         ),
         (
             "To try it now, set X=1 and increase --gpu-memory-utilization from 0.6000 to 0.6042 to maintain the same effective size",
-            Said(gpu_memory_utilization=0.6),
+            ServerInfo(gpu_memory_utilization=0.6),
         ),
         (
             "To maintain the same effective KV cache size as before, increase --gpu-memory-utilization to 0.9139.",
-            Said(),
+            ServerInfo(),
         ),
         (
             "INFO 11-24 02:51:08 executor_base.py:99] Maximum concurrency for 8192 tokens per request: 7.50x",
-            Said(max_model_len=8192),
+            ServerInfo(max_model_len=8192),
         ),
         (
             "(EngineCore pid=5) INFO GPU KV cache size: 61,440 tokens, Maximum concurrency for 1,024 tokens per request: 60.00x",
-            Said(max_model_len=1024),
+            ServerInfo(max_model_len=1024),
         ),
-        ("Maximum concurrency for 8,192 tokens per request changes from 2.00x to 3.00x", Said()),
+        ("Maximum concurrency for 8,192 tokens per request changes from 2.00x to 3.00x", ServerInfo()),
         (
             "(APIServer pid=1) WARNING Enforce eager set, disabling torch.compile and CUDAGraphs. This is",
-            Said(enforce_eager=True),
+            ServerInfo(enforce_eager=True),
         ),
         (
             "WARNING 12-01 10:00:00 [vllm.py:501] Enforce eager set, overriding optimization level to -O0",
-            Said(enforce_eager=True),
+            ServerInfo(enforce_eager=True),
         ),
-        ("consider decreasing `gpu_memory_utilization` or --gpu-memory-utilization=0.8971", Said()),
-        ("RuntimeError: Starting to load model failed", Said()),
+        ("consider decreasing `gpu_memory_utilization` or --gpu-memory-utilization=0.8971", ServerInfo()),
+        ("RuntimeError: Starting to load model failed", ServerInfo()),
     ],
 )
 def test_what_is_said_where_no_argument_is(line, expected):
@@ -147,7 +146,7 @@ def test_a_start_of_an_old_release():
         "enforce_eager=False, use_cached_outputs=True, ",
     )
 
-    assert found == Said(
+    assert found == ServerInfo(
         "0.8.5.post1",
         "V0",
         "tiny",
@@ -371,13 +370,13 @@ def test_auto_is_no_dtype():
 @pytest.mark.parametrize("value", ["0", "-1", "True", "'2'", "2.0", "None"])
 def test_a_size_is_a_whole_number(value):
     """What is not is left out."""
-    assert said(f"non-default args: {{'tensor_parallel_size': {value}, 'max_model_len': {value}}}") == Said()
+    assert said(f"non-default args: {{'tensor_parallel_size': {value}, 'max_model_len': {value}}}") == ServerInfo()
 
 
 @pytest.mark.parametrize("value", ["0", "0.0", "1.5", "True", "'0.5'"])
 def test_a_share_of_memory_is_a_share(value):
     """Of the whole."""
-    assert said(f"non-default args: {{'gpu_memory_utilization': {value}}}") == Said()
+    assert said(f"non-default args: {{'gpu_memory_utilization': {value}}}") == ServerInfo()
 
 
 def test_the_first_lines_count():
@@ -389,7 +388,7 @@ def test_the_first_lines_count():
 
 def test_params_have_the_names_that_a_measured_start_gives_them():
     """So that `where.tensor_parallel_size=2` means both."""
-    assert params_said(GPU) == {
+    assert info_params(GPU) == {
         "load_format": "auto",
         "tensor_parallel_size": "1",
         "max_model_len": "4096",
@@ -403,5 +402,5 @@ def test_params_have_the_names_that_a_measured_start_gives_them():
 
 def test_the_rest_are_tags():
     """And nothing is there of what is not known."""
-    assert tags_said(GPU) == {"version.vllm": "0.26.0", "host.device": "cuda", "bench.model": "models/base"}
-    assert (params_said(Said()), tags_said(Said())) == ({}, {})
+    assert info_tags(GPU) == {"version.vllm": "0.26.0", "host.device": "cuda", "bench.model": "models/base"}
+    assert (info_params(ServerInfo()), info_tags(ServerInfo())) == ({}, {})

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.lines import read_log
 from bench.log.rules import RULES
 from bench.log.screen import may_tell, words_of
 from bench.log.shapes import DIGITS
+from read_lines import read_log
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
 

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.log import told as told_of_a_start
+from bench.log import start_log
 from bench.log.files import log_lines
-from bench.log.lines import read_log
-from bench.log.outcome import Ending, ending_of
-from bench.log.phases import Reading, read_phases, timeline
-from bench.log.said import Said
+from bench.log.outcome import Ending
+from bench.log.phases import Reading, timeline
+from bench.log.server_info import ServerInfo
+from bench.log.start_log import StartLog, StartReader
 from bench.log.starts import starts_of
-from bench.log.told import Told
-from read_lines import said_in
+from read_lines import ending_of, info_in, read_log, read_phases
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
 RECORDED = Path(__file__).parents[1] / "logs" / "cpu-vllm0.32.0"
@@ -27,7 +26,7 @@ ENGINE = RECORD + "Initializing a V1 LLM engine (v0.10.1) with config: model='ti
 PLATFORM = RECORD + "Automatically detected platform cpu."
 
 
-def starts(*lines: str) -> list[Told]:
+def starts(*lines: str) -> list[StartLog]:
     return list(starts_of(line.encode() + b"\n" for line in lines))
 
 
@@ -36,17 +35,17 @@ def begins(*lines: str) -> list[int]:
     return [start.first_number for start in starts(*lines)]
 
 
-Everything = tuple[list[Reading], Ending, Said]
+Everything = tuple[list[Reading], Ending, ServerInfo]
 
 
-def everything(told: Told) -> Everything:
-    return told.readings(), told.ending(), told.said()
+def everything(told: StartLog) -> Everything:
+    return told.readings, told.ending, told.info
 
 
 def read_at_once(content: bytes) -> Everything:
     """The same of a log of one start, with every line of it in memory."""
     lines = read_log(content.splitlines(keepends=True))
-    return read_phases(lines), ending_of(lines), said_in(lines)
+    return read_phases(lines), ending_of(lines), info_in(lines)
 
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -57,7 +56,7 @@ def test_a_recorded_start_is_one(path):
     lines = read_log(content.splitlines(keepends=True))
 
     assert everything(start) == read_at_once(content)
-    placed = timeline(start.milestones(), start.readings(), 100.0, 101.0)
+    placed = timeline(start.milestones, start.readings, 100.0, 101.0)
     assert placed == timeline(lines, read_phases(lines), 100.0, 101.0)
 
 
@@ -72,9 +71,9 @@ def test_recorded_starts_in_one_file_are_as_many():
     contents = [content for content in contents if any(begins in content for begins in BEGINS)]
 
     found = list(starts_of(b"\n".join(contents).splitlines(keepends=True)))
-    assert [start.ending() for start in found] == [read_at_once(content)[1] for content in contents]
-    assert [start.said() for start in found] == [read_at_once(content)[2] for content in contents]
-    assert [told(start.readings()) for start in found] == [told(read_at_once(content)[0]) for content in contents]
+    assert [start.ending for start in found] == [read_at_once(content)[1] for content in contents]
+    assert [start.info for start in found] == [read_at_once(content)[2] for content in contents]
+    assert [told(start.readings) for start in found] == [told(read_at_once(content)[0]) for content in contents]
 
 
 def told(readings: list[Reading]) -> list[tuple[object, ...]]:
@@ -92,7 +91,7 @@ def test_a_restarted_container_has_the_same_process_ids():
 
     found = starts(*lines, PLATFORM, "(APIServer pid=1) ValueError: no", *lines, "(EngineCore_DP0 pid=9) done")
     assert [start.first_number for start in found] == [1, 7]
-    assert [start.ending().reason for start in found] == ["ValueError: no", None]
+    assert [start.ending.reason for start in found] == ["ValueError: no", None]
 
 
 def test_ranks_are_those_of_the_same_start():
@@ -100,7 +99,7 @@ def test_ranks_are_those_of_the_same_start():
     took = "(Worker pid=7) Loading weights took 2.00 seconds"
     found = starts(BANNER, took, "(Worker_TP0 pid=7) b", BANNER, took, "(Worker_TP1 pid=7) b")
 
-    assert [[reading.rank for reading in start.readings()] for start in found] == [[None, "TP0"], [None, "TP1"]]
+    assert [[reading.rank for reading in start.readings] for start in found] == [[None, "TP0"], [None, "TP1"]]
 
 
 def test_a_rank_is_heard_in_a_line_that_tells_nothing_else():
@@ -108,7 +107,7 @@ def test_a_rank_is_heard_in_a_line_that_tells_nothing_else():
     took = [f"(Worker pid={pid}) Loading weights took 2.00 seconds" for pid in (7, 8)]
     found = starts(BANNER, *took, "(Worker_TP0 pid=7) hello", "(Worker_TP1 pid=8) hello", "(Worker_TP0 pid=7) hello")
 
-    assert [reading.rank for reading in found[0].readings()] == [None, "TP0", "TP1"]
+    assert [reading.rank for reading in found[0].readings] == [None, "TP0", "TP1"]
 
 
 def test_starts_without_a_server_have_no_banner():
@@ -152,7 +151,7 @@ def test_a_start_that_is_not_wanted_is_passed_by():
     ]
     assert [start.is_wanted for start in some] == [number == 5 for number in range(1, len(every) + 1)]
     assert everything(some[4]) == everything(every[4])
-    assert some[3].readings() == []
+    assert some[3].readings == []
 
 
 @pytest.mark.parametrize("gap", ["  ", " "])
@@ -200,17 +199,17 @@ DYING = [
 ]
 
 
-def tells_of_death(start: Told) -> None:
+def tells_of_death(start: StartLog) -> None:
     """What can be read in `DYING`, and in one line of the chatter, which tells a rank."""
-    ending = start.ending()
+    ending = start.ending
     assert (ending.outcome, ending.reason_class, ending.stage) == (
         "failed",
         "out_of_gpu_memory",
         "finishing the weights",
     )
     assert ending.reason == "OutOfMemoryError: CUDA out of memory. 2 GiB"
-    assert start.said() == Said(version="0.10.1", engine="V1", model="tiny")
-    assert [(reading.phase, reading.rank, reading.values) for reading in start.readings() if reading.values] == [
+    assert start.info == ServerInfo(version="0.10.1", engine="V1", model="tiny")
+    assert [(reading.phase, reading.rank, reading.values) for reading in start.readings if reading.values] == [
         ("load_weights", "TP1", {"duration_s": 2.25})
     ]
 
@@ -249,12 +248,12 @@ def test_chatter_is_passed_by_however_it_was_captured(captured):
 
 def test_what_a_start_tells_is_bounded(monkeypatch):
     """A log can hold anything, also millions of lines with numbers: the first ones are kept, and that is said."""
-    monkeypatch.setattr(told_of_a_start, "MOST_READINGS", 3)
+    monkeypatch.setattr(start_log, "MOST_READINGS", 3)
     took = [f"{RECORD}Loading weights took {number}.00 seconds" for number in range(5)]
     (few,), (many,) = starts(ENGINE, *took[:1]), starts(ENGINE, *took)
 
     assert (few.is_full, many.is_full) == (False, True)
-    assert [reading.values for reading in many.readings() if reading.phase == "load_weights"] == [
+    assert [reading.values for reading in many.readings if reading.phase == "load_weights"] == [
         {"duration_s": 0.0}, {"duration_s": 1.0}
     ]  # fmt: skip
 
@@ -265,7 +264,7 @@ def test_what_follows_an_exception_is_read_though_it_was_chatter_before():
     raised = "pydantic_core.ValidationError: 1 validation error for VllmConfig"
 
     (start,) = starts(ENGINE, *detail, raised, *detail, "")
-    assert start.ending().reason == "ValidationError: 1 validation error for VllmConfig: Input should be less than 5"
+    assert start.ending.reason == "ValidationError: 1 validation error for VllmConfig: Input should be less than 5"
 
 
 def test_what_was_chatter_when_a_start_was_ready_can_end_the_next_one():
@@ -274,8 +273,8 @@ def test_what_was_chatter_when_a_start_was_ready_can_end_the_next_one():
     lines = [f"(APIServer pid=1) {BANNER}", f"(APIServer pid=1) {ARGUMENTS}", f"(EngineCore_DP0 pid=9) {ENGINE}"]
 
     found = starts(*lines, "INFO:     Application startup complete.", failing.format(1), *lines, failing.format(2))
-    assert [start.ending().outcome for start in found] == ["ready", "failed"]
-    assert found[1].ending().reason == "ValueError: no number 2 here"
+    assert [start.ending.outcome for start in found] == ["ready", "failed"]
+    assert found[1].ending.reason == "ValueError: no number 2 here"
 
 
 def test_what_stands_around_lines_can_be_learnt_late():
@@ -284,13 +283,13 @@ def test_what_stands_around_lines_can_be_learnt_late():
     failing = late + "RuntimeError: no number {} here"
 
     (start,) = starts(ENGINE, *["chatter"] * 200, failing.format(1), f"{late}{RECORD}hello", failing.format(2))
-    assert start.ending().reason == "RuntimeError: no number 2 here"
+    assert start.ending.reason == "RuntimeError: no number 2 here"
 
 
 def test_any_line_behind_a_version_shows_that_it_is_whole():
     """Also one that tells nothing, and is like one before. A version that ends the log may have lost a digit."""
-    assert [start.said().version for start in starts("hello", "hello", BANNER, "hello")] == ["0.10.1"]
-    assert [start.said().version for start in starts("hello", "hello", BANNER)] == [None]
+    assert [start.info.version for start in starts("hello", "hello", BANNER, "hello")] == ["0.10.1"]
+    assert [start.info.version for start in starts("hello", "hello", BANNER)] == [None]
 
 
 SIDE_BY_SIDE = {
@@ -318,12 +317,12 @@ def test_of_containers_side_by_side_each_has_its_own_starts(before, seed):
     found = sorted(starts_of(mixed), key=lambda start: start.number)
     of_each = {load_format: [] for load_format in ("auto", "dummy")}
     for start in found:
-        of_each[start.said().load_format].append(start)
+        of_each[start.info.load_format].append(start)
     assert [len(each) for each in of_each.values()] == [1, 2]
     for load_format, name in (("auto", "auto-tp2.log"), ("dummy", "dummy-tp1-eager.log")):
         readings, ending, said = read_at_once((RECORDED / name).read_bytes())
         for start in of_each[load_format]:
-            assert (told(start.readings()), start.ending(), start.said()) == (told(readings), ending, said)
+            assert (told(start.readings), start.ending, start.info) == (told(readings), ending, said)
     for chosen in found:
         (again,) = (each for each in starts_of(mixed, is_wanted=chosen.number.__eq__) if each.is_wanted)
         assert everything(again) == everything(chosen)
@@ -340,13 +339,13 @@ def shuffled_together(logs: list[list[bytes]], seed: int) -> list[bytes]:
 def test_what_is_printed_beside_vllm_is_no_start():
     """A database in the same Compose file; the kernel, whose word on who was killed counts."""
     (start,) = starts(f"db-1    | ready to accept connections {BANNER[:4]}", f"vllm-1  | {BANNER}", "db-1    | bye")
-    assert start.said().version == "0.10.1"
+    assert start.info.version == "0.10.1"
 
     (start,) = starts(
         f"Nov 24 02:47:31 host vllm[41]: {BANNER}",
         "Nov 24 02:47:32 host kernel: Out of memory: Killed process 41 (vllm) total-vm:1kB",
     )
-    assert start.ending().outcome == "failed"
+    assert start.ending.outcome == "failed"
 
 
 def test_a_start_with_a_wrong_argument_is_one_of_its_own():
@@ -355,7 +354,7 @@ def test_a_start_with_a_wrong_argument_is_one_of_its_own():
     found = starts(PLATFORM, *usage, PLATFORM, BANNER, ARGUMENTS, PLATFORM, *usage, *usage, BANNER, ENGINE)
 
     assert [start.first_number for start in found] == [1, 4, 7, 10, 12]
-    assert [start.ending().reason_class for start in found] == ["bad_argument", None] + ["bad_argument"] * 2 + [None]
+    assert [start.ending.reason_class for start in found] == ["bad_argument", None] + ["bad_argument"] * 2 + [None]
 
 
 def test_a_log_that_begins_in_the_middle_of_a_start_has_that_start():
@@ -371,18 +370,18 @@ def test_a_log_that_begins_in_the_middle_of_a_start_has_that_start():
 
     found = starts(*lines)
     assert [start.first_number for start in found] == [1, 3]
-    assert [reading.values for start in found for reading in start.readings()][::2] == [
+    assert [reading.values for start in found for reading in start.readings][::2] == [
         {"duration_s": 2.31},
         {"duration_s": 1.49},
     ]
-    assert [start.ending().outcome for start in found] == ["failed", "incomplete"]
+    assert [start.ending.outcome for start in found] == ["failed", "incomplete"]
     (unwanted, second) = starts_of((line.encode() + b"\n" for line in lines), is_wanted=lambda number: number == 2)
-    assert (unwanted.is_wanted, second.first_number, second.said().version) == (False, 3, "0.10.1")
+    assert (unwanted.is_wanted, second.first_number, second.info.version) == (False, 3, "0.10.1")
 
 
 def test_a_name_without_its_id_is_nobody_new():
     """Each of its lines has its rank, so none is read for that, and none is remembered: a line can be long."""
-    told = Told(1, 1)
+    told = StartReader(1, 1)
 
     assert told.is_new(b"(Worker_TP0 pid=7) hello")
     assert not told.is_new(b"(Worker_TP0 pid=7) hello again")

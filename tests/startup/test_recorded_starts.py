@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.lines import read_log
-from bench.log.phases import Phase, read_phases, timeline
+from bench.log.phases import Phase, timeline
 from bench.startup.otel import OtelSpan, stretches
 from bench.startup.probe_doubts import missing
 from bench.startup.probe_events import ProbeReport, ProbeSpan, read_events
 from bench.startup.probe_metrics import probe_metrics
 from bench.startup.waterfall import lanes, unexplained, waterfall, waterfall_metrics
+from read_lines import read_log, read_phases
 
 STARTS = Path(__file__).parents[1] / "starts"
 

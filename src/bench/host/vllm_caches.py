@@ -8,7 +8,6 @@ that such a cache may depend on, and a primed one was filled by a start that is 
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +26,6 @@ FOLDERS = {
     "CUDA_CACHE_PATH": "cuda",
     "DG_JIT_CACHE_DIR": "deep_gemm",
 }
-
-# Texts that vLLM prints when it compiles, and when it takes a compiled graph from its cache; see vllm/compilation.
-COMPILED = ("Compiling a graph for", "saved AOT compiled function", "Cache the graph of", "Cache the graph for")
-LOAD_FAILED = "Compiling model again due to a load failure"
-LOADED = ("Directly load AOT compilation from path", "Directly load the compiled graph")
 
 
 @dataclass(frozen=True)
@@ -93,19 +87,3 @@ def mark_primed(caches: Caches, run: str) -> None:
     if caches.folder is not None:
         caches.folder.mkdir(parents=True, exist_ok=True)  # it may have had nothing to keep
         (caches.folder / MARK).write_text(json.dumps({"filled_by": run}), encoding="utf-8")
-
-
-def what_happened(texts: Iterable[str]) -> str:
-    """What the log says vLLM did: compiled, loaded, both (it compiled a part), load_failed (it found a compiled graph,
-    could not load it and compiled again), or none (eager, or nothing was said).
-    """
-    compiled = loaded = failed = False
-    for text in texts:
-        failed = failed or LOAD_FAILED in text
-        compiled = compiled or any(marker in text for marker in COMPILED)
-        loaded = loaded or any(marker in text for marker in LOADED)
-    if failed:
-        return "load_failed"
-    if compiled and loaded:
-        return "both"
-    return "compiled" if compiled else "loaded" if loaded else "none"

@@ -49,10 +49,20 @@ def pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
     yield from capture.rest(number)
 
 
+def own_pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
+    """The same of a log of ours, in front of whose lines nothing stands but bench's stamp."""
+    capture, number, continued = Capture(is_ours=True), 0, False
+    for raw in lines:
+        number += not continued
+        continued = raw.endswith(b"\r")
+        yield from capture.pieces_of(number, raw)
+
+
 class Capture:
     """Takes the lines of one log, and gives what was printed in each."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_ours: bool = False) -> None:
+        self._is_ours = is_ours  # no container has put anything in front of its lines
         self.around = Around()
         self.are_alike = True  # whether what the last line gave is told by its shape
         self._ended = False  # whether lines have ends: then the last one without was cut
@@ -90,6 +100,8 @@ class Capture:
     def _printed(self, number: int, line: bytes, *, cut: bool) -> list[Piece]:
         if not line or line.isspace():
             return []
+        if self._is_ours:
+            return _divided(Piece(number, plain(_decoded(line)), cut))
         shape = line.translate(DIGITS)
         if shape in self.around.bare:
             return [Piece(number, line.decode(), cut)]

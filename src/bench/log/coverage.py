@@ -8,9 +8,8 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bench.log.metrics import SILENT_FORMATS
 from bench.log.phases import Reading
-from bench.log.said import Said
+from bench.log.server_info import ServerInfo
 
 Release = tuple[int, int]
 
@@ -18,8 +17,9 @@ OLDEST: Release = (0, 8)  # whose texts the rules were made from
 NEWEST: Release = (0, 33)
 RELEASE = re.compile(r"(\d+)\.(\d+)\b")
 
-# The streamer prints its line or not as its own version likes, which no log tells: it is never expected.
 PHASES = ("load_weights", "load_model", "torch_compile", "graph_capture", "init_engine", "kv_cache", "stream")
+# Load formats whose loader prints no `Loading weights took`, in any release.
+SILENT_FORMATS = {"runai_streamer", "tensorizer", "dummy", "bitsandbytes", "gguf"}
 PRINTS_WEIGHTS_SINCE: dict[str, Release] = {"sharded_state": (0, 12), "runai_streamer_sharded": (0, 12)}
 GPUS = {"cuda", "rocm"}
 
@@ -41,29 +41,47 @@ class Coverage:
 
 def coverage(readings: Iterable[Reading], expected: Collection[str]) -> Coverage:
     """What the log told of what it should."""
-    told = {reading.phase for reading in readings if reading.values}
-    if "compile_and_profiling_run" in told:
-        told.add("torch_compile")  # it is in there, and cannot be told apart
+    read = _phases_with_numbers(readings)
     return Coverage(
-        found=tuple(phase for phase in PHASES if phase in expected and phase in told),
-        missing=tuple(phase for phase in PHASES if phase in expected and phase not in told),
+        found=tuple(phase for phase in PHASES if phase in expected and phase in read),
+        missing=tuple(phase for phase in PHASES if phase in expected and phase not in read),
         not_expected=tuple(phase for phase in PHASES if phase not in expected),
     )
 
 
-def expected_by(said: Said) -> set[str]:
-    """The phases that a whole start prints which said this of itself."""
+def missing_phases(readings: Iterable[Reading], expected: Collection[str], version: str | None) -> list[str]:
+    """A warning for each expected phase that no line gives a number of: vLLM may have reworded the text."""
+    return [
+        f"no line of vLLM {version or '(version unknown)'} told of {phase}: its metrics are absent"
+        for phase in sorted(coverage(readings, expected).missing)
+    ]
+
+
+def _phases_with_numbers(readings: Iterable[Reading]) -> set[str]:
+    """`torch_compile` is in `compile_and_profiling_run` where vLLM prints one number for both."""
+    phases = {reading.phase for reading in readings if reading.values}
+    return phases | ({"torch_compile"} if "compile_and_profiling_run" in phases else set())
+
+
+def expected_phases(info: ServerInfo, *, streamer_logs: bool = False) -> set[str]:
+    """The phases that a whole start like this one prints, so that a missing one can be told from one that never comes.
+
+    `streamer_logs`: Run:ai Model Streamer's own line reaches this log, as bench's probe makes it. In a log from elsewhere that depends on
+    the streamer's version, which no log holds: not expected.
+    """
     expected = {"init_engine", "kv_cache"}
-    release = _release(said.version)
+    release = _release(info.version)
     if not release or not OLDEST <= release <= NEWEST:
         release = NEWEST
-    if said.load_format and said.load_format not in SILENT_FORMATS:
-        expected |= {"load_weights"} if release >= PRINTS_WEIGHTS_SINCE.get(said.load_format, OLDEST) else set()
-    if said.device in GPUS:
+    if info.load_format and info.load_format not in SILENT_FORMATS:
+        expected |= {"load_weights"} if release >= PRINTS_WEIGHTS_SINCE.get(info.load_format, OLDEST) else set()
+    if info.device in GPUS:
         expected.add("load_model")
-        if said.enforce_eager is False:
-            expected |= set() if said.compiles is False else {"torch_compile"}
-            expected |= set() if said.captures is False else {"graph_capture"}
+        if info.enforce_eager is False:
+            expected |= set() if info.compiles is False else {"torch_compile"}
+            expected |= set() if info.captures is False else {"graph_capture"}
+    if streamer_logs and (info.load_format or "").startswith("runai_streamer"):
+        expected.add("stream")
     return expected
 
 

@@ -5,7 +5,6 @@ its child. The first exception that is not such an echo, and that the process di
 """
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
 from bench.log.bare import READ, bare_text, one_line, place_of
@@ -33,15 +32,6 @@ HEAD = re.compile(
 Who = int | str | None  # a process: its id, or its name
 
 
-def reason_in(lines: Iterable[LogLine]) -> str | None:
-    """vLLM's own words for what went wrong, or None where it said nothing."""
-    causes = Causes()
-    for line in lines:
-        causes.see(line)
-    found = causes.first(echoes=False) or causes.first(echoes=True)
-    return one_line(found.words) if found else None
-
-
 class Causes:
     """Takes a log line by line, and keeps one cause for each process."""
 
@@ -60,6 +50,11 @@ class Causes:
         self._replaced: dict[Who, Cause] = {}  # while these were handled, another is about to come
         self._width = Width()
         self._wrapped: Wrapped | None = None  # the line that the last cause begins in, if a terminal cut it
+
+    def reason(self) -> str | None:
+        """vLLM's own words for what went wrong, or None where it printed none."""
+        found = self.first(echoes=False) or self.first(echoes=True)
+        return one_line(found.words) if found else None
 
     @property
     def is_waiting(self) -> bool:

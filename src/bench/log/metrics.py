@@ -12,7 +12,7 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bench.log.phases import Process, Reading, drafted, is_nameless
 
@@ -163,31 +163,3 @@ def with_checkpoint(metrics: dict[str, float], size_gib: float | None) -> dict[s
     if load_weights_s := metrics.get("phase/load_weights_s"):
         added["throughput/load_weights_gib_per_s"] = size_gib / load_weights_s
     return metrics | added
-
-
-# Load formats whose loader prints no `Loading weights took`, in any release.
-SILENT_FORMATS = {"runai_streamer", "tensorizer", "dummy", "bitsandbytes", "gguf"}
-
-
-def expected_phases(*, device: str, load_format: str, enforce_eager: bool) -> set[str]:
-    """The phases that a whole start of this kind prints, so that a missing one can be told from one that never comes."""
-    expected = {"init_engine", "kv_cache"}
-    if load_format not in SILENT_FORMATS:
-        expected.add("load_weights")
-    if load_format.startswith("runai_streamer"):
-        expected.add("stream")
-    if device != "cpu":
-        expected.add("load_model")
-        expected |= set() if enforce_eager else {"torch_compile", "graph_capture"}
-    return expected
-
-
-def missing_phases(readings: Iterable[Reading], expected: set[str], version: str | None) -> list[str]:
-    """A warning for each expected phase that no line told of: the text may have been reworded."""
-    found = {reading.phase for reading in readings}
-    if "compile_and_profiling_run" in found:
-        found.add("torch_compile")  # it is in there, and cannot be told apart
-    return [
-        f"no line of vLLM {version or '(version unknown)'} told of {phase}: its metrics are absent"
-        for phase in sorted(expected - found)
-    ]

@@ -4,7 +4,6 @@ Good starts print lines that look like errors, more so when they are shut down. 
 is not looked at, and before it only what ends a process counts.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -50,14 +49,6 @@ class Ending:
     @property
     def engine_came_up(self) -> bool:
         return self.outcome in {"ready", "ready_offline", "server_starting"}
-
-
-def ending_of(lines: Iterable[LogLine]) -> Ending:
-    """How the start that these lines tell of ended."""
-    watch = Watch()
-    for line in lines:
-        watch.see(line)
-    return watch.ending()
 
 
 def outcome_tags(ending: Ending) -> dict[str, str]:

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bench.log.lines import LogLine
-from bench.log.rules import RULES, Rule
-from bench.log.said import Listener
-from bench.log.screen import may_tell
+from bench.log.rules import Rule
 
 # What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
 GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
@@ -50,15 +48,6 @@ class Phase:
     @property
     def duration_s(self) -> float:
         return self.ended_at_s - self.started_at_s
-
-
-def read_phases(lines: Iterable[LogLine]) -> list[Reading]:
-    """Everything that the rules find, in the order of the log."""
-    lines, listener = list(lines), Listener()
-    for line in lines:
-        listener.see(line)
-    found = (found for line in lines if may_tell(line.text) for found in readings_of(line, RULES))
-    return added_up(found, one_rank=listener.said().has_one_rank)
 
 
 def added_up(found: Iterable[tuple[Rule, Reading]], *, one_rank: bool) -> list[Reading]:

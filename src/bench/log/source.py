@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bench.log.interest import OPENING, OPENS, TELLS, Interest
 from bench.log.lines import LogLine
-from bench.log.told import Told
+from bench.log.start_log import StartReader
 
 # What a start prints once, the front of it first. A picture with the version is the banner of newer releases; how it is called,
 # all that a start with a wrong argument prints.
@@ -34,8 +34,8 @@ class Opening(NamedTuple):
 class Source:
     """Takes its lines that may matter, and gives each start when the next one begins. What comes before the first belongs to it."""
 
-    def __init__(self, told: Told) -> None:
-        self.told = told  # of the start that its lines are of now
+    def __init__(self, start: StartReader) -> None:
+        self.start = start  # of the start that its lines are of now
         self.is_empty = True
         self._opened: set[Opening] = set()
         self._tells = False  # whether this start has told a number
@@ -44,14 +44,14 @@ class Source:
     @property
     def wanted(self) -> int:
         """The interests of which its lines matter."""
-        return self.told.wanted if self._opened or self._tells else self.told.wanted | TELLS
+        return self.start.wanted if self._opened or self._tells else self.start.wanted | TELLS
 
     @property
     def listens(self) -> bool:
         """Whether its next line matters, whatever it is."""
-        return bool(self._preface) or self.told.listens
+        return bool(self._preface) or self.start.listens
 
-    def see(self, line: LogLine, interest: Interest, following: Callable[[int], Told]) -> Told | None:
+    def see(self, line: LogLine, interest: Interest, following: Callable[[int], StartReader]) -> StartReader | None:
         """The start that ended before this line, if it is the first of another, which `following` makes."""
         opening = opening_of(line) if interest.bits & OPENS else None
         if interest.bits & OPENS and opening is None:
@@ -65,21 +65,21 @@ class Source:
             self._opened.add(opening)
         self.take_preface()
         self._tells = self._tells or any(rule.phase != "version" for rule in interest.rules)
-        self.told.see(line, interest)
+        self.start.see(line, interest)
         self.is_empty = False
         return ended
 
-    def _end(self, next_number: int, following: Callable[[int], Told]) -> Told:
-        ended = self.told
+    def _end(self, next_number: int, following: Callable[[int], StartReader]) -> StartReader:
+        ended = self.start
         ended.last_number = next_number - 1
-        self.told, self._opened, self._tells = following(next_number), set(), False
-        self.told.source = ended.source
+        self.start, self._opened, self._tells = following(next_number), set(), False
+        self.start.source = ended.source
         return ended
 
     def take_preface(self) -> None:
         """It belongs to the start that goes on, or has begun."""
         for line, interest in self._preface:
-            self.told.see(line, interest)
+            self.start.see(line, interest)
             self.is_empty = False
         self._preface.clear()
 

@@ -14,7 +14,7 @@ from bench.log.lines import LogLine, parsed
 from bench.log.rules import Rule
 from bench.log.shapes import DIGITS
 from bench.log.source import Source, is_preface, opening_of
-from bench.log.told import Told
+from bench.log.start_log import StartLog, StartReader
 
 MOST_PREFIXES = 8
 MOST_SOURCES = 100
@@ -23,7 +23,7 @@ SHAPE_BYTES, MOST_BYTES = 8_000, 8_000_000  # of the lines whose shape is rememb
 MOST_ONCE = 5_000  # shapes that were passed by once
 
 
-def starts_of(lines: Iterable[bytes], *, is_wanted: Callable[[int], bool] = lambda _: True) -> Iterator[Told]:
+def starts_of(lines: Iterable[bytes], *, is_wanted: Callable[[int], bool] = lambda _: True) -> Iterator[StartLog]:
     """Each start of a log of several: a container that was restarted, a script with many starts, several containers side by side.
     What comes before the first belongs to it. Engines that run side by side in one of them are one start. `lines` have their ends.
     Of containers side by side, that start comes first which ends first.
@@ -57,7 +57,7 @@ class Reader:
         self._begun = 0  # starts
         self._main = Source(self._start(1))  # the first that tells something, with all that is of nobody else
         self._sources: dict[str, Source] = {}
-        self.ended: list[Told] = []  # starts that nobody has taken yet
+        self.ended: list[StartLog] = []  # starts that nobody has taken yet
         self.wanted = EVERYTHING  # the interests of which a line is read
         self.ranked = RANKED  # the same, where its process speaks for the first time
         self.known: dict[bytes, int] = {}  # which interest lines of a shape are of
@@ -69,13 +69,13 @@ class Reader:
         self._once: set[int] = set()  # hashes of shapes that were passed by
         self._learnt = self._capture.around.learnt
 
-    def _start(self, first_number: int) -> Told:
+    def _start(self, first_number: int) -> StartReader:
         self._begun += 1
-        return Told(self._begun, first_number, is_wanted=self._is_wanted(self._begun))
+        return StartReader(self._begun, first_number, is_wanted=self._is_wanted(self._begun))
 
     def is_new(self, raw: bytes) -> bool:
         """Whether a process with a rank in its name speaks for the first time. Of several sources, all such lines are wanted."""
-        return self._main.told.is_new(raw)
+        return self._main.start.is_new(raw)
 
     def read(self, number: int, raw: bytes, shape: bytes) -> None:
         """The next line, and its shape."""
@@ -85,7 +85,7 @@ class Reader:
         elif shape in self.known or not self._is_chatter(raw, shape):
             self._look_at(self._capture.pieces_of(number, raw), shape, raw)
         self.wanted = self._wanted()
-        self.ranked = RANKED if self._main.told.is_wanted else 0
+        self.ranked = RANKED if self._main.start.is_wanted else 0
 
     def _wanted(self) -> int:
         if self._capture.around.waiting or self._main.listens:
@@ -129,27 +129,27 @@ class Reader:
         if text.startswith(BEGINNINGS) and text != printed and printed.endswith(text):
             self._prefixes.add(shape[: len(printed) - len(text)])
 
-    def rest(self, number: int) -> Iterator[Told]:
+    def rest(self, number: int) -> Iterator[StartLog]:
         """What is left when the log is over."""
         self._look_at(self._capture.rest(number), b"", b"")
         yield from self.ended
         for source in dict.fromkeys([self._main, *self._sources.values()]):
             source.take_preface()
-            source.told.last_number = number
+            source.start.last_number = number
             if not source.is_empty:
-                yield source.told
+                yield source.start.start_log()
 
     def _see(self, piece: Piece, line: LogLine, interest: Interest) -> None:
         ended = self._source(piece, interest).see(line, interest, self._start)
         if ended:
-            self.ended.append(ended)
+            self.ended.append(ended.start_log())
 
     def _source(self, piece: Piece, interest: Interest) -> Source:
         """Whose line it is. A database beside vLLM, or the kernel, tells nothing of a start, and is no source of one."""
         source = self._sources.get(piece.source)
         if source is None and piece.source and interest.bits & OF_A_SOURCE and len(self._sources) < MOST_SOURCES:
             source = Source(self._start(piece.number)) if self._sources else self._main
-            source.told.source = piece.source
+            source.start.source = piece.source
             self._sources[piece.source] = source
         return source or self._main
 

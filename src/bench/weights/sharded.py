@@ -16,8 +16,7 @@ from bench.config import Settings
 from bench.errors import CheckpointError, StartError
 from bench.host.measured import Host
 from bench.interrupts import deferred, interruptible
-from bench.log.failure import reason_in
-from bench.log.lines import read_log
+from bench.log.start_log import read_start
 from bench.processes.kept import kept
 from bench.processes.log_copy import OnLine
 from bench.processes.running import how_it_ended
@@ -143,7 +142,7 @@ def run_vllm(settings: Settings, host: Host, partial: Path, log_path: Path, on_l
     ):
         code = process.wait()
     if code != 0:
-        reason = reason_in(read_log(log_path.read_bytes().splitlines(keepends=True)))
+        reason = read_start(log_path.read_bytes().splitlines(keepends=True)).reason
         raise StartError(
             f"vLLM could not cut {settings.model.path} ({how_it_ended(code)}): {reason or f'see {log_path}'}"
         )

@@ -1,4 +1,4 @@
-"""What a start's log says of the start itself: version, arguments, sizes, device. Pure."""
+"""What a start's log holds about the start itself: version, arguments, sizes, device. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ NOT_CAPTURED = re.compile(r"['\"]cudagraph_mode['\"]: ?(?:<\w+\.NONE\b|['\"]?NON
 
 
 @dataclass(frozen=True)
-class Said:
+class ServerInfo:
     """None is what the log does not say. Nothing is filled in with vLLM's defaults, which change."""
 
     version: str | None = None
@@ -41,28 +41,28 @@ class Said:
         return self.is_one_process or (self.tensor_parallel_size == 1 and not more)
 
 
-def params_said(said: Said) -> dict[str, str]:
+def info_params(info: ServerInfo) -> dict[str, str]:
     """Under the names that the params of a measured start have."""
     named = {
-        "load_format": said.load_format,
-        "tensor_parallel_size": said.tensor_parallel_size,
-        "max_model_len": said.max_model_len,
-        "gpu_memory_utilization": said.gpu_memory_utilization,
-        "vllm.args.pipeline_parallel_size": said.pipeline_parallel_size,
-        "vllm.args.data_parallel_size": said.data_parallel_size,
-        "vllm.args.dtype": said.dtype,
-        "vllm.args.enforce_eager": said.enforce_eager,
+        "load_format": info.load_format,
+        "tensor_parallel_size": info.tensor_parallel_size,
+        "max_model_len": info.max_model_len,
+        "gpu_memory_utilization": info.gpu_memory_utilization,
+        "vllm.args.pipeline_parallel_size": info.pipeline_parallel_size,
+        "vllm.args.data_parallel_size": info.data_parallel_size,
+        "vllm.args.dtype": info.dtype,
+        "vllm.args.enforce_eager": info.enforce_eager,
     }
     return {name: str(value) for name, value in named.items() if value is not None}
 
 
-def tags_said(said: Said) -> dict[str, str]:
+def info_tags(info: ServerInfo) -> dict[str, str]:
     """Of the rest. The model is a tag: a checkpoint that was cut for its ranks lies at another path, and is the same model."""
-    named = {"version.vllm": said.version, "host.device": said.device, "bench.model": said.model}
+    named = {"version.vllm": info.version, "host.device": info.device, "bench.model": info.model}
     return {name: value for name, value in named.items() if value is not None}
 
 
-class Listener:
+class InfoReader:
     """Takes a log line by line, and keeps the first line of each kind."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Listener:
         told = _count(config.get("data_parallel_size"))
         return _count(asked.get("data_parallel_size")) or (None if self._has_replicas and told == 1 else told)
 
-    def said(self) -> Said:
+    def info(self) -> ServerInfo:
         """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`."""
         self._end_wrapped()
         asked, config = self._asked or {}, self._config or {}
@@ -139,7 +139,7 @@ class Listener:
         load_format = _text(both.get("load_format"))
         first = self._first
         version = self._version or (first.get("version") if self._lines_since else None)
-        return Said(
+        return ServerInfo(
             version=version.removeprefix("v") if version else None,
             engine=self._engine,
             model=_text(config.get("model"))
