@@ -214,7 +214,8 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 def _ignore_all() -> None:
     """When all is done: Python itself puts the kernel's own action in place of a handler before its last, slow steps, and a
-    signal that comes then would end as -2 what has ended as 130, or as 0."""
+    signal that comes then would end as -2 what has ended as 130, or as 0.
+    """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
