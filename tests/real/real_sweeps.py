@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.startup.probe_events import ProbeReport, ProcessReport, read_events
+from bench.startup.probe_events import ProbeProcess, ProbeReport, read_events
 from conftest import Done, Workplace
 
 PATIENCE_S = 1800.0
@@ -68,5 +68,5 @@ def bytes_of_tensors(path: Path) -> int:
         return path.stat().st_size - 8 - int.from_bytes(file.read(8), "little")
 
 
-def delivered(process: ProcessReport) -> int:
+def delivered(process: ProbeProcess) -> int:
     return sum(span.delivered_bytes or 0 for span in process.spans)
