@@ -32,17 +32,17 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.analysis.statistics import Ratio, paired_ratio
-from bench.composing import compose_settings
-from bench.condition import caches_for
+from bench.compose import compose_settings
 from bench.config import Settings
-from bench.host.environment import Device, find_device
-from bench.host.measured import look_at_host
-from bench.host.vllm_caches import api_key
-from bench.log.rules import SERVING, stage_of
-from bench.measure import measure
-from bench.startup.command import command_for
-from bench.startup.server import Server, free_port
-from bench.weights.prepare import ensure_checkpoint
+from bench.host.device import Device, find_device
+from bench.host.host import look_at_host
+from bench.log.texts import SERVING, stage_of
+from bench.start.prepare import caches_for
+from bench.start.run import measure
+from bench.vllm.api_key import api_key
+from bench.vllm.command import command_for
+from bench.vllm.server import Server, free_port
+from bench.weights.make import ensure_checkpoint
 
 ARMS = ("bare", "unprobed", "probed")
 SEED = 0

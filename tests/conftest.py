@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.masking import register
 
 if TYPE_CHECKING:

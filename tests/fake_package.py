@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.startup import server
-from bench.startup.probe_events import ProbeProcess, ProbeReport, read_events
+from bench.vllm import server
+from bench.vllm.probe_events import ProbeProcess, ProbeReport, read_events
 
 PROBE = Path(server.__file__).parent / "probe"
 LOADING = "vllm/model_executor/model_loader"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.log.rules import RULES, Rule
+from bench.log.texts import RULES, Rule
 from log_facts import READ, Fact, filled, read_facts, release_key, why_unread
 
 # Of a group of columns: title, the rules' phases and the field that they must have.
@@ -63,7 +63,7 @@ HOLES = (
 
 HEAD = """# What is read in vLLM's log, release by release
 
-Made by `tests/log/test_log_coverage.py` from `log/rules/` and the format strings of 37 releases of vLLM
+Made by `tests/log/test_log_coverage.py` from `log/texts/` and the format strings of 37 releases of vLLM
 (`tests/facts/vllm_log_formats.tsv`). Not to be edited: `BENCH_WRITE_DOCS=1 python -m pytest tests/log/test_log_coverage.py`
 writes it anew.
 

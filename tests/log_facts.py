@@ -209,7 +209,7 @@ UNREAD = (
     ("compile", "Compiling a graph", "a part of torch.compile's total, one line for each range of sizes"),
     ("compile", "from the cache, took", "a part of torch.compile's total, one line for each range of sizes"),
     ("compile", "Saved compiler manager cache", "a part of torch.compile's total"),
-    ("compile", "", "what the compile cache did: the start's state, read by `host/vllm_caches.py`"),
+    ("compile", "", "what the compile cache did: the start's state, read by `host/compile_cache.py`"),
     ("compile_warm_sizes", "", "begins the run of one size, has no time"),
     ("graph_capture", "Skipping", "no graphs, so no time"),
     ("graph_capture", "CUDA graph pool memory", "graph capture's own memory again, beside an estimate"),

@@ -1,8 +1,8 @@
 """Starts that never were, for tests of their traces: two ranks, as the probe reports them."""
 
-from bench.startup.probe_events import ProbeMemory, ProbeProcess, ProbeReport, ProbeSpan
-from bench.startup.record import Startup
-from bench.startup.trace_tree import TraceSpan
+from bench.start.record import Startup
+from bench.start.trace_tree import TraceSpan
+from bench.vllm.probe_events import ProbeMemory, ProbeProcess, ProbeReport, ProbeSpan
 
 STARTED_AT = 1_700_000_000.25
 

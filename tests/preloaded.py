@@ -20,7 +20,7 @@ from typing import Any
 from hooks import stop_at
 
 MODULES = (
-    "bench.__main__", "bench.compare", "bench.prepare", "bench.replay", "bench.sweep", "bench.job",
+    "bench.__main__", "bench.compare", "bench.prepare", "bench.replay", "bench.sweep.run", "bench.sweep.job",
     "bench.report.lanes_figure", "bench.report.memory_figure", "bench.report.startup_figure",
     "hydra_plugins.bench_sweeper.sweeper", "hydra._internal.core_plugins.basic_launcher",
     "mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils", "alembic.command",
@@ -71,7 +71,7 @@ def become(request: dict[str, Any]) -> None:
         stop_at(**request["hook"])
     module, *words = request["run"]
     sys.argv = [module, *words]
-    import_module("bench.interrupts").exit_at_once()  # as `bench` itself does when it is imported
+    import_module("bench.system.interrupts").exit_at_once()  # as `bench` itself does when it is imported
     for known in {module, f"{module}.__main__"} & set(sys.modules) - {"bench"}:
         del sys.modules[known]  # it is to be run, not found
     runpy.run_module(module, run_name="__main__", alter_sys=True)

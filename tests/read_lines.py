@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bench.log.around import Around
 from bench.log.capture import Piece, pieces, plain
 from bench.log.interest import interest_in
 from bench.log.lines import LogLine, parsed
 from bench.log.outcome import Ending
-from bench.log.phases import Reading
 from bench.log.prefixes import Ranks
+from bench.log.readings import Reading
 from bench.log.server_info import InfoReader, ServerInfo
 from bench.log.start_log import StartLog, StartReader
+from bench.log.unwrap import Around
 
 
 def parse_line(text: str, number: int = 1) -> LogLine:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import compare, replay
+from command_line import door, knock, uri
 from conftest import Done, Workplace, mlflow_client, quiet
-from doors import door, knock, uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
-from bench.composing import compose_points, compose_settings, conf_dir, normalised, points_of, settings_from
-from bench.config import Settings
+from bench.compose import compose_points, compose_settings, normalised, points_of, settings_from
+from bench.config import Settings, conf_dir
 from bench.errors import SettingError
 from bench.masking import masked, masked_value
 

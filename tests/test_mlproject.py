@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from command_line import opened, uri
 from conftest import FAKE, Done, Workplace, ended
-from doors import opened, uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

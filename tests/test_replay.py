@@ -12,8 +12,8 @@ import pytest
 
 from bench import compare, replay
 from bench.errors import LogError
+from command_line import door, knock
 from conftest import FAKE, Done, Workplace, ended
-from doors import door, knock
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import planted_secrets
+from command_line import opened
 from conftest import Done, Workplace, ended
-from doors import opened
 from whole_sweeps import MINE, eager_log, with_a_model
 
 KEY = "api_key"  # the one file that holds a secret, of bench's own

@@ -10,10 +10,10 @@ from unittest.mock import patch
 
 import pytest
 
-from bench.composing import compose_settings, normalised, points_of
-from bench.ownership import mark
-from bench.plan import label_points
-from bench.process_identity import this_process
+from bench.compose import compose_settings, normalised, points_of
+from bench.sweep.plan import label_points
+from bench.system.ownership import mark
+from bench.system.process_identity import this_process
 from bench.weights.checkpoint import MANIFEST
 from bench.weights.sharded import check_whole
 from conftest import Done, Workplace, cut_name, ended, mlflow_client, quiet, until
@@ -55,7 +55,7 @@ def two_sweeps(new_workplace: Callable[[], Workplace]) -> list[Swept]:
     places = [new_workplace(), new_workplace()]
     left = places[0].models / f".{cut_name()}.0badcafe.partial"
     left.mkdir(parents=True)
-    with patch("bench.ownership.this_process", lambda: replace(this_process(), boot="an-earlier-one")):
+    with patch("bench.system.ownership.this_process", lambda: replace(this_process(), boot="an-earlier-one")):
         mark(left, "a checkpoint that is being made")
     (left / "model-rank-0-part-0.safetensors").write_bytes(b"half of the wei")
     running = [

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import compare as compare_door
+from command_line import knock
 from conftest import Done, Workplace
-from doors import knock
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import interrupts
+from bench.system import interrupts
 
 __version__ = "0.1.0"
 

@@ -8,13 +8,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bench.composing import conf_dir, hydra_composing, normalised, settings_from
-from bench.console import say
+from bench.compose import hydra_composing, normalised, settings_from
+from bench.config import conf_dir
 from bench.errors import BenchError, SettingError
-from bench.interrupts import handled
-from bench.output import exit_where_lost, guard_output
-from bench.places import refuse_current_folder
-from bench.single import single
+from bench.host.output_folders import refuse_current_folder
+from bench.sweep.single import single
+from bench.system.interrupts import handled
+from bench.system.output import exit_where_lost, guard_output, say
 
 # Hydra's flags with which nothing remains but what is printed.
 PRINTING = frozenset({"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"})
@@ -42,10 +42,10 @@ def main() -> None:
 @hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")
 def start(config: DictConfig) -> object:
     """One start. In a sweep Hydra calls it for each. The settings were checked before, by the sweeper or by `CheckSingle`."""
-    from bench.job import run_job
-    from bench.plan import Point
-    from bench.priming import untimed
-    from bench.startup.record import PRIME
+    from bench.start.record import PRIME
+    from bench.sweep.job import run_job
+    from bench.sweep.plan import Point
+    from bench.sweep.prime import untimed
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -17,19 +17,19 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.comparison import AUTO, compare
-from bench.composing import compose_settings
-from bench.door import door, split_arguments
-from bench.interrupts import unbroken
+from bench.cli import door, split_arguments
+from bench.compose import compose_settings
 from bench.masking import masked, masked_tree
-from bench.output import give
-from bench.published import pack_starts, refuse_name
 from bench.report.markdown import failed_section, invalid_section, speedup_section
 from bench.report.published_table import published_table, refuse_foreign_table
 from bench.report.tables import key_metrics
-from bench.report.writer import summary_metrics, write_report
+from bench.report.write import summary_metrics, write_report
+from bench.sweep.publish import pack_starts, refuse_name
+from bench.system.interrupts import unbroken
+from bench.system.output import give
 from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
-from bench.uploads import tidy
+from bench.tracking.uploads import tidy
 
 OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results", "publish": "", "title": ""}
 ASKED = ("baseline=", "ignore=", "title=", "where.")  # decides what the report says

@@ -1,10 +1,12 @@
 """The schema of conf/: what a start of vLLM can be told, and what sweeps, tracking and rig are told besides.
 
-Hydra composes conf/, pydantic checks it (bench.composing), and what comes out is `Settings`: frozen, complete, the same for
-every room.
+Hydra composes conf/, pydantic checks it (bench.compose), and what comes out is `Settings`: frozen, complete, the same for
+every package.
 """
 
 from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -137,7 +139,7 @@ TAKEN = {
     "max_model_len": "max_model_len", "host": None, "port": None, "api_key": None, "uds": None,
     "served_model_name": None, "ssl_keyfile": None, "ssl_certfile": None,
 }  # fmt: skip
-TAKEN_VARIABLES = {"VLLM_API_KEY"}  # of vLLM's environment; bench makes a key of its own, see bench.host.vllm_caches
+TAKEN_VARIABLES = {"VLLM_API_KEY"}  # of vLLM's environment; bench makes a key of its own, see bench.vllm.api_key
 
 
 # Arguments of vLLM that decide what a checkpoint cut for a tensor-parallel size holds.
@@ -199,7 +201,7 @@ class Settings(_Section):
         """The folder, or hub id, that this load format reads."""
         if self.load_format.checkpoint != "sharded":
             return self.model.path
-        assert self.model.sharded_path is not None, "bench.composing places it"
+        assert self.model.sharded_path is not None, "bench.compose places it"
         return self.model.sharded_path
 
     @property
@@ -235,3 +237,19 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def conf_dir() -> str:
+    """The absolute path of conf/: the checkout's own, else the copy inside the installed package."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "conf" / "config.yaml").is_file():
+        return str(checkout / "conf")
+    return str(files("bench") / "conf")
+
+
+def blocks_at_most(settings: Settings) -> int:
+    """How often a point is started: `repeats`, or up to `max_blocks` where `precision` decides; fewer where
+    `repeats_of` says so for its load format.
+    """
+    blocks = settings.repeats if settings.precision is None else settings.max_blocks
+    return min(blocks, settings.repeats_of.get(settings.load_format.name, blocks))

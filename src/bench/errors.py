@@ -18,7 +18,7 @@ Each message says what was seen, what was expected and what to do next, and name
 
 
 class BenchError(Exception):
-    """The root: a message for a person. The doors print it without a traceback and exit with a code that is not 0."""
+    """The root: a message for a person. The commands print it without a traceback and exit with a code that is not 0."""
 
 
 class SettingError(BenchError):

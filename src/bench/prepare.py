@@ -11,12 +11,12 @@ Takes the settings of python -m bench; several values make several checkpoints. 
 import time
 from pathlib import Path
 
-from bench.composing import compose_settings
-from bench.door import door, split_arguments
+from bench.cli import door, split_arguments
+from bench.compose import compose_settings
 from bench.errors import SettingError
-from bench.output import give
-from bench.places import refuse_places
-from bench.preparing import prepare_and_remember, unused
+from bench.host.output_folders import refuse_places
+from bench.sweep.prepare import prepare_and_remember, unused
+from bench.system.output import give
 from bench.weights.space import needs_of, refuse_without_space
 
 OWN = {"remake": "false"}

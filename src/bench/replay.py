@@ -14,20 +14,20 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from bench.composing import compose_settings
+from bench.cli import door, split_arguments
+from bench.compose import compose_settings
 from bench.config import Tracking
-from bench.door import door, split_arguments
 from bench.errors import LogError
-from bench.explain import explanation
-from bench.interrupts import unbroken
-from bench.output import exit_where_lost, give
-from bench.published import bring_in_result
-from bench.recordings import Recording, expanded, log_file, recordings_in
-from bench.replayed import replay_sweep
+from bench.log.recordings import Recording, expanded, log_file, recordings_in
 from bench.report.published_table import STARTS
-from bench.startup.record import FILE
+from bench.start.explain import explanation
+from bench.start.record import FILE
+from bench.sweep.publish import bring_in_result
+from bench.sweep.replay import replay_sweep
+from bench.system.interrupts import unbroken
+from bench.system.output import exit_where_lost, give
 from bench.tracking.runs import SWEEP_FILE, SweepRun, log_sweep
-from bench.uploads import RUN, bring_in, tidy
+from bench.tracking.uploads import RUN, bring_in, tidy
 
 EXPLAIN = "--explain"
 

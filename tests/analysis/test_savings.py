@@ -10,15 +10,7 @@ from scipy import stats
 
 from bench.analysis.comparison import Comparison, Point, compare
 from bench.analysis.records import RunRecord
-from bench.analysis.savings import (
-    Savings,
-    Step,
-    cap_of,
-    caps,
-    mean_waterfall,
-    savings,
-    waterfall_of,
-)
+from bench.analysis.savings import Savings, Step, cap_of, caps, mean_waterfall, savings, waterfall_of
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 IMPORTS = Step(1, "api_server_imports")

@@ -21,9 +21,9 @@ from bench.analysis.statistics import (
     unpaired_difference,
     unpaired_ratio,
 )
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.config import Settings
-from bench.plan import Point, Start, blocks_of
+from bench.sweep.plan import Point, Start, blocks_of
 from made_sweeps import made_start, made_sweep
 
 T_OF_2_PAIRS = 12.7062047  # Student's t for 95 %, from a printed table: 1 degree of freedom

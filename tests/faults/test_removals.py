@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from bench.errors import OwnershipError
-from bench.host.vllm_caches import Caches, empty
-from bench.ownership import MARKER, mark, remove_marked
+from bench.host.compile_cache import Caches, empty
 from bench.report.markdown import METRICS
 from bench.report.published_table import HEAD, refuse_foreign_table
-from bench.report.writer import refuse_foreign
-from bench.startup.record import OUTPUTS, refuse_taken
+from bench.report.write import refuse_foreign
+from bench.start.record import OUTPUTS, refuse_taken
+from bench.system.ownership import MARKER, mark, remove_marked
 from bench.weights.checkpoint import MANIFEST, Manifest, making, write_manifest
 from conftest import Workplace
 

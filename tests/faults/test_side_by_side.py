@@ -31,7 +31,7 @@ def test_eight_sweeps_at_once_in_a_fresh_folder_all_finish(tmp_path, preloaded: 
 def test_who_waits_for_another_sweep_is_told_for_whom(new_workplace, preloaded: Preloaded):
     """The holder's pid and the folder; and the wait can be interrupted."""
     place = with_a_model(new_workplace())
-    first = command(preloaded, place, "bench", *TWO, *fake_for(()), hook="bench.startup.server:Server.complete")
+    first = command(preloaded, place, "bench", *TWO, *fake_for(()), hook="bench.vllm.server:Server.complete")
     until(lambda: first.has_reached or first.poll() is not None)
     second = command(preloaded, place, "bench", *TWO, *fake_for(()))
     until(lambda: "waiting for" in second.err or second.poll() is not None)
@@ -47,7 +47,7 @@ def test_who_waits_for_another_sweep_is_told_for_whom(new_workplace, preloaded: 
 def test_a_sweep_that_still_runs_is_not_resumed(new_workplace, preloaded: Preloaded):
     """Two drivers of one sweep would make its starts twice."""
     place = with_a_model(new_workplace())
-    first = command(preloaded, place, "bench", *TWO, *fake_for(()), hook="bench.describe:describe")
+    first = command(preloaded, place, "bench", *TWO, *fake_for(()), hook="bench.start.describe:describe")
     until(lambda: first.has_reached or first.poll() is not None)
     second = command(preloaded, place, "bench", *TWO, "resume=true", *fake_for(()))
 

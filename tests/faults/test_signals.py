@@ -12,7 +12,7 @@ from whole_sweeps import MINE, with_a_model
 SWEEP = ("-m", "load_format=auto", *MINE)
 TWO = ("-m", "load_format=auto,safetensors", *MINE)
 ALONE = ("load_format=auto", *MINE)
-QUIET = "bench.host.rig:quiet_rig"
+QUIET = "bench.host.noise:quiet_rig"
 
 
 def is_asked(running: Command) -> bool:
@@ -22,33 +22,33 @@ def is_asked(running: Command) -> bool:
 
 # The moments of one start that begin before it is complete, in their order; then those at which it is complete.
 BEFORE = [
-    Moment("opening the sweep", SWEEP, "bench.sweep:open_or_resume"),
-    Moment("the sweep is open", SWEEP, "bench.uploads:begin_sweep>"),
-    Moment("preparing", ("-m", "load_format=auto"), "bench.preparing:ensure_checkpoint"),
-    Moment("priming", (*SWEEP, "compile_cache=primed"), "bench.sweep:prime"),
+    Moment("opening the sweep", SWEEP, "bench.sweep.run:open_or_resume"),
+    Moment("the sweep is open", SWEEP, "bench.tracking.uploads:begin_sweep>"),
+    Moment("preparing", ("-m", "load_format=auto"), "bench.sweep.prepare:ensure_checkpoint"),
+    Moment("priming", (*SWEEP, "compile_cache=primed"), "bench.sweep.run:prime"),
     Moment("claiming the host", SWEEP, "bench.host.claims:caches_claimed"),
-    Moment("looking at the host", SWEEP, "bench.condition:caches_for"),
+    Moment("looking at the host", SWEEP, "bench.start.prepare:caches_for"),
     Moment("waiting for a quiet host", ALONE, QUIET),
     Moment("evicting", ALONE, "bench.host.page_cache:make_cold"),
-    Moment("before exec", ALONE, "bench.processes.kept:kept"),
-    Moment("after exec", ALONE, "bench.startup.server:Server.wait_until_ready"),
+    Moment("before exec", ALONE, "bench.vllm.process:kept"),
+    Moment("after exec", ALONE, "bench.vllm.server:Server.wait_until_ready"),
     Moment("loading", (*ALONE, "vllm.env.FAKE_MODE=hang")),
-    Moment("ready", ALONE, "bench.startup.server:Server.wait_until_ready>"),
-    Moment("the completion is asked for", ALONE, "bench.startup.server:Server.complete"),
+    Moment("ready", ALONE, "bench.vllm.server:Server.wait_until_ready>"),
+    Moment("the completion is asked for", ALONE, "bench.vllm.server:Server.complete"),
     Moment("streaming", (*SWEEP, "vllm.env.FAKE_MODE=stall_stream"), has_come=is_asked),
 ]
 COMPLETE = [
     Moment(
         "stopping",
         (*ALONE, "vllm.env.FAKE_MODE=stubborn", "vllm.stop_timeout_s=1"),
-        "bench.processes.kept:Launched.await_end",
+        "bench.vllm.process:Launched.await_end",
         complete=1,
     ),
-    Moment("describing", ALONE, "bench.describe:describe", complete=1),
-    Moment("described", ALONE, "bench.describe:describe>", complete=1),
-    Moment("saving", ALONE, "bench.startup.record:Startup.save", complete=1),
-    Moment("saved", ALONE, "bench.startup.record:Startup.save>", complete=1),
-    Moment("drawing", ALONE, "bench.job:draw", complete=1),
+    Moment("describing", ALONE, "bench.start.describe:describe", complete=1),
+    Moment("described", ALONE, "bench.start.describe:describe>", complete=1),
+    Moment("saving", ALONE, "bench.start.record:Startup.save", complete=1),
+    Moment("saved", ALONE, "bench.start.record:Startup.save>", complete=1),
+    Moment("drawing", ALONE, "bench.sweep.job:draw", complete=1),
     Moment("uploading", SWEEP, "bench.tracking.runs:log_start", complete=1),
     Moment("the run is made", SWEEP, "mlflow.tracking.client:MlflowClient.create_run#2>", complete=1),
     Moment("params and metrics", SWEEP, "mlflow.tracking.client:MlflowClient.log_batch#3>", complete=1),
@@ -56,10 +56,10 @@ COMPLETE = [
     Moment("a trace", SWEEP, "bench.tracking.traces:log_trace", complete=1),
     Moment("the run's end", SWEEP, "mlflow.tracking.client:MlflowClient.set_terminated", complete=1),
     Moment("uploaded", SWEEP, "bench.tracking.runs:log_start>", complete=1),
-    Moment("between starts", TWO, "bench.job:run_job#2", complete=1),
-    Moment("between blocks", (*SWEEP, "repeats=2"), "bench.sweep:why_stop", complete=1),
-    Moment("closing the sweep", SWEEP, "bench.uploads:end_sweep", complete=1),
-    Moment("the sweep is closed", SWEEP, "bench.uploads:end_sweep>", complete=1),
+    Moment("between starts", TWO, "bench.sweep.job:run_job#2", complete=1),
+    Moment("between blocks", (*SWEEP, "repeats=2"), "bench.sweep.run:why_stop", complete=1),
+    Moment("closing the sweep", SWEEP, "bench.tracking.uploads:end_sweep", complete=1),
+    Moment("the sweep is closed", SWEEP, "bench.tracking.uploads:end_sweep>", complete=1),
 ]
 
 

@@ -21,7 +21,7 @@ AT_IMPORT = Path(__file__).with_name("at_import")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 @pytest.mark.parametrize(
     ("module", "imported"),
-    [("bench", "hydra"), ("bench.compare", "bench.composing"), ("bench.replay", "bench.replayed")],
+    [("bench", "hydra"), ("bench.compare", "bench.compose"), ("bench.replay", "bench.start.recorded")],
 )
 def test_a_command_that_is_being_imported_ends_at_once(tmp_path, module, imported, name, code):
     """Nothing was begun, so nothing is cleaned up; and no traceback is shown."""
@@ -72,7 +72,7 @@ def test_a_closed_terminal_ends_nothing_under_nohup(new_workplace, preloaded: Pr
     """SIGHUP is ignored there, and is so by bench and by vLLM."""
     place = with_a_model(new_workplace())
     running = command(
-        preloaded, place, "bench", *ALONE, *fake_for(()), hook="bench.startup.server:Server.complete", ignored=[HUP]
+        preloaded, place, "bench", *ALONE, *fake_for(()), hook="bench.vllm.server:Server.complete", ignored=[HUP]
     )
     until(lambda: running.has_reached or running.poll() is not None)
     running.send(HUP)

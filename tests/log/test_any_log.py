@@ -12,7 +12,7 @@ from bench.log import starts
 from bench.log.lines import LogLine
 from bench.log.metrics import summarise
 from bench.log.outcome import Ending
-from bench.log.phases import Reading, timeline
+from bench.log.readings import Reading, timeline
 from bench.log.server_info import ServerInfo
 from bench.log.shapes import SHAPE_BYTES
 from bench.log.starts import starts_of

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bench.log.around import LINE_BYTES
 from bench.log.lines import LogLine
 from bench.log.starts import starts_of
+from bench.log.unwrap import LINE_BYTES
 from read_lines import parse_line, read_log
 
 RECORD = "(Worker_TP1 pid=77) INFO 11-24 02:47:31 [loader.py:1] Loading weights took 2.00 seconds"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.log.coverage import Coverage, coverage, expected_phases, version_doubts
-from bench.log.phases import Reading
+from bench.log.readings import Reading
 from bench.log.server_info import ServerInfo
 from read_lines import info_in, read_log, read_phases
 

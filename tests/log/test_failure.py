@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.bare import one_line
 from bench.log.failure import Causes
+from bench.log.message import one_line
 from read_lines import read_log, reason_in
 
 LOGS = Path(__file__).parents[1] / "logs"

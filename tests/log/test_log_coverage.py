@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.rules import RULES, Rule, found_in
+from bench.log.texts import RULES, Rule, found_in
 from log_coverage import HOLES, TABLES, releases_of, render
 from log_facts import READ, UNREAD, Fact, filled, read_facts, release_key, why_unread
 

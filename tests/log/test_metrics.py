@@ -7,7 +7,7 @@ import pytest
 
 from bench.log.coverage import expected_phases, missing_phases
 from bench.log.metrics import summarise, with_checkpoint
-from bench.log.phases import Reading, timeline
+from bench.log.readings import Reading, timeline
 from bench.log.server_info import ServerInfo
 from read_lines import read_log, read_phases
 

@@ -13,7 +13,7 @@ from bench.log.outcome import outcome_tags
 from bench.log.server_info import info_params, info_tags
 from bench.log.start_log import StartLog, read_start
 from bench.log.starts import starts_of
-from bench.replayed import metrics_told
+from bench.start.recorded import metrics_told
 
 LOGS = Path(__file__).parents[1] / "logs"
 FOLDERS = sorted(path.name for path in LOGS.iterdir() if path.is_dir())

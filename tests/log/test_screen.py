@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.rules import RULES
 from bench.log.screen import may_tell, words_of
 from bench.log.shapes import DIGITS
+from bench.log.texts import RULES
 from read_lines import read_log
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))

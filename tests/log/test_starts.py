@@ -10,7 +10,7 @@ import pytest
 from bench.log import start_log
 from bench.log.files import log_lines
 from bench.log.outcome import Ending
-from bench.log.phases import Reading, timeline
+from bench.log.readings import Reading, timeline
 from bench.log.server_info import ServerInfo
 from bench.log.start_log import StartLog, StartReader
 from bench.log.starts import starts_of

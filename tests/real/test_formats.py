@@ -18,7 +18,7 @@ from mlflow.entities import RunData
 from real_sweeps import Swept, bytes_of_tensors, delivered, probed, sweep
 from safetensors.numpy import load_file, save_file
 
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.weights.recipes.write import write_random
 
 pytestmark = pytest.mark.real

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cases import CASES
 from install import ENVIRONMENTS, install
+
 from start import record
 
 LOGS = Path(__file__).parents[1] / "logs"

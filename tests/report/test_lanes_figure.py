@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.report.lanes_figure import draw_lanes
-from bench.report.phase_style import PHASE_COLOURS, PHASE_TITLES, phase_title
-from bench.startup.record import Startup
-from bench.startup.waterfall import NUMBERS, Lane, Segment
+from bench.report.style import PHASE_COLOURS, PHASE_TITLES, phase_title
+from bench.start.record import Startup
+from bench.start.waterfall import NUMBERS, Lane, Segment
 
 NOTHING = Startup("auto", None, {}, {}, 0.0, 40.0)
 LANES = [

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.log.phases import Phase
+from bench.log.readings import Phase
 from bench.report.memory_figure import FILE, draw_memory, outermost
-from bench.startup.memory_samples import FILE as SAMPLES
-from bench.startup.record import Startup
+from bench.start.record import Startup
+from bench.vllm.memory_samples import FILE as SAMPLES
 
 HOST = "elapsed_s,anon_gib,file_gib,shmem_gib,pss_gib\n0.0,,,,\n0.1,1.0,0.5,0.0,\n0.2,2.0,0.5,0.0,2.1\n"
 GPU = "elapsed_s,anon_gib,file_gib,shmem_gib,pss_gib,gpu0_gib,gpu0_own_gib\n0.0,,,,,0.6,\n0.2,,,,,17.5,16.0\n"

@@ -9,10 +9,10 @@ import pytest
 
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
-from bench.report import writer
+from bench.report import write
 from bench.report.markdown import FIGURE, report
 from bench.report.tables import key_metrics, size, speedups
-from bench.report.writer import as_json, write_report
+from bench.report.write import as_json, write_report
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 STREAMED = {
@@ -103,7 +103,7 @@ def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / FIGURE).touch()
         return folder / FIGURE
 
-    monkeypatch.setattr(writer, "draw_comparison", touched)
+    monkeypatch.setattr(write, "draw_comparison", touched)
 
 
 # Sections.

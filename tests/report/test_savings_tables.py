@@ -10,7 +10,7 @@ from bench.analysis.records import RunRecord
 from bench.analysis.statistics import Difference
 from bench.report.markdown import report
 from bench.report.savings_tables import saved_words, savings_section, seconds_section
-from bench.report.writer import as_json
+from bench.report.write import as_json
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 SLOW = {"01_api_server_imports": 8.0, "09_load_weights": 20.0, "17_first_token": 1.0, "99_unattributed": 2.0}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.errors import TrackingError
-from bench.startup.record import Startup
+from bench.start.record import Startup
 from bench.tracking import runs
 from bench.tracking.runs import log_start
 from bench.tracking.store import connect
@@ -121,7 +121,7 @@ def test_a_killed_start_has_a_trace_too(kept):
 
 def test_a_trace_that_is_written_again_is_the_same_one(kept):
     """A try that broke off may have left half of it."""
-    from bench.startup.trace import read_trace
+    from bench.start.trace import read_trace
 
     start = startup(exec_at_s=EXEC_AT_S)
     run_id = kept.log(start)

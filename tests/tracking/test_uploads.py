@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from bench import uploads
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.config import Settings, Tracking
 from bench.errors import TrackingError
-from bench.process_identity import this_process
-from bench.startup.record import KEY
-from bench.tracking import outbox, runs
+from bench.start.record import KEY
+from bench.system.process_identity import this_process
+from bench.tracking import outbox, runs, uploads
 from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import INCOMPLETE, find_sweep
 from bench.tracking.runs import DRIVER, PARENT, SweepRun, log_start, open_sweep
 from bench.tracking.store import connect
-from bench.uploads import begin_sweep, bring_in, bring_in_rest, end_sweep, remember, tidy
+from bench.tracking.uploads import begin_sweep, bring_in, bring_in_rest, end_sweep, remember, tidy
 from conftest import quiet
 from made_starts import failed, startup
 

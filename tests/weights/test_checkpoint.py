@@ -11,10 +11,10 @@ from unittest.mock import patch
 
 import pytest
 
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.errors import CheckpointError
-from bench.ownership import MARKER
-from bench.process_identity import started_ticks, this_process
+from bench.system.ownership import MARKER
+from bench.system.process_identity import started_ticks, this_process
 from bench.weights.checkpoint import (
     MANIFEST,
     Manifest,
@@ -383,7 +383,7 @@ NEVER_LEFT: list[ExitStack] = []
 def left_by(maker: subprocess.Popen[bytes], folder: Path) -> Path:
     """What a preparation by this process has written so far."""
     process = replace(this_process(), pid=maker.pid, started_ticks=started_ticks(maker.pid))
-    with patch("bench.ownership.this_process", lambda: process):
+    with patch("bench.system.ownership.this_process", lambda: process):
         NEVER_LEFT.append(ExitStack())
         killed = NEVER_LEFT[-1].enter_context(making(folder))
     return write(killed, a__safetensors=10)

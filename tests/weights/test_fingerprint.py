@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.startup.greedy import GreedyAnswer
-from bench.startup.probe_events import RankSums, TensorSum
+from bench.vllm.greedy import GreedyAnswer
+from bench.vllm.probe_events import RankSums, TensorSum
 from bench.weights.fingerprint import Fingerprint, from_json, judge, merged
 
 LAYERS = {f"layers.{number}.weight": f"{number:016x}" for number in range(3)}

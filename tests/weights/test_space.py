@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.errors import CheckpointError
 from bench.weights import space
 from bench.weights.checkpoint import GIB

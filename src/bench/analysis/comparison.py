@@ -24,6 +24,8 @@ SPEEDUP_METRICS = (
 # Follow from other settings, and so tell nothing about what was varied.
 DERIVED = {"vllm_command", "model.sharded_path"}
 
+AGAIN = " again"  # the baseline's second name, for a comparison of the rig with itself
+
 
 @dataclass(frozen=True)
 class Point:

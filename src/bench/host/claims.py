@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.config import Settings
 from bench.errors import LockError, SettingError
-from bench.locks import holder, locked
+from bench.system.locks import holder, locked
 
 LOCK = ".bench.lock"
 

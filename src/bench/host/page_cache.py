@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.host.io_counter import storage_bytes
+from bench.host.storage import storage_bytes
 
 CHUNK = 8 * 1024**2
 WINDOW = 1024**3  # mincore looks at this much at a time

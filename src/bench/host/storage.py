@@ -13,6 +13,11 @@ SYS, PROC = Path("/sys"), Path("/proc")
 QUEUE = ("read_ahead_kb", "max_sectors_kb", "scheduler")
 THROTTLES = {"riops": "read_iops_device", "rbps": "read_bps_device"}  # of cgroup v1, by their names in v2
 
+# What a process or a thread has read from storage so far, by the kernel's own count. `read_bytes` counts what came from the device: page
+# faults of a mapping, buffered reads that missed the page cache, and O_DIRECT; what the cache served is not in it.
+# Source: proc(5). The file may be read by the same user, or by root.
+READ_BYTES = re.compile(rb"^read_bytes: (\d+)$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -141,3 +146,9 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
+
+
+def storage_bytes(text: bytes) -> int | None:
+    """The counter in the text of /proc/PID/io; None: this kernel does not count."""
+    found = READ_BYTES.search(text)
+    return int(found[1]) if found else None

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
-from bench.log.around import DIGITS_MATTER, LEVEL_AND_TIME, LINE_BYTES, Around
 from bench.log.shapes import DIGITS
+from bench.log.unwrap import DIGITS_MATTER, LEVEL_AND_TIME, LINE_BYTES, Around
 
 OMITTED = " … ".encode()
 LOOKED_AT = 100  # lines that are looked at before the first is given out, to learn what stands around lines

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from bench.log.bare import READ
-from bench.log.failure_texts import BAD_VALUE, CLAP, OF_RUST, USAGE, VALIDATION
 from bench.log.lines import LogLine
+from bench.log.message import READ
+from bench.log.texts.failures import BAD_VALUE, CLAP, OF_RUST, USAGE, VALIDATION
 
 DETAIL = 2  # lines of its process that say what pydantic did not like
 ITEM = "- "  # of a list of clap's

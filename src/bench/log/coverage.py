@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bench.log.phases import Reading
+from bench.log.readings import Reading
 from bench.log.server_info import ServerInfo
 
 Release = tuple[int, int]

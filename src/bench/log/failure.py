@@ -7,20 +7,12 @@ its child. The first exception that is not such an echo, and that the process di
 import re
 from functools import lru_cache
 
-from bench.log.bare import READ, bare_text, one_line, place_of
 from bench.log.cause import Cause, usage_in
-from bench.log.failure_texts import (
-    ANCHORS,
-    ECHOES,
-    EXCEPTION,
-    OF_A_CELL,
-    REPLACED,
-    SURVIVED,
-    SUSPECT,
-)
 from bench.log.lines import LogLine
-from bench.log.rules import stage_of
+from bench.log.message import READ, bare_text, one_line, place_of
 from bench.log.shapes import SHAPES, shape_of
+from bench.log.texts import stage_of
+from bench.log.texts.failures import ANCHORS, ECHOES, EXCEPTION, OF_A_CELL, REPLACED, SURVIVED, SUSPECT
 from bench.log.wrapped import Width, Wrapped
 
 NEAR = 20  # lines of the log within which an exception goes on

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import EvidenceError, LogError
-from bench.evidence_files import open_regular
 from bench.log.capture import shortened
+from bench.system.regular_files import open_regular
 
 BLOCK_BYTES = 1 << 18
 BYTES_AT_MOST = 2 << 30  # of a log, unpacked

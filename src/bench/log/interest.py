@@ -6,16 +6,16 @@ about one line holds for all of its shape (shapes.py).
 
 from typing import NamedTuple
 
-from bench.log.ending_texts import MARKERS
-from bench.log.failure_texts import SUSPECT
-from bench.log.hints import TEXTS
 from bench.log.lines import LogLine
 from bench.log.outcome import is_of_a_server
 from bench.log.prefixes import Speaker
-from bench.log.rules import STAGES, Rule, matches_in
 from bench.log.screen import OTHER_TEXTS, TELLING, WORDS
 from bench.log.shapes import shape_of
 from bench.log.sought import Sought
+from bench.log.texts import STAGES, Rule, matches_in
+from bench.log.texts.endings import MARKERS
+from bench.log.texts.failures import SUSPECT
+from bench.log.texts.server_info import TEXTS
 
 # Bits, since a line can be wanted by several.
 TELLS = 1  # a rule may find something in it, or a milestone of the start, or a rank

@@ -14,7 +14,7 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.log.phases import Process, Reading, drafted, is_nameless
+from bench.log.readings import Process, Reading, drafted, is_nameless
 
 Values = list[float]
 Combine = Callable[[Values], float]

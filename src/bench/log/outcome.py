@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from bench.log.bare import READ, bare_text, one_line
-from bench.log.ending_texts import (
+from bench.log.failure import Causes
+from bench.log.lines import LogLine
+from bench.log.message import READ, bare_text, one_line
+from bench.log.reason_class import classify
+from bench.log.shapes import SHAPES, shape_of
+from bench.log.texts.endings import (
     DEATH,
     ENGINE_DONE,
     IN_USE,
@@ -24,10 +28,6 @@ from bench.log.ending_texts import (
     SIGNS,
     STARTING,
 )
-from bench.log.failure import Causes
-from bench.log.lines import LogLine
-from bench.log.reason_class import classify
-from bench.log.shapes import SHAPES, shape_of
 
 Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "failed"]
 

@@ -6,7 +6,7 @@ so what is special stands before what is general.
 
 import re
 
-from bench.log.rules import stage_of
+from bench.log.texts import stage_of
 
 UNKNOWN = "unknown"
 

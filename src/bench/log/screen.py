@@ -5,9 +5,9 @@ Every rule has words that stand in each of its matches; a line without any of th
 
 import re
 
-from bench.log.rules import RULES, STAGES
 from bench.log.shapes import shape_of
 from bench.log.sought import Sought
+from bench.log.texts import RULES, STAGES
 
 OTHER_TEXTS = ("is assigned as", *(marker for marker, _ in STAGES))  # what is looked for without a rule
 

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from bench.log.arguments import CONFIG, LONGEST, Value, Values, asked_in, begins_arguments, config_in
-from bench.log.hints import HINTS, REPLICA
 from bench.log.lines import LogLine
+from bench.log.texts.server_info import HINTS, REPLICA
 from bench.log.wrapped import Wrapped
 
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")

@@ -13,10 +13,10 @@ from bench.log.failure import Causes
 from bench.log.interest import ENDS, OPENS, SAYS, SERVES, TELLS, Interest, interest_in
 from bench.log.lines import LogLine, parsed
 from bench.log.outcome import Ending, Watch
-from bench.log.phases import MILESTONES, Reading, added_up, readings_of
 from bench.log.prefixes import Ranks
-from bench.log.rules import Rule
+from bench.log.readings import MILESTONES, Reading, added_up, readings_of
 from bench.log.server_info import InfoReader, ServerInfo
+from bench.log.texts import Rule
 
 # More than any start prints. What comes behind is left out: a log can hold anything.
 MOST_READINGS, MOST_BYTES = 20_000, 4_000_000

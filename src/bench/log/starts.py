@@ -11,10 +11,10 @@ from bench.log.capture import LOOKED_AT, Capture, Piece
 from bench.log.chatter import BEGINNINGS, chatter_bits
 from bench.log.interest import EVERYTHING, OPENS, RANKED, SAYS, TELLS, Interest, interest_in
 from bench.log.lines import LogLine, parsed
-from bench.log.rules import Rule
 from bench.log.shapes import DIGITS
 from bench.log.source import Source, is_preface, opening_of
 from bench.log.start_log import StartLog, StartReader
+from bench.log.texts import Rule
 
 MOST_PREFIXES = 8
 MOST_SOURCES = 100

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.report.phase_style import ink_on, phase_colour, phase_hatch, phase_title
 from bench.report.startup_figure import heading
-from bench.report.style import GREY, figure
-from bench.startup.record import Startup
-from bench.startup.waterfall import NUMBERS, Lane
+from bench.report.style import GREY, figure, ink_on, phase_colour, phase_hatch, phase_title
+from bench.start.record import Startup
+from bench.start.waterfall import NUMBERS, Lane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

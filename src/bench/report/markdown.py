@@ -3,9 +3,8 @@
 import time
 from collections.abc import Sequence
 
-from bench.analysis.comparison import Comparison, Point, doubts
+from bench.analysis.comparison import AGAIN, Comparison, Point, doubts
 from bench.analysis.same_weights import DUMMY
-from bench.plan import AGAIN
 from bench.report.savings_tables import savings_section, seconds_section
 from bench.report.tables import key_metrics, single_starts, size, speedups, table
 

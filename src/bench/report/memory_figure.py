@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.log.phases import Phase
+from bench.log.readings import Phase
 from bench.report.startup_figure import TITLES
 from bench.report.style import GREY, colour, figure, plain
-from bench.startup.memory_samples import FILE as SAMPLES
-from bench.startup.memory_samples import MemorySample, memory_metrics, read_memory
-from bench.startup.record import Startup
+from bench.start.record import Startup
+from bench.vllm.memory_samples import FILE as SAMPLES
+from bench.vllm.memory_samples import MemorySample, memory_metrics, read_memory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from bench.analysis.comparison import Comparison
 from bench.analysis.savings import Savings, Step
 from bench.analysis.statistics import Difference
-from bench.report.phase_style import phase_title
 from bench.report.savings_tables import SAVINGS_FIGURE, TOTAL, saved_words, savings_by_state
-from bench.report.style import GREY, colour, figure, plain
+from bench.report.style import GREY, colour, figure, phase_title, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,18 +3,9 @@
 from collections.abc import Sequence
 
 from bench.analysis.comparison import Comparison, Point
-from bench.analysis.savings import (
-    Cap,
-    Savings,
-    Step,
-    Waterfall,
-    caps,
-    mean_waterfall,
-    savings,
-    steps_of,
-)
+from bench.analysis.savings import Cap, Savings, Step, Waterfall, caps, mean_waterfall, savings, steps_of
 from bench.analysis.statistics import Difference
-from bench.report.phase_style import phase_title
+from bench.report.style import phase_title
 from bench.report.tables import by_state, stacked, table
 
 WATERFALL_FIGURE = "waterfall.png"

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.log.phases import Phase
+from bench.log.readings import Phase
 from bench.report.style import GREY, colour, figure, plain
-from bench.startup.record import Startup
+from bench.start.record import Startup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.comparison import Comparison
 from bench.analysis.savings import Step, Waterfall, steps_of
-from bench.report.phase_style import ink_on, phase_colour, phase_hatch, phase_title
 from bench.report.savings_tables import WATERFALL_FIGURE, waterfalls_by_state
-from bench.report.style import GREY, figure, plain
+from bench.report.style import GREY, figure, ink_on, phase_colour, phase_hatch, phase_title, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

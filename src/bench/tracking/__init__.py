@@ -1,1 +1,1 @@
-"""MLflow; no other room imports it."""
+"""MLflow; no other package imports it."""

@@ -1,7 +1,7 @@
 """Runs that are RUNNING although the process that was to end them is gone: killed, or its host was restarted."""
 
 from bench.config import Tracking
-from bench.process_identity import parse, this_process
+from bench.system.process_identity import parse, this_process
 from bench.tracking.runs import DRIVER
 from bench.tracking.store import connect, search, talking_to
 

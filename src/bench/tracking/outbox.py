@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.config import Tracking
 from bench.masking import masked, private
-from bench.process_identity import parse, this_process
+from bench.system.process_identity import parse, this_process
 from bench.tracking.store import absolute
 
 OUTBOX = "outbox"

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from bench.config import Tracking
 from bench.errors import LockError, TrackingError
-from bench.locks import locked
 from bench.masking import masked, masked_tree, private
-from bench.process_identity import this_process
-from bench.startup.plugin import PROBE
-from bench.startup.record import KEY, OUTPUTS, Startup
-from bench.startup.trace import read_trace
+from bench.start.record import KEY, OUTPUTS, Startup
+from bench.start.trace import read_trace
+from bench.system.locks import locked
+from bench.system.process_identity import this_process
 from bench.tracking.store import Store, connect, experiment_id, log, log_files, search, talking_to, text_of
 from bench.tracking.traces import log_trace
-from bench.weights.prepare import Made
+from bench.vllm.plugin import PROBE
+from bench.weights.make import Made
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

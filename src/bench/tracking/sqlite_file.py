@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bench.errors import LockError, StoreError, TrackingError
-from bench.locks import locked
+from bench.system.locks import locked
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory

@@ -1,4 +1,4 @@
-"""A connection to MLflow: one store, one experiment. No other room imports mlflow."""
+"""A connection to MLflow: one store, one experiment. No other package imports mlflow."""
 
 import hashlib
 import logging
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from bench import masking
 from bench.config import Tracking
 from bench.errors import BenchError, StoreError, TrackingError
-from bench.output import say
+from bench.system.output import say
 from bench.tracking import sqlite_file
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.masking import masked_tree
-from bench.startup.trace_tree import TraceSpan
+from bench.start.trace_tree import TraceSpan
 from bench.tracking.store import Store
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.config import Settings
 from bench.errors import CheckpointError, OwnershipError
-from bench.ownership import MARKER, is_real_folder, mark, marker_of, remove_marked, was_left_behind
+from bench.system.ownership import MARKER, is_real_folder, mark, marker_of, remove_marked, was_left_behind
 from bench.weights.content import content_digest
 
 MANIFEST = "bench_manifest.json"

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from bench.startup.greedy import GreedyAnswer
-from bench.startup.probe_events import RankSums, TensorSum
+from bench.vllm.greedy import GreedyAnswer
+from bench.vllm.probe_events import RankSums, TensorSum
 
 Kind = Literal["bitwise", "outputs", "same_files", "unverified", "FAILED", "dummy"]
 Pair = tuple[str, TensorSum | None, TensorSum | None]  # `TP0 name`, the baseline's, the candidate's

@@ -1,7 +1,7 @@
 """A checkpoint cut for a tensor-parallel size: each rank's part of every tensor, as vLLM has it before weights are processed.
 
 What it was cut from is known by content, not by path: the content's digest is in the manifest, and in the folder's name
-(see bench.composing).
+(see bench.compose).
 """
 
 import json
@@ -11,16 +11,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.composing import conf_dir
-from bench.config import Settings
+from bench.config import Settings, conf_dir
 from bench.errors import CheckpointError, StartError
-from bench.host.measured import Host
-from bench.interrupts import deferred, interruptible
+from bench.host.host import Host
 from bench.log.start_log import read_start
-from bench.processes.kept import kept
-from bench.processes.log_copy import OnLine
-from bench.processes.running import how_it_ended
-from bench.startup.command import as_environment
+from bench.system.interrupts import deferred, interruptible
+from bench.vllm.command import as_environment
+from bench.vllm.keeper_reports import how_it_ended
+from bench.vllm.log_copy import OnLine
+from bench.vllm.process import kept
 from bench.weights import save_before_processing
 from bench.weights.checkpoint import Manifest, tensors_in, weight_files, write_manifest
 from bench.weights.content import content_digest

@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
 
-    from bench.job import Outcome
-    from bench.plan import Point
+    from bench.sweep.job import Outcome
+    from bench.sweep.plan import Point
 
 REFUSED_LAUNCHERS = {
     "submitit_local": "it starts all jobs at once and hides the GPUs: starts would disturb each other",
@@ -45,11 +45,11 @@ class BlockSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """The whole sweep. Ends the process: with 1 where a start failed, with 2 where a setting is not allowed."""
-        from bench.composing import composed, refuse_moving
-        from bench.console import say
+        from bench.compose import composed, refuse_moving
         from bench.errors import BenchError
-        from bench.steps import OF_THE_WORLD, in_words
-        from bench.sweep import run_sweep
+        from bench.start.steps import OF_THE_WORLD, in_words
+        from bench.sweep.run import run_sweep
+        from bench.system.output import say
 
         assert self.config is not None
         composed()
@@ -69,9 +69,9 @@ class BlockSweeper(Sweeper):
 
     def points(self, arguments: list[str]) -> list["Point"]:
         """Compose and check every point before anything is started. All that is wrong is said at once."""
-        from bench.composing import hydra_in_words, normalised, points_of, settings_from
+        from bench.compose import hydra_in_words, normalised, points_of, settings_from
         from bench.errors import SettingError
-        from bench.plan import label_points
+        from bench.sweep.plan import label_points
 
         assert self.context is not None
         assert self.config is not None
@@ -97,7 +97,7 @@ class BlockSweeper(Sweeper):
 
     def folder(self) -> Path:
         """Of the sweep. Refused where it has no name, or where all starts in it would have the same folder."""
-        from bench.composing import hydra_in_words
+        from bench.compose import hydra_in_words
         from bench.errors import SettingError
 
         assert self.config is not None

@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.config import RandomGptOss
 from bench.errors import SettingError
 from bench.weights.checkpoint import GIB, check_manifest, read_manifest, weight_files

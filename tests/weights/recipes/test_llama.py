@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from bench.composing import compose_settings
+from bench.compose import compose_settings
 from bench.config import RandomLlama
 from bench.errors import CheckpointError
 from bench.weights.checkpoint import GIB, Manifest, check_manifest, read_manifest, weight_files

@@ -1,0 +1,52 @@
+"""What every command has: help, a message instead of a traceback for a mistake of the user's, and an exit code."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+
+from bench.errors import BenchError
+from bench.host.output_folders import refuse_current_folder
+from bench.start.steps import OF_THE_WORLD, in_words
+from bench.system.interrupts import handled
+from bench.system.output import exit_where_lost, give, guard_output, say
+
+
+def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
+    """Makes a function of the command line's words a command."""
+
+    def decorate(main: Callable[[list[str]], None]) -> Callable[[], None]:
+        @wraps(main)
+        def run() -> None:
+            guard_output()
+            arguments = sys.argv[1:]
+            if {"-h", "--help"} & set(arguments):
+                give((usage or "").strip())
+                exit_where_lost()
+                return
+            with handled():
+                try:
+                    refuse_current_folder()
+                    main(arguments)
+                except (BenchError, *OF_THE_WORLD) as error:
+                    say(in_words(error))
+                    sys.exit(2)
+
+        return run
+
+    return decorate
+
+
+def split_arguments(
+    arguments: Sequence[str], own: Mapping[str, str], prefix: str = "\0"
+) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """The command's own settings over their defaults, those below `prefix`, and the rest, which is for conf/."""
+    mine, below, rest = dict(own), dict[str, str](), list[str]()
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if equals and name in own:
+            mine[name] = value
+        elif equals and name.startswith(prefix):
+            below[name.removeprefix(prefix)] = value
+        else:
+            rest.append(argument)
+    return mine, below, rest

@@ -1,0 +1,268 @@
+"""A command line -> Settings: Hydra composes conf/, the schema checks it, and what is wrong is said in sentences."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pydantic import ValidationError
+
+from bench.config import TAKEN, TAKEN_VARIABLES, RandomGptOss, RandomLlama, Settings, conf_dir
+from bench.errors import BenchError, SettingError
+from bench.masking import collect_environment, collect_settings, masked
+from bench.weights.content import content_or_path, digest_of
+
+FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
+DIGITS = 8  # of a digest, in a folder's name
+
+OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
+
+
+def settings_from(config: DictConfig) -> Settings:
+    """Check a composed config.
+
+    Raises:
+        SettingError: names each setting that is not allowed, what is allowed and what was given.
+    """
+    try:
+        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise SettingError(f"{error.full_key}: this setting has no value yet.") from error
+    except OmegaConfBaseException as error:
+        raise SettingError(f"{error.full_key}: {words_of(error)}") from error
+    assert isinstance(tree, dict)
+    tree.pop("experiment", None)
+    collect_environment()
+    collect_settings(tree)
+    if re.fullmatch(r"\d+(\.\d+)?%", percent := str(tree.get("precision"))):
+        tree["precision"] = float(percent.removesuffix("%")) / 100
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingError("\n".join(_sentences(error, tree))) from error
+    _refuse_taken_arguments(settings)
+    _refuse_secret_in_a_name(settings)
+    _refuse_shape(settings)
+    if settings.precision is not None and settings.min_blocks > settings.max_blocks:
+        raise SettingError(f"min_blocks={settings.min_blocks}: must be at most max_blocks={settings.max_blocks}.")
+    return _with_sharded_path(settings)
+
+
+def _with_sharded_path(settings: Settings) -> Settings:
+    """Where the cut checkpoint lies, unless that is set: two models of one name have two places.
+
+    Its name has a digest of what it is cut from: a random model's recipe, which is known before it is made, or the content
+    of a folder; and of the arguments that decide how it is cut.
+    """
+    model = settings.model
+    if settings.load_format.checkpoint != "sharded" or model.sharded_path is not None:
+        return settings
+    recipe = model.random
+    source = json.dumps(recipe.model_dump(), sort_keys=True) if recipe else content_or_path(model.path)
+    digest = digest_of([source, json.dumps(settings.cut_arguments, sort_keys=True)])[:DIGITS]
+    path = f"{settings.models_dir.rstrip('/')}/{model.name}-{digest}-tp{settings.tensor_parallel_size}"
+    return settings.model_copy(update={"model": model.model_copy(update={"sharded_path": path})})
+
+
+def _sentences(error: ValidationError, tree: Any) -> list[str]:
+    """One for each setting. Where several types are allowed, pydantic complains once for each of them."""
+    found: dict[str, tuple[Any, list[str]]] = {}
+    for problem in error.errors():
+        name = _name(problem, tree)
+        if problem["type"] == "extra_forbidden":
+            words = "there is no such setting; python -m bench --help lists them"
+        elif problem["type"] == "missing":
+            words = "this setting is missing"
+        else:
+            words = problem["msg"].replace("Input should", "must").replace("String should", "must")
+            words = re.sub(r"must match pattern .*", "must not be empty", words) if "\\S" in words else words
+            words = words.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+        found.setdefault(name, (problem["input"], []))[1].append(words)
+    return [_sentence(name, given, words) for name, (given, words) in found.items()]
+
+
+def _name(problem: Any, tree: Any) -> str:
+    """The setting's dotted name. Pydantic names the types that it tried among its parts, which the config does not have."""
+    parts: list[str] = []
+    *above, last = problem["loc"]
+    for part in above:
+        if isinstance(tree, dict) and part in tree:
+            parts.append(str(part))
+            tree = tree[part]
+    if isinstance(tree, dict) and (last in tree or problem["type"] == "missing"):
+        parts.append(str(last))
+    return ".".join(parts)
+
+
+def _sentence(name: str, given: Any, words: Sequence[str]) -> str:
+    if not words[0].startswith("must"):
+        return f"{name}: {words[0]}."
+    return f"{name}={given!r}: {' or '.join([words[0], *(word.removeprefix('must ') for word in words[1:])])}."
+
+
+def _refuse_shape(settings: Settings) -> None:
+    """Refuse random weights whose sizes do not fit together: vLLM would die of them after minutes."""
+    recipe, ranks = settings.model.random, settings.tensor_parallel_size
+    if recipe is None:
+        return
+    heads, kv_heads = recipe.heads, recipe.kv_heads
+    head_dim = recipe.head_dim if isinstance(recipe, RandomGptOss) else recipe.hidden_size // heads
+    misfits = {
+        f"heads={heads} must divide hidden_size={recipe.hidden_size}": isinstance(recipe, RandomLlama)
+        and recipe.hidden_size % heads,
+        f"kv_heads={kv_heads} must divide heads={heads}": heads % kv_heads,
+        f"a head has {head_dim} dimensions, of which rotary positions need an even number": head_dim % 2
+        or head_dim == 0,
+        f"tensor_parallel_size={ranks} must divide heads={heads}": heads % ranks,
+        f"of tensor_parallel_size={ranks} and kv_heads={kv_heads} one must divide the other": kv_heads % ranks
+        and ranks % kv_heads,
+    }
+    if isinstance(recipe, RandomLlama):
+        size = recipe.intermediate_size
+        misfits[f"tensor_parallel_size={ranks} must divide intermediate_size={size}"] = size % ranks
+    else:
+        many, chosen = recipe.experts, recipe.experts_per_token
+        misfits[f"experts_per_token={chosen} must be at most experts={many}"] = chosen > many
+    if found := [sentence for sentence, is_misfit in misfits.items() if is_misfit]:
+        raise SettingError("\n".join(f"model.random: {sentence}." for sentence in found))
+
+
+def _refuse_taken_arguments(settings: Settings) -> None:
+    for section, args in (("vllm.args", settings.vllm.args), ("load_format.args", settings.load_format.args)):
+        for name in args:
+            key = name.replace("-", "_")
+            if key not in TAKEN:
+                continue
+            if TAKEN[key]:
+                raise SettingError(f"{section}.{name}: set {TAKEN[key]} instead.")
+            raise SettingError(f"bench sets {section}.{name} itself, for each start.")
+    for section, env in (("vllm.env", settings.vllm.env), ("load_format.env", settings.load_format.env)):
+        for name in TAKEN_VARIABLES & env.keys():
+            raise SettingError(f"bench sets {section}.{name} itself, for each start.")
+
+
+def _refuse_secret_in_a_name(settings: Settings) -> None:
+    """A store is looked through by this name, so it cannot be masked there."""
+    if masked(settings.tracking.experiment) != settings.tracking.experiment:
+        raise SettingError(
+            "tracking.experiment: a secret stands in it, or what looks like one, and MLflow shows this name to everybody. Choose another name."
+        )
+
+
+def normalised(overrides: Sequence[str]) -> list[str]:
+    """Hydra wants `++` before a key that is not in conf/ yet. Nobody should have to know which of vLLM's arguments are."""
+    grown = [
+        re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.|repeats_of\.)", r"++\1", item)
+        for item in overrides
+    ]
+    return [re.sub(r"^\+(experiment=)", r"\1", item) for item in grown]
+
+
+def compose_settings(overrides: Sequence[str]) -> list[Settings]:
+    """The settings that a command line means: one, or one for each point where it lists several values.
+
+    For the commands that start no sweep. The sweeper composes with Hydra's own loader, which knows --config-dir too.
+    """
+    return [settings_from(config) for config in compose_points(overrides)]
+
+
+def compose_points(overrides: Sequence[str]) -> list[DictConfig]:
+    """The configs of a command line's points, composed and not yet checked."""
+    given = normalised(overrides)
+    GlobalHydra.instance().clear()
+    with hydra_in_words(), initialize_config_dir(conf_dir(), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        first = compose("config", list(points_of(given, loader)[0]), return_hydra_config=True)
+        brought = [f"{name}={values}" for name, values in first.hydra.sweeper.params.items()]  # by an experiment
+        points = points_of([*normalised(brought), *given], loader)
+        return [compose("config", list(point)) for point in points]
+
+
+@contextmanager
+def hydra_in_words() -> Iterator[None]:
+    """While Hydra composes: a group or a key that is not there, an override that it cannot parse, or a value that it did not expect.
+
+    Raises:
+        SettingError: instead of anything that Hydra or OmegaConf raises, some of which is a plain ValueError or AttributeError.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        raise SettingError(words_of(error)) from error
+
+
+@contextmanager
+def hydra_composing() -> Iterator[None]:
+    """The same for a command that Hydra itself runs: Hydra is made to raise, until `composed()` says that it is through.
+
+    A user who wants Hydra's tracebacks gets them.
+    """
+    if FULL_ERROR in os.environ:
+        yield
+        return
+    os.environ[FULL_ERROR] = "1"
+    try:
+        with hydra_in_words():
+            yield
+    finally:
+        composed()
+
+
+def composed() -> None:
+    """From here on an error is no longer about the command line."""
+    os.environ.pop(FULL_ERROR, None)
+
+
+def refuse_moving(config: DictConfig) -> None:
+    """Refuse `hydra.job.chdir`: each start would have models, caches and a store of its own, below its own folder.
+
+    Raises:
+        SettingError: it is set. `config` has Hydra's own settings in it.
+    """
+    if config.hydra.job.chdir:
+        raise SettingError("hydra.job.chdir=true: bench stays in the folder that it was started in. Leave it out.")
+
+
+def words_of(error: Exception) -> str:
+    """What Hydra or OmegaConf says, in one line and without where it looked."""
+    text = str(error) or repr(error)
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        text = f"{text} {error.__cause__}"
+    kept = [
+        line.strip() for line in re.split(r"Config search path:|\n\s*(?:full_key|object_type)", text)[0].splitlines()
+    ]
+    return " ".join(filter(None, kept))
+
+
+def points_of(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
+    """Every combination of the values that the overrides list: the points of a sweep, the last key fastest.
+
+    Takes Hydra's whole override grammar for discrete values: a,b · choice() · range() · glob() of a group, which needs
+    the loader, and the modifiers. A key that comes twice has its last value.
+
+    Raises:
+        SettingError: for an interval(), which has no values to list.
+    """
+    choices: dict[str, list[str]] = {}
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)):
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise SettingError(
+                f"{override.input_line}: a sweep needs values that can be listed, like a,b or range(1,5)."
+            )
+        key = override.get_key_element()
+        values = (
+            override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+        )
+        choices[key] = [f"{key}={value}" for value in values]
+    return list(product(*choices.values()))

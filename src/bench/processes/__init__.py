@@ -1,1 +1,0 @@
-"""Commands whose whole process tree ends with us."""

@@ -1,0 +1,1 @@
+"""One start of vLLM as values: prepared, run, read, described."""

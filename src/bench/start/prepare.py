@@ -1,0 +1,131 @@
+"""The condition of one start: the host is brought into the state that was asked for, and what it was is written down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.config import Settings
+from bench.errors import StartError
+from bench.host.compile_cache import Caches, caches_of, empty
+from bench.host.host import Host
+from bench.host.noise import Rig, Waiting, nobody, quiet_rig
+from bench.host.page_cache import agreeing_gauge, find_gauge, make_cold, make_warm, mapped_by, residency, unique_files
+from bench.host.state import HostState, Verdict, judge
+from bench.weights.checkpoint import files_read
+
+
+@dataclass
+class Condition:
+    """What is known before exec, and of the end."""
+
+    settings: Settings
+    paths: list[Path]
+    gauge: str | None = None
+    resident_before: float | None = None
+    mapped_by: tuple[str, ...] = ()  # processes that could keep a cold checkpoint's pages
+    tree_read: int | None = None  # bytes from storage, by all that vLLM started; None: not over, or not counted here
+    rig: Rig | None = None
+    noise: list[str] = field(default_factory=list)  # in which the start was made all the same
+
+
+def caches_for(settings: Settings, host: Host) -> Caches:
+    """The compile and JIT caches of this start, emptied where fresh ones were asked for."""
+    caches = caches_of(settings, host)
+    if caches.asked == "fresh":
+        empty(caches)
+    return caches
+
+
+def caches_for_plan(settings: Settings, host: Host) -> dict[str, str]:
+    """The variables that would move the caches; nothing is made or emptied."""
+    return caches_of(settings, host).environment
+
+
+def establish(settings: Settings, waiting: Waiting = nobody) -> Condition:
+    """Wait for a quiet host, then make the page cache cold or warm, and measure it: the last thing before exec.
+
+    Raises:
+        StartError: a cold start was asked for while a process has the checkpoint mapped. Its pages cannot be evicted.
+    """
+    rig, noise = quiet_rig(settings, waiting)  # first: a neighbour could change the page cache while we wait
+    folder = Path(settings.checkpoint_path)
+    paths = unique_files(folder / name for name in files_read(settings))
+    condition = Condition(settings, paths, rig=rig, noise=noise)
+    if not condition.paths:
+        return condition
+    if settings.page_cache == "cold":
+        _refuse_mapped(condition.paths)
+        condition.gauge = find_gauge(condition.paths)
+        make_cold(condition.paths, condition.gauge)
+        condition.mapped_by = tuple(_named(mapped_by(condition.paths)))  # somebody may have come meanwhile
+    elif settings.page_cache == "warm":
+        condition.gauge = find_gauge(condition.paths)
+        make_warm(condition.paths, condition.gauge)
+    else:
+        condition.gauge = agreeing_gauge(condition.paths)
+    condition.resident_before = residency(condition.paths, condition.gauge).share
+    return condition
+
+
+def _refuse_mapped(paths: list[Path]) -> None:
+    if holders := mapped_by(paths):
+        raise StartError(
+            f"page_cache=cold: {', '.join(_named(holders))} has the checkpoint mapped, so its pages cannot be evicted "
+            "and the start would not be cold. End that process, or set page_cache=as_is"
+        )
+
+
+def _named(holders: dict[int, str]) -> list[str]:
+    return [f"{name} (pid {pid})" for pid, name in sorted(holders.items())]
+
+
+def conclude(condition: Condition, compile_cache: str, read: Mapping[str, int | None]) -> HostState:
+    """After the last process of vLLM is gone.
+
+    `compile_cache` is what vLLM did with it (log/compile_cache.py); `read` is what each rank took from storage while it loaded, in bytes.
+    """
+    settings = condition.settings
+    reads_weights = settings.load_format.checkpoint != "config_only"
+    return HostState(
+        page_cache_asked=settings.page_cache,
+        compile_cache_asked=settings.compile_cache if settings.sweep.kind == "start" else "as_is",  # a priming fills it
+        reads_weights=reads_weights,
+        direct_io=settings.load_format.direct_io,
+        shared_files=settings.load_format.checkpoint == "original",
+        mapped_by=condition.mapped_by,
+        tree_read=condition.tree_read,
+        gauge=condition.gauge,
+        resident_before=condition.resident_before,
+        resident_after=residency(condition.paths, condition.gauge).share if condition.paths else None,
+        must_read=sum(path.stat().st_size for path in condition.paths) or None,
+        read=dict(read) if reads_weights else {},
+        compile_cache_found=compile_cache,
+    )
+
+
+def state_metrics(state: HostState) -> dict[str, float]:
+    """What was measured of the state; what could not be is absent."""
+    values = {
+        "page_cache/resident_before": state.resident_before,
+        "page_cache/resident_after": state.resident_after,
+        "io/read_gib": state.read_gib,
+        "io/read_amplification": state.read_amplification,
+        "io/other_read_gib": state.other_read_gib,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def state_tags(state: HostState) -> tuple[dict[str, str], Verdict]:
+    """What the state was, in words, and whether the start counts."""
+    verdict = judge(state)
+    tags = {
+        "bench.page_cache": verdict.page_cache,
+        "bench.page_cache_gauge": state.gauge or "none is true here",
+        "bench.bypasses_page_cache": str(state.bypasses_page_cache).lower(),
+        "bench.compile_cache": verdict.compile_cache,
+        "bench.compile_cache_found": state.compile_cache_found or "unknown",
+        "bench.valid": str(verdict.valid).lower(),
+    }
+    if not verdict.valid:
+        tags["bench.invalid_reason"] = "; ".join(verdict.problems)
+    return tags, verdict

@@ -1,0 +1,121 @@
+"""Startup: everything about one start, as it is written to disk before anybody else hears of it."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import EvidenceError, OwnershipError
+from bench.log.readings import Phase, Reading
+from bench.masking import masked, masked_tree, private
+from bench.start.waterfall import Lane, Segment
+from bench.system.regular_files import read_at_most
+
+FILE = "startup.json"
+LOG = "vllm.log"
+EXCERPTS = "vllm_excerpts.log"
+BYTES_AT_MOST = 256 << 20  # of startup.json
+PRIME = "prime"  # the folder of the start that fills the caches for a start on its own: made before it
+KEY = "bench.start_key"
+KEY_LENGTH = 20
+# Every file and folder that a start writes into its folder; nothing else in there is bench's.
+OUTPUTS = frozenset({
+    FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "otel_spans.json", "trace.json", "probe", PRIME,
+    "waterfall.png", "memory.png", "phases.png", "prepare.log", "mlflow_run.json", "error.txt",
+    "fingerprint.json",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Startup:
+    """One start of vLLM, from exec to the first token, or to its end if it failed.
+
+    Times named _s are seconds since exec; `started_at` and `ended_at` are UNIX time. None: not reached, or not known.
+    """
+
+    name: str  # for people: the point, and the repeat where there are several
+    parent_run_id: str | None  # the sweep's run
+    params: dict[str, str]
+    tags: dict[str, str]
+    started_at: float
+    ended_at: float
+    ready_s: float | None = None
+    first_token_s: float | None = None
+    completion_ended_s: float | None = None
+    text: str | None = None
+    token_ids: list[int] | None = None
+    reason: str | None = None  # why it failed; None: it did not
+    metrics: dict[str, float] = field(default_factory=dict)
+    phases: list[Phase] = field(default_factory=list)  # what vLLM says of itself
+    chain: list[Segment] = field(default_factory=list)  # from exec to the first token, without a gap
+    lanes: list[Lane] = field(default_factory=list)  # every process beside the others
+    warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # why it does not count though it finished: its state was another
+    host_state: dict[str, Any] | None = None  # asked of the caches, and measured; None: it did not come to that
+    exec_at_s: float | None = None  # on this boot's CLOCK_MONOTONIC, as the probe's events; None: nothing was executed
+
+    @property
+    def failed(self) -> bool:
+        return self.reason is not None
+
+    @property
+    def key(self) -> str:
+        """Tells this start from every other one, wherever its files are copied to: made of its host, when it was executed, and
+        its name. One key is one run in a store, however often the start is uploaded.
+        """
+        facts = [self.tags.get("host.host"), self.started_at, self.exec_at_s, self.name]
+        return self.tags.get(KEY) or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:KEY_LENGTH]
+
+    def save(self, folder: Path) -> None:
+        """Write startup.json whole or not at all: to another name first, then moved."""
+        partial = folder / f"{FILE}.partial"
+        with private(partial).open("w", encoding="utf-8") as file:
+            json.dump(masked_tree(asdict(self)), file, indent=2, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(folder / FILE)
+
+
+def refuse_taken(folder: Path, setting: str, but: frozenset[str] = frozenset()) -> None:
+    """Refuse a folder in which a start's files would be written over others of the same name. `but`: names that this process may have
+    made there already.
+
+    Raises:
+        OwnershipError: names one of them, and the setting that names the folder.
+    """
+    if taken := sorted(name for name in OUTPUTS - but if os.path.lexists(folder / name)):
+        raise OwnershipError(
+            f"{setting}={folder}: {taken[0]!r} is there already, and a start writes a file of this name. Choose another folder."
+        )
+
+
+def load_startup(folder: Path) -> Startup:
+    """The Startup that `save` wrote there. One of an earlier bench lacks what was added since: that is None.
+
+    Raises:
+        EvidenceError: `save` wrote no such file.
+    """
+    data, more = read_at_most(folder / FILE, BYTES_AT_MOST)
+    try:
+        return _parsed(json.loads("" if more else data))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise EvidenceError(f"{folder / FILE} is not what bench writes: {type(error).__name__}: {error}") from error
+
+
+def _parsed(tree: dict[str, Any]) -> Startup:
+    tree["phases"] = [Phase(**phase) for phase in tree["phases"]]
+    tree["chain"] = [Segment(**segment) for segment in tree.get("chain", [])]
+    tree["lanes"] = [
+        Lane(lane["name"], tuple(Segment(**segment) for segment in lane["segments"])) for lane in tree.get("lanes", [])
+    ]
+    return Startup(**tree)
+
+
+def write_excerpts(readings: list[Reading], folder: Path) -> None:
+    """The lines that gave a number, as vLLM printed them, each once."""
+    lines = {(reading.line.number, reading.line.raw): None for reading in readings if reading.values}
+    with private(folder / EXCERPTS).open("w", encoding="utf-8", errors="backslashreplace") as file:
+        for _, raw in sorted(lines):
+            file.write(f"{masked(raw)}\n")

@@ -1,0 +1,92 @@
+"""A start that was recorded elsewhere -> its Startup, as far as its log tells."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from bench.log.coverage import Coverage, coverage, expected_phases, missing_phases, version_doubts
+from bench.log.metrics import summarise
+from bench.log.outcome import Ending, outcome_tags
+from bench.log.readings import Reading, timeline
+from bench.log.recordings import Recording
+from bench.log.server_info import ServerInfo, info_params, info_tags
+from bench.log.start_log import MOST_READINGS, StartLog
+from bench.masking import masked_tree
+from bench.start.record import Startup
+
+
+def labels_of(recordings: list[Recording]) -> list[str]:
+    """The file's name without its ending, or the whole path where two files share it; and which start, if there are several, and of
+    which container, if there are several.
+    """
+    counts = Counter(file.stem for file in {recording.file for recording in recordings})
+    sources = Counter(file for file, _ in {(each.file, each.log.source) for each in recordings})
+    return [
+        (each.file.stem if counts[each.file.stem] == 1 else each.file.name)
+        + ("" if each.is_alone else f" start {each.number}")
+        + (f" of {each.log.source}" if sources[each.file] > 1 and each.log.source else "")
+        for each in recordings
+    ]
+
+
+def startup_of(recording: Recording, label: str) -> Startup:
+    """What the log tells of this start."""
+    log = recording.log
+    readings, ending, info = log.readings, log.ending, log.info
+    ready_s = _ready(readings)
+    expected = expected_of(ending, info)
+    now = time.time()
+    startup = Startup(
+        name=label,
+        parent_run_id=None,
+        params=info_params(info),
+        tags=_place_tags(recording, label) | outcome_tags(ending) | info_tags(info),
+        started_at=now - (ready_s or 0.0),
+        ended_at=now,
+        ready_s=ready_s,
+        reason=reason_of(ending),
+        metrics=metrics_told(readings) | _coverage_metric(coverage(readings, expected)),
+        phases=timeline(log.milestones, readings, ready_s, None),
+        warnings=[
+            *([] if ready_s is not None else ["the log does not say when vLLM was ready"]),
+            *version_doubts(info.version),
+            *missing_phases(readings, expected, info.version),
+            *_left_out(log),
+        ],
+    )
+    return masked_tree(startup)
+
+
+def _place_tags(recording: Recording, label: str) -> dict[str, str]:
+    tags = {"bench.kind": "replay", "bench.point": label, "bench.repeat": "0"}
+    tags["bench.file"] = Path(recording.file.name).name
+    tags |= {"bench.source": recording.log.source} if recording.log.source else {}
+    return tags if recording.is_alone else tags | {"bench.start": str(recording.number)}
+
+
+def metrics_told(readings: list[Reading]) -> dict[str, float]:
+    """The numbers of a start, with the time to ready where whoever recorded it wrote it down."""
+    ready_s = _ready(readings)
+    return summarise(readings) | ({} if ready_s is None else {"ready_s": ready_s})
+
+
+def expected_of(ending: Ending, info: ServerInfo) -> set[str]:
+    """The phases that the log should tell of. Of a start that did not come up, nobody knows how far it should."""
+    return expected_phases(info) if ending.engine_came_up else set()
+
+
+def reason_of(ending: Ending) -> str | None:
+    """A log that just ends is not a start that finished."""
+    return "the log ends before the engine was ready" if ending.outcome == "incomplete" else ending.reason
+
+
+def _left_out(log: StartLog) -> list[str]:
+    return [f"more than {MOST_READINGS:,} lines tell numbers: the last ones were left out"] if log.is_full else []
+
+
+def _coverage_metric(found: Coverage) -> dict[str, float]:
+    return {} if found.share is None else {"log/coverage": found.share}
+
+
+def _ready(readings: list[Reading]) -> float | None:
+    return next((reading.values["duration_s"] for reading in readings if reading.phase == "ready"), None)

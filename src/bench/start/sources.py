@@ -1,0 +1,121 @@
+"""All that a start left behind, read: its log, what the probe wrote, vLLM's own spans; and what should be there and is not."""
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.config import Settings
+from bench.host.host import Host
+from bench.log.coverage import expected_phases, missing_phases
+from bench.log.readings import Phase, timeline
+from bench.log.start_log import StartLog, read_start
+from bench.start.probe import missing, probe_warnings, rank_names
+from bench.start.record import LOG
+from bench.start.steps import Steps
+from bench.start.values import Attempt, Reached
+from bench.start.waterfall import Lane, Segment, lanes, waterfall
+from bench.system.regular_files import open_regular
+from bench.vllm.otel import OtelReport, read_spans, stretches
+from bench.vllm.otel_receiver import missed
+from bench.vllm.plugin import PROBE
+from bench.vllm.probe_events import ProbeReport, read_events
+
+PROBED = "reading the probe's events"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """`phases` are what the log can place in time, `chain` and `lanes` what the probe can, with the others' help."""
+
+    log: StartLog
+    probed: ProbeReport
+    spans: OtelReport
+    phases: list[Phase]
+    chain: list[Segment]
+    lanes: list[Lane]
+
+
+def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
+    """Read everything. What is not there is empty: a start may end before it has said a word. What cannot be read is empty too, and
+    a failure among `steps`.
+    """
+    log = steps.take(f"reading {LOG}", partial(_read, attempt.folder / LOG), StartLog())
+    ready_s, first_token_s = reached.ready_s, reached.answer.first_token_s if reached.answer else None
+    probed, executed_s = ProbeReport(), reached.exec_at_s
+    if executed_s is not None:
+        probed = steps.take(
+            PROBED, partial(read_events, attempt.folder / PROBE, executed_s, time.monotonic() - executed_s), probed
+        )
+        for sentence in probed.unreadable:
+            steps.fail(PROBED, sentence)
+    of_vllm = partial(read_spans, reached.received.bodies, reached.started_at)
+    spans = steps.take("reading vLLM's spans", of_vllm, OtelReport())
+    placing = partial(timeline, log.milestones, log.readings, ready_s, first_token_s)
+    phases = steps.take("placing phases", placing, list[Phase]())
+    said = [*phases, *steps.take("placing vLLM's spans", partial(_of_ranks, probed, spans), list[Phase]())]
+    chain: list[Segment] = []
+    if ready_s is not None and first_token_s is not None:
+        chain = steps.take("the waterfall", partial(waterfall, probed, said, ready_s, first_token_s), chain)
+    return Evidence(
+        log=log,
+        probed=probed,
+        spans=spans,
+        phases=phases,
+        chain=chain,
+        lanes=steps.take("the processes' lanes", partial(lanes, probed, said, ready_s), list[Lane]()),
+    )
+
+
+def _read(path: Path) -> StartLog:
+    try:
+        with open_regular(path) as log:
+            return read_start(log)
+    except FileNotFoundError:
+        return StartLog()
+
+
+def _of_ranks(probed: ProbeReport, spans: OtelReport) -> list[Phase]:
+    """vLLM's own stretches. Whose a process is, the probe knows."""
+    ranks = {process.pid: process.rank for process in probed.processes if process.rank}
+    return [
+        Phase(each.name, ranks[each.pid], each.started_s, each.ended_s)
+        for each in stretches(spans.spans)
+        if each.pid in ranks
+    ]
+
+
+def doubts(attempt: Attempt, reached: Reached, evidence: Evidence) -> list[str]:
+    """A warning for everything that a start of this kind should have left and this one did not."""
+    settings, host = attempt.settings, attempt.host
+    found = [] if reached.reason else unprinted(settings, host, evidence.log)
+    if reached.exec_at_s is not None:
+        found += unprobed(settings, evidence.probed) if settings.probe else []
+        found += [*evidence.spans.warnings, *reached.received.warnings]
+        found += missed(settings, host, came=bool(evidence.spans.spans))
+    return found
+
+
+def unprinted(settings: Settings, host: Host, log: StartLog) -> list[str]:
+    """A warning for each phase that the log should have and has not. What bench knows of the start goes before what its log prints."""
+    arguments: dict[str, Any] = host.needs.arguments | settings.arguments
+    info = replace(
+        log.info,
+        version=host.versions["vllm"],
+        device=host.device.kind,
+        load_format=settings.load_format.name,
+        enforce_eager=bool(arguments.get("enforce_eager")),
+    )
+    return missing_phases(log.readings, expected_phases(info, streamer_logs=settings.probe), info.version)
+
+
+def unprobed(settings: Settings, probed: ProbeReport) -> list[str]:
+    """What the probe did not see: also of a failed start, since it says how far each rank came."""
+    arguments = settings.arguments
+    ranks = rank_names(
+        tensor=settings.tensor_parallel_size,
+        pipeline=int(arguments.get("pipeline_parallel_size") or 1),
+        data=int(arguments.get("data_parallel_size") or 1),
+    )
+    return [*missing(probed, ranks), *probe_warnings(probed)]

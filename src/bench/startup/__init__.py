@@ -1,1 +1,0 @@
-"""One vLLM start, from exec to the first token."""

@@ -1,0 +1,99 @@
+"""One start: measured, drawn, remembered. What a sweep's launcher runs, and what `python -m bench` alone does."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.analysis.records import RunRecord
+from bench.config import Settings
+from bench.host.claims import Claim, caches_claimed
+from bench.start.describe import concluded, name_of
+from bench.start.folder import place_for, saved
+from bench.start.perfetto import write_trace
+from bench.start.record import Startup
+from bench.start.run import measure
+from bench.start.steps import Steps
+from bench.sweep.progress import following, outcome
+from bench.system.interrupts import deferred, handled, unbroken
+from bench.system.output import say
+from bench.tracking.uploads import announce, remember
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the sweep is told of a start. `run_id` is None where MLflow was away: the start lies in `folder` alone."""
+
+    name: str
+    folder: str
+    reason: str | None
+    run_id: str | None
+    record: RunRecord  # as MLflow will give it back
+    waited_s: float = 0.0  # for other starts on this host
+
+    @property
+    def invalid_reason(self) -> str | None:
+        return self.record.invalid_reason
+
+
+def run_job(settings: Settings, folder: Path) -> Outcome:
+    """One start of vLLM and its MLflow run.
+
+    Raises:
+        KeyboardInterrupt: a signal came. The start is on disk all the same, complete where it was when the signal came; it
+            may not be in MLflow yet.
+    """
+    place, name, steps = settings.sweep, name_of(settings), Steps()
+    with handled(), deferred(f"{name} to be written down"):
+        folder = place_for(folder, steps)
+        with ExitStack() as claims:
+            claiming = partial(claims.enter_context, caches_claimed(settings, say))
+            claim = steps.take("claiming caches_dir", claiming, Claim(0.0))
+            progress = claims.enter_context(following(name, place.position, place.starts))
+            startup = measure(settings, folder, progress.saw, steps)
+        startup, folder = write_down(settings, startup, folder, steps)
+        outcome(startup, progress)
+        uploading = partial(remember, settings, folder)
+        before = len(steps.failures)
+        run_id = unbroken(partial(steps.take, "uploading", uploading, None), f"MLflow to take {name}")
+        for failure in steps.failures[before:]:
+            say(f"  {failure}")
+    return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id), claim.waited_s)
+
+
+def write_down(settings: Settings, startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:
+    """The start on disk, then its figures, and once more where those failed. Returns it, and the folder where it is now."""
+    announce(settings, startup, folder)
+    folder = saved(startup, folder, steps)
+    draw(startup, folder, steps)
+    if (again := concluded(startup, steps)) != startup:
+        startup, folder = again, saved(again, folder, steps)
+    return startup, folder
+
+
+def record_of(startup: Startup, run_id: str | None) -> RunRecord:
+    """For the stopping rule, which must not wait for MLflow."""
+    return RunRecord(
+        run_id=run_id or startup.name,
+        name=startup.name,
+        point=startup.tags["bench.point"],
+        repeat=int(startup.tags["bench.repeat"]),
+        order=int(startup.tags["bench.order"]),
+        failed=startup.failed,
+        invalid_reason="; ".join(startup.problems) or None,
+        reason=startup.reason,
+        warnings=tuple(startup.warnings),
+        params=startup.params,
+        metrics=startup.metrics,
+        tags=startup.tags,
+    )
+
+
+def draw(startup: Startup, folder: Path, steps: Steps) -> None:
+    """The figures of this start, from inside and by what its log says, and its trace for Perfetto, beside its log."""
+    from bench.report.lanes_figure import draw_lanes
+    from bench.report.memory_figure import draw_memory
+    from bench.report.startup_figure import draw_startup
+
+    for draws in (draw_lanes, draw_startup, draw_memory, write_trace):
+        steps.take(f"drawing ({draws.__name__})", partial(draws, startup, folder), None)

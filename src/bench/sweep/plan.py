@@ -1,0 +1,143 @@
+"""The plan of a sweep: its points, named; their order in blocks; and what it would do, for people. Pure."""
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.analysis.comparison import AGAIN, AUTO
+from bench.config import Settings, blocks_at_most
+from bench.host.host import Host, identity
+from bench.masking import is_secret_name, masked
+
+SHORT = {
+    "tensor_parallel_size": "tp",
+    "gpu_memory_utilization": "mem",
+    "max_model_len": "len",
+    "page_cache": "page_cache",
+}
+SHORT_PLAN_S = 120  # below that, minutes tell too little
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of settings. `label` names it for people: what varies in this sweep, the load format first."""
+
+    label: str
+    overrides: tuple[str, ...]
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Start:
+    """A point's place in the order of the whole sweep. `position` counts from 1, `repeat` from 0."""
+
+    point: Point
+    repeat: int
+    position: int
+
+
+def blocks_of(points: Sequence[Point], seed: int) -> list[list[Start]]:
+    """The order of the starts, in blocks that hold every point once: shuffled, then reversed, shuffled anew, and so on.
+
+    A steady drift of the host delays a point in one block as much as it favours it in the next, so over two blocks it
+    cancels out for every pair of points. In an odd number of blocks the last is without its reverse: what remains of the
+    drift is then smaller than the interval has widened. A point that asks for fewer repeats is left out of the later blocks.
+    """
+    shuffler = random.Random(seed)  # noqa: S311  # an order, not a secret
+    position = 0
+    blocks: list[list[Start]] = []
+    order = list(points)
+    for repeat in range(max(blocks_at_most(point.settings) for point in points)):
+        if repeat % 2:
+            order.reverse()
+        else:
+            shuffler.shuffle(order)
+        members = [point for point in order if repeat < blocks_at_most(point.settings)]
+        blocks.append([Start(point, repeat, position) for position, point in enumerate(members, position + 1)])
+        position += len(members)
+    return blocks
+
+
+def seed_of(sweep_id: str) -> int:
+    """The seed of a sweep for which none is set: another one for every sweep, and always the same for this one."""
+    return int.from_bytes(hashlib.sha256(sweep_id.encode()).digest()[:4])
+
+
+def label_points(points: Sequence[tuple[str, ...]], settings: Sequence[Settings]) -> list[Point]:
+    """Name each point by what varies between them."""
+    varying = {override for point in points for override in point if not all(override in other for other in points)}
+    names = _shown(points)
+    chosen = [[names[override] for override in point if override in varying] for point in points]
+    labels = [_label(overrides, each) for overrides, each in zip(chosen, settings, strict=True)]
+    if len(set(labels)) < len(labels):
+        labels = [" ".join(overrides) for overrides in chosen]
+    return [Point(label, point, each) for label, point, each in zip(labels, points, settings, strict=True)]
+
+
+def _shown(points: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Each override as it may be printed: the values of a secret are numbered instead."""
+    shown: dict[str, str] = {}
+    for override in (override for point in points for override in point):
+        key, _, value = override.lstrip("+").partition("=")
+        if is_secret_name(key) or masked(override) != override:
+            numbered = 1 + sum(each.lstrip("+").startswith(f"{key}=") for each in shown if each != override)
+            value = f"#{numbered}"
+        shown.setdefault(override, f"{key}={value}")
+    return shown
+
+
+def _label(overrides: Sequence[str], settings: Settings) -> str:
+    pairs = [override.partition("=")[::2] for override in overrides]
+    if not pairs:
+        return settings.load_format.name
+    formats = [value for key, value in pairs if key == "load_format"]
+    others = [f"{SHORT.get(key, key.rpartition('.')[2])}={value}" for key, value in pairs if key != "load_format"]
+    return re.sub(r"['\"\\]", "", " ".join([*formats, *others]))
+
+
+def with_baseline_again(points: Sequence[Point]) -> list[Point]:
+    """The A/A arm: the baseline a second time, under another name. What its ratio shows is what this rig can resolve."""
+    if not points[0].settings.aa:
+        return list(points)
+    base = next((point for point in points if point.settings.load_format.name == AUTO), points[0])
+    return [*points, Point(base.label + AGAIN, base.overrides, base.settings)]
+
+
+def signature(
+    points: Sequence[Point], hosts: Sequence[Host], host_name: str, storages: Sequence[Mapping[str, str]] = ()
+) -> str:
+    """A short name for a whole sweep: the same command on the same host has the same, whatever its repeats. `storages` describe
+    what each point's checkpoint lies on: with another read-ahead, starts do not belong to the same sweep.
+    """
+    parts = [[point.label, identity(point.settings, host)] for point, host in zip(points, hosts, strict=True)]
+    return hashlib.sha256(
+        json.dumps([host_name, points[0].settings.seed, parts, *map(dict, storages)], sort_keys=True).encode()
+    ).hexdigest()[:12]
+
+
+def describe_plan(
+    starts: Sequence[Start], commands: Mapping[str, str], ends: str, order: str, *, before: str = ""
+) -> str:
+    """Every start in its order, and the exact command of each point.
+
+    `order` says where the order comes from; `before` says which starts come first and do not count.
+    """
+    first = f"{before}, then " if before else ""
+    lines = [f"{first}{len(starts)} starts, {ends}", order, ""]
+    lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
+    lines += ["", "commands (the port is chosen when it is started)"]
+    lines += [f"  {label}\n    {command}" for label, command in commands.items()]
+    return "\n".join(lines)
+
+
+def describe_duration(durations_s: Sequence[float | None]) -> str:
+    """How long all starts may take together, by what was seen before of each."""
+    seen = [value for value in durations_s if value is not None]
+    if len(seen) < len(durations_s):
+        return f"how long it takes is unknown: {len(durations_s) - len(seen)} of {len(durations_s)} starts are of a kind that was never made here"
+    total_s = sum(seen)
+    about = f"{total_s:.0f} s" if total_s < SHORT_PLAN_S else f"{total_s / 60:.0f} min"
+    return f"about {about}, by earlier starts of the same kinds"

@@ -1,0 +1,89 @@
+"""Before the first start of a sweep: checkpoints and caches, each made once."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from bench.config import Settings
+from bench.errors import StartError, TrackingError
+from bench.host.claims import checkpoints_claimed
+from bench.host.device import describe_source
+from bench.host.host import look_at_host
+from bench.masking import masked, seal
+from bench.start.steps import OF_THE_WORLD, in_words
+from bench.sweep.plan import Point
+from bench.system.interrupts import unbroken
+from bench.system.output import say
+from bench.tracking.runs import log_preparation
+from bench.weights.checkpoint import MANIFEST
+from bench.weights.make import Made, ensure_checkpoint
+from bench.weights.sharded import LOG as PREPARE_LOG
+from bench.weights.space import needs_of, refuse_without_space
+
+
+def prepare_points(points: Sequence[Point], folder: Path) -> None:
+    """Make every checkpoint that a point needs, before the first start.
+
+    Raises:
+        CheckpointError: one is there and is not the right one, or a disk has no room for all of them.
+    """
+    refuse_without_space(need for point in points for need in needs_of(point.settings, folder))  # for all together
+    for point in points:
+        place = unused(folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}"))
+        try:
+            prepare_and_remember(point.settings, place)
+        except (StartError, TrackingError, *OF_THE_WORLD) as error:  # its starts will fail with this reason, each a run
+            say(f"{point.label}: {in_words(error)}")
+
+
+def unused(folder: Path) -> Path:
+    """A folder of this name that is not there yet; else with a number behind it."""
+    names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
+    """Make what is missing for these settings; what was made is a run of the preparations' experiment."""
+    if not Path(settings.checkpoint_path).exists():
+        say(f"preparing {settings.checkpoint_path}")
+    with own_folder(folder):
+        try:
+            with checkpoints_claimed(settings, say):
+                made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
+        finally:
+            seal([folder / PREPARE_LOG])
+        remember_made(settings, folder, made)
+    return made
+
+
+def remember_made(settings: Settings, folder: Path, made: Sequence[Made]) -> None:
+    """Each a run of the preparations' experiment, as far as MLflow takes it."""
+    for each in made:
+        files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
+        logging = partial(log_preparation, settings.tracking, settings.flat(), each, files, source_tags())
+        try:
+            unbroken(logging, f"MLflow to take {each.folder.name}")
+        except TrackingError as error:  # what was made is there all the same
+            say(f"{error}\nThis preparation is no run in MLflow; {each.folder / MANIFEST} describes it.")
+        say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """`folder`, made with those above it that are missing. What of these is still empty in the end is taken away again."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the first that is not empty, and so those above it
+            for each in missing:
+                each.rmdir()
+
+
+def source_tags() -> dict[str, str]:
+    """Which source of bench this is."""
+    return {f"source.{name}": value for name, value in describe_source().items()}

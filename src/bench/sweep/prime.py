@@ -1,0 +1,62 @@
+"""Which starts must be made before any that counts: for full caches, for a fingerprint, or for both at once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.config import Settings
+from bench.host.compile_cache import caches_of, key_of
+from bench.host.host import look_at_host
+from bench.sweep.plan import Point
+from bench.sweep.verify import unverified
+
+
+@dataclass(frozen=True)
+class Untimed:
+    """A start that does not count, and what it is for."""
+
+    settings: Settings
+    fills: bool  # its compile and JIT caches
+    verifies: bool
+
+    def overrides(self) -> tuple[str, ...]:
+        """For a launcher that composes its jobs itself."""
+        return ("sweep.kind=prime", "page_cache=as_is", f"verify={str(self.verifies).lower()}")
+
+    def as_settings(self) -> Settings:
+        """The same start, made for this alone: in no sweep, and whatever the page cache holds."""
+        place = self.settings.sweep.model_copy(update={"kind": "prime", "parent_run_id": None})
+        return self.settings.model_copy(update={"sweep": place, "page_cache": "as_is", "verify": self.verifies})
+
+
+def untimed(points: Sequence[Point]) -> list[Untimed]:
+    """The fewest starts that fill all caches and give all fingerprints that are missing: one does both where both are due."""
+    wanted = unverified(points)
+    unfilled = unprimed([*wanted, *(point.settings for point in points)])
+    fills = {id(settings) for settings in unfilled}
+    both = [Untimed(settings, id(settings) in fills, verifies=True) for settings in wanted]
+    verified = {id(settings) for settings in wanted}
+    return both + [Untimed(each, fills=True, verifies=False) for each in unfilled if id(each) not in verified]
+
+
+def unprimed(every: Iterable[Settings]) -> list[Settings]:
+    """One of each kind whose caches no start has filled yet, in the order of their first. Empty where nothing is kept:
+    neither without primed caches nor on a CPU without torch.compile.
+    """
+    found: dict[str, Settings] = {}
+    for settings in every:
+        host = look_at_host(settings)
+        eager = (host.needs.arguments | settings.arguments).get("enforce_eager")
+        nothing_to_keep = host.device.kind == "cpu" and eager
+        if settings.compile_cache == "primed" and not nothing_to_keep and not caches_of(settings, host).primed:
+            found.setdefault(key_of(settings, host), settings)
+    return list(found.values())
+
+
+def describe_untimed(starts: Sequence[Untimed]) -> str:
+    """How many there are, and what for. Empty where there are none."""
+    if not starts:
+        return ""
+    fill, verify = sum(each.fills for each in starts), sum(each.verifies for each in starts)
+    what = [f"{fill} fill compile caches"] * bool(fill) + [f"{verify} verify weights"] * bool(verify)
+    counted = "1 start that does not count" if len(starts) == 1 else f"{len(starts)} starts that do not count"
+    return f"{counted}: {', '.join(what)}"

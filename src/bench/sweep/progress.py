@@ -1,0 +1,90 @@
+"""What a person sees while vLLM starts: which start of how many, what vLLM is doing, for how long, and how long still.
+
+On a terminal one line that moves, with rich; elsewhere a plain line at each change, so that a job's log stays readable.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import mean
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from bench.log.texts import stage_of
+from bench.start.record import Startup
+from bench.system.output import say
+
+REFRESHES_PER_S = 2  # the driver shares the host with what it measures
+FIRST_STAGE = "importing"
+
+_lasted_s: list[float] = []  # how long the starts of this process took, for the estimate of what remains
+
+
+@dataclass
+class Progress:
+    """One start's place in its sweep, and what vLLM is doing. `saw` is given every line that vLLM prints."""
+
+    name: str
+    position: int
+    starts: int
+    plain: bool
+    began_s: float
+    stage: str = FIRST_STAGE
+
+    def saw(self, elapsed_s: float, text: str) -> None:
+        """A line of vLLM, and when it came, in seconds since exec."""
+        stage = stage_of(text)
+        if stage and stage != self.stage:
+            self.stage = stage
+            if self.plain:
+                say(f"{self.head()}  {elapsed_s:7.1f} s  {stage}")
+
+    def head(self) -> str:
+        return f"start {self.position}/{self.starts}  {self.name}"
+
+    def __rich__(self) -> Spinner:
+        elapsed_s = time.monotonic() - self.began_s
+        line = Text.assemble((self.head(), "bold"), f"  {self.stage}  {clock(elapsed_s)}{self.remaining(elapsed_s)}")
+        return Spinner("dots", line)
+
+    def remaining(self, elapsed_s: float) -> str:
+        """From the starts that are over; nothing before there is one."""
+        if not _lasted_s:
+            return ""
+        left_s = max(0.0, mean(_lasted_s) - elapsed_s) + mean(_lasted_s) * (self.starts - self.position)
+        return f", about {clock(left_s)} left"
+
+
+@contextmanager
+def following(name: str, position: int, starts: int) -> Iterator[Progress]:
+    """Shows a start as long as the block lasts."""
+    console = Console(stderr=True)
+    progress = Progress(name, position, starts, not console.is_terminal, time.monotonic())
+    if progress.plain:
+        say(f"{progress.head()}{progress.remaining(0.0)}")
+        yield progress
+    else:
+        with Live(progress, console=console, refresh_per_second=REFRESHES_PER_S, transient=True):
+            yield progress
+
+
+def outcome(startup: Startup, progress: Progress) -> None:
+    """The last line of a start, and its warnings."""
+    if startup.reason:
+        say(f"{progress.head()}  FAILED: {startup.reason}")
+    else:
+        _lasted_s.append(startup.ended_at - startup.started_at)
+        say(f"{progress.head()}  ready {startup.ready_s:.2f} s, first token {startup.first_token_s:.2f} s")
+    for problem in startup.problems:
+        say(f"  INVALID: {problem}")
+    for warning in startup.warnings:
+        say(f"  warning: {warning}")
+
+
+def clock(seconds: float) -> str:
+    """75.3 -> 1:15."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,157 @@
+"""A published result: the report of a sweep as `compare` wrote it, and beside it all of its starts, packed, to make it again from."""
+
+import json
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench.analysis.records import SweepRecord
+from bench.config import Tracking
+from bench.errors import LogError, SettingError
+from bench.report.published_table import PUBLISHED_NAME, STARTS
+from bench.report.write import file_names
+from bench.start.record import FILE, KEY, load_startup
+from bench.start.steps import Steps
+from bench.sweep.job import draw
+from bench.tracking.query import download_all, sweep_if_known
+from bench.tracking.runs import close_sweep, open_sweep
+from bench.tracking.uploads import bring_in
+
+SWEEP = "sweep.json"
+LEVEL = 19  # of zstd: packed once, kept for ever
+DRAWN = (".png", "trace.json")  # made again from the rest
+
+
+@dataclass(frozen=True)
+class Published:
+    """A result that was brought into a store, and the words for `compare` that its report was written with."""
+
+    sweep_id: str
+    starts: int
+    words: list[str]
+
+
+def refuse_name(name: str) -> None:
+    """Before anything is read.
+
+    Raises:
+        SettingError: this name could be that of a sweep, which git ignores, or is no name of a folder.
+    """
+    if not PUBLISHED_NAME.fullmatch(name):
+        raise SettingError(
+            f"publish={name}: a name is a lower-case letter and then letters, digits, '_', '-' and '.', like h100x2-gpt_oss_120b."
+        )
+
+
+def pack_starts(sweep: SweepRecord, uri: str, words: Sequence[str], folder: Path) -> Path:
+    """Write every start of this sweep into `folder`/starts.tar.zst: its files as MLflow has them, but for what is drawn from them.
+
+    `words` are what `compare` was asked beside the sweep (baseline=…, where.…). The same starts give the same bytes.
+
+    Raises:
+        SettingError: MLflow lacks the record of a start, so it could not be brought back.
+    """
+    with TemporaryDirectory() as place:
+        root = Path(place)
+        (root / SWEEP).write_text(json.dumps(_of_sweep(sweep, words), indent=2, sort_keys=True), encoding="utf-8")
+        for run_id, name in file_names(sweep.starts).items():
+            start = root / "starts" / name
+            start.mkdir(parents=True)
+            download_all(uri, run_id, start)
+            if not (start / FILE).is_file():
+                raise SettingError(f"{name}: its run {run_id} has no {FILE}, so this sweep cannot be published whole.")
+        return _pack(root, folder / STARTS)
+
+
+def _of_sweep(sweep: SweepRecord, words: Sequence[str]) -> dict[str, Any]:
+    return {
+        "sweep_id": sweep.sweep_id,
+        "started_at": sweep.started_at,
+        "ended_by": sweep.ended_by,
+        "params": sweep.params,
+        "tags": {name: value for name, value in sweep.tags.items() if not name.startswith("mlflow.")},
+        "compare": list(words),
+    }
+
+
+def _pack(root: Path, target: Path) -> Path:
+    import zstandard
+
+    partial = target.with_name(f"{target.name}.partial")
+    with (
+        partial.open("wb") as file,
+        zstandard.ZstdCompressor(level=LEVEL).stream_writer(file) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as archive,
+    ):
+        for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.name.endswith(DRAWN)):
+            archive.add(path, str(path.relative_to(root)), filter=_anonymous)
+    return partial.replace(target)
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without owner and times of the temporary copies."""
+    return member.replace(mtime=0, mode=0o644, uid=0, gid=0, uname="", gname="", deep=False)
+
+
+def bring_in_result(tracking: Tracking, folder: Path) -> Published:
+    """Every start of a published result, and the sweep that they belong to, into a store. What is there already is left.
+
+    Raises:
+        LogError: the archive is damaged, or is none of bench's.
+    """
+    with TemporaryDirectory() as place:
+        root = Path(place)
+        _unpack(folder / STARTS, root)
+        try:
+            told = json.loads((root / SWEEP).read_text(encoding="utf-8"))
+            return _bring_in(tracking, told, sorted((root / "starts").iterdir()))
+        except (OSError, ValueError, KeyError) as error:
+            raise LogError(f"{folder / STARTS}: this is no archive of a published result ({error!r}).") from error
+
+
+def _unpack(path: Path, target: Path) -> None:
+    import zstandard
+
+    try:
+        with (
+            path.open("rb") as file,
+            zstandard.ZstdDecompressor().stream_reader(file) as packed,
+            tarfile.open(fileobj=packed, mode="r|") as archive,
+        ):
+            archive.extractall(target, filter="data")
+    except (zstandard.ZstdError, tarfile.TarError) as error:
+        raise LogError(f"{path}: the archive is damaged ({error}).") from error
+
+
+def _bring_in(tracking: Tracking, told: dict[str, Any], folders: list[Path]) -> Published:
+    known = sweep_if_known(tracking.uri, told["sweep_id"])
+    there = {start.tags[KEY] for start in known.starts if KEY in start.tags} if known else set[str]()
+    if known is None or len(known.starts) < len(folders):
+        parent = known.run_id if known else _open(tracking, told)
+        failed = True
+        try:
+            for folder in folders:
+                startup = load_startup(folder)
+                if startup.key not in there:
+                    below = replace(startup, parent_run_id=parent)
+                    below.save(folder)
+                    draw(below, folder, Steps())
+                    bring_in(tracking, folder)
+            failed = False
+        finally:
+            close_sweep(tracking, parent, failed=failed, ended_by=told["ended_by"], adopted=False)
+    return Published(told["sweep_id"], len(folders), told["compare"])
+
+
+def _open(tracking: Tracking, told: dict[str, Any]) -> str:
+    return open_sweep(
+        tracking,
+        told["sweep_id"],
+        adopted=None,
+        params=told["params"],
+        tags=told["tags"],
+        started_at=told["started_at"],
+    )

@@ -1,0 +1,59 @@
+"""Starts that were recorded elsewhere -> a sweep of runs in MLflow, each with its part of the log."""
+
+import secrets
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bench.config import Tracking
+from bench.log.files import copy_lines
+from bench.log.recordings import Recording
+from bench.masking import masked, seal
+from bench.report.startup_figure import draw_startup
+from bench.start.perfetto import write_trace
+from bench.start.record import LOG, Startup, write_excerpts
+from bench.start.recorded import labels_of, startup_of
+from bench.system.interrupts import deferred, interruptible, unbroken
+from bench.tracking.runs import close_sweep, log_start, open_sweep
+
+
+def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
+    """One sweep of these starts, each a run with its part of the log. Returns the sweep's id."""
+    sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    labels = [*map(masked, labels_of(recordings))]
+    tags = {"bench.points": "\n".join(labels), "bench.replayed": "true"}
+    opening = partial(open_sweep, tracking, sweep_id, adopted=None, params={}, tags=tags)
+    failed = True
+    with deferred():
+        parent = unbroken(opening, "MLflow to open the sweep")
+        try:
+            for recording, label in zip(recordings, labels, strict=True):
+                _replay(tracking, recording, label, parent, sweep_id)
+            failed = False
+        finally:
+            closing = partial(close_sweep, failed=failed, ended_by="the last log", adopted=False)
+            unbroken(partial(closing, tracking, parent), "MLflow to close the sweep")
+    return sweep_id
+
+
+def _replay(tracking: Tracking, recording: Recording, label: str, parent: str, sweep_id: str) -> None:
+    """One start as a run of that sweep."""
+    with tempfile.TemporaryDirectory() as place:
+        with interruptible():
+            startup = startup_of(recording, label)
+            child = replace(startup, parent_run_id=parent, tags=startup.tags | {"bench.sweep": sweep_id})
+            _write(child, recording, Path(place))
+        unbroken(partial(log_start, tracking, child, Path(place)), f"MLflow to take {label}")
+
+
+def _write(startup: Startup, recording: Recording, folder: Path) -> None:
+    """All that is kept of a start, its own lines of the log first, byte by byte."""
+    log = recording.log
+    copy_lines(recording.file.path, log.first_number, log.last_number, folder / LOG)
+    seal([folder / LOG])
+    write_excerpts(log.readings, folder)
+    draw_startup(startup, folder)
+    write_trace(startup, folder)
+    startup.save(folder)

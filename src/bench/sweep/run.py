@@ -1,0 +1,265 @@
+"""A sweep: its points checked as a whole, their checkpoints made, and every point started once a block.
+
+Called by the Hydra sweeper, which brings the composed points and a launcher; everything that makes a sweep ours is here.
+"""
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from bench.analysis.records import RunRecord
+from bench.config import Settings
+from bench.errors import SettingError
+from bench.host.claims import folder_claimed, sweep_claimed
+from bench.host.host import Host, look_at_host
+from bench.host.output_folders import refuse_places
+from bench.host.storage import describe_storage
+from bench.masking import masked_value
+from bench.sweep.dry_run import hosts_of, print_plan
+from bench.sweep.job import Outcome
+from bench.sweep.plan import Point, Start, blocks_of, seed_of, signature, with_baseline_again
+from bench.sweep.prepare import prepare_points, source_tags
+from bench.sweep.prime import Untimed, describe_untimed, untimed
+from bench.sweep.stop import REPEATS, why_stop
+from bench.sweep.verify import found_of, to_load_again
+from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
+from bench.system.output import say
+from bench.tracking.query import unfinished_sweep
+from bench.tracking.runs import SweepRun
+from bench.tracking.uploads import begin_sweep, bring_in_rest, end_sweep, open_store
+from bench.weights.fingerprint_store import expect
+
+INTERRUPTION = "an interruption"
+
+Job = list[str]  # the overrides of one start
+Launch = Callable[[Sequence[Job]], Sequence[Outcome]]
+
+
+@dataclass
+class Sweep:
+    """What the starts of one sweep share, and what came of them.
+
+    `done` are the starts of an interrupted one that need no second time.
+    """
+
+    sweep_id: str
+    parent: str | None  # its run; None: MLflow was away
+    points: list[Point]
+    blocks: list[list[Start]]
+    done: tuple[RunRecord, ...] = ()
+    outcomes: list[Outcome] = field(default_factory=list)
+    ended_by: str = INTERRUPTION
+
+    @property
+    def order(self) -> list[str]:
+        return [point.label for point in self.points]
+
+    def place(self, start: Start, **other: object) -> list[str]:
+        """A start's place, as overrides for a launcher."""
+        place = {
+            "id": self.sweep_id,
+            "parent_run_id": f"'{self.parent}'" if self.parent else "null",  # quoted: an id like 12e34 is no number
+            "point": f"'{start.point.label}'",
+            "repeat": start.repeat,
+            "position": start.position,
+            "starts": sum(map(len, self.blocks)),
+        } | other
+        return [*start.point.overrides, *(f"sweep.{name}={value}" for name, value in place.items())]
+
+
+def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Outcome]:
+    """Every start of the sweep, block by block, below one MLflow run. Failed starts do not stop it."""
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None)  # of `mlflow run`; a start must not take it for its own
+    refuse_repeats_of_nothing(points)
+    hosts = refuse_what_this_host_cannot(points)
+    refuse_places((point.settings for point in points), folder, "hydra.sweep.dir")
+    points, settings = with_baseline_again(points), points[0].settings
+    if settings.dry_run:
+        print_plan(points, hosts)
+        return []
+    unbroken(partial(open_store, settings, may_be_away=False), "MLflow to answer")
+    with deferred(), folder_claimed(folder), opened(points, hosts, adopted, folder) as sweep, interruptible():
+        prepare_points(points, folder)
+        prime(sweep, launch)
+        verify(sweep, launch)
+        sweep.ended_by = run_blocks(sweep, launch)
+        sweep.outcomes[:] = second_try(settings, sweep.outcomes)
+    tell(sweep.outcomes, sweep.sweep_id)
+    return sweep.outcomes
+
+
+@contextmanager
+def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, folder: Path) -> Iterator[Sweep]:
+    """The sweep's run in MLflow, and nobody else's while the block lasts; closed at its end, however that comes."""
+    tracking = points[0].settings.tracking
+    with ExitStack() as claims:
+        opening = partial(open_or_resume, points, hosts, adopted, folder, claims)
+        sweep = unbroken(opening, "MLflow to open the sweep")
+        try:
+            yield sweep
+        finally:
+            failed = sweep.ended_by == INTERRUPTION or any(outcome.reason for outcome in sweep.outcomes)
+            closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=sweep.ended_by)
+            if is_interrupted():
+                say(f"sweep {sweep.sweep_id} was interrupted; go on with it:  the same command with resume=true")
+            unbroken(closing, "MLflow to close the sweep")
+
+
+def run_blocks(sweep: Sweep, launch: Launch) -> str:
+    """Block by block, until there are enough; returns why there were."""
+    settings, began_s, timed = sweep.points[0].settings, time.monotonic(), 0
+    done = {(record.point, record.repeat) for record in sweep.done}
+    for number, block in enumerate(sweep.blocks, 1):
+        jobs = [sweep.place(start) for start in block if (start.point.label, start.repeat) not in done]
+        raise_if_interrupted()
+        sweep.outcomes += launch(jobs) if jobs else []
+        timed += bool(jobs)  # a block that an earlier call has done costs no time now
+        lasted_s = time.monotonic() - began_s - sum(outcome.waited_s for outcome in sweep.outcomes)
+        another_s = lasted_s * (timed + 1) / max(1, timed)
+        records = [*sweep.done, *(outcome.record for outcome in sweep.outcomes)]
+        if why := why_stop(settings, records, sweep.order, number, another_s):
+            return why
+    return REPEATS
+
+
+def open_or_resume(
+    points: list[Point], hosts: Sequence[Host], adopted: str | None, folder: Path, claims: ExitStack
+) -> Sweep:
+    """A new sweep's run; or, with resume=true, that of the same command that was interrupted, with what it has done.
+
+    Either is claimed for this process as long as `claims` is open.
+
+    Raises:
+        SettingError: the interrupted one is still running.
+    """
+    settings = points[0].settings
+    storages = [describe_storage(Path(point.settings.checkpoint_path)) for point in points]
+    name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages)
+    if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
+        claims.enter_context(sweep_claimed(settings, found.sweep_id))
+        found = unfinished_sweep(settings.tracking.uri, name) or found  # with what it did until it could be claimed
+        done = tuple(start for start in found.starts if not start.failed and not start.invalid_reason)
+        say(f"resuming sweep {found.sweep_id}: {len(done)} starts are done")
+        seed = _seed(settings, found.sweep_id) if found.seed is None else found.seed
+        again = SweepRun(
+            found.sweep_id,
+            found.started_at,
+            found.params,
+            {name: value for name, value in found.tags.items() if not name.startswith("mlflow.")},
+            found.run_id,
+        )
+        begin_sweep(settings.tracking, again, folder)
+        return Sweep(found.sweep_id, found.run_id, points, blocks_of(points, seed), done)
+    sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    claims.enter_context(sweep_claimed(settings, sweep_id))
+    tags = {"bench.points": "\n".join(point.label for point in points), "bench.signature": name} | source_tags()
+    seed = _seed(settings, sweep_id)
+    sweep_run = SweepRun(sweep_id, time.time(), _params(points, seed), tags, adopted, adopted is not None)
+    parent = begin_sweep(settings.tracking, sweep_run, folder)
+    return Sweep(sweep_id, parent, points, blocks_of(points, seed))
+
+
+def _seed(settings: Settings, sweep_id: str) -> int:
+    return seed_of(sweep_id) if settings.seed is None else settings.seed
+
+
+def prime(sweep: Sweep, launch: Launch) -> None:
+    """Fill the compile and JIT caches of every kind of start and verify what each load format loads, by starts that do not
+    count: one does both where both are due.
+    """
+    start_untimed(sweep, untimed(sweep.points), launch)
+
+
+def verify(sweep: Sweep, launch: Launch) -> None:
+    """What each point was found to be, written down for its starts. Where a candidate differs from its baseline, that is loaded
+    a second time first: what differs between two loads of the baseline, as padding does, is left out.
+    """
+    found = found_of(sweep.points)
+    again = [Untimed(settings, fills=False, verifies=True) for settings in to_load_again(sweep.points, found)]
+    if again:
+        start_untimed(sweep, again, launch)
+        found = found_of(sweep.points)
+    expect(sweep.points[0].settings.caches_dir, sweep.sweep_id, found)
+    for label, each in found.items():
+        if each.kind == "FAILED":
+            say(f"  {label}: weights FAILED: {each.why}")
+
+
+def start_untimed(sweep: Sweep, starts: Sequence[Untimed], launch: Launch) -> None:
+    """One that fails costs the sweep its caches or its verification, and nothing else."""
+    if not starts:
+        return
+    jobs = []
+    for position, start in enumerate(starts, 1):
+        point = next(point for point in sweep.points if point.settings is start.settings)
+        place = sweep.place(Start(point, 0, position), parent_run_id="null", starts=len(starts))
+        jobs.append([*place, *start.overrides()])
+    say(describe_untimed(starts))
+    for outcome in launch(jobs):
+        if outcome.reason:
+            say(f"  {outcome.name} could not be started for this: {outcome.reason}")
+
+
+def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
+    """A misspelt load format would be started in every block, and cost what it was to save.
+
+    Raises:
+        SettingError: `repeats_of` names a load format that no point of this sweep has.
+    """
+    formats = sorted({point.settings.load_format.name for point in points})
+    if unknown := sorted(points[0].settings.repeats_of.keys() - set(formats)):
+        raise SettingError(
+            f"repeats_of.{unknown[0]}: no point of this sweep has this load format; they have {', '.join(formats)}."
+        )
+
+
+def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
+    """Before the first start, and all at once. Returns what each point runs on.
+
+    Raises:
+        SettingError: an interpreter without vLLM, more ranks than a CPU host has cores.
+    """
+    hosts, problems = [], []
+    for point in points:
+        try:
+            hosts.append(look_at_host(point.settings))
+        except SettingError as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingError("\n".join(dict.fromkeys(problems)))
+    return hosts
+
+
+def second_try(settings: Settings, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """MLflow may be back from being away."""
+    missing = [Path(outcome.folder) for outcome in outcomes if not outcome.run_id]
+    run_ids = bring_in_rest(settings, missing)
+    return [replace(outcome, run_id=outcome.run_id or run_ids.get(Path(outcome.folder))) for outcome in outcomes]
+
+
+def tell(outcomes: Sequence[Outcome], sweep_id: str) -> None:
+    """The end of a sweep: what failed and why, and what to do next."""
+    failures = [outcome for outcome in outcomes if outcome.reason]
+    invalid = [outcome for outcome in outcomes if outcome.invalid_reason and not outcome.reason]
+    say(f"sweep {sweep_id}: {len(outcomes) - len(failures)} of {len(outcomes)} starts finished")
+    for outcome in invalid:
+        say(f"  INVALID {outcome.name}: {outcome.invalid_reason}")
+    for outcome in failures:
+        say(f"  FAILED  {outcome.name}: {outcome.reason}")
+    say(f"compare them:  python -m bench.compare sweep={sweep_id}")
+
+
+def _params(points: Sequence[Point], seed: int) -> dict[str, str]:
+    """The sweep's own: its order, and every value that each varied setting had."""
+    settings = points[0].settings
+    flats = [point.settings.flat() for point in points]
+    varied = {name: sorted({flat.get(name, "") for flat in flats}) for name in flats[0]}
+    values = {name: ",".join(some) for name, some in varied.items() if len(some) > 1}
+    order = {"seed": str(seed), "repeats": str(settings.repeats), "points": str(len(points))}
+    return {name: masked_value(name, value) for name, value in (values | order).items()}

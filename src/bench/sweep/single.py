@@ -1,0 +1,73 @@
+"""python -m bench without -m: one start on its own, checked before Hydra makes its folder.
+
+Hydra makes the folder of a run before it calls bench. So what is wrong, and a plan that starts nothing, are dealt with by a callback that Hydra
+calls before: nothing was made, and nothing must be removed.
+"""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from bench.compose import composed, hydra_in_words, refuse_moving, settings_from
+from bench.config import Settings
+from bench.errors import BenchError, SettingError
+from bench.start.steps import OF_THE_WORLD, in_words
+from bench.system.interrupts import unbroken
+from bench.system.output import say
+
+
+class CheckSingle(Callback):
+    """`hydra.callbacks.check`: ends the process, with 2 where something is wrong and with 0 behind a plan."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """`config` has Hydra's own settings in it too."""
+        from bench.host.host import look_at_host
+        from bench.host.output_folders import refuse_places
+        from bench.start.record import refuse_taken
+        from bench.sweep.dry_run import print_plan
+        from bench.sweep.plan import Point
+        from bench.tracking.uploads import open_store
+
+        composed()
+        try:
+            settings = single(config)
+            refuse_moving(config)
+            host = look_at_host(settings)
+            HydraConfig.instance().set_config(config)  # for what is interpolated from it
+            with hydra_in_words():
+                folder = Path(given := str(config.hydra.run.dir))
+            if not given.strip():
+                raise SettingError(f"hydra.run.dir={given!r}: must not be empty.")
+            refuse_places([settings], folder, "hydra.run.dir")
+            if settings.dry_run:
+                print_plan([Point(settings.load_format.name, (), settings)], [host])
+                sys.exit(0)
+            refuse_taken(folder, "hydra.run.dir")
+            unbroken(partial(open_store, settings, may_be_away=True), "MLflow to answer")
+        except (BenchError, *OF_THE_WORLD) as error:
+            say(in_words(error))
+            sys.exit(2)
+
+
+def single(config: DictConfig) -> Settings:
+    """The settings of a start on its own.
+
+    Raises:
+        SettingError: one is not allowed, or asks for several starts.
+    """
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    own = OmegaConf.create(config)
+    with open_dict(own):
+        own.pop("hydra", None)
+    settings = settings_from(own)
+    if settings.repeats > 1 or settings.precision is not None:
+        raise SettingError(
+            f"repeats={settings.repeats}, precision={settings.precision}: several starts are a sweep. Add -m."
+        )
+    return settings

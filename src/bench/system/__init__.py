@@ -1,0 +1,1 @@
+"""What every package uses of the operating system: signals, locks, folders, streams."""

@@ -1,0 +1,249 @@
+"""What MLflow is to have: starts and sweeps that are on disk already, brought into a store that may be away, slow or broken.
+
+A start is never kept waiting for it for long: what is not uploaded in time goes on in the background, waits in the outbox, and is
+brought in by the end of the sweep or by the next command.
+"""
+
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from bench.config import Settings, Tracking
+from bench.errors import BenchError, StoreError, TrackingError
+from bench.start.record import FILE, Startup, load_startup
+from bench.system.output import say
+from bench.tracking import outbox
+from bench.tracking.abandoned import end_abandoned
+from bench.tracking.query import is_there
+from bench.tracking.runs import SweepRun, log_start, log_sweep, reopen_sweep
+from bench.tracking.store import check, masked
+
+RUN = "mlflow_run.json"
+CHECK_S = 120.0  # for the store's first answers: MLflow's own time-outs are for each read, not for the whole
+WAIT_S = 60.0  # for the upload of a start, before the next one
+END_WAIT_S = 60.0  # for all that is left at the end of a sweep
+
+
+def open_store(settings: Settings, *, may_be_away: bool) -> None:
+    """Before the first start: refuses what can be known to fail, and brings in what earlier commands have left.
+
+    `may_be_away`: a store that only does not answer (a server, a locked file) is reported, and the start is measured all the
+    same and waits in the outbox. A sweep is refused then: its user is still there, and it may take hours.
+
+    Raises:
+        StoreError: the store cannot be used, now or later.
+        TrackingError: it is away, and may not be.
+    """
+    try:
+        _check_in_time(settings.tracking)
+    except StoreError:
+        raise
+    except TrackingError as error:
+        if not may_be_away:
+            raise
+        say(f"{error}\nThe start is measured all the same; it stays on disk until MLflow is back.")
+        return
+    try:
+        tidy(settings)
+    except TrackingError as error:
+        say(str(error))
+
+
+def _check_in_time(tracking: Tracking) -> None:
+    """Where uploads are made, so that a store which never ends its answer holds up those alone.
+
+    Raises:
+        StoreError, TrackingError: as `check`; also where it has not ended in time.
+    """
+
+    def checked() -> str:
+        check(tracking)
+        return ""
+
+    try:
+        _worker().submit(checked).result(CHECK_S)
+    except TimeoutError as error:
+        raise TrackingError(
+            f"tracking.uri={masked(tracking.uri)}: what answers there has not come to an end within {CHECK_S:g} s."
+        ) from error
+
+
+def tidy(settings: Settings) -> None:
+    """Ends runs whose driver is gone, and brings in the starts that wait. What cannot be brought in now is reported and left.
+    Makes no store.
+
+    Raises:
+        TrackingError: nothing can be asked of the store at all.
+    """
+    if not is_there(settings.tracking.uri):
+        return
+    for sentence in end_abandoned(settings.tracking):
+        say(sentence)
+    try:
+        waiting = outbox.waiting(Path(settings.caches_dir), settings.tracking.uri)
+        if brought := sum(_bring_in_pending(settings.tracking.uri, path, pending) for path, pending in waiting):
+            say(f"brought {brought} starts into MLflow that had waited for it")
+    except TrackingError as error:
+        say(str(error))
+
+
+def _bring_in_pending(uri: str, path: Path, pending: outbox.Pending) -> bool:
+    folder = Path(pending.folder)
+    if not (folder / FILE).is_file():
+        say(f"{folder}: this start waited for MLflow, and was not written down or is not there any more")
+        path.unlink(missing_ok=True)
+        return False
+    try:
+        bring_in(Tracking(uri=uri, experiment=pending.experiment), folder)
+    except StoreError as error:  # of this start alone, such as an experiment in the trash: those behind it may be taken
+        say(f"{folder}: {error}")
+        return False
+    except TrackingError:
+        raise
+    except (BenchError, OSError, ValueError, TypeError, KeyError) as error:
+        say(f"{folder}: this start cannot be read: {error!r}")
+        with suppress(OSError):  # caches_dir may be read-only by now
+            path.rename(path.with_suffix(".unreadable"))
+        return False
+    path.unlink(missing_ok=True)
+    return True
+
+
+def bring_in(tracking: Tracking, folder: Path) -> str:
+    """A start that is on disk, into MLflow, or what an earlier call has not. Returns the run's id.
+
+    Raises:
+        TrackingError: MLflow is still away.
+    """
+    run_id = log_start(tracking, load_startup(folder), folder)
+    with suppress(OSError):  # a folder that is read-only; the run is found by the start's key too
+        (folder / RUN).write_text(json.dumps({"run_id": run_id}), encoding="utf-8")
+    return run_id
+
+
+def announce(settings: Settings, startup: Startup, folder: Path) -> None:
+    """Into the outbox before it is written down: whatever ends this process from now on, the next command brings in what is there."""
+    with suppress(OSError):  # `remember` says so
+        outbox.put(Path(settings.caches_dir), startup.key, settings.tracking, folder)
+
+
+def remember(settings: Settings, folder: Path) -> str | None:
+    """Into MLflow. None: it is away or slow; the start stays on disk and in the outbox."""
+    upload = _worker().submit(lambda: _from_outbox(settings, folder))
+    try:
+        return upload.result(WAIT_S if _worker().waits_for_one else 0.0)
+    except TimeoutError:
+        say(f"MLflow has not taken this start within {WAIT_S:g} s; the upload goes on while others are measured")
+    except TrackingError as error:
+        say(f"{error}\nNothing is lost. Later:  {_replay_command(folder, settings.tracking)}")
+    return None
+
+
+def _from_outbox(settings: Settings, folder: Path) -> str:
+    try:
+        place = outbox.put(Path(settings.caches_dir), load_startup(folder).key, settings.tracking, folder)
+    except OSError as error:
+        say(f"caches_dir={settings.caches_dir}: the outbox cannot be written ({error.strerror})")
+        return bring_in(settings.tracking, folder)
+    run_id = bring_in(settings.tracking, folder)
+    place.unlink(missing_ok=True)
+    return run_id
+
+
+def _replay_command(folder: Path, tracking: Tracking) -> str:
+    return f"python -m bench.replay {os.path.relpath(folder)} tracking.uri={masked(tracking.uri)}"
+
+
+def bring_in_rest(settings: Settings, folders: Sequence[Path]) -> dict[Path, str]:
+    """The end of a sweep: its starts that MLflow has not got, once more, for `END_WAIT_S` in all. Returns the runs' ids."""
+    done: dict[Path, str] = {}
+
+    def bring_in_all() -> str:
+        for folder in folders:
+            done[folder] = _from_outbox(settings, folder)
+        return ""
+
+    if folders:
+        try:
+            _worker().submit(bring_in_all).result(END_WAIT_S)
+        except TimeoutError:
+            say(f"MLflow has not taken {len(folders) - len(done)} starts within {END_WAIT_S:g} s")
+        except TrackingError as error:
+            say(str(error))
+    if len(done) < len(folders):
+        command = _replay_command(folders[0].parent, settings.tracking)
+        say(f"{len(folders) - len(done)} starts wait for MLflow. The next command brings them in, or:  {command}")
+    return dict(done)
+
+
+def begin_sweep(tracking: Tracking, sweep: SweepRun, folder: Path) -> str | None:
+    """The sweep's run, RUNNING. None: MLflow is away; the run is made with the first start that it takes.
+
+    Raises:
+        StoreError: it cannot be made there, now or later.
+    """
+    try:
+        run_id = log_sweep(tracking, sweep)
+        reopen_sweep(tracking, run_id, is_resumed=sweep.run_id is not None and not sweep.adopted)
+        sweep = replace(sweep, run_id=run_id)
+    except StoreError:
+        raise
+    except TrackingError as error:
+        say(f"{error}\nThe sweep's run is made when MLflow is back.")
+    sweep.save(folder)
+    return sweep.run_id
+
+
+def end_sweep(tracking: Tracking, folder: Path, *, failed: bool, ended_by: str) -> None:
+    """Ends the sweep's run. Where MLflow is away, what `begin_sweep` wrote says how it ended."""
+    sweep = SweepRun.load(folder)
+    if sweep is None:
+        say(f"{folder}: what MLflow should know of this sweep is not there any more; its run is not ended")
+        return
+    sweep = replace(sweep, failed=failed, ended_by=ended_by)
+    try:
+        sweep.save(folder)
+        log_sweep(tracking, sweep)
+    except (TrackingError, OSError) as error:
+        say(f"{error}\nThe sweep's run is not ended in MLflow yet. Later:  {_replay_command(folder, tracking)}")
+
+
+class _Worker:
+    """One thread of this process that uploads, in order; it ends with the process, whatever hangs."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], str], Future[str]]] = queue.SimpleQueue()
+        self._unfinished: list[Future[str]] = []
+        threading.Thread(target=self._work, daemon=True).start()
+
+    @property
+    def waits_for_one(self) -> bool:
+        """Whether the latest job is the only one: it is not behind another that hangs."""
+        self._unfinished = [each for each in self._unfinished if not each.done()]
+        return len(self._unfinished) <= 1
+
+    def submit(self, job: Callable[[], str]) -> "Future[str]":
+        upload = Future[str]()
+        self._unfinished.append(upload)
+        self._jobs.put((job, upload))
+        return upload
+
+    def _work(self) -> None:
+        while True:
+            job, upload = self._jobs.get()
+            try:
+                upload.set_result(job())
+            except BaseException as error:  # noqa: BLE001  # raised again where the result is asked for
+                upload.set_exception(error)
+
+
+@cache
+def _worker() -> _Worker:
+    return _Worker()

@@ -1,0 +1,1 @@
+"""The measured program, from exec to its last process."""

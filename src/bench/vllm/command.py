@@ -1,0 +1,104 @@
+"""Settings -> the exact command and environment of one start of vLLM. Pure."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.config import Settings
+from bench.host.host import Host
+from bench.masking import masked_json, masked_value
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is executed. `environment` holds only what is set on top of the driver's own."""
+
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    port: int
+
+    def shown(self) -> str:
+        """For people and params: the variables, secrets masked, and the words, as a shell takes them."""
+        variables = [f"{name}={masked_value(name, value)}" for name, value in sorted(self.environment.items())]
+        return " ".join(map(_quoted, [*variables, *_masked(self.arguments)]))
+
+
+def _masked(words: Sequence[str]) -> Iterator[str]:
+    """Each word, `***` where it is a value of a secret's argument, of which there may be several."""
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            yield f"--{name}={_shown(name, value)}" if equals else word
+        else:
+            yield _shown(name, word)
+
+
+def _shown(name: str, word: str) -> str:
+    try:
+        tree = json.loads(word) if word[:1] in {"{", "["} else None
+    except ValueError:
+        tree = None
+    return masked_value(name, word) if tree is None else json.dumps(masked_json(tree, name))
+
+
+def _quoted(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return f"{name}={shlex.quote(value)}" if equals and name.isupper() else shlex.quote(word)
+
+
+def command_for(settings: Settings, host: Host, port: int, variables: Mapping[str, str] | None = None) -> Command:
+    """vLLM's server with these settings on this host. Where several decide something, the settings win.
+
+    `variables` are those that move vLLM's compile and JIT caches, and that make it send its spans.
+    """
+    words: dict[str, Any] = {
+        "model": settings.checkpoint_path,
+        "host": HOST,
+        "port": port,
+        "load_format": settings.load_format.name,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "max_model_len": settings.max_model_len,
+        "model_loader_extra_config": {
+            name: value for name, value in settings.load_format.extra.items() if value is not None
+        },
+        **host.needs.arguments,
+        **settings.arguments,
+    }
+    environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **(variables or {})}
+    environment |= as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
+    return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(words)), environment, port)
+
+
+def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
+    """`enforce_eager: True` becomes `--enforce-eager`, False its `--no-` form, None nothing, a dict JSON, a list several words."""
+    words: list[str] = []
+    for name, value in arguments.items():
+        if value is None or value == {}:
+            continue
+        flag = name.replace("_", "-")
+        match value:
+            case True:
+                words.append(f"--{flag}")
+            case False:
+                words.append(f"--no-{flag}")
+            case dict():
+                words += [f"--{flag}", json.dumps(value)]
+            case list():
+                words += [f"--{flag}", *map(str, value)]
+            case _:
+                words += [f"--{flag}", str(value)]
+    return words
+
+
+def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
+    """Environment variables as text. True and False become 1 and 0, as vLLM reads them; None is left out."""
+    return {
+        name: str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }

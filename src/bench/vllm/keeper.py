@@ -1,0 +1,267 @@
+"""Starts vLLM and answers for its whole process tree. Run as a script, between the driver and vLLM; standard library only.
+
+    python keeper.py REPORT_FD STOP_TIMEOUT_S COMMAND...
+
+    driver ── guard ── keeper ── vLLM ── …
+
+The keeper is the subreaper of everything that vLLM starts (prctl(2), PR_SET_CHILD_SUBREAPER): a process that is
+orphaned, or that moves to a session of its own, still ends up below the keeper, so nothing can hide from it. Its
+standard input is its line to the driver. The keeper ends the tree when a byte comes, because the start is over, with
+STOP_TIMEOUT_S between SIGTERM to vLLM and SIGKILL to all that is left; or when the line closes, because the driver failed, was
+interrupted or was killed, with HURRY_S at most. That is the one way a start ends, whatever happened.
+
+The guard is the subreaper above: if the keeper is killed, the tree becomes the guard's, which ends it; if it is stopped, the
+guard continues it. The guard itself is continued by the kernel when the driver dies. If the guard is killed, the keeper goes on
+alone; if both are, the driver, a subreaper too, ends the tree. If all three are killed at once, the kernel sends SIGTERM to vLLM's
+first process, which ends the others unless it is still loading: more is not possible without a cgroup of its own.
+
+What the tree leaves in /dev/shm is removed: Python's resource trackers, which do that, outlive the rest by TRACKERS_S, and what
+they do not know of is removed here.
+
+It reports to the driver, as JSON lines on REPORT_FD: {"pid", "keeper_pid", "started_s"} right after exec, on CLOCK_MONOTONIC,
+{"exit_code"} when vLLM itself ended, {"keeper_died"} if it was the guard that ended the tree, and {"read_bytes", "cpu_s",
+"keeper_cpu_s"} at the very end: what the whole tree has read from
+storage, the processor time that it took, and the keeper's own. The kernel adds a process's counts to those of the parent
+that buries it, and in the end that is the keeper. vLLM's own output is inherited and never passes through here.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # by an interpreter that looks for no packages, since that takes time
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from bench.vllm.shared_memory import SharedMemory, every_pid
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+POLL_S = 0.05
+SHARED_MEMORY_EVERY_S = 0.5
+HURRY_S = 3.0  # for what failed or was interrupted: vLLM takes no notice of SIGTERM while it loads
+TRACKERS_S = 3.0
+TRACKER = b"multiprocessing.resource_tracker"
+LINE = 0  # standard input
+
+
+def main() -> None:
+    """Become the guard of a keeper, and the keeper."""
+    reports, stop_timeout_s, command = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)  # only the driver's line ends a start
+    adopt_orphans()
+    prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
+    os.set_inheritable(reports, False)  # noqa: FBT003  # positional only
+    shared_memory = SharedMemory()
+    try:
+        keeper = os.fork()
+    except OSError as error:
+        report(reports, error=f"its keeper: {error.strerror}")
+        return
+    if keeper:
+        guard(keeper, reports, stop_timeout_s, shared_memory)
+    else:
+        keep(command, reports, stop_timeout_s, shared_memory)
+
+
+def guard(keeper: int, reports: int, stop_timeout_s: float, shared_memory: SharedMemory) -> None:
+    """Return when the keeper is done. If it was killed, do its work."""
+    status = 0
+    while os.WIFSTOPPED(status := os.waitpid(keeper, os.WUNTRACED)[1]):
+        os.kill(keeper, signal.SIGCONT)
+    if status != 0:
+        report(reports, keeper_died=True)
+        end(None, reports, min(HURRY_S, stop_timeout_s), shared_memory)
+        sys.exit(1)
+
+
+def keep(command: list[str], reports: int, stop_timeout_s: float, shared_memory: SharedMemory) -> None:
+    """Start the command, report, wait for the driver, end everything."""
+    adopt_orphans()
+    started_s = time.monotonic()
+    try:
+        pid = start(command)
+    except OSError as error:
+        report(reports, error=f"{command[0]}: {error.strerror}")
+        return
+    report(reports, pid=pid, keeper_pid=os.getpid(), started_s=started_s)
+    is_patient = watch(pid, reports, shared_memory)
+    end(pid, reports, stop_timeout_s if is_patient else min(HURRY_S, stop_timeout_s), shared_memory)
+    report(
+        reports,
+        read_bytes=read_bytes(),
+        cpu_s=cpu_s(resource.RUSAGE_CHILDREN),
+        keeper_cpu_s=cpu_s(resource.RUSAGE_SELF),
+    )
+
+
+def prctl(option: int, value: int) -> None:
+    """For this process. Where the kernel refuses, the tree is less well kept, which is no reason not to start."""
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def adopt_orphans(*, on: bool = True) -> None:
+    """Make this process the parent of every process below it whose own parent dies."""
+    prctl(PR_SET_CHILD_SUBREAPER, int(on))
+
+
+def read_bytes() -> int | None:
+    """From storage, by this process and all that it has buried. None: this kernel does not count. Source: proc(5)."""
+    with suppress(OSError):
+        for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines():
+            if line.startswith("read_bytes: "):
+                return int(line.split()[1])
+    return None
+
+
+def cpu_s(whose: int) -> float:
+    """User's and system's time together."""
+    used = resource.getrusage(whose)
+    return used.ru_utime + used.ru_stime
+
+
+def start(command: list[str]) -> int:
+    """Exec the command in a session of its own, reading from nothing, and asked to end by the kernel when the keeper dies.
+
+    By hand, since neither posix_spawn nor a thread-safe wrapper knows PR_SET_PDEATHSIG; this process has one thread.
+    """
+    failed, failed_end = os.pipe()  # closed by exec; else the child writes its errno
+    libc = ctypes.CDLL(None)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), LINE)
+            os.setsid()
+            libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+            for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(name, signal.SIG_DFL)
+            os.execvp(command[0], command)  # noqa: S606  # no shell is wanted
+        except OSError as error:
+            os.write(failed_end, str(error.errno).encode())
+        finally:
+            os._exit(127)
+    os.close(failed_end)
+    errno = os.read(failed, 16)
+    os.close(failed)
+    if errno:
+        os.waitpid(pid, 0)
+        raise OSError(int(errno), os.strerror(int(errno)))
+    return pid
+
+
+def report(reports: int, **facts: Any) -> None:
+    """To the driver."""
+    with suppress(BrokenPipeError):  # the driver is gone: what it wanted to know no longer matters
+        os.write(reports, json.dumps(facts).encode() + b"\n")
+
+
+def watch(pid: int, reports: int, shared_memory: SharedMemory) -> bool:
+    """Return once the driver has enough: True for a byte, False for a closed line. vLLM's own end is reported as soon as it comes.
+
+    Whoever dies wakes the keeper up. In between it only asks twice a second whether /dev/shm has changed.
+    """
+    deaths, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)  # positional only
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    reap(pid, reports)  # who died before
+    while True:
+        readable = select.select([LINE, deaths], [], [], SHARED_MEMORY_EVERY_S)[0]
+        if LINE in readable:
+            return bool(os.read(LINE, 1))
+        if deaths in readable:
+            os.read(deaths, 4096)
+            reap(pid, reports)
+        shared_memory.look_if_changed(descendants)
+
+
+def end(pid: int | None, reports: int, patience_s: float, shared_memory: SharedMemory) -> None:
+    """End all that vLLM started: politely first, so that it can free its GPU and shared memory itself. `pid` is vLLM's; None: unknown."""
+    tree = descendants()
+    shared_memory.look(tree)
+    for polite in tree if pid is None else [pid]:
+        kill(polite, signal.SIGTERM)
+    deadline_s, is_open = time.monotonic() + patience_s, True
+    while reap(pid, reports) and time.monotonic() < deadline_s:
+        if (
+            is_open and select.select([LINE], [], [], 0)[0] and not os.read(LINE, 1)
+        ):  # the driver is interrupted, or gone
+            is_open, deadline_s = False, min(deadline_s, time.monotonic() + HURRY_S)
+        time.sleep(POLL_S)
+    deadline_s = time.monotonic() + TRACKERS_S
+    while reap(pid, reports):
+        tree = descendants()
+        shared_memory.look(tree)
+        kill_all(tree, spare_trackers=time.monotonic() < deadline_s)
+        time.sleep(POLL_S)
+    shared_memory.remove()
+
+
+def kill_all(pids: Iterable[int], *, spare_trackers: bool) -> None:
+    """SIGKILL. A resource tracker, if it is spared, ends by itself once all are gone that told it of shared memory."""
+    for pid in pids:
+        if not (spare_trackers and is_tracker(pid)):
+            kill(pid, signal.SIGKILL)
+
+
+def kill(pid: int, name: int) -> None:
+    """A signal to a process that may have ended meanwhile, or become somebody else's."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, name)
+
+
+def is_tracker(pid: int) -> bool:
+    """Whether this is Python's multiprocessing/resource_tracker.py, which unlinks the shared memory of those that died."""
+    with suppress(OSError):
+        return TRACKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def reap(pid: int | None, reports: int) -> bool:
+    """Bury the dead, orphans too, and report vLLM's own exit code: negative for a signal, as subprocess has it.
+
+    Returns whether anybody is left. Every orphan becomes a child of the subreaper, so nobody else can be.
+    """
+    try:
+        while (done := os.waitpid(-1, os.WNOHANG))[0]:
+            if done[0] == pid:
+                report(reports, exit_code=os.waitstatus_to_exitcode(done[1]))
+    except ChildProcessError:
+        return False
+    return True
+
+
+def descendants(root: int | None = None) -> list[int]:
+    """Every process below this one, or below `root`."""
+    children = children_by_parent()
+    found: list[int] = []
+    frontier = [root or os.getpid()]
+    while frontier:
+        below = children.get(frontier.pop(), [])
+        found += below
+        frontier += below
+    return found
+
+
+def children_by_parent() -> dict[int, list[int]]:
+    """All processes of this host."""
+    children: dict[int, list[int]] = {}
+    for process in every_pid():
+        with suppress(OSError, ValueError, IndexError):  # it ended meanwhile
+            stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+            parent = int(stat.rpartition(") ")[2].split()[1])
+            children.setdefault(parent, []).append(process)
+    return children
+
+
+if __name__ == "__main__":
+    main()

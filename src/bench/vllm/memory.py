@@ -1,0 +1,119 @@
+"""The memory of a start, sampled from outside by a thread of the driver: vLLM's process tree, and the GPUs it was given.
+
+The driver must not disturb what it measures. So all is read ten times a second but for what is dear: PSS, and NVML where
+it is slow, are read as often as their share of wall time allows, and PSS once more when the completion is over.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from math import prod
+from pathlib import Path
+
+from bench.config import Settings
+from bench.host.gpus import GpuMemory
+from bench.host.noise import visible_gpus
+from bench.vllm.keeper_reports import Kept
+from bench.vllm.memory_samples import FILE, Gib, MemoryRecord, MemorySample, write_memory
+from bench.vllm.process_tree import Pace, Tree
+
+GIB = 1024**3
+EVERY_S = 0.1
+PSS_SHARE, PSS_EVERY_S = 0.001, 1.0  # share of wall time
+PSS_S_PER_GIB = 0.03  # at first; then as it was. docs/decisions.md
+GPU_SHARE = 0.001  # of wall time, for each GPU
+OWN_SHARE, OWN_EVERY_S = 0.0002, 1.0
+LAST_LOOK_S = 10.0
+RANKS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+
+
+def gpus_of(settings: Settings) -> GpuMemory:
+    """The GPUs that vLLM will take: of those that it sees, the first, one for each rank."""
+    arguments = {"tensor_parallel_size": settings.tensor_parallel_size} | settings.arguments
+    return GpuMemory(visible_gpus(settings), prod(_count(arguments.get(name)) for name in RANKS))
+
+
+def _count(value: object) -> int:
+    """Of ranks; vLLM refuses what is no number, and says so in its log."""
+    with suppress(TypeError, ValueError):
+        return max(1, int(str(value)))
+    return 1
+
+
+@contextmanager
+def sampled(process: Kept, gpus: GpuMemory, folder: Path) -> Iterator[MemoryRecord]:
+    """What is sampled while the block runs. When it is left it is whole, and in memory.csv in `folder`.
+
+    Whatever goes wrong here is no reason for a start to fail.
+    """
+    record, over = MemoryRecord(), threading.Event()
+
+    def sample() -> None:
+        try:
+            with closing(Tree(process.keeper_pid)) as tree:
+                for each in Sampler(tree, gpus, process.elapsed_s).until(over):
+                    record.samples.append(each)
+            write_memory(record.samples, folder / FILE)
+        except Exception as error:  # noqa: BLE001  # a warning of the start
+            record.failure = f"memory was not sampled to the end: {error!r}"
+
+    thread = threading.Thread(target=sample, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # no more threads
+        record.failure = f"memory was not sampled: {error}"
+    try:
+        yield record
+    finally:
+        over.set()
+        if thread.ident is not None:
+            thread.join(LAST_LOOK_S)
+        if thread.is_alive():  # the kernel, or NVML, does not answer; vLLM must end all the same
+            record.failure = f"memory was not sampled to the end: the last look took more than {LAST_LOOK_S:g} s"
+
+
+class Sampler:
+    """Looks at a tree and at GPUs, at each thing at its own pace."""
+
+    def __init__(self, tree: Tree, gpus: GpuMemory, elapsed_s: Callable[[], float]) -> None:
+        self._tree = tree
+        self._gpus = gpus
+        self._elapsed_s = elapsed_s
+        self._pss = Pace(PSS_SHARE, PSS_EVERY_S, PSS_S_PER_GIB)
+        self._used = Pace(GPU_SHARE * len(gpus))
+        self._own = Pace(OWN_SHARE * len(gpus), OWN_EVERY_S)
+
+    def until(self, over: threading.Event) -> Iterator[MemorySample]:
+        """A look every 0.1 s, and a last one, with PSS in any case, when it is over. One that would come late is left out."""
+        due_s = self._elapsed_s()
+        while not over.wait(max(0.0, due_s - self._elapsed_s())):
+            yield self.look()
+            due_s += EVERY_S * (1 + max(0, int((self._elapsed_s() - due_s) / EVERY_S)))
+        yield self.look(last=True)
+
+    def look(self, *, last: bool = False) -> MemorySample:
+        """What there is to see now."""
+        now_s = self._elapsed_s()
+        tree = self._tree.look(now_s)
+        pss = self._pss.maybe(self._tree.pss, now_s, size=tree.all / GIB, anyway=last) if tree else None
+        anon, file, shmem = (tree.anon, tree.file, tree.shmem) if tree else (None, None, None)
+        used, own = self._look_at_gpus(now_s, last=last) if len(self._gpus) else ((), ())
+        return MemorySample(
+            elapsed_s=now_s,
+            anon_gib=_gib(anon),
+            file_gib=_gib(file),
+            shmem_gib=_gib(shmem),
+            pss_gib=_gib(pss),
+            gpu_used_gib=used,
+            gpu_own_gib=own,
+        )
+
+    def _look_at_gpus(self, now_s: float, *, last: bool) -> tuple[tuple[Gib, ...], tuple[Gib, ...]]:
+        unread = (None,) * len(self._gpus)
+        used = self._used.maybe(self._gpus.used_gib, now_s, anyway=last)
+        own = self._own.maybe(lambda: self._gpus.own_gib(self._tree.pids()), now_s, anyway=last)
+        return used or unread, own or unread
+
+
+def _gib(size: int | None) -> Gib:
+    return None if size is None else size / GIB

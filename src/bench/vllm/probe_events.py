@@ -1,0 +1,292 @@
+"""What the probe wrote inside vLLM's processes -> ProbeReport. Pure, but for reading the files.
+
+Times are seconds since exec; the probe and the driver share the host's CLOCK_MONOTONIC.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from bench.errors import EvidenceError
+from bench.system.regular_files import read_at_most
+
+GIB = 1024**3
+
+# A process of vLLM leaves some kB, of about twenty spans.
+BYTES_AT_MOST = 16 << 20  # of a file
+FILES_AT_MOST = 4096
+SPANS_AT_MOST = 1000
+CLOCK_TICK_S = 0.1  # a process's own start is known to a hundredth of a second
+LONGEST_S = 1e7
+LONGEST_MESSAGE = 200
+BEGINNING = b'{"'  # of a line, however little of it is left
+
+Event = dict[str, Any]
+
+# What a file holds is checked against the types below: nothing is converted, and neither NaN nor infinity is a time.
+EXACT = ConfigDict(strict=True, allow_inf_nan=False, revalidate_instances="always")
+
+
+@dataclass(frozen=True)
+class ProbeMemory:
+    """Of one process, but for `gpu_used_gib`, which is the whole device's. None: not read, or no GPU in use yet."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+    rss_anon_gib: float | None
+    rss_file_gib: float | None
+    rss_shmem_gib: float | None
+    gpu_allocated_gib: float | None
+    gpu_reserved_gib: float | None
+    gpu_used_gib: float | None
+
+
+@dataclass(frozen=True)
+class ProbeSpan:
+    """A call inside vLLM: init_device, load_model, load_weights, process_weights. None: not reported.
+
+    What iterators delivered stands at the innermost call around them; an iterator outside of all is a span by itself.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+    name: str
+    of: str  # the loader's class, the worker's, the model's
+    started_s: float
+    ended_s: float | None = None  # None: the process ended first
+    failed: str | None = None  # the exception that left the call
+    read_bytes: int | None = None  # from storage, by the whole process meanwhile
+    delivered_bytes: int | None = None
+    delivered_tensors: int | None = None
+    blocked_s: float | None = None  # waiting for the next tensor; None too where threads beside the loading one waited
+    before: ProbeMemory | None = None
+    after: ProbeMemory | None = None
+
+
+@dataclass(frozen=True)
+class TensorSum:
+    """A parameter or persistent buffer as it was loaded, before any processing. None: it has no checksum."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class RankSums:
+    """All that a rank has loaded, by name, and what it took to sum it. A second model's names (a drafter's) begin with `2:`."""
+
+    tensors: dict[str, TensorSum]
+    unsummed: dict[str, str]  # why a tensor has no checksum
+    gib: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class ProbeProcess:
+    """One process of vLLM. `imported_s` is when vLLM called the probe, behind most of its imports."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+    pid: int
+    parent: int
+    kind: str  # api_server, engine_core, worker, model_inspection
+    rank: str | None  # TP0; None: it loads nothing, or ended before that was known
+    started_s: float | None
+    imported_s: float
+    spans: tuple[ProbeSpan, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sums: RankSums | None = None  # None: it was not asked for them, or did not finish
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """All that reported, in the order of their start. `warnings` are of files that tell of no process, `unreadable` of what is
+    not what the probe writes: nothing of such a file is used.
+    """
+
+    processes: tuple[ProbeProcess, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def ranks(self) -> dict[str, ProbeProcess]:
+        return {each.rank: each for each in self.processes if each.rank}
+
+
+def read_events(folder: Path, exec_at_s: float, ended_s: float = LONGEST_S) -> ProbeReport:
+    """Every process's file. `exec_at_s` is on CLOCK_MONOTONIC, as all that the probe writes. `ended_s`: seconds since then after which
+    nothing can have happened.
+    """
+    processes: dict[int, ProbeProcess] = {}
+    warnings, unreadable = [], []
+    paths = sorted(folder.glob("*.jsonl"))
+    if len(paths) > FILES_AT_MOST:
+        unreadable.append(f"the probe left {len(paths):,} files, of which {FILES_AT_MOST:,} were read")
+    for path in paths[:FILES_AT_MOST]:
+        try:
+            process = _read_process(path, exec_at_s, ended_s)
+        except (EvidenceError, FileNotFoundError) as error:
+            unreadable.append(f"{path.name} of the probe: {error}")
+            continue
+        if process is None:
+            warnings.append(f"{path.name} of the probe does not say whose it is")
+        elif process.pid in processes:
+            unreadable.append(f"{path.name} of the probe: it is of pid {process.pid}, as another file")
+        else:
+            processes[process.pid] = process
+    in_order = tuple(sorted(processes.values(), key=lambda each: each.imported_s))
+    return ProbeReport(in_order, tuple(warnings), tuple(unreadable))
+
+
+def _read_process(path: Path, exec_at_s: float, ended_s: float) -> ProbeProcess | None:
+    """The process that wrote this file. None: the line that tells of it was cut.
+
+    Raises:
+        EvidenceError: the probe does not write such a file.
+    """
+    events, doubts = _parse(path)
+    first = next((event for event in events if event["event"] == "process"), None)
+    if not first:
+        return None
+    try:
+        return _checked(_process(first, events, doubts, exec_at_s), ended_s)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise EvidenceError(f"its events are not the probe's: {_shortened(error)}") from error
+
+
+def _checked(process: ProbeProcess, ended_s: float) -> ProbeProcess:
+    """The same, if its values have the types and the size that they are declared with, and nothing is later than `ended_s`.
+
+    Raises:
+        ValueError: says which has not.
+    """
+    spans = process.spans
+    if len(spans) > SPANS_AT_MOST:
+        raise ValueError(f"{len(spans):,} spans")
+    times = [
+        process.started_s,
+        process.imported_s,
+        *(each.started_s for each in spans),
+        *(each.ended_s for each in spans),
+    ]
+    if any(time is not None and not -CLOCK_TICK_S <= time <= ended_s for time in times):
+        raise ValueError("a time lies before exec, after the end, or is no time")
+    if any(each.ended_s is not None and each.ended_s < each.started_s for each in spans):
+        raise ValueError("a span ends before it begins")
+    return _schema().validate_python(process)
+
+
+@cache
+def _schema() -> TypeAdapter[ProbeProcess]:
+    return TypeAdapter(ProbeProcess)
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_MESSAGE]
+
+
+def _parse(path: Path) -> tuple[list[Event], list[str]]:
+    """The events, and what is doubtful about them. A line that a full disk or a kill has cut is left out.
+
+    Raises:
+        EvidenceError: a line is no event, nor the beginning of one.
+    """
+    data, more = read_at_most(path, BYTES_AT_MOST)
+    events, cut = [], 0
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            event = json.loads(line)
+            events.append(event | {"event": event["event"], "t": float(event["t"])})
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+            if not line.startswith(BEGINNING):
+                raise EvidenceError(f"its line {number} is no event of the probe") from error
+            cut += 1
+    doubts = [f"{cut} lines of its events are cut"] if cut else []
+    return events, [
+        *doubts,
+        f"more than {BYTES_AT_MOST >> 20} MiB of events: the rest was not read",
+    ] if more else doubts
+
+
+def _process(first: Event, events: list[Event], doubts: list[str], exec_at_s: float) -> ProbeProcess:
+    known = first
+    for event in events:
+        known = known | {name: event[name] for name in ("rank", "kind") if event["event"] == "rank" and name in event}
+    started_s = first["started_s"]
+    return ProbeProcess(
+        pid=first["pid"],
+        parent=first["parent"],
+        kind=known["kind"],
+        rank=known.get("rank"),
+        started_s=None if started_s is None else started_s - exec_at_s,
+        imported_s=first["imported_s"] - exec_at_s,
+        spans=tuple(_spans(events, exec_at_s)),
+        warnings=(*(event["text"] for event in events if event["event"] == "warning"), *doubts),
+        sums=_sums(events),
+    )
+
+
+def _sums(events: list[Event]) -> RankSums | None:
+    ends = [event for event in events if event["event"] == "checksums"]
+    found = [event for event in events if event["event"] == "tensor"]
+    if not ends or len(found) != sum(event["tensors"] for event in ends):
+        return None
+    named = {f"{event['model'] + 1}:{event['name']}" if event["model"] else event["name"]: event for event in found}
+    return RankSums(
+        {name: TensorSum(each["dtype"], tuple(each["shape"]), each.get("digest")) for name, each in named.items()},
+        {name: each["failed"] for name, each in named.items() if "failed" in each},
+        gib=sum(event["bytes"] for event in ends) / GIB,
+        duration_s=sum(event["duration_s"] for event in ends),
+    )
+
+
+def _spans(events: list[Event], exec_at_s: float) -> Iterator[ProbeSpan]:
+    ends = {event["span"]: event for event in events if event["event"] == "end"}
+    delivered = {event["iterator"]: event for event in events if event["event"] == "delivered"}  # the last of each
+    for begin in events:
+        if begin["event"] == "begin":
+            end = ends.get(begin["span"], {})
+            yield ProbeSpan(
+                name=begin["name"],
+                of=begin["of"],
+                started_s=begin["t"] - exec_at_s,
+                ended_s=end["t"] - exec_at_s if end else None,
+                failed=end.get("failed"),
+                read_bytes=_between(begin, end, "read_bytes"),
+                before=_memory(begin),
+                after=_memory(end) if end else None,
+                **_delivered(each for each in delivered.values() if each["span"] == begin["span"]),
+            )
+
+    for event in delivered.values():
+        if event["span"] is None:  # its loader is not measured
+            numbers = _delivered([event])
+            yield ProbeSpan(
+                "weights_iterator", event["name"], event["began_s"] - exec_at_s, event["t"] - exec_at_s, **numbers
+            )
+
+
+def _between(begin: Event, end: Event, name: str) -> int | None:
+    return end[name] - begin[name] if name in begin and name in end else None
+
+
+def _memory(event: Event) -> ProbeMemory:
+    names = (each.name.removesuffix("_gib") for each in fields(ProbeMemory))
+    sizes = {f"{name}_gib": event.get(f"{name}_bytes") for name in names}
+    return ProbeMemory(**{name: None if size is None else size / GIB for name, size in sizes.items()})
+
+
+def _delivered(found: Iterable[Event]) -> dict[str, Any]:
+    """Iterators of other threads count only where the loading thread has none: those would feed this one."""
+    every = list(found)
+    counted = [event for event in every if not event["aside"]] or every
+    if not counted:
+        return {}
+    return {
+        "delivered_bytes": sum(event["bytes"] for event in counted),
+        "delivered_tensors": sum(event["tensors"] for event in counted),
+        "blocked_s": None if counted[0]["aside"] else sum(event["blocked_s"] for event in counted),
+    }

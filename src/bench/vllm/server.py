@@ -1,0 +1,198 @@
+"""One live vLLM server: started, awaited, asked for a completion, and gone at the end with all that it started."""
+
+import http.client
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import NoReturn
+
+from bench.config import Completion
+from bench.errors import AnswerError, StartError, StartTimeout
+from bench.log.texts import SERVING, stage_of
+from bench.vllm.bounded_http import exchange
+from bench.vllm.command import HOST, Command
+from bench.vllm.completion import LINE_AT_MOST, SHOWN, Answer, bytes_at_most, question, read_answer, short
+from bench.vllm.keeper import descendants
+from bench.vllm.keeper_reports import Kept
+from bench.vllm.listener import is_elsewhere
+from bench.vllm.log_copy import OnLine
+from bench.vllm.process import kept
+
+HEALTH_INTERVAL_S = 0.02
+# Before the engine is up nobody answers, and each question takes 0.4 ms of the cores that vLLM needs.
+FAR_INTERVAL_S = 0.25
+HEALTH_TIMEOUT_S = 5.0
+CHECK_TIMEOUT_S = 10.0  # of each question that follows the completion
+END_KNOWN_S = 0.5  # after which the end of a process is known
+COMPLETIONS = "/v1/completions"
+REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+BROKEN = (OSError, http.client.HTTPException, ValueError, OverflowError)  # the last: of a chunk of 2**64 bytes
+
+
+@dataclass(frozen=True)
+class Server:
+    """vLLM, from exec on."""
+
+    process: Kept
+    port: int
+    api_key: str
+    engine_is_up: threading.Event = field(default_factory=threading.Event)  # by vLLM's own word
+
+    def wait_until_ready(self, timeout_s: float) -> float:
+        """Seconds since exec at the first 200 of /health, asked every 20 ms from the moment that vLLM says that its engine is
+        up, one to two seconds before, or prints so much that its word may be missed; every 0.25 s until then.
+
+        Raises:
+            StartError: vLLM ended, or was not ready in time.
+        """
+        status = None
+        while True:
+            asked_s = self.process.elapsed_s()
+            if asked_s < timeout_s:
+                status = self._health(min(HEALTH_TIMEOUT_S, timeout_s - asked_s))
+            if status == HTTPStatus.OK:
+                return self.process.elapsed_s()
+            self._must_live("before it was ready")
+            if self.process.elapsed_s() > timeout_s:
+                last = f": the last that /health said was {status}, expected 200" if status else ""
+                raise StartTimeout(f"not ready within vllm.ready_timeout_s={timeout_s:g}{last}")
+            self._pause(asked_s)
+
+    def _pause(self, since_s: float) -> None:
+        if not self._is_near():
+            self.engine_is_up.wait(max(0.0, since_s + FAR_INTERVAL_S - self.process.elapsed_s()))
+        if self._is_near():
+            time.sleep(max(0.0, since_s + HEALTH_INTERVAL_S - self.process.elapsed_s()))
+
+    def _is_near(self) -> bool:
+        return self.engine_is_up.is_set() or self.process.unread.is_set()
+
+    def _health(self, timeout_s: float) -> int | None:
+        """None: no answer, or none that can be understood."""
+        try:
+            with exchange((HOST, self.port), ("GET", "/health", None, {}), timeout_s=timeout_s) as response:
+                return response.status
+        except BROKEN:
+            return None
+
+    def _must_live(self, when: str) -> None:
+        if self.process.exit_code() is not None:
+            raise StartError(f"vLLM ended {when}: {self.process.how_it_ended()}")
+
+    def _ends_soon(self) -> bool:
+        """Whether it has ended, which is known a little after its connections are gone."""
+        known_s = time.monotonic() + END_KNOWN_S
+        while self.process.exit_code() is None and time.monotonic() < known_s:
+            time.sleep(HEALTH_INTERVAL_S)
+        return self.process.exit_code() is not None
+
+    def complete(self, model: str, asked: Completion) -> Answer:
+        """One greedy completion, streamed; the first chunk that carries a token is the first token.
+
+        Raises:
+            StartError: vLLM refused, closed the connection, ended, gave something else than was asked for, or took longer than
+                completion.timeout_s.
+        """
+        try:
+            return self._complete(model, asked)
+        except (StartTimeout, AnswerError):
+            raise
+        except StartError as error:
+            if self._ends_soon():
+                how = self.process.how_it_ended()
+                raise StartError(f"vLLM ended before its completion was whole: {how} ({error})") from error
+            raise
+
+    def _complete(self, model: str, asked: Completion) -> Answer:
+        try:
+            with exchange(
+                (HOST, self.port),
+                self.request(question(model, asked)),
+                timeout_s=asked.timeout_s,
+                bytes_at_most=bytes_at_most(asked),
+            ) as response:
+                if response.status != HTTPStatus.OK:
+                    raise StartError(
+                        f"the completion was refused with {response.status}: {short(response.read(4 * SHOWN))}"
+                    )
+                lines = iter(lambda: response.readline(LINE_AT_MOST), b"")
+                return read_answer(lines, asked.max_tokens, self.process.elapsed_s)
+        except TimeoutError as error:
+            raise StartTimeout(f"no completion within completion.timeout_s={asked.timeout_s:g}") from error
+        except BROKEN as error:
+            raise StartError(f"vLLM broke off the completion: {short(repr(error).encode())}") from error
+
+    def request(self, body: bytes, key: str | None = None) -> tuple[str, str, bytes, dict[str, str]]:
+        """A completion asked for with our key, or another: for `exchange`."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key or self.api_key}"}
+        return "POST", COMPLETIONS, body, headers
+
+    def check(self, model: str, asked: Completion) -> None:
+        """Whether it was this vLLM that answered, and still would. To be called when everything is measured.
+
+        Raises:
+            StartError: it ended or is no longer healthy; another process listens on its port; or a wrong key was not refused, so
+                that it is somebody else's server, or one that serves anybody who disturbs what is measured.
+        """
+        health = self._health(CHECK_TIMEOUT_S)
+        if is_elsewhere(self.port, descendants(self.process.keeper_pid)):
+            self._failed_after(
+                f"another process than this vLLM listens on port {self.port}: what answered is not what was started"
+            )
+        if health != HTTPStatus.OK:
+            self._failed_after(
+                f"vLLM was not healthy any more after its completion: /health said {health or 'nothing'}"
+            )
+        status = self._status_with_another_key(model, asked)
+        if status not in REFUSALS:
+            self._failed_after(
+                f"the server on port {self.port} answered a wrong API key with {status or 'nothing'}, expected 401: "
+                "it is not the vLLM that was started, or does not check VLLM_API_KEY"
+            )
+        self._must_live("after its completion")
+
+    def _failed_after(self, words: str) -> NoReturn:
+        """By these words, unless they are only what its end looks like."""
+        self._ends_soon()
+        self._must_live("after its completion")
+        raise StartError(words)
+
+    def _status_with_another_key(self, model: str, asked: Completion) -> int | None:
+        one_token = question(model, asked.model_copy(update={"max_tokens": 1}))
+        request = self.request(one_token, secrets.token_hex(16))
+        try:
+            with exchange((HOST, self.port), request, timeout_s=CHECK_TIMEOUT_S) as response:
+                return response.status
+        except BROKEN:
+            return None
+
+
+@contextmanager
+def serve(
+    command: Command, *, api_key: str, log_path: Path, stop_timeout_s: float, on_line: OnLine
+) -> Iterator[Server]:
+    """vLLM, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`, stamped."""
+    environment = command.environment | {"VLLM_API_KEY": api_key}
+    engine_is_up = threading.Event()
+
+    def saw(elapsed_s: float, text: str) -> None:
+        if stage_of(text) == SERVING:
+            engine_is_up.set()
+        on_line(elapsed_s, text)
+
+    with kept(command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=saw) as process:
+        yield Server(process, command.port, api_key, engine_is_up)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,225 @@
+"""Fingerprints on disk: what each holds for, where it is kept, and what a timed start is checked against.
+
+Fingerprints lie beside the caches: `caches_dir/fingerprints/<key>.json`. What the points of a sweep were found to be lies in
+`fingerprints/sweeps/<sweep>.json`, which each of its starts reads: a job may run in another process than the sweep.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.config import Settings
+from bench.host.host import Host
+from bench.vllm.greedy import Round
+from bench.vllm.probe_events import ProbeReport
+from bench.weights.content import content_digest, content_files
+from bench.weights.delivery import Delivered
+from bench.weights.fingerprint import Fingerprint, from_json, merged
+
+FILE = "fingerprint.json"
+FOLDER = "fingerprints"
+
+# Arguments of vLLM that decide which parameters there are and what is loaded into them; all others only what is done with them.
+OF_THE_WEIGHTS = re.compile(
+    r"dtype|.*quantization.*|.*_parallel_size|enable_expert_parallel|model_impl|.*hf_.*|.*revision|runner|convert|"
+    r"speculative_config|.*moe_backend|.*offload.*|config_format|.*lora.*|limit_mm_per_prompt|language_model_only"
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """A checkpoint's files as they are at a moment. `stamps`: size, mtime_ns, ctime_ns and inode of each."""
+
+    path: str  # every link followed
+    digest: str
+    stamps: dict[str, list[int]]
+
+
+def files_of(settings: Settings) -> Files | None:
+    """None: this load format reads no weights, they are not in a folder here, or cannot be read."""
+    folder = Path(settings.checkpoint_path)
+    if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
+        return None
+    try:
+        stats = {path.name: path.stat() for path in content_files(folder)}
+        stamps = {name: [each.st_size, each.st_mtime_ns, each.st_ctime_ns, each.st_ino] for name, each in stats.items()}
+        return Files(str(folder.resolve()), content_digest(folder), stamps)
+    except OSError:
+        return None
+
+
+def exchange_in(was: Files, now: Files, path: str) -> str | None:
+    """How the files are no longer those that were verified, in a sentence; None: they are."""
+    if was == now:
+        return None
+    if was.path != now.path:
+        return f"{path} led to {was.path} when the sweep began and leads to {now.path} now: another checkpoint was read"
+    names = ", ".join(changed_in(was, now)[:3]) or "a file"
+    return f"{names} in {path} changed since the sweep began, so this start did not read the checkpoint that the others read"
+
+
+def changed_in(was: Files, now: Files) -> list[str]:
+    """Files that were written, exchanged, added or removed."""
+    names = was.stamps.keys() | now.stamps.keys()
+    return sorted(name for name in names if was.stamps.get(name) != now.stamps.get(name))
+
+
+def fingerprint_key(settings: Settings, host: Host, files: Files | None) -> str:
+    """A name for all that decides what is loaded: starts with one name share a fingerprint."""
+    return _digest(made_from(settings, host, files))
+
+
+def made_from(settings: Settings, host: Host, files: Files | None) -> dict[str, Any]:
+    """What a fingerprint holds for."""
+    return {
+        "checkpoint": files.digest if files else settings.checkpoint_path,
+        "load_format": settings.load_format.model_dump(),
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "arguments": {name: value for name, value in settings.arguments.items() if OF_THE_WEIGHTS.fullmatch(name)},
+        "versions": host.versions,
+        "device": [host.device.kind, *host.device.names],
+    }
+
+
+def outputs_from(settings: Settings, host: Host) -> str:
+    """A name for all that greedy tokens depend on besides the weights."""
+    arguments = {**host.needs.arguments, **settings.vllm.args}
+    ignored = {"gpu_memory_utilization"}
+    return _digest(
+        {
+            "arguments": {name: value for name, value in arguments.items() if name not in ignored},
+            "environment": settings.vllm.env,
+            "max_model_len": settings.max_model_len,
+        }
+    )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def verifies(settings: Settings) -> bool:
+    """Whether this start is a verification start."""
+    return settings.sweep.kind == "prime" and settings.verify is True
+
+
+def can_be_verified(settings: Settings) -> bool:
+    """Whether a verification start of this kind would find anything."""
+    return settings.verify is not False and settings.probe and settings.load_format.checkpoint != "config_only"
+
+
+def delivered_in(report: ProbeReport) -> dict[str, Delivered]:
+    """Tensors and bytes that each rank was given; a rank of which the probe does not know is absent."""
+    found: dict[str, Delivered] = {}
+    for rank, process in sorted(report.ranks.items()):
+        spans = [span for span in process.spans if span.delivered_bytes is not None]
+        if spans:
+            found[rank] = (
+                sum(span.delivered_tensors or 0 for span in spans),
+                sum(span.delivered_bytes or 0 for span in spans),
+            )
+    return found
+
+
+def fingerprint_of(
+    settings: Settings,
+    host: Host,
+    files: Files | None,
+    report: ProbeReport,
+    rounds: tuple[Round, Round],
+) -> Fingerprint:
+    """What a verification start that came to its end has found."""
+    return Fingerprint(
+        key=fingerprint_key(settings, host, files),
+        made_from=made_from(settings, host, files),
+        outputs_from=outputs_from(settings, host),
+        ranks={rank: process.sums for rank, process in sorted(report.ranks.items()) if process.sums},
+        answers=rounds[0],
+        again=rounds[1],
+        delivered=delivered_in(report),
+        content=whole_digest(files),
+    )
+
+
+def whole_digest(files: Files | None) -> str | None:
+    """Of every byte of the files: what the sample before each timed start stands for. At the disk's speed, in an untimed start."""
+    if files is None:
+        return None
+    try:
+        return content_digest(Path(files.path), full=True)
+    except OSError:
+        return None
+
+
+def keep(caches_dir: str, fingerprint: Fingerprint, files: Files | None) -> Fingerprint:
+    """Beside the caches; with what an earlier load of the same files gave, where there was one."""
+    earlier = kept(caches_dir, fingerprint.key, files)
+    whole = merged(earlier, fingerprint) if earlier else fingerprint
+    _write(_place(caches_dir, fingerprint.key), {"files": files and asdict(files), "fingerprint": whole.as_json()})
+    return whole
+
+
+def kept(caches_dir: str, key: str, files: Files | None) -> Fingerprint | None:
+    """The fingerprint of this name. None: there is none, it cannot be read, or the files have been written to since."""
+    tree = _read(_place(caches_dir, key))
+    try:
+        same = tree is not None and tree["files"] == (files and asdict(files))
+        return from_json(tree["fingerprint"]) if tree and same else None
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a point of a sweep was found to be before its first timed start."""
+
+    files: Files | None
+    key: str | None  # of its fingerprint; None: it was not verified
+    kind: str  # the verdict
+    why: str
+    baseline: str  # the point that it was compared with
+    differing: list[str] = field(default_factory=list)
+
+
+def expect(caches_dir: str, sweep_id: str, points: dict[str, Expected]) -> None:
+    """For the starts of this sweep."""
+    _write(_sweep(caches_dir, sweep_id), {label: asdict(each) for label, each in points.items()})
+
+
+def expected(settings: Settings, host: Host, files: Files | None) -> Expected | None:
+    """What this start should be. A start on its own is checked against its verification alone; None: there is none."""
+    place = settings.sweep
+    if place.id and place.point:
+        tree = (_read(_sweep(settings.caches_dir, place.id)) or {}).get(place.point)
+        return Expected(**tree | {"files": tree["files"] and Files(**tree["files"])}) if tree else None
+    key = fingerprint_key(settings, host, files)
+    if settings.verify and kept(settings.caches_dir, key, files):
+        return Expected(files, key, "unverified", "a start on its own has no baseline to be compared with", "")
+    return None
+
+
+def _place(caches_dir: str, key: str) -> Path:
+    return Path(caches_dir) / FOLDER / f"{key}.json"
+
+
+def _sweep(caches_dir: str, sweep_id: str) -> Path:
+    return Path(caches_dir) / FOLDER / "sweeps" / f"{sweep_id}.json"
+
+
+def _write(path: Path, tree: Any) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(tree), encoding="utf-8")
+    partial.rename(path)
+
+
+def _read(path: Path) -> Any | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

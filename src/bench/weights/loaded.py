@@ -1,0 +1,89 @@
+"""Whether a start loaded what was verified: its files, and what its ranks were given."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.config import Settings
+from bench.errors import CheckpointError
+from bench.host.host import Host
+from bench.vllm.probe_events import ProbeReport
+from bench.weights.checkpoint import files_read
+from bench.weights.delivery import Delivered, indexed, read_whole
+from bench.weights.fingerprint import Fingerprint
+from bench.weights.fingerprint_store import Files, changed_in, delivered_in, exchange_in, expected, files_of, kept
+
+
+@dataclass(frozen=True)
+class StartWeights:
+    """What one start's record says of its weights. `document` is what fingerprint.json holds."""
+
+    tags: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    document: dict[str, Any] | None = None
+
+
+def weights_of(settings: Settings, host: Host, files: Files | None, report: ProbeReport) -> StartWeights:
+    """Whether a start that came to its end read the files, and was given the tensors, that were verified."""
+    delivered = delivered_in(report)
+    whole = read_whole(delivered, _indexed(settings, delivered))
+    tags = {"bench.weights_read": {True: "whole", False: "part", None: "unknown"}[whole]}
+    if files:
+        tags["bench.checkpoint_content"] = files.digest
+    found = expected(settings, host, files)
+    problems = _exchanged_meanwhile(settings, files)
+    if found is None:
+        why = "verify=false" if settings.verify is False else "no verification start was made for it"
+        return StartWeights(tags | {"bench.weights": "unverified", "bench.weights_why": why}, problems)
+    if found.files and files and (problem := exchange_in(found.files, files, settings.checkpoint_path)):
+        problems.append(problem)
+    own = kept(settings.caches_dir, found.key, found.files) if found.key else None
+    problems += _other_delivery(own, delivered)
+    kind, why = found.kind, found.why
+    if kind == "same_files" and whole is not True:
+        kind, why = "unverified", f"other settings differ, and {_part(whole=whole)}"
+    tags |= {"bench.weights": kind, "bench.weights_why": why, "bench.weights_baseline": found.baseline}
+    verdict = {"kind": kind, "why": why, "baseline": found.baseline, "differing": found.differing}
+    files_tree = found.files and asdict(found.files)
+    return StartWeights(
+        tags, problems, {"verdict": verdict, "files": files_tree, "fingerprint": own.as_json() if own else None}
+    )
+
+
+def _exchanged_meanwhile(settings: Settings, files: Files | None) -> list[str]:
+    """Files that are no longer as they were before exec: which of the two this start read is not known."""
+    if files is None or files == (now := files_of(settings)):
+        return []
+    if now is None:
+        return [f"{settings.checkpoint_path} could not be read after this start any more"]
+    if now.path != files.path:
+        return [f"{settings.checkpoint_path} led to {files.path} before this start and leads to {now.path} after it"]
+    names = ", ".join(changed_in(files, now)[:3]) or "a file"
+    return [f"{names} in {settings.checkpoint_path} changed while this start ran: what it read is not known"]
+
+
+def _indexed(settings: Settings, ranks: Iterable[str]) -> dict[str, Delivered] | None:
+    folder = Path(settings.checkpoint_path)
+    if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
+        return None
+    try:
+        return indexed([folder / name for name in files_read(settings)], ranks)
+    except (CheckpointError, OSError):  # the files are gone since
+        return None
+
+
+def _part(*, whole: bool | None) -> str:
+    return "not every rank was given all that the files hold" if whole is False else "what they were given is not known"
+
+
+def _other_delivery(own: Fingerprint | None, delivered: dict[str, Delivered]) -> list[str]:
+    """A rank that was given other than its verification start was."""
+    if own is None:
+        return []
+    return [
+        f"rank {rank} was given {mine[0]} tensors of {mine[1]} bytes together, in its verification start "
+        f"{theirs[0]} of {theirs[1]}: it did not load what was verified"
+        for rank, theirs in own.delivered.items()
+        if (mine := delivered.get(rank)) is not None and tuple(mine) != tuple(theirs)
+    ]

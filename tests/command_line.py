@@ -1,0 +1,60 @@
+"""The commands of bench other than `python -m bench`, as a user opens them, and in this process where that is enough."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+from commands import done
+from conftest import FOREIGN, MARK, Done, Workplace, quiet
+
+
+def opened(
+    place: Workplace, *words: str, folder: Path | None = None, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """A program in this place, running: the environment's python first, and nothing of what tests happen to run in."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    path = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
+    return subprocess.Popen(
+        words,
+        cwd=folder or place.folder,
+        env=own | {"PATH": path, MARK: place.mark} | (environment or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def door(place: Workplace, module: str, *words: str) -> Done:
+    """`python -m bench.MODULE …` to its end, in a process of its own."""
+    return done(place, f"bench.{module}", *words)
+
+
+def knock(place: Workplace, main: Callable[[], None], *words: str, stdin: bytes = b"") -> Done:
+    """The same command without a process of its own: its exit code, and what it prints. A traceback is the test's."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    words = (*words, f"tracking.uri={uri(place)}")  # absolute: MLflow keeps a connection for each address
+    with (
+        contextlib.chdir(place.folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        patch.object(sys, "argv", ["bench", *words]),
+        patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
+        quiet(),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def uri(place: Workplace) -> str:
+    return f"sqlite:///{place.folder / 'mlflow.db'}"

@@ -1,0 +1,117 @@
+"""What vLLM must be told on this kind of host."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from bench.compose import compose_settings
+from bench.config import Settings
+from bench.errors import SettingError
+from bench.host.device import Device
+from bench.host.host import Needs, cpu_environment, needs_of
+
+COMPILER = "/usr/bin/g++"
+GPU = Device("cuda", ("NVIDIA H100 80GB HBM3",), "570.0", (0, 1))
+
+
+def cpu(cores: int) -> Device:
+    return Device("cpu", cores=tuple(range(cores)))
+
+
+@cache
+def base() -> Settings:
+    (settings,) = compose_settings(())
+    return settings
+
+
+def settings_with(*, args: dict[str, Any] | None = None, **changed: Any) -> Settings:
+    vllm = base().vllm.model_copy(update={"args": args or {}})
+    return base().model_copy(update={"vllm": vllm, **changed})
+
+
+def test_one_rank_on_a_cpu_takes_all_its_cores():
+    """vLLM binds a single rank by itself, and needs only to know how much memory its KV cache may take."""
+    needs = needs_of(settings_with(), cpu(2), COMPILER)
+
+    assert needs == Needs({"gpu_memory_utilization": 0.2}, {"VLLM_CPU_KVCACHE_SPACE": "1"}, ())
+
+
+@pytest.mark.parametrize(
+    ("ranks", "cores", "binding"),
+    [
+        (2, range(2), "0|1"),
+        (2, range(4), "0,1|2,3"),
+        (2, range(8), "0,1,2,3|4,5,6,7"),
+        (4, range(8), "0,1|2,3|4,5|6,7"),
+        (3, range(8), "0,1|2,3|4,5"),  # alike, even if some cores then do nothing
+        (2, (2, 5), "2|5"),  # a container may be given any cores
+    ],
+)
+def test_several_ranks_on_a_cpu_share_its_cores_alike(ranks, cores, binding):
+    """On a single NUMA node vLLM refuses several ranks unless it is told which cores are whose."""
+    assert cpu_environment(ranks, tuple(cores)) == {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": binding}
+
+
+def test_the_ranks_are_those_of_the_settings():
+    """The binding follows tensor_parallel_size."""
+    needs = needs_of(settings_with(tensor_parallel_size=2), cpu(4), COMPILER)
+
+    assert needs.environment["VLLM_CPU_OMP_THREADS_BIND"] == "0,1|2,3"
+
+
+@pytest.mark.parametrize(("ranks", "cores"), [(3, 2), (2, 1)])
+def test_more_ranks_than_cores_are_refused(ranks, cores):
+    """They would take turns on one core, and a collective would wait for a rank that does not run."""
+    with pytest.raises(SettingError) as refused:
+        needs_of(settings_with(tensor_parallel_size=ranks), cpu(cores), COMPILER)
+
+    assert f"tensor_parallel_size={ranks}" in str(refused.value)
+    assert f"there are {cores}" in str(refused.value)
+
+
+@pytest.mark.parametrize(("device", "share"), [(cpu(2), 0.2), (GPU, 0.9), (Device("rocm"), 0.9)])
+def test_the_share_of_memory_fits_the_device(device, share):
+    """On a CPU it is a share of the host's memory, and must be free: vLLM's own 0.9 would hardly ever start."""
+    assert needs_of(settings_with(), device, COMPILER).arguments["gpu_memory_utilization"] == share
+
+
+@pytest.mark.parametrize("device", [cpu(2), GPU])
+def test_a_share_that_was_set_is_kept(device):
+    """What the user asked for is what is measured, on any device."""
+    settings = settings_with(gpu_memory_utilization=0.42)
+
+    assert needs_of(settings, device, COMPILER).arguments["gpu_memory_utilization"] == 0.42
+
+
+def test_a_gpu_needs_nothing_else():
+    """No cores, no KV cache, no compiler: vLLM finds out by itself."""
+    assert needs_of(settings_with(tensor_parallel_size=8), GPU, None) == Needs({"gpu_memory_utilization": 0.9}, {}, ())
+
+
+def test_without_a_compiler_a_cpu_start_is_eager_and_says_so():
+    """torch.compile would fail in the middle of the start; what was decided instead is told, with the setting's name."""
+    needs = needs_of(settings_with(), cpu(2), None)
+
+    assert needs.arguments["enforce_eager"] is True
+    assert len(needs.notes) == 1
+    assert "compiler" in needs.notes[0]
+    assert "vllm.args.enforce_eager" in needs.notes[0]
+
+
+def test_with_a_compiler_nothing_is_decided():
+    """vLLM's default is to compile, and that is what a user wants to know the time of."""
+    needs = needs_of(settings_with(), cpu(2), COMPILER)
+
+    assert "enforce_eager" not in needs.arguments
+    assert needs.notes == ()
+
+
+@pytest.mark.parametrize("value", [True, False, None])
+@pytest.mark.parametrize("name", ["enforce_eager", "enforce-eager"])
+def test_the_users_own_word_on_eager_is_left_alone(name, value):
+    """Dashes and underscores are the same argument: nothing is decided, and no note claims that it was."""
+    needs = needs_of(settings_with(args={name: value}), cpu(2), None)
+
+    assert "enforce_eager" not in needs.arguments
+    assert needs.notes == ()

@@ -1,0 +1,123 @@
+"""Which files the words of a command line mean, and which starts are in them."""
+
+import gzip
+import io
+from pathlib import Path
+
+import pytest
+
+from bench.errors import LogError
+from bench.log import recordings
+from bench.log.recordings import LogFile, expanded, log_file, recordings_in
+from bench.start.recorded import labels_of
+
+LOGS = Path(__file__).parents[1] / "logs"
+FIRST = LOGS / "cpu-vllm0.32.0" / "dummy-tp1-eager.log"
+SECOND = LOGS / "cpu-vllm0.32.0" / "auto-tp2.log"
+
+
+def written(folder: Path, *logs: Path, name: str = "serve.log") -> LogFile:
+    path = folder / name
+    path.write_bytes(b"".join(log.read_bytes().rstrip(b"\n") + b"\n" for log in logs))
+    return LogFile(str(path), path)
+
+
+def test_each_start_in_a_file_is_a_recording(tmp_path):
+    """With its number; what it tells is its own."""
+    found = recordings_in(written(tmp_path, FIRST, SECOND), None)
+
+    assert [(each.number, each.is_alone) for each in found] == [(1, False), (2, False)]
+    assert [each.log.info.load_format for each in found] == ["dummy", "auto"]
+    assert [each.log.info.tensor_parallel_size for each in found] == [1, 2]
+
+
+def test_the_only_start_in_a_file_is_alone(tmp_path):
+    """So it needs no number in its name."""
+    (found,) = recordings_in(written(tmp_path, FIRST), None)
+
+    assert (found.number, found.is_alone) == (1, True)
+
+
+def test_starts_of_two_containers_have_their_names(tmp_path):
+    """One container's, which has no other to be told from, have none."""
+    first, second = ([f"vllm-{name}-1  | ".encode() + line for line in log.read_bytes().splitlines(keepends=True)]
+                     for name, log in (("a", FIRST), ("b", SECOND)))  # fmt: skip
+    path = tmp_path / "up.log"
+    path.write_bytes(b"".join(line for both in zip(first, second, strict=False) for line in both))
+    found = recordings_in(LogFile(str(path), path), None)
+    assert [each.log.source for each in found] == ["vllm-a-1", "vllm-b-1"]
+    assert labels_of(found) == ["up start 1 of vllm-a-1", "up start 2 of vllm-b-1"]
+
+    path.write_bytes(b"".join(first * 2))
+    assert labels_of(recordings_in(LogFile(str(path), path), None)) == ["up start 1", "up start 2"]
+
+
+def test_one_start_can_be_chosen(tmp_path):
+    """By its number, from 1; it is not the only one in its file for that."""
+    file = written(tmp_path, FIRST, SECOND, FIRST)
+
+    for start, load_format in ((1, "dummy"), (2, "auto"), (3, "dummy")):
+        (found,) = recordings_in(file, start)
+        assert (found.number, found.is_alone, found.log.info.load_format) == (start, False, load_format)
+
+
+def test_a_number_that_no_start_has_is_refused(tmp_path):
+    """With how many there are."""
+    with pytest.raises(LogError, match=r"serve\.log: there is no start=3: there are 2 starts in this file\.$"):
+        recordings_in(written(tmp_path, FIRST, SECOND), 3)
+    with pytest.raises(LogError, match=r"there is no start=2: there is 1 start in this file\.$"):
+        recordings_in(written(tmp_path, FIRST), 2)
+
+
+def test_too_many_starts_are_refused(tmp_path, monkeypatch):
+    """Each would be a run: thousands of them are a mistake, and one can be chosen."""
+    monkeypatch.setattr(recordings, "MOST_STARTS", 2)
+    file = written(tmp_path, FIRST, SECOND, FIRST)
+
+    with pytest.raises(LogError, match=r"serve\.log: there are 3 starts in this file, .* Choose one:  start=N$"):
+        recordings_in(file, None)
+    assert len(recordings_in(file, 3)) == 1
+
+
+def test_the_name_of_a_packed_file_has_two_endings():
+    """The name that people know it by has neither."""
+    names = ["a/serve.log", "serve.log.gz", "serve.log.zst", "serve.1.log", "serve", "-"]
+
+    assert [LogFile(name, Path(name)).stem for name in names] == [
+        "serve",
+        "serve",
+        "serve",
+        "serve.1",
+        "serve",
+        "stdin",
+    ]
+
+
+def test_a_pattern_means_all_files_that_fit(tmp_path, monkeypatch):
+    """In the order of their names; a shell that has expanded it itself gives the same. A file is named once."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.log", "a.log", "c.txt", "in/d.log", "[x].log"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert expanded(["?.log"]) == ["a.log", "b.log"]
+    assert expanded(["c.txt", "**/*.log", "a.log"]) == ["c.txt", "[x].log", "a.log", "b.log", "in/d.log"]
+    assert expanded([f"{tmp_path}/?.txt"]) == [f"{tmp_path}/c.txt"]
+    assert expanded(["[x].log", "-", "nowhere.log"]) == ["[x].log", "-", "nowhere.log"]
+
+
+def test_a_pattern_that_fits_nothing_is_refused(tmp_path, monkeypatch):
+    """A typing error would else be a smaller sweep."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(LogError, match=r"^\*\.log: no file has a name like this\.$"):
+        expanded(["*.log"])
+
+
+def test_standard_input_can_be_packed(tmp_path, monkeypatch):
+    """It is put into a file first, since its lines are kept with the run."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(SECOND.read_bytes()))))
+    (found,) = recordings_in(log_file("-", tmp_path), None)
+
+    assert found.file.name == "-"
+    assert found.log.info.tensor_parallel_size == 2

@@ -1,0 +1,173 @@
+"""The critical chain: it adds up whatever was reported, and tells what belongs to nobody."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.log.readings import Phase
+from bench.start.waterfall import CHAIN, Segment, lanes, slowest, unexplained, waterfall, waterfall_metrics
+from bench.vllm.probe_events import ProbeProcess, ProbeReport, ProbeSpan
+
+READY_S, FIRST_TOKEN_S = 30.0, 31.0
+
+
+def span(name: str, started_s: float, ended_s: float | None) -> ProbeSpan:
+    return ProbeSpan(name, "Class", started_s, ended_s)
+
+
+SERVER = ProbeProcess(1, 0, "api_server", None, 0.01, 5.0, (span("config", 5.0, 6.0), span("engine_client", 6.0, 29.0)))
+CORE = ProbeProcess(2, 1, "engine_core", None, 7.0, 10.0, (span("engine_core_init", 10.0, 28.0),))
+FAST = ProbeProcess(
+    3, 2, "worker", "TP0", 11.0, 14.0, (
+        span("init_device", 15.0, 17.0), span("load_model", 17.0, 20.0), span("load_weights", 18.0, 19.0),
+        span("profile", 22.0, 25.0), span("kv_cache", 25.0, 26.0), span("warm_up", 26.0, 27.5),
+    )
+)  # fmt: skip
+SLOW = replace(
+    FAST, pid=4, rank="TP1", spans=(
+        span("init_device", 15.5, 17.0), span("load_model", 17.0, 22.0), span("load_weights", 17.5, 20.5),
+        span("process_weights", 20.5, 21.5), span("profile", 22.0, 25.0), span("kv_cache", 25.0, 26.0),
+        span("warm_up", 26.0, 27.5),
+    )
+)  # fmt: skip
+SAID = [Phase("torch_compile", "TP0", 22.5, 24.0), Phase("graph_capture", None, 27.0, 27.4)]
+
+
+def metrics_of(report: ProbeReport, said: list[Phase] | None = None) -> dict[str, float]:
+    chain = waterfall(report, SAID if said is None else said, READY_S, FIRST_TOKEN_S)
+    return {name.split("_", 1)[1]: value for name, value in waterfall_metrics(chain).items()}
+
+
+def test_each_second_belongs_to_the_innermost_phase_of_the_slowest_rank():
+    """By hand: what goes on inside is taken out of what waits for it, and the fast rank is nowhere added."""
+    assert metrics_of(ProbeReport((SERVER, CORE, FAST, SLOW))) == pytest.approx(
+        {
+            "api_server_imports_s": 5.0,
+            "config_s": 1.0,
+            "engine_client_s": 1.0 + 1.0,  # before the engine core's process, and behind its init
+            "engine_core_imports_s": 3.0,
+            "engine_core_init_s": 1.0 + 0.5,
+            "worker_imports_s": 4.5,
+            "init_device_s": 1.5,
+            "build_model_s": 0.5 + 0.5,
+            "load_weights_s": 3.0,
+            "process_weights_s": 1.0,
+            "profile_s": 3.0,  # TP0's compilation is not TP1's
+            "kv_cache_s": 1.0,
+            "warm_up_s": 1.1,
+            "capture_s": 0.4,
+            "server_s": 1.0,
+            "first_token_s": 1.0,
+            "unattributed_s": 0.0,
+        }
+    )
+
+
+def test_what_a_rank_compiled_is_taken_out_of_its_profile():
+    """The log tells it, for the rank or for all."""
+    found = metrics_of(ProbeReport((SERVER, CORE, FAST)))
+
+    assert (found["profile_s"], found["compile_s"]) == (1.5, 1.5)
+
+
+def test_a_capture_that_the_probe_saw_is_not_taken_from_the_log():
+    """There it is rounded to whole seconds."""
+    seen = replace(FAST, spans=(*FAST.spans, span("capture", 26.5, 27.0)))
+
+    assert metrics_of(ProbeReport((SERVER, CORE, seen)))["capture_s"] == 0.5
+
+
+def test_a_worker_inside_the_engine_core_has_no_imports_of_its_own():
+    """As on one GPU: the rank reports from the engine core's process."""
+    both = replace(CORE, rank="TP0", spans=(*CORE.spans, *FAST.spans))
+    found = metrics_of(ProbeReport((SERVER, both)))
+
+    assert "worker_imports_s" not in found
+    assert found["engine_core_imports_s"] == 3.0
+    assert found["load_weights_s"] == 1.0
+    assert [lane.name for lane in lanes(ProbeReport((SERVER, both)), [], READY_S)] == ["API server", "engine core TP0"]
+
+
+def test_what_no_process_reported_is_unattributed():
+    """Without the engine core and the workers the server's wait for them is all that is known; without it nothing."""
+    assert metrics_of(ProbeReport((SERVER,)))["engine_client_s"] == 23.0
+    assert metrics_of(ProbeReport((FAST,)), said=[])["unattributed_s"] == pytest.approx(
+        31.0 - 4.0 - 2.0 - 3.0 - 5.5 - 1
+    )
+    assert waterfall(ProbeReport(), SAID, READY_S, FIRST_TOKEN_S) == []
+    assert waterfall_metrics([]) == {}
+
+
+def test_what_did_not_end_is_no_phase():
+    """How long it would have taken is unknown."""
+    broken = replace(FAST, spans=(span("init_device", 15.0, 17.0), span("load_model", 17.0, None)))
+
+    assert "build_model_s" not in metrics_of(ProbeReport((SERVER, CORE, broken)))
+    assert [part.name for part in lanes(ProbeReport((broken,)), [], None)[0].segments] == [
+        "worker_imports",
+        "init_device",
+    ]
+
+
+def test_too_much_that_is_unattributed_is_a_warning():
+    """From 5 % of the start on."""
+    assert unexplained({"waterfall/01_config_s": 95.0, "waterfall/99_unattributed_s": 5.0, "ready_s": 1.0}) == []
+    assert unexplained({"waterfall/01_config_s": 90.0, "waterfall/99_unattributed_s": 10.0}) == [
+        "10.00 s of 100.00 s (10%) belong to no phase: they are unattributed"
+    ]
+    assert unexplained({}) == []
+
+
+def test_parallel_ranks_stand_side_by_side():
+    """Every process has a lane of its own, with its own times."""
+    found = {lane.name: {part.name: part for part in lane.segments} for lane in lanes(
+        ProbeReport((SERVER, CORE, FAST, SLOW)), SAID, READY_S
+    )}  # fmt: skip
+
+    assert list(found) == ["API server", "engine core", "TP0", "TP1"]
+    assert found["TP0"]["load_weights"].duration_s == 1.0
+    assert found["TP1"]["load_weights"].duration_s == 3.0
+    assert found["TP0"]["compile"] == Segment("compile", 22.5, 24.0)
+    assert "compile" not in found["TP1"]
+
+
+def test_the_slowest_rank_is_the_last_to_hold_its_weights():
+    """Not the one that loaded longest, nor the last to start."""
+    assert slowest(ProbeReport((FAST, SLOW))) == SLOW
+    assert slowest(ProbeReport((SERVER, CORE))) is None
+
+
+def test_the_numbers_sort_into_the_order_of_the_start():
+    """MLflow sorts metrics by name."""
+    names = list(waterfall_metrics(Segment(name, 0.0, 1.0) for name in (*reversed(CHAIN), "unattributed")))
+
+    assert names == sorted(names)
+    assert names[-1] == "waterfall/99_unattributed_s"
+
+
+TIMES = st.floats(-5.0, 40.0, allow_nan=False)
+SPAN_NAMES = (
+    "config", "engine_client", "engine_core_init", "init_device", "load_model", "load_weights", "process_weights",
+    "profile", "kv_cache", "warm_up", "capture",
+)  # fmt: skip
+SPANS = st.builds(span, st.sampled_from(SPAN_NAMES), TIMES, st.none() | TIMES)
+PROCESSES = st.builds(
+    ProbeProcess,
+    pid=st.integers(1, 4), parent=st.integers(0, 4), kind=st.sampled_from(["api_server", "engine_core", "worker"]),
+    rank=st.sampled_from([None, "TP0", "TP1"]), started_s=st.none() | TIMES, imported_s=TIMES,
+    spans=st.lists(SPANS, max_size=6).map(tuple),
+)  # fmt: skip
+
+
+@given(st.lists(PROCESSES, min_size=1, max_size=5).map(tuple), st.floats(0.0, 30.0), st.floats(0.001, 5.0))
+def test_the_chain_adds_up_whatever_was_reported(processes, ready_s, answer_s):
+    """Without a gap and without an overlap, from exec to the first token: clocks that contradict each other too."""
+    end_s = ready_s + answer_s
+    chain = waterfall(ProbeReport(processes), [], ready_s, end_s)
+
+    assert (chain[0].started_s, chain[-1].ended_s) == (0.0, end_s)
+    assert all(earlier.ended_s == later.started_s for earlier, later in pairwise(chain))
+    assert sum(waterfall_metrics(chain).values()) == pytest.approx(end_s)
