@@ -148,6 +148,26 @@ def test_a_signal_while_a_command_is_imported_leaves_no_traceback():
     assert (done.returncode, done.stderr) == (143, "interrupted\n")
 
 
+@pytest.mark.parametrize("first", [None, signal.SIGTERM])
+def test_a_signal_while_python_takes_itself_apart_changes_no_exit_code(first):
+    """The kernel's own action is in place then, which would be death by the signal."""
+    script = """
+import os, signal, sys
+class Last:
+    def __del__(self): os.kill(os.getpid(), signal.SIGINT)
+keep = Last()
+keep.itself = keep  # found by the last collection, when Python has put its handlers away
+sys.argv[0] = '-m'
+import bench
+from bench.system.interrupts import handled
+with handled():
+    {}
+""".format(f"os.kill(os.getpid(), {int(first)})" if first else "pass")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == (128 + first if first else 0), done.stderr
+
+
 def test_what_is_unbroken_goes_to_its_end():
     """A signal in the middle of a transaction ends neither it nor what follows in it."""
     done = []
