@@ -3,8 +3,8 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -378,6 +378,15 @@ def test_a_new_checkpoint_takes_the_old_ones_place(tmp_path):
 
 
 NEVER_LEFT: list[ExitStack] = []
+
+
+@pytest.fixture(autouse=True)
+def _left_at_last() -> Iterator[None]:
+    """Before Python ends, which would print that it could not."""
+    yield
+    while NEVER_LEFT:
+        with suppress(GeneratorExit):
+            NEVER_LEFT.pop().__exit__(GeneratorExit, GeneratorExit(), None)
 
 
 def left_by(maker: subprocess.Popen[bytes], folder: Path) -> Path:
