@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from bench.analysis.statistics import Ratio, paired_ratio
+from bench.analysis.statistics import Interval, paired
 from bench.compose import compose_settings
 from bench.config import Settings
 from bench.host.device import Device, find_device
@@ -185,10 +185,10 @@ def bare(settings: Settings, folder: Path) -> float:
 
 def summary(settings: Settings, side_by_side: int, times: Times) -> dict[str, object]:
     """Above 1: the first of the two is slower, or takes more."""
-    ratios = {f"{slow} / {fast}": paired_ratio(times.ready_s[slow], times.ready_s[fast])
+    ratios = {f"{slow} / {fast}": paired(times.ready_s[slow], times.ready_s[fast], ratio=True)
               for slow, fast in (("probed", "bare"), ("unprobed", "bare"), ("probed", "unprobed"))}  # fmt: skip
-    ratios["probed / unprobed, vLLM's processor seconds"] = paired_ratio(
-        times.vllm_cpu_s["probed"], times.vllm_cpu_s["unprobed"]
+    ratios["probed / unprobed, vLLM's processor seconds"] = paired(
+        times.vllm_cpu_s["probed"], times.vllm_cpu_s["unprobed"], ratio=True
     )
     shares = [ours / times.vllm_cpu_s["probed"][block] for block, ours in times.bench_cpu_s.items()]
     host = look_at_host(settings)
@@ -209,7 +209,7 @@ def listed(by_arm: dict[str, dict[int, float]]) -> dict[str, list[float]]:
     return {arm: [round(value, 3) for _, value in sorted(values.items())] for arm, values in by_arm.items()}
 
 
-def rounded(ratio: Ratio) -> dict[str, object]:
+def rounded(ratio: Interval) -> dict[str, object]:
     """Four digits are more than it knows."""
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(ratio).items()}
 

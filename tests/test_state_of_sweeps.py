@@ -13,7 +13,8 @@ import pytest
 
 from bench.analysis.comparison import compare
 from bench.host.page_cache import find_gauge
-from bench.report.markdown import report
+from bench.report.content import report_of
+from bench.report.markdown import report_markdown
 from conftest import Workplace
 from made_sweeps import made_start, made_sweep
 from whole_sweeps import (
@@ -157,7 +158,7 @@ def test_a_checkpoint_on_a_tmpfs_is_unverified(on_tmpfs):
 
 def test_an_unverified_state_is_said_in_the_report(on_tmpfs):
     """Where the states are, in words."""
-    words = "- Page cache before each start: unverified: nothing on this host tells it truly\n"
+    words = "- Page cache before each start: unverified: no reliable measurement on this host\n"
 
     assert words in section(on_tmpfs.report, "Scope")
 
@@ -238,7 +239,7 @@ def test_a_candidate_on_another_vllm_version_has_no_speedup():
 
     assert comparison.withheld == {"dummy": words}
     assert comparison.speedups == ()
-    assert f"- `dummy`: no speedup is shown: {words}." in report(comparison, {}, [])
+    assert f"- `dummy`: no speedup is shown: {words}." in report_markdown(report_of(comparison), {}, [])
 
 
 def test_a_difference_that_is_ignored_by_name_is_said_in_the_report():
@@ -247,8 +248,10 @@ def test_a_difference_that_is_ignored_by_name_is_said_in_the_report():
     comparison = compare(sweep, ignore=["version.vllm"])
 
     assert comparison.withheld == {}
-    assert comparison.speedup("dummy", "ready_s").ratio == pytest.approx(1.5)
-    assert "- Compared although it differs, as asked: version.vllm.\n" in report(comparison, {}, [])
+    assert comparison.speedup("dummy", "ready_s").ratio.mean == pytest.approx(1.5)
+    assert "- Compared despite this difference, as requested: version.vllm.\n" in report_markdown(
+        report_of(comparison), {}, []
+    )
 
 
 def test_only_the_difference_that_is_named_is_ignored():

@@ -20,10 +20,11 @@ from bench.analysis.comparison import AUTO, compare
 from bench.cli import door, split_arguments
 from bench.compose import compose_settings
 from bench.masking import masked, masked_tree
-from bench.report.markdown import failed_section, invalid_section, speedup_section
+from bench.report.content import report_of
+from bench.report.markdown import summary_markdown
+from bench.report.metrics_json import summary_metrics
 from bench.report.published_table import published_table, refuse_foreign_table
-from bench.report.tables import key_metrics
-from bench.report.write import summary_metrics, write_report
+from bench.report.write import write_report
 from bench.sweep.publish import pack_starts, refuse_name
 from bench.system.interrupts import unbroken
 from bench.system.output import give
@@ -54,9 +55,7 @@ def main(arguments: list[str]) -> None:
     if own["publish"]:
         pack_starts(sweep, tracking.uri, [word for word in arguments if word.startswith(ASKED)], folder)
         (folder.parent / "README.md").write_text(published_table(folder.parent), encoding="utf-8")
-    sections = [f"## Key Metrics\n{key_metrics(comparison)}", speedup_section(comparison)]
-    sections += [failed_section(comparison), invalid_section(comparison)]
-    tables = "\n\n".join(filter(None, sections))
+    tables = summary_markdown(report_of(comparison))
     give(tables)
     give(f"\nreport   {folder / 'report.md'}")
     give(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")

@@ -2,10 +2,15 @@
 
 import pytest
 
-from bench.analysis.comparison import compare
+from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
-from bench.report.markdown import speedup_section
+from bench.report.content import report_of
+from bench.report.markdown import summary_markdown
 from made_sweeps import made_start, made_sweep
+
+
+def speedup_section(comparison: Comparison) -> str:
+    return summary_markdown(report_of(comparison)).partition("## Speedups")[2]
 
 
 def start(

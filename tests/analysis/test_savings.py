@@ -1,4 +1,4 @@
-"""Where the saved seconds come from: which starts enter, that nothing gets lost between the phases, and the cap."""
+"""Where the saved seconds come from: which starts enter, that nothing gets lost between the phases, and the upper bound."""
 
 import random
 from dataclasses import replace
@@ -8,9 +8,17 @@ from statistics import fmean
 import pytest
 from scipy import stats
 
-from bench.analysis.comparison import Comparison, Point, compare
-from bench.analysis.records import RunRecord
-from bench.analysis.savings import Savings, Step, cap_of, caps, mean_waterfall, savings, waterfall_of
+from bench.analysis.comparison import Comparison, compare
+from bench.analysis.records import Point, RunRecord
+from bench.analysis.savings import (
+    Savings,
+    Step,
+    mean_waterfall,
+    savings,
+    upper_bound,
+    upper_bounds,
+    waterfall_of,
+)
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 IMPORTS = Step(1, "api_server_imports")
@@ -229,41 +237,41 @@ def test_one_start_each_has_no_interval():
     assert {(each.saved_s.low, each.saved_s.high) for each in found.steps} == {(None, None)}
 
 
-# The cap.
+# The upper bound.
 
 
-def test_the_cap_is_what_remains_if_weights_took_no_time():
+def test_the_upper_bound_is_what_remains_if_weights_took_no_time():
     """40 s to ready, 20 of them weights: twice as fast, and no loader can do better."""
-    found = cap_of(Point("base", (started("base", imports=20.0, weights=20.0),)))
+    found = upper_bound(Point("base", (started("base", imports=20.0, weights=20.0),)))
 
     assert found is not None
-    assert (found.ready_s, found.weights_s, found.n) == (40.0, 20.0, 1)
-    assert (found.ratio, found.low, found.high) == (pytest.approx(2.0), None, None)
+    assert (found.ready_s, found.weights_s, found.ratio.n) == (40.0, 20.0, 1)
+    assert (found.ratio.mean, found.ratio.low, found.ratio.high) == (pytest.approx(2.0), None, None)
 
 
-def test_the_cap_has_the_interval_of_its_starts():
+def test_the_upper_bound_has_the_interval_of_its_starts():
     """Ratios of 2 and 8: the geometric mean is 4, and the standard error of the logarithms ln 2."""
     starts = started("base", imports=20.0, weights=20.0), started("base", 1, imports=5.0, weights=35.0)
-    found = cap_of(Point("base", starts))
+    found = upper_bound(Point("base", starts))
 
     assert found is not None
-    assert (found.ratio, found.n) == (pytest.approx(4.0), 2)
-    assert (found.low, found.high) == pytest.approx((4 * 2**-T_OF_2_PAIRS, 4 * 2**T_OF_2_PAIRS))
+    assert (found.ratio.mean, found.ratio.n) == (pytest.approx(4.0), 2)
+    assert (found.ratio.low, found.ratio.high) == pytest.approx((4 * 2**-T_OF_2_PAIRS, 4 * 2**T_OF_2_PAIRS))
 
 
-def test_a_start_that_does_not_tell_its_weights_says_nothing_of_the_cap():
+def test_a_start_that_does_not_tell_its_weights_says_nothing_of_the_upper_bound():
     """Missing is not 0: its weights are somewhere in the other phases."""
     starts = started("base", imports=20.0, weights=20.0), started("base", 1, imports=40.0)
-    found = cap_of(Point("base", starts))
+    found = upper_bound(Point("base", starts))
 
     assert found is not None
-    assert (found.ratio, found.n) == (pytest.approx(2.0), 1)
-    assert cap_of(Point("base", starts[1:])) is None
+    assert (found.ratio.mean, found.ratio.n) == (pytest.approx(2.0), 1)
+    assert upper_bound(Point("base", starts[1:])) is None
 
 
-def test_a_cap_is_the_baselines_and_one_for_all_its_candidates():
+def test_an_upper_bound_is_the_baselines_and_one_for_all_its_candidates():
     """It does not hang on the blocks in which one of them failed."""
     starts = [started("base", block, imports=20.0, weights=20.0) for block in range(3)]
     starts += [started("fast", 0, imports=20.0, weights=5.0), started("faster", 1, imports=20.0, weights=1.0)]
 
-    assert [(cap.point, cap.n) for cap in caps(compared(*starts))] == [("base", 3)]
+    assert [(each.point, each.ratio.n) for each in upper_bounds(compared(*starts))] == [("base", 3)]

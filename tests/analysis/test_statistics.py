@@ -11,15 +11,12 @@ from scipy import stats
 
 from bench.analysis.comparison import compare, doubts
 from bench.analysis.statistics import (
-    Difference,
     Drift,
-    Ratio,
+    Interval,
     drift,
     outliers,
-    paired_difference,
-    paired_ratio,
-    unpaired_difference,
-    unpaired_ratio,
+    paired,
+    welch,
 )
 from bench.compose import compose_settings
 from bench.config import Settings
@@ -34,16 +31,16 @@ BASELINE = {0: 61.2, 1: 63.9, 2: 60.4, 3: 66.0, 4: 62.7}
 CANDIDATE = {0: 50.1, 1: 51.7, 2: 50.9, 3: 53.3, 4: 49.2}
 
 
-def interval(ratio: Ratio | None) -> tuple[float, float]:
+def ends(ratio: Interval | None) -> tuple[float, float]:
     assert ratio is not None
     assert ratio.low is not None
     assert ratio.high is not None
     return ratio.low, ratio.high
 
 
-def excludes_one(ratio: Ratio | None) -> bool:
+def excludes_one(ratio: Interval | None) -> bool:
     """What a reader would call a significant difference."""
-    low, high = interval(ratio)
+    low, high = ends(ratio)
     return not low <= 1 <= high
 
 
@@ -52,19 +49,19 @@ def excludes_one(ratio: Ratio | None) -> bool:
 
 def test_a_paired_interval_is_that_of_the_textbook():
     """The log ratios are ln 2, ln 2, ln 4: their mean is 4/3 ln 2, their standard error 1/3 ln 2."""
-    found = paired_ratio({0: 10.0, 1: 10.0, 2: 20.0}, {0: 5.0, 1: 5.0, 2: 5.0})
+    found = paired({0: 10.0, 1: 10.0, 2: 20.0}, {0: 5.0, 1: 5.0, 2: 5.0}, ratio=True)
 
-    assert found.ratio == pytest.approx(2 ** (4 / 3))
-    assert interval(found) == pytest.approx((2 ** ((4 - T_OF_3_PAIRS) / 3), 2 ** ((4 + T_OF_3_PAIRS) / 3)))
+    assert found.mean == pytest.approx(2 ** (4 / 3))
+    assert ends(found) == pytest.approx((2 ** ((4 - T_OF_3_PAIRS) / 3), 2 ** ((4 + T_OF_3_PAIRS) / 3)))
 
 
 def test_a_paired_interval_is_that_of_scipy():
     """Of its t test for related samples, over the logarithms."""
     slow, fast = ([log(value) for value in values.values()] for values in (BASELINE, CANDIDATE))
     scipys = stats.ttest_rel(slow, fast).confidence_interval(0.95)
-    found = paired_ratio(BASELINE, CANDIDATE)
+    found = paired(BASELINE, CANDIDATE, ratio=True)
 
-    assert interval(found) == pytest.approx((exp(scipys.low), exp(scipys.high)))
+    assert ends(found) == pytest.approx((exp(scipys.low), exp(scipys.high)))
     assert (found.n, found.paired, found.confidence) == (5, True, pytest.approx(0.95))
 
 
@@ -72,61 +69,61 @@ def test_pairs_are_made_by_block_and_not_by_order():
     """A dictionary's order is that in which starts came in."""
     shuffled = {block: CANDIDATE[block] for block in (3, 0, 4, 1, 2)}
 
-    assert paired_ratio(BASELINE, shuffled) == paired_ratio(BASELINE, CANDIDATE)
+    assert paired(BASELINE, shuffled, ratio=True) == paired(BASELINE, CANDIDATE, ratio=True)
 
 
 def test_what_all_starts_of_a_block_share_does_not_widen_the_interval():
     """That is what blocks are for: the host was twice as slow in the third, for both."""
     slow, fast = BASELINE | {2: 2 * BASELINE[2]}, CANDIDATE | {2: 2 * CANDIDATE[2]}
 
-    assert interval(paired_ratio(slow, fast)) == pytest.approx(interval(paired_ratio(BASELINE, CANDIDATE)))
+    assert ends(paired(slow, fast, ratio=True)) == pytest.approx(ends(paired(BASELINE, CANDIDATE, ratio=True)))
 
 
 def test_a_block_that_only_one_of_the_two_has_does_not_enter():
     """The other's start has failed there."""
-    found = paired_ratio(BASELINE, {block: CANDIDATE[block] for block in (0, 1, 3)})
+    found = paired(BASELINE, {block: CANDIDATE[block] for block in (0, 1, 3)}, ratio=True)
 
-    assert found == paired_ratio({block: BASELINE[block] for block in (0, 1, 3)}, CANDIDATE)
+    assert found == paired({block: BASELINE[block] for block in (0, 1, 3)}, CANDIDATE, ratio=True)
     assert found.n == 3
 
 
 def test_one_pair_has_a_ratio_and_no_interval():
     """Nothing is known of its spread, so nothing is said of it."""
-    found = paired_ratio({0: 421.89}, {0: 62.25})
+    found = paired({0: 421.89}, {0: 62.25}, ratio=True)
 
-    assert found == Ratio(pytest.approx(421.89 / 62.25), None, None, 1, paired=True, confidence=pytest.approx(0.95))
+    assert found == Interval(pytest.approx(421.89 / 62.25), None, None, 1, paired=True, confidence=pytest.approx(0.95))
 
 
 def test_two_pairs_have_an_interval_as_wide_as_that_must_be():
     """Log ratios ln 2 and ln 4: mean 1.5 ln 2, standard error 0.5 ln 2, and t is 12.7."""
-    found = paired_ratio({0: 10.0, 1: 20.0}, {0: 5.0, 1: 5.0})
+    found = paired({0: 10.0, 1: 20.0}, {0: 5.0, 1: 5.0}, ratio=True)
 
-    assert interval(found) == pytest.approx((2 ** (1.5 - T_OF_2_PAIRS / 2), 2 ** (1.5 + T_OF_2_PAIRS / 2)))
+    assert ends(found) == pytest.approx((2 ** (1.5 - T_OF_2_PAIRS / 2), 2 ** (1.5 + T_OF_2_PAIRS / 2)))
     assert found.n == 2
 
 
 @pytest.mark.parametrize(("baseline", "candidate"), [({}, {}), ({0: 1.0}, {}), ({0: 1.0, 2: 1.0}, {1: 1.0, 3: 1.0})])
 def test_without_a_common_block_there_is_no_paired_ratio(baseline, candidate):
     """None, and never one of starts that do not belong together."""
-    assert paired_ratio(baseline, candidate) is None
+    assert paired(baseline, candidate, ratio=True) is None
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_equal_ratios_have_an_interval_without_width(n):
     """Student's t would be 0/0. The times differ, only their ratio does not: it is that of two clocks, or of one log."""
     slow = {block: 0.1 * (block + 1) for block in range(n)}
-    found = paired_ratio(slow, {block: value / 3 for block, value in slow.items()})
+    found = paired(slow, {block: value / 3 for block, value in slow.items()}, ratio=True)
 
-    assert found.ratio == pytest.approx(3.0)
-    assert interval(found) == (found.ratio, found.ratio)
+    assert found.mean == pytest.approx(3.0)
+    assert ends(found) == (found.mean, found.mean)
 
 
 def test_swapping_the_two_inverts_ratio_and_interval():
     """Whoever is called the baseline, the same is known."""
-    forth, back = paired_ratio(BASELINE, CANDIDATE), paired_ratio(CANDIDATE, BASELINE)
+    forth, back = paired(BASELINE, CANDIDATE, ratio=True), paired(CANDIDATE, BASELINE, ratio=True)
 
-    assert back.ratio == pytest.approx(1 / forth.ratio)
-    assert interval(back) == pytest.approx((1 / forth.high, 1 / forth.low))
+    assert back.mean == pytest.approx(1 / forth.mean)
+    assert ends(back) == pytest.approx((1 / forth.high, 1 / forth.low))
 
 
 # Several candidates of one baseline.
@@ -134,20 +131,20 @@ def test_swapping_the_two_inverts_ratio_and_interval():
 
 def test_several_candidates_widen_the_interval_by_bonferroni():
     """Three of them, each wrong with 5/3 %, are all right with 95 %; with the quantile of a table."""
-    found = paired_ratio({0: 10.0, 1: 10.0, 2: 20.0}, {0: 5.0, 1: 5.0, 2: 5.0}, comparisons=3)
+    found = paired({0: 10.0, 1: 10.0, 2: 20.0}, {0: 5.0, 1: 5.0, 2: 5.0}, comparisons=3, ratio=True)
     half = T_OF_3_PAIRS_OF_3_CANDIDATES / 3
 
-    assert interval(found) == pytest.approx((2 ** (4 / 3 - half), 2 ** (4 / 3 + half)), rel=1e-4)
+    assert ends(found) == pytest.approx((2 ** (4 / 3 - half), 2 ** (4 / 3 + half)), rel=1e-4)
     assert found.confidence == pytest.approx(1 - 0.05 / 3)
 
 
 def test_the_more_candidates_the_wider():
     """And the ratio itself is what it was."""
-    found = [paired_ratio(BASELINE, CANDIDATE, comparisons) for comparisons in (1, 2, 3, 10)]
+    found = [paired(BASELINE, CANDIDATE, comparisons, ratio=True) for comparisons in (1, 2, 3, 10)]
     widths = [each.high / each.low for each in found]
 
     assert widths == sorted(set(widths))
-    assert len({each.ratio for each in found}) == 1
+    assert len({each.mean for each in found}) == 1
 
 
 def test_a_comparison_counts_the_candidates_of_each_baseline():
@@ -160,9 +157,9 @@ def test_a_comparison_counts_the_candidates_of_each_baseline():
             for block, value in times.items()
         )
     )
-    found = compare(sweep).speedup("one", "ready_s")
+    found = compare(sweep).speedup("one", "ready_s").ratio
 
-    assert (found.low, found.high) == interval(paired_ratio(BASELINE, CANDIDATE, comparisons=2))
+    assert (found.low, found.high) == ends(paired(BASELINE, CANDIDATE, comparisons=2, ratio=True))
 
 
 # Starts that belong to no common blocks.
@@ -174,40 +171,40 @@ def test_an_unpaired_interval_is_welchs():
     squares = [np.var(each, ddof=1) / len(each) for each in (slow, fast)]
     freedom = sum(squares) ** 2 / (squares[0] ** 2 / 3 + squares[1] ** 2 / 2)
     middle, half = slow.mean() - fast.mean(), stats.t.ppf(0.975, freedom) * sqrt(sum(squares))
-    found = unpaired_ratio([61.2, 63.9, 60.4, 66.0], [50.1, 55.7, 47.0])
+    found = welch([61.2, 63.9, 60.4, 66.0], [50.1, 55.7, 47.0], ratio=True)
 
-    assert found.ratio == pytest.approx(exp(middle))
-    assert interval(found) == pytest.approx((exp(middle - half), exp(middle + half)))
+    assert found.mean == pytest.approx(exp(middle))
+    assert ends(found) == pytest.approx((exp(middle - half), exp(middle + half)))
     assert (found.n, found.paired) == (3, False)
 
 
 def test_an_unpaired_ratio_of_one_start_has_no_interval():
     """However many the other has: the spread of one of the two is unknown."""
-    found = unpaired_ratio([10.0, 11.0, 12.0], [5.0])
+    found = welch([10.0, 11.0, 12.0], [5.0], ratio=True)
 
     assert (found.low, found.high, found.n) == (None, None, 1)
-    assert found.ratio == pytest.approx((10 * 11 * 12) ** (1 / 3) / 5)
+    assert found.mean == pytest.approx((10 * 11 * 12) ** (1 / 3) / 5)
 
 
 def test_unpaired_starts_without_any_spread_have_an_interval_without_width():
     """Again 0/0."""
-    assert interval(unpaired_ratio([10.0, 10.0], [5.0, 5.0, 5.0])) == pytest.approx((2.0, 2.0))
+    assert ends(welch([10.0, 10.0], [5.0, 5.0, 5.0], ratio=True)) == pytest.approx((2.0, 2.0))
 
 
 @pytest.mark.parametrize(("baseline", "candidate"), [([], []), ([1.0], []), ([], [1.0])])
 def test_without_a_start_on_either_side_there_is_no_ratio(baseline, candidate):
     """There is nothing to divide."""
-    assert unpaired_ratio(baseline, candidate) is None
+    assert welch(baseline, candidate, ratio=True) is None
 
 
 def test_a_point_that_is_twice_in_a_block_is_not_paired():
     """Which of the two belongs to the other point's start? Nobody knows, so the comparison falls back to Welch."""
     slow = [made_start("auto", {"ready_s": value}, repeat=0) for value in (10.0, 11.0, 12.0)]
     fast = [made_start("dummy", {"ready_s": value}, repeat=0) for value in (5.0, 5.5, 6.5)]
-    found = compare(made_sweep(*slow, *fast)).speedup("dummy", "ready_s")
+    found = compare(made_sweep(*slow, *fast)).speedup("dummy", "ready_s").ratio
 
     assert not found.paired
-    assert (found.low, found.high) == interval(unpaired_ratio([10.0, 11.0, 12.0], [5.0, 5.5, 6.5]))
+    assert (found.low, found.high) == ends(welch([10.0, 11.0, 12.0], [5.0, 5.5, 6.5], ratio=True))
 
 
 # What the intervals promise, simulated.
@@ -220,7 +217,7 @@ def test_the_interval_covers_the_truth_in_95_of_100_sweeps(n):
     for _ in range(2000):
         shock = rng.normal(0, 0.2, n)
         slow, fast = (60 * np.exp(shock + rng.normal(0, 0.1, n)) for _ in range(2))
-        low, high = interval(paired_ratio(dict(enumerate(slow)), dict(enumerate(fast / truth))))
+        low, high = ends(paired(dict(enumerate(slow)), dict(enumerate(fast / truth)), ratio=True))
         hits += low <= truth <= high
 
     assert 0.93 <= hits / 2000 <= 0.97
@@ -252,9 +249,9 @@ def timed(starts: list[Start], rng: np.random.Generator, drift_a_start: float) -
     return [(each, 60 * (1 + drift_a_start) ** each.position * exp(rng.normal(0, 0.02))) for each in starts]
 
 
-def difference(times: list[tuple[Start, float]]) -> Ratio | None:
+def difference(times: list[tuple[Start, float]]) -> Interval | None:
     by_format = {label: {each.repeat: s for each, s in times if each.point.label == label} for label in FORMATS}
-    return paired_ratio(*by_format.values())
+    return paired(*by_format.values(), ratio=True)
 
 
 def test_a_drift_of_the_host_makes_no_difference_between_equal_formats_in_blocks():
@@ -335,8 +332,8 @@ def test_an_outlier_is_warned_about_and_never_removed():
         "auto #4: 95.00 s to ready lies far from the other starts of its point; it is in all figures"
     ]
     assert comparison.points[0].values("ready_s") == times
-    assert comparison.speedup("dummy", "ready_s").ratio == pytest.approx(
-        paired_ratio(dict(enumerate(times)), CANDIDATE).ratio
+    assert comparison.speedup("dummy", "ready_s").ratio.mean == pytest.approx(
+        paired(dict(enumerate(times)), CANDIDATE, ratio=True).mean
     )
 
 
@@ -384,7 +381,7 @@ def test_a_drift_is_said_in_the_warnings():
     (doubt,) = doubts(compare(made_sweep(*starts)))
 
     assert doubt.startswith("the time to ready changed by +1.9% a start over the sweep (p < 0.001")
-    assert doubt.endswith("every second block is the reverse of the one before, so it burdens all points alike")
+    assert doubt.endswith("every second block is the reverse of the one before, so it affects all points alike")
 
 
 @pytest.mark.parametrize(("formats", "blocks"), [("ab", 10), ("abcde", 2)])
@@ -405,7 +402,7 @@ def test_a_paired_difference_is_that_of_scipy():
     """Of its t test for related samples, over the seconds themselves, by block and not by order."""
     shuffled = {block: CANDIDATE[block] for block in (3, 0, 4, 1, 2)} | {9: 1000.0}
     scipys = stats.ttest_rel([*BASELINE.values()], [*CANDIDATE.values()]).confidence_interval(1 - 0.05 / 3)
-    found = paired_difference(BASELINE, shuffled, comparisons=3)
+    found = paired(BASELINE, shuffled, comparisons=3)
 
     assert found.mean == pytest.approx(sum(BASELINE.values()) / 5 - sum(CANDIDATE.values()) / 5)
     assert (found.low, found.high) == pytest.approx((scipys.low, scipys.high))
@@ -416,7 +413,7 @@ def test_an_unpaired_difference_is_that_of_welch():
     """Each side with its own spread and its own number of starts."""
     slow, fast = [61.2, 63.9, 60.4, 66.0], [50.1, 51.7]
     scipys = stats.ttest_ind(slow, fast, equal_var=False).confidence_interval(0.95)
-    found = unpaired_difference(slow, fast)
+    found = welch(slow, fast)
 
     assert (found.low, found.high) == pytest.approx((scipys.low, scipys.high))
     assert (found.n, found.paired) == (2, False)
@@ -427,7 +424,7 @@ def test_a_difference_without_spread_has_an_interval_without_width(n):
     """A phase that nobody had took 0 s in every start."""
     zeros, ones = dict.fromkeys(range(n), 0.0), dict.fromkeys(range(n), 1.0)
 
-    for found in (paired_difference(ones, zeros), unpaired_difference([*ones.values()], [*zeros.values()])):
+    for found in (paired(ones, zeros), welch([*ones.values()], [*zeros.values()])):
         assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
@@ -435,7 +432,7 @@ def test_where_one_side_has_no_spread_the_other_makes_the_interval():
     """The candidate never had the phase: the baseline's own t interval, with its degrees of freedom."""
     slow = [8.0, 8.5, 7.5]
     own = stats.t.interval(0.95, 2, loc=8.0, scale=0.5 / sqrt(3))
-    found = unpaired_difference(slow, [0.0, 0.0])
+    found = welch(slow, [0.0, 0.0])
 
     assert (found.low, found.high) == pytest.approx(own)
 
@@ -443,8 +440,8 @@ def test_where_one_side_has_no_spread_the_other_makes_the_interval():
 @pytest.mark.parametrize("n", [0, 1])
 def test_one_start_has_a_difference_and_no_interval_and_none_has_neither(n):
     """Nothing is known of its spread, so nothing is said of it."""
-    paired = paired_difference({0: 20.0}, {0: 6.0} if n else {1: 6.0})
-    unpaired = unpaired_difference([20.0, 30.0], [6.0] if n else [])
+    in_pairs = paired({0: 20.0}, {0: 6.0} if n else {1: 6.0})
+    unpaired = welch([20.0, 30.0], [6.0] if n else [])
 
-    assert paired == (Difference(14.0, None, None, 1, paired=True, confidence=pytest.approx(0.95)) if n else None)
-    assert unpaired == (Difference(19.0, None, None, 1, paired=False, confidence=pytest.approx(0.95)) if n else None)
+    assert in_pairs == (Interval(14.0, None, None, 1, paired=True, confidence=pytest.approx(0.95)) if n else None)
+    assert unpaired == (Interval(19.0, None, None, 1, paired=False, confidence=pytest.approx(0.95)) if n else None)

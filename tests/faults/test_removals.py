@@ -11,8 +11,8 @@ import pytest
 
 from bench.errors import OwnershipError
 from bench.host.compile_cache import Caches, empty
-from bench.report.markdown import METRICS
-from bench.report.published_table import HEAD, refuse_foreign_table
+from bench.report.metrics_json import METRICS
+from bench.report.published_table import FIRST_LINE, refuse_foreign_table
 from bench.report.write import refuse_foreign
 from bench.start.record import OUTPUTS, refuse_taken
 from bench.system.ownership import MARKER, mark, remove_marked
@@ -264,7 +264,7 @@ def test_a_report_is_not_written_through_a_link(tmp_path):
 def test_a_readme_that_is_no_table_of_results_is_not_written_over(tmp_path):
     """publish= with output= of a project's own folder."""
     refuse_foreign_table(tmp_path)
-    (tmp_path / "README.md").write_text(HEAD)
+    (tmp_path / "README.md").write_bytes(FIRST_LINE)
     refuse_foreign_table(tmp_path)
     (tmp_path / "README.md").write_text("# My project")
     with pytest.raises(OwnershipError, match=r"README\.md"):

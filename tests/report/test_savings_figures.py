@@ -10,10 +10,9 @@ from PIL import Image
 
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
-from bench.report import savings_figure, waterfalls_figure
-from bench.report.savings_figure import draw_savings
+from bench.report import savings_figures
+from bench.report.savings_figures import draw_savings, draw_waterfalls
 from bench.report.style import COLOURS, DPI
-from bench.report.waterfalls_figure import draw_waterfalls
 from made_sweeps import made_start, made_sweep, made_waterfall
 
 # About a start on one GPU.
@@ -64,9 +63,8 @@ def cold_and_warm(repeats: int = 3) -> Comparison:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were made, to be asked what is on them."""
     made: list[Figure] = []
-    for module in (waterfalls_figure, savings_figure):
-        make = module.figure
-        monkeypatch.setattr(module, "figure", lambda *size, make=make: made.append(make(*size)) or made[-1])
+    make = savings_figures.figure
+    monkeypatch.setattr(savings_figures, "figure", lambda *size: made.append(make(*size)) or made[-1])
     return made
 
 

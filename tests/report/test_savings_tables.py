@@ -7,10 +7,11 @@ import pytest
 
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
-from bench.analysis.statistics import Difference
-from bench.report.markdown import report
-from bench.report.savings_tables import saved_words, savings_section, seconds_section
-from bench.report.write import as_json
+from bench.analysis.statistics import Interval
+from bench.report.content import report_of
+from bench.report.markdown import report_markdown
+from bench.report.metrics_json import as_json
+from bench.report.tables import saved_text
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 SLOW = {"01_api_server_imports": 8.0, "09_load_weights": 20.0, "17_first_token": 1.0, "99_unattributed": 2.0}
@@ -24,6 +25,21 @@ def started(point: str, phases: dict[str, float], repeat: int = 0, state: str = 
 
 def compared(*starts: RunRecord) -> Comparison:
     return compare(made_sweep(*starts))
+
+
+def section(comparison: Comparison, heading: str) -> str:
+    """Empty where the report has no such section."""
+    text = report_markdown(report_of(comparison), {}, [])
+    found = re.search(rf"^## {heading}$.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[0].rstrip() if found else ""
+
+
+def seconds_section(comparison: Comparison) -> str:
+    return section(comparison, "Where the seconds go")
+
+
+def savings_section(comparison: Comparison) -> str:
+    return section(comparison, "Where the saved seconds come from")
 
 
 def rows(text: str) -> list[dict[str, list[str]]]:
@@ -139,7 +155,7 @@ def test_intervals_are_said_to_be_what_they_are():
     alone = savings_section(compared(*starts))
     more = savings_section(compared(*starts, *(started("odd", FAST, block) for block in (7, 8))))
 
-    assert "95 % t interval, paired within blocks. Each row" in alone
+    assert "95 % t interval, paired within blocks. Each row's" in alone
     assert "Not paired (Welch): `odd`. Widened for the 2 candidates of one baseline (Bonferroni)." in more
 
 
@@ -162,8 +178,8 @@ def test_the_cap_is_a_sentence_with_what_was_reached():
     text = savings_section(compared(started("base", SLOW), started("fast", FAST)))
 
     assert text.splitlines()[-1] == (
-        "- The cap: if the weights of `base` took no time at all, it would be ready in 10.00 s instead of 30.00 s, "
-        "3.00x as fast (n = 1). More than that no loader gains by loading alone. Reached: `fast` 1.94x."
+        "- Upper bound: if the weights of `base` took no time, it would be ready in 10.00 s instead of 30.00 s, "
+        "3.00x as fast (n = 1). A faster loader alone cannot gain more. Reached: `fast` 1.94x."
     )
 
 
@@ -178,7 +194,7 @@ def test_a_baseline_that_does_not_tell_its_weights_has_no_cap():
     """Nothing can be taken away."""
     bare = {name: seconds for name, seconds in SLOW.items() if "weights" not in name}
 
-    assert "The cap" not in savings_section(compared(started("base", bare), started("fast", FAST)))
+    assert "Upper bound" not in savings_section(compared(started("base", bare), started("fast", FAST)))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +205,7 @@ def test_seconds_are_written_with_two_digits(mean, half, words):
     """And a sign, unless nothing is left of them."""
     ends = (None, None) if half is None else (mean - half, mean + half)
 
-    assert saved_words(Difference(mean, *ends, n=3, paired=True, confidence=0.95)) == words
+    assert saved_text(Interval(mean, *ends, n=3, paired=True, confidence=0.95)) == words
 
 
 # The report as a whole.
@@ -197,7 +213,7 @@ def test_seconds_are_written_with_two_digits(mean, half, words):
 
 def test_the_sections_stand_behind_the_speedups_with_their_figures():
     """First how much faster, then why."""
-    text = report(compared(started("base", SLOW), started("fast", FAST)), {}, [])
+    text = report_markdown(report_of(compared(started("base", SLOW), started("fast", FAST))), {}, [])
     headings = re.findall(r"^## ([\w ]+\w)", text, re.MULTILINE)
 
     assert headings[3:6] == ["Speedups", "Where the seconds go", "Where the saved seconds come from"]
@@ -221,7 +237,7 @@ def test_one_point_has_a_waterfall_and_no_savings():
     assert savings_section(alone) == ""
 
 
-def test_the_json_has_waterfalls_savings_and_caps():
+def test_the_json_has_waterfalls_savings_and_upper_bounds():
     """With all digits and both ends of each interval."""
     starts = [started(name, phases, block) for name, phases in (("base", SLOW), ("fast", FAST)) for block in range(2)]
     tree = as_json(compared(*starts))
@@ -236,4 +252,4 @@ def test_the_json_has_waterfalls_savings_and_caps():
         "candidate_s": 5.5,
         "saved_s": {"mean": 14.5, "low": 14.5, "high": 14.5, "n": 2, "paired": True, "confidence": pytest.approx(0.95)},
     }
-    assert [(cap["point"], cap["ratio"]) for cap in tree["caps"]] == [("base", pytest.approx(3.0))]
+    assert [(each["point"], each["ratio"]) for each in tree["upper_bounds"]] == [("base", pytest.approx(3.0))]

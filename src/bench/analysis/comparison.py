@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
-from statistics import fmean
 
-from bench.analysis.records import RunRecord, SweepRecord
+from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
-from bench.analysis.statistics import drift, outliers, paired_ratio, unpaired_ratio
+from bench.analysis.statistics import Interval, drift, outliers, paired_or_welch
 from bench.errors import SettingError
 
 AUTO = "auto"
+AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
 
 # A speedup is a ratio of times: baseline over candidate.
 SPEEDUP_METRICS = (
@@ -24,61 +24,22 @@ SPEEDUP_METRICS = (
 # Follow from other settings, and so tell nothing about what was varied.
 DERIVED = {"vllm_command", "model.sharded_path"}
 
-AGAIN = " again"  # the baseline's second name, for a comparison of the rig with itself
-
-
-@dataclass(frozen=True)
-class Point:
-    """One combination of settings: its finished starts, which count; those that failed, and those whose state was not
-    what was asked for, which are named and enter nothing.
-    """
-
-    label: str
-    starts: tuple[RunRecord, ...]
-    failed: tuple[RunRecord, ...] = ()
-    invalid: tuple[RunRecord, ...] = ()
-
-    @property
-    def n(self) -> int:
-        return len(self.starts)
-
-    def values(self, metric: str) -> list[float]:
-        """One for each start that has it."""
-        return [start.metrics[metric] for start in self.starts if metric in start.metrics]
-
-    def by_block(self, metric: str) -> dict[int, float]:
-        """The value in each block of the sweep."""
-        return {start.repeat: start.metrics[metric] for start in self.starts if metric in start.metrics}
-
-    @property
-    def state(self) -> str | None:
-        """Of the page cache, in the word that was measured; None for a log from elsewhere."""
-        return self.starts[0].tags.get("bench.page_cache") if self.starts else None
-
-    def mean(self, metric: str) -> float | None:
-        values = self.values(metric)
-        return fmean(values) if values else None
-
 
 @dataclass(frozen=True)
 class Speedup:
-    """baseline ÷ candidate; above 1 the candidate is faster. The interval holds for all candidates of one baseline
-    together, with 95 %; None at n = 1. `n` counts pairs within blocks, or the starts of the one that has fewer.
+    """baseline ÷ candidate of one metric; above 1 the candidate is faster. The interval holds for all candidates of one
+    baseline together, with 95 %.
     """
 
     metric: str
     baseline: str
     candidate: str
-    n: int
-    ratio: float
-    low: float | None = None
-    high: float | None = None
-    paired: bool = True
+    ratio: Interval
 
     @property
     def half_width(self) -> float | None:
-        """Relative: 0.1 says that the ratio is known to about 10 %."""
-        return None if self.low is None or self.high is None else sqrt(self.high / self.low) - 1
+        """Relative: 0.1 says that the ratio is known to about 10 %. None at n = 1."""
+        return None if self.ratio.low is None or self.ratio.high is None else sqrt(self.ratio.high / self.ratio.low) - 1
 
 
 @dataclass(frozen=True)
@@ -130,7 +91,7 @@ def compare(
     ]
     if not kept:
         raise SettingError(f"where: none of the {len(sweep.starts)} starts of sweep {sweep.sweep_id} has {wanted}.")
-    points = _points(kept, sweep.order)
+    points = points_of(kept, sweep.order)
     baselines = _baselines(points, baseline)
     by_label = {point.label: point for point in points}
     withheld: dict[str, str] = {}
@@ -149,20 +110,6 @@ def compare(
 
 def _same(found: str | None, wanted: str) -> bool:
     return found is not None and found.lower() == wanted.lower()
-
-
-def _points(starts: Sequence[RunRecord], order: Sequence[str]) -> tuple[Point, ...]:
-    seen = dict.fromkeys(start.point for start in starts)
-    labels = sorted(seen, key=lambda label: order.index(label) if label in order else len(order))
-    return tuple(
-        Point(
-            label,
-            tuple(start for start in starts if start.point == label and not start.failed and not start.invalid_reason),
-            tuple(start for start in starts if start.point == label and start.failed),
-            tuple(start for start in starts if start.point == label and not start.failed and start.invalid_reason),
-        )
-        for label in labels
-    )
 
 
 def _baselines(points: Sequence[Point], asked: str) -> dict[str, str]:
@@ -259,17 +206,11 @@ def _values(point: Point, name: str) -> set[str]:
 def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:
     found = []
     for metric in SPEEDUP_METRICS:
-        slow, fast = baseline.values(metric), candidate.values(metric)
-        if not slow or not fast or min(*slow, *fast) <= 0:
+        sides = baseline.by_block(metric), candidate.by_block(metric)
+        if any(value <= 0 for side in sides for _, value in side):
             continue
-        pairs = baseline.by_block(metric), candidate.by_block(metric)
-        in_blocks = (len(pairs[0]), len(pairs[1])) == (len(slow), len(fast))  # else a block has a point twice
-        ratio = paired_ratio(*pairs, rivals) if in_blocks else None
-        ratio = ratio or unpaired_ratio(slow, fast, rivals)
-        assert ratio is not None
-        found.append(
-            Speedup(metric, baseline.label, candidate.label, ratio.n, ratio.ratio, ratio.low, ratio.high, ratio.paired)
-        )
+        if ratio := paired_or_welch(*sides, rivals, ratio=True):
+            found.append(Speedup(metric, baseline.label, candidate.label, ratio))
     return found
 
 
@@ -297,6 +238,6 @@ def doubts(comparison: Comparison) -> list[str]:
     if drifted and drifted.significant:
         found.append(
             f"the time to ready changed by {drifted.per_start:+.1%} a start over the sweep ({_p(drifted.p_value)}); "
-            "every second block is the reverse of the one before, so it burdens all points alike"
+            "every second block is the reverse of the one before, so it affects all points alike"
         )
     return found

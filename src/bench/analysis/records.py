@@ -1,6 +1,8 @@
-"""What the tracking store gives back: a sweep and its starts, as plain values."""
+"""What the tracking store gives back: a sweep and its starts, as plain values; and the starts by point."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,51 @@ class SweepRecord:
     def seed(self) -> int | None:
         """Of the order of its starts; None: these starts have no order of ours."""
         return int(self.params["seed"]) if "seed" in self.params else None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of settings: its finished starts, which count; those that failed, and those whose state was not
+    what was asked for, which are named and enter nothing.
+    """
+
+    label: str
+    starts: tuple[RunRecord, ...]
+    failed: tuple[RunRecord, ...] = ()
+    invalid: tuple[RunRecord, ...] = ()
+
+    @property
+    def n(self) -> int:
+        return len(self.starts)
+
+    def values(self, metric: str) -> list[float]:
+        """One for each start that has it."""
+        return [start.metrics[metric] for start in self.starts if metric in start.metrics]
+
+    def by_block(self, metric: str) -> list[tuple[int, float]]:
+        """(block, value) of each start that has it."""
+        return [(start.repeat, start.metrics[metric]) for start in self.starts if metric in start.metrics]
+
+    @property
+    def state(self) -> str | None:
+        """Of the page cache, in the word that was measured; None for a log from elsewhere."""
+        return self.starts[0].tags.get("bench.page_cache") if self.starts else None
+
+    def mean(self, metric: str) -> float | None:
+        values = self.values(metric)
+        return fmean(values) if values else None
+
+
+def points_of(starts: Sequence[RunRecord], order: Sequence[str]) -> tuple[Point, ...]:
+    """The points of these starts, in `order`; those that it does not list come last, as they were started."""
+    seen = dict.fromkeys(start.point for start in starts)
+    labels = sorted(seen, key=lambda label: order.index(label) if label in order else len(order))
+    return tuple(
+        Point(
+            label,
+            tuple(start for start in starts if start.point == label and not start.failed and not start.invalid_reason),
+            tuple(start for start in starts if start.point == label and start.failed),
+            tuple(start for start in starts if start.point == label and not start.failed and start.invalid_reason),
+        )
+        for label in labels
+    )

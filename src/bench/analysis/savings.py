@@ -7,17 +7,18 @@ does not enter.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
-from bench.analysis.comparison import Comparison, Point
-from bench.analysis.records import RunRecord
-from bench.analysis.statistics import Difference, paired_difference, paired_ratio, unpaired_difference
+from bench.analysis.comparison import Comparison
+from bench.analysis.records import Point, RunRecord
+from bench.analysis.statistics import Interval, paired, paired_or_welch
 
 WATERFALL = re.compile(r"waterfall/(?P<number>\d+)_(?P<name>\w+)_s")
 READY = "ready_s"
-WEIGHTS = "load_weights"  # the phase that the cap takes away
+WEIGHTS = "load_weights"  # the phase that the upper bound takes away
 AFTER_READY = "first_token"  # the only phase that is no part of the time to ready
 
 
@@ -65,7 +66,7 @@ class Saving:
     step: Step
     baseline_s: float | None
     candidate_s: float | None
-    saved_s: Difference
+    saved_s: Interval
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Savings:
     baseline: str
     candidate: str
     steps: tuple[Saving, ...]
-    saved_s: Difference
+    saved_s: Interval
 
     @property
     def n(self) -> int:
@@ -89,18 +90,15 @@ class Savings:
 
 
 @dataclass(frozen=True)
-class Cap:
-    """What an infinitely fast loader could reach at most: ready ÷ (ready - load_weights), as a geometric mean over the
-    point's `n` starts that tell both, with its 95 % interval; None at n = 1. Above it, seconds come from other phases.
+class UpperBound:
+    """The speedup of a point whose weights load in no time: ready ÷ (ready - load_weights), over the starts that have both.
+    What exceeds it was saved in other phases.
     """
 
     point: str
-    n: int
     ready_s: float
     weights_s: float
-    ratio: float
-    low: float | None
-    high: float | None
+    ratio: Interval
 
 
 def waterfall_of(start: RunRecord) -> dict[Step, float]:
@@ -152,66 +150,64 @@ def savings(comparison: Comparison) -> list[Savings]:
 
 
 def _savings(baseline: Point, candidate: Point, rivals: int) -> Savings | None:
-    slow, fast, paired = _same_starts(_with_waterfall(baseline), _with_waterfall(candidate))
+    slow, fast = _same_starts(_with_waterfall(baseline), _with_waterfall(candidate))
     was, now = _mean_waterfall(baseline.label, slow), _mean_waterfall(candidate.label, fast)
     if was is None or now is None:
         return None
     steps = tuple(
-        Saving(
-            step,
-            was.mean_s(step),
-            now.mean_s(step),
-            _difference(
-                [waterfall_of(start).get(step, 0.0) for start in slow],
-                [waterfall_of(start).get(step, 0.0) for start in fast],
-                rivals,
-                paired=paired,
-            ),
-        )
+        Saving(step, was.mean_s(step), now.mean_s(step), _saved_s(slow, fast, rivals, partial(_seconds, step)))
         for step in steps_of([was, now])
         if step.before_ready
     )
-    ready = [start.metrics[READY] for start in slow], [start.metrics[READY] for start in fast]
-    return Savings(baseline.label, candidate.label, steps, _difference(ready[0], ready[1], rivals, paired=paired))
+    return Savings(baseline.label, candidate.label, steps, _saved_s(slow, fast, rivals, _ready_s))
 
 
-def _same_starts(
-    baseline: Sequence[RunRecord], candidate: Sequence[RunRecord]
-) -> tuple[Sequence[RunRecord], Sequence[RunRecord], bool]:
-    """Those that enter, and whether as pairs: then both are in the order of their common blocks."""
-    slow, fast = ({start.repeat: start for start in starts} for starts in (baseline, candidate))
-    blocks = sorted(slow.keys() & fast.keys())
-    in_blocks = (len(slow), len(fast)) == (len(baseline), len(candidate))  # else a block has a point twice
-    if blocks and in_blocks:
-        return [slow[block] for block in blocks], [fast[block] for block in blocks], True
-    return baseline, candidate, False
-
-
-def _difference(slow: Sequence[float], fast: Sequence[float], rivals: int, *, paired: bool) -> Difference:
-    pairs = dict(enumerate(slow)), dict(enumerate(fast))
-    found = paired_difference(*pairs, rivals) if paired else unpaired_difference(slow, fast, rivals)
+def _saved_s(
+    slow: Sequence[RunRecord], fast: Sequence[RunRecord], rivals: int, seconds: Callable[[RunRecord], float]
+) -> Interval:
+    was, now = ([(start.repeat, seconds(start)) for start in starts] for starts in (slow, fast))
+    found = paired_or_welch(was, now, rivals)
     assert found is not None
     return found
 
 
-def cap_of(point: Point) -> Cap | None:
-    """None: no start of the point tells how long its weights took, so nothing can be taken away."""
+def _seconds(step: Step, start: RunRecord) -> float:
+    return waterfall_of(start).get(step, 0.0)
+
+
+def _ready_s(start: RunRecord) -> float:
+    return start.metrics[READY]
+
+
+def _same_starts(
+    baseline: Sequence[RunRecord], candidate: Sequence[RunRecord]
+) -> tuple[Sequence[RunRecord], Sequence[RunRecord]]:
+    """Those of the common blocks; all of them where there is none, or where a block has a point twice."""
+    slow, fast = ({start.repeat: start for start in starts} for starts in (baseline, candidate))
+    blocks = sorted(slow.keys() & fast.keys())
+    each_once = (len(slow), len(fast)) == (len(baseline), len(candidate))
+    return (
+        ([slow[each] for each in blocks], [fast[each] for each in blocks])
+        if blocks and each_once
+        else (baseline, candidate)
+    )
+
+
+def upper_bound(point: Point) -> UpperBound | None:
+    """None: no start of the point has both its time to ready and that of its weights."""
     found = [
         (start.metrics[READY], seconds)
         for start in point.starts
         for step, seconds in waterfall_of(start).items()
         if step.name == WEIGHTS and 0 <= seconds < start.metrics[READY]
     ]
-    with_weights = dict(enumerate(ready for ready, _ in found))
-    without = dict(enumerate(ready - weights for ready, weights in found))
-    ratio = paired_ratio(with_weights, without)
-    if ratio is None:
-        return None
-    means = fmean(with_weights.values()), fmean(weights for _, weights in found)
-    return Cap(point.label, ratio.n, *means, ratio.ratio, ratio.low, ratio.high)
+    ready_s = dict(enumerate(ready for ready, _ in found))
+    without_s = dict(enumerate(ready - weights for ready, weights in found))
+    ratio = paired(ready_s, without_s, ratio=True)
+    return UpperBound(point.label, fmean(ready_s.values()), fmean(each for _, each in found), ratio) if ratio else None
 
 
-def caps(comparison: Comparison) -> list[Cap]:
-    """Of each baseline whose candidates have savings, where it has a cap."""
+def upper_bounds(comparison: Comparison) -> list[UpperBound]:
+    """Of each baseline whose candidates have savings."""
     bases = {each.baseline for each in savings(comparison)}
-    return [cap for point in comparison.points if point.label in bases and (cap := cap_of(point))]
+    return [found for point in comparison.points if point.label in bases and (found := upper_bound(point))]

@@ -1,4 +1,4 @@
-"""Ratios and differences of times and how far they can be trusted. Pure; SciPy does the arithmetic.
+"""Differences and ratios of times with their intervals, outliers and drift. Pure; SciPy has the distributions.
 
 Times to ready are positive and skewed, and drift with the host over a sweep. So ratios are compared as differences of
 logarithms, paired within the blocks of a sweep, with Student's t. Simulated, this covers what it promises at 3 pairs
@@ -8,7 +8,7 @@ Differences are taken of the seconds themselves: only those of the parts add up 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 from statistics import fmean, median, variance
 
@@ -21,65 +21,11 @@ TINY = 1e-20  # relative: what rounding leaves of a sum of squares
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """baseline ÷ candidate. `n` is the number of pairs, or of starts of the one that has fewer. No interval at n = 1."""
+class Interval:
+    """A difference of means, baseline - candidate in the unit of the values; or a ratio of geometric means, baseline ÷ candidate.
 
-    ratio: float
-    low: float | None
-    high: float | None
-    n: int
-    paired: bool
-    confidence: float
-
-
-def paired_ratio(baseline: Mapping[int, float], candidate: Mapping[int, float], comparisons: int = 1) -> Ratio | None:
-    """From the blocks that both have, by block. None: they share none.
-
-    The interval is widened for the number of candidates that meet one baseline, so that all of them hold together
-    with 95 % (Bonferroni).
-
-    Source: scipy.stats.ttest_rel over logarithms.
-    """
-    from scipy import stats
-
-    blocks = sorted(baseline.keys() & candidate.keys())
-    if not blocks:
-        return None
-    slow = [log(baseline[block]) for block in blocks]
-    fast = [log(candidate[block]) for block in blocks]
-    ratio, confidence = exp(fmean(slow) - fmean(fast)), 1 - (1 - CONFIDENCE) / comparisons
-    if len(blocks) == 1:
-        return Ratio(ratio, None, None, 1, paired=True, confidence=confidence)
-    if len({round(a - b, 12) for a, b in zip(slow, fast, strict=True)}) == 1:  # no spread at all: t is 0/0
-        return Ratio(ratio, ratio, ratio, len(blocks), paired=True, confidence=confidence)
-    interval = stats.ttest_rel(slow, fast).confidence_interval(confidence)
-    return Ratio(ratio, exp(interval.low), exp(interval.high), len(blocks), paired=True, confidence=confidence)
-
-
-def unpaired_ratio(baseline: Sequence[float], candidate: Sequence[float], comparisons: int = 1) -> Ratio | None:
-    """For starts that belong to no common blocks: Welch's t over logarithms. None: one side is empty.
-
-    Source: scipy.stats.ttest_ind with equal_var=False.
-    """
-    from scipy import stats
-
-    if not baseline or not candidate:
-        return None
-    slow, fast = [log(value) for value in baseline], [log(value) for value in candidate]
-    ratio, n = exp(fmean(slow) - fmean(fast)), min(len(slow), len(fast))
-    confidence = 1 - (1 - CONFIDENCE) / comparisons
-    if n == 1:
-        return Ratio(ratio, None, None, 1, paired=False, confidence=confidence)
-    if len(set(slow)) == len(set(fast)) == 1:
-        return Ratio(ratio, ratio, ratio, n, paired=False, confidence=confidence)
-    interval = stats.ttest_ind(slow, fast, equal_var=False).confidence_interval(confidence)
-    return Ratio(ratio, exp(interval.low), exp(interval.high), n, paired=False, confidence=confidence)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """baseline - candidate, of the means, in the unit of the values. `n` is the number of pairs, or of starts of the one
-    that has fewer. No interval at n = 1.
+    `low` and `high` are the ends of its t interval at `confidence`; None at n = 1. `n` is the number of pairs, or of the
+    values on the side that has fewer.
     """
 
     mean: float
@@ -89,50 +35,81 @@ class Difference:
     paired: bool
     confidence: float
 
+    @property
+    def exponential(self) -> "Interval":
+        """The ratio whose logarithm this is."""
+        low, high = (None if end is None else exp(end) for end in (self.low, self.high))
+        return replace(self, mean=exp(self.mean), low=low, high=high)
 
-def paired_difference(
-    baseline: Mapping[int, float], candidate: Mapping[int, float], comparisons: int = 1
-) -> Difference | None:
-    """From the blocks that both have, by block. None: they share none. Widened as in `paired_ratio`.
+
+def paired(
+    baseline: Mapping[int, float], candidate: Mapping[int, float], comparisons: int = 1, *, ratio: bool = False
+) -> Interval | None:
+    """The difference, or with `ratio` the ratio, over the blocks that both have; both are given by block. None: they share none.
+
+    The interval is widened for the number of candidates that are compared with one baseline, so that all of them hold
+    together with 95 % (Bonferroni).
 
     Source: the interval of scipy.stats.ttest_rel, which cannot take pairs without spread.
     """
     blocks = sorted(baseline.keys() & candidate.keys())
     if not blocks:
         return None
-    differences = [baseline[block] - candidate[block] for block in blocks]
-    mean, n, confidence = fmean(differences), len(differences), 1 - (1 - CONFIDENCE) / comparisons
-    if n == 1:
-        return Difference(mean, None, None, 1, paired=True, confidence=confidence)
-    half = _half_width(variance(differences) / n, n - 1, confidence)
-    return Difference(mean, mean - half, mean + half, n, paired=True, confidence=confidence)
+    slow, fast = (_scaled([side[block] for block in blocks], ratio=ratio) for side in (baseline, candidate))
+    differences, n = [a - b for a, b in zip(slow, fast, strict=True)], len(blocks)
+    spread = variance(differences) if n > 1 else 0.0
+    if spread <= TINY * max(value**2 for value in (*slow, *fast)):
+        spread = 0.0  # equal but for rounding
+    found = _t_interval(fmean(differences), spread / n, n - 1, n, comparisons)
+    return found.exponential if ratio else found
 
 
-def unpaired_difference(
-    baseline: Sequence[float], candidate: Sequence[float], comparisons: int = 1
-) -> Difference | None:
-    """For starts that belong to no common blocks: Welch's t. None: one side is empty.
+def welch(
+    baseline: Sequence[float], candidate: Sequence[float], comparisons: int = 1, *, ratio: bool = False
+) -> Interval | None:
+    """The same for values that belong to no common blocks: Welch's t, with the variance of each side. None: one side is empty.
 
-    Source: the interval of scipy.stats.ttest_ind with equal_var=False, which cannot take a side without spread.
+    Source: the interval of scipy.stats.ttest_ind with equal_var=False, which cannot take sides without spread; the degrees
+    of freedom are those of Welch and Satterthwaite.
     """
     if not baseline or not candidate:
         return None
-    mean, n = fmean(baseline) - fmean(candidate), min(len(baseline), len(candidate))
-    confidence = 1 - (1 - CONFIDENCE) / comparisons
-    if n == 1:
-        return Difference(mean, None, None, 1, paired=False, confidence=confidence)
-    sides = [(variance(side) / len(side), len(side) - 1) for side in (baseline, candidate)]
-    squared_error = sum(part for part, _ in sides)
-    doubt = sum(part**2 / freedom for part, freedom in sides)
-    freedom = squared_error**2 / doubt if doubt else n - 1  # Welch and Satterthwaite
-    half = _half_width(squared_error, freedom, confidence)
-    return Difference(mean, mean - half, mean + half, n, paired=False, confidence=confidence)
+    sides = [_scaled(side, ratio=ratio) for side in (baseline, candidate)]
+    errors = [(variance(side) / len(side), len(side) - 1) if len(side) > 1 else (0.0, 0) for side in sides]
+    squared, n = sum(part for part, _ in errors), min(map(len, sides))
+    doubt = sum(part**2 / freedom for part, freedom in errors if freedom)
+    freedom = squared**2 / doubt if doubt else n - 1
+    found = replace(_t_interval(fmean(sides[0]) - fmean(sides[1]), squared, freedom, n, comparisons), paired=False)
+    return found.exponential if ratio else found
 
 
-def _half_width(squared_error: float, freedom: float, confidence: float) -> float:
+def paired_or_welch(
+    baseline: Sequence[tuple[int, float]],
+    candidate: Sequence[tuple[int, float]],
+    comparisons: int = 1,
+    *,
+    ratio: bool = False,
+) -> Interval | None:
+    """`paired` of (block, value) where no block comes twice on a side and the two share one; else `welch` of all values."""
+    by_block = dict(baseline), dict(candidate)
+    each_once = (len(by_block[0]), len(by_block[1])) == (len(baseline), len(candidate))
+    found = paired(*by_block, comparisons, ratio=ratio) if each_once else None
+    return found or welch([value for _, value in baseline], [value for _, value in candidate], comparisons, ratio=ratio)
+
+
+def _scaled(values: Sequence[float], *, ratio: bool) -> list[float]:
+    return [log(value) for value in values] if ratio else list(values)
+
+
+def _t_interval(mean: float, squared_error: float, freedom: float, n: int, comparisons: int) -> Interval:
+    """Student's t interval around `mean`, whose standard error is given squared."""
     from scipy import stats
 
-    return float(stats.t.ppf((1 + confidence) / 2, freedom)) * sqrt(squared_error)
+    confidence = 1 - (1 - CONFIDENCE) / comparisons
+    if n == 1:
+        return Interval(mean, None, None, 1, paired=True, confidence=confidence)
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * sqrt(squared_error)
+    return Interval(mean, mean - half, mean + half, n, paired=True, confidence=confidence)
 
 
 def outliers(values: Sequence[float]) -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.log.readings import Phase
-from bench.report.startup_figure import TITLES
+from bench.report.start_figures import TITLES
 from bench.report.style import GREY, colour, figure, plain
 from bench.start.record import Startup
 from bench.vllm.memory_samples import FILE as SAMPLES

@@ -1,25 +1,19 @@
 """The table of all published results, made from their JSON alone. Pure, but for reading it."""
 
-import json
 import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from bench.errors import OwnershipError
-from bench.report.markdown import METRICS
-from bench.report.tables import table
+from bench.report.markdown import render
+from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
+from bench.report.tables import Cell, Row, Table
 
 STARTS = "starts.tar.zst"
 PUBLISHED_NAME = re.compile(r"[a-z][\w.-]*")  # a sweep's own folder begins with its date
-HEAD = f"""# Published results
-
-Each folder is a report as `python -m bench.compare sweep=ID publish=NAME` wrote it, and `{STARTS}`, the record of every start in it.
-`python -m bench.replay benchmark_results/NAME` brings them into your MLflow store, and says the command that writes the same report again.
-Reports of your own sweeps stand here too, in folders named after their dates, which git ignores.
-"""
-HEADINGS = ["Result", "Machine", "vLLM", "Storage", "Starts", "Time to ready, baseline / candidate", "Loading weights"]
+FIRST_LINE = b"# Published results"
+HEADINGS = ("Result", "Machine", "vLLM", "Storage", "Starts", "Time to ready, baseline / candidate", "Loading weights")
 
 
 def refuse_foreign_table(folder: Path) -> None:
@@ -31,7 +25,7 @@ def refuse_foreign_table(folder: Path) -> None:
     path = folder / "README.md"
     if not os.path.lexists(path):
         return
-    is_table = path.is_file() and not path.is_symlink() and path.read_bytes().startswith(HEAD.splitlines()[0].encode())
+    is_table = path.is_file() and not path.is_symlink() and path.read_bytes().startswith(FIRST_LINE)
     if not is_table:
         raise OwnershipError(f"{path} is not bench's table, so it is not written over. Choose another folder:  output=")
 
@@ -39,21 +33,20 @@ def refuse_foreign_table(folder: Path) -> None:
 def published_table(folder: Path) -> str:
     """README.md of `folder`: a row for each published result below it."""
     found = sorted(path.parent for path in folder.glob(f"*/{STARTS}"))
-    rows = [_row(path.name, json.loads((path / METRICS).read_text(encoding="utf-8"))) for path in found]
-    return f"{HEAD}\n{table(HEADINGS, rows, right=False) if rows else 'There is none yet.'}\n"
+    table = Table(HEADINGS, tuple(_row(path.name, read_metrics(path)) for path in found), numeric=False)
+    return render("published.md.j2", archive=STARTS, table=table)
 
 
-def _row(name: str, metrics: dict[str, Any]) -> list[str]:
-    conditions: dict[str, list[str]] = metrics["conditions"]
-    return [
-        f"[{metrics['title']}]({name}/report.md)",
-        _machine(conditions),
-        ", ".join(conditions.get("vLLM", ["unknown"])),
-        _storage(conditions),
-        ", ".join(f"{label} {point['n']}" for label, point in metrics["points"].items()),
+def _row(name: str, metrics: ReadMetrics) -> Row:
+    texts = (
+        _machine(metrics.conditions),
+        ", ".join(metrics.conditions.get("vLLM", ["unknown"])),
+        _storage(metrics.conditions),
+        ", ".join(f"{label} {point.n}" for label, point in metrics.points.items()),
         _ratios(metrics, "ready_s"),
         _ratios(metrics, "probe/load_weights_s") or _ratios(metrics, "phase/load_weights_s"),
-    ]
+    )
+    return Row(f"[{metrics.title}]({name}/report.md)", tuple(map(Cell, texts)))
 
 
 def _machine(conditions: dict[str, list[str]]) -> str:
@@ -73,12 +66,12 @@ def _storage(conditions: dict[str, list[str]]) -> str:
     return ", ".join([*read_ahead, *limits]) or "unknown"
 
 
-def _ratios(metrics: dict[str, Any], metric: str) -> str:
-    found = [_ratio(each) for each in metrics["speedups"] if each["metric"] == metric]
-    withheld = [f"{label}: withheld" for label in metrics["withheld"]] if metric == "ready_s" else []
+def _ratios(metrics: ReadMetrics, metric: str) -> str:
+    found = [_ratio(each) for each in metrics.speedups if each.metric == metric]
+    withheld = [f"{label}: withheld" for label in metrics.withheld] if metric == "ready_s" else []
     return "; ".join([*found, *withheld])
 
 
-def _ratio(speedup: dict[str, Any]) -> str:
-    sure = "n = 1" if speedup["low"] is None else f"{speedup['low']:.2f} to {speedup['high']:.2f}"
-    return f"{speedup['candidate']}: {speedup['ratio']:.2f}x ({sure})"
+def _ratio(speedup: ReadSpeedup) -> str:
+    interval = "n = 1" if speedup.low is None else f"{speedup.low:.2f} to {speedup.high:.2f}"
+    return f"{speedup.candidate}: {speedup.ratio:.2f}x ({interval})"

@@ -1,7 +1,9 @@
-"""How every figure of bench looks, and how the phases of the critical chain are named and coloured, in tables and figures alike:
-one set of colours that colour-blind readers can tell apart, and no screen needed.
+"""How every figure of bench looks, and how phases are named and coloured in figures and tables alike.
+
+The colours of points can be told apart by colour-blind readers. Figures are drawn without a display.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +13,12 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999", "#000000", "#7B4B94")
 GREY = "#555555"
 DPI = 150
+LEGEND_COLUMNS = 5
+LEGEND_WIDTH = 110  # characters
+
+COMPARISON_FIGURE = "vllm_load_benchmark.png"
+WATERFALL_FIGURE = "waterfall.png"
+SAVINGS_FIGURE = "savings.png"
 
 # A family of colours for each process of the chain, from dark to light; the weights stand out.
 PHASE_COLOURS = {
@@ -100,3 +108,12 @@ def ink_on(background: str) -> str:
 
     luma = sum(weight * part for weight, part in zip(LUMA, to_rgb(background), strict=True))
     return "black" if luma > LIGHT else "white"
+
+
+def phase_legend(drawn: "Figure", names: Sequence[str]) -> None:
+    """Below the axes: each phase with its colour."""
+    from matplotlib.patches import Patch
+
+    patches = [Patch(facecolor=phase_colour(name), edgecolor="white", hatch=phase_hatch(name)) for name in names]
+    titles = [phase_title(name) for name in names]
+    drawn.legend(patches, titles, loc="outside lower left", ncols=LEGEND_COLUMNS, frameon=False, fontsize=8)

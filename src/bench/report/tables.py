@@ -1,61 +1,78 @@
-"""Which numbers a report shows, under which names, and how they are written. Pure."""
+"""The tables of a report as values, without markup: which numbers, under which names, with how many digits. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.analysis.comparison import Comparison, Point, Speedup
+from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Speedup
+from bench.analysis.records import Point, RunRecord
+from bench.analysis.savings import Savings, Step, Waterfall, mean_waterfall, savings, steps_of
+from bench.analysis.statistics import Interval
+from bench.report.style import phase_title
+
+TOTAL = "Time to ready"
+FEWER = "Starts (n), the fewer of the two"
+SMALLEST_GIB = 0.1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is written; and the interval that it is written from, where there is one."""
+
+    text: str
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: the name that a person reads, and the metric."""
+    """A line of a table; a total stands out."""
 
     title: str
-    metric: str
-    digits: int = 2
+    cells: tuple[Cell, ...]
+    total: bool = False
 
 
-SMALLEST_GIB = 0.1
+@dataclass(frozen=True)
+class Table:
+    """`header` has the title of the first column too. Cells are numbers, or words where not `numeric`."""
 
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+    numeric: bool = True
+
+
+# Title, metric, number of decimals.
 KEY_METRICS = (
-    Row("Wall time to model ready (s)", "ready_s"),
-    Row("First token (s)", "first_token_s"),
-    Row("Load weights, by the probe (s)", "probe/load_weights_s"),
-    Row("Blocked waiting for bytes, by the probe (s)", "probe/wait_for_bytes_s"),
-    Row("Process weights, by the probe (s)", "probe/process_weights_s"),
-    Row("Delivered to all ranks, by the probe (GiB)", "probe/delivered_gib"),
-    Row("Weights loading time (s)", "phase/load_weights_s"),
-    Row("Model loading time (s)", "phase/load_model_s"),
-    Row("Engine init time (s)", "phase/init_engine_s"),
-    Row("torch.compile total (s)", "phase/torch_compile_s"),
-    Row("Graph capture time (s)", "phase/graph_capture_s"),
-    Row("Model loading memory (GiB)", "memory/load_model_gib"),
-    Row("Graph capture memory (GiB)", "memory/graph_capture_gib"),
-    Row("KV cache memory (GiB)", "memory/kv_cache_gib"),
-    Row("KV cache (tokens)", "kv_cache/tokens", 0),
-    Row("Checkpoint (GiB)", "checkpoint/size_gib", 3),
+    ("Wall time to model ready (s)", "ready_s", 2),
+    ("First token (s)", "first_token_s", 2),
+    ("Load weights, by the probe (s)", "probe/load_weights_s", 2),
+    ("Blocked waiting for bytes, by the probe (s)", "probe/wait_for_bytes_s", 2),
+    ("Process weights, by the probe (s)", "probe/process_weights_s", 2),
+    ("Delivered to all ranks, by the probe (GiB)", "probe/delivered_gib", 2),
+    ("Weights loading time (s)", "phase/load_weights_s", 2),
+    ("Model loading time (s)", "phase/load_model_s", 2),
+    ("Engine init time (s)", "phase/init_engine_s", 2),
+    ("torch.compile total (s)", "phase/torch_compile_s", 2),
+    ("Graph capture time (s)", "phase/graph_capture_s", 2),
+    ("Model loading memory (GiB)", "memory/load_model_gib", 2),
+    ("Graph capture memory (GiB)", "memory/graph_capture_gib", 2),
+    ("KV cache memory (GiB)", "memory/kv_cache_gib", 2),
+    ("KV cache (tokens)", "kv_cache/tokens", 0),
+    ("Checkpoint (GiB)", "checkpoint/size_gib", 3),
 )
-
-SPEEDUPS = (
-    Row("Wall time to ready", "ready_s"),
-    Row("First token", "first_token_s"),
-    Row("Load weights, by the probe", "probe/load_weights_s"),
-    Row("Weights loading", "phase/load_weights_s"),
-    Row("Model loading", "phase/load_model_s"),
+SPEEDUP_TITLES = dict(
+    zip(
+        SPEEDUP_METRICS,
+        ("Wall time to ready", "First token", "Load weights, by the probe", "Weights loading", "Model loading"),
+        strict=True,
+    )
 )
-
-
-def table(header: list[str], rows: list[list[str]], *, right: bool = True) -> str:
-    """A markdown table, the first column left, the others right, as numbers are, unless they are words."""
-    rule = ["---", *["---:" if right else "---"] * (len(header) - 1)]
-    escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in [header, rule, *rows]]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in escaped)
 
 
 def by_state(comparison: Comparison) -> list[tuple[str, list[Point]]]:
-    """The points that have finished starts, for each state of the page cache, with a title for it; an empty title where
-    there is but one state. A cold start and a warm one are not neighbours; one that reads no weights is everybody's.
+    """The points that have finished starts, for each state of the page cache, with a caption; an empty caption where there
+    is but one state. Cold and warm starts are not compared; a point that reads no weights belongs to every state.
     """
     finished = [point for point in comparison.points if point.starts]
     if len(comparison.states) <= 1:
@@ -66,71 +83,152 @@ def by_state(comparison: Comparison) -> list[tuple[str, list[Point]]]:
     ]
 
 
-def key_metrics(comparison: Comparison) -> str:
-    """Means over the starts that count; a row that no point has is left out. One table for each state of the page cache."""
-    return stacked((title, _key_metrics(points)) for title, points in by_state(comparison))
+def waterfalls_by_state(comparison: Comparison) -> list[tuple[str, list[Waterfall]]]:
+    """The mean waterfalls of the points that have one, as `by_state` divides them."""
+    groups = ((caption, filter(None, map(mean_waterfall, points))) for caption, points in by_state(comparison))
+    return [(caption, found) for caption, each in groups if (found := list(each))]
 
 
-def stacked(tables: Iterable[tuple[str, str]]) -> str:
-    """Tables below each other, each below its title if it has one; an empty one is left out."""
-    return "\n\n".join("\n\n".join(filter(None, [title, text])) for title, text in tables if text)
+def savings_by_state(comparison: Comparison) -> list[tuple[str, list[Savings]]]:
+    """Each candidate under its own state; under its baseline's where it has none, as without weights."""
+    states = {point.label: f"Page cache: {point.state}" for point in comparison.points}
+    groups: dict[str, list[Savings]] = {caption: [] for caption, _ in by_state(comparison)}
+    for each in savings(comparison):
+        captions = (states[label] for label in (each.candidate, each.baseline))
+        groups[next((caption for caption in captions if caption in groups), next(iter(groups)))].append(each)
+    return [(caption, found) for caption, found in groups.items() if found]
 
 
-def _key_metrics(points: Sequence[Point]) -> str:
+def key_metrics(comparison: Comparison) -> tuple[Table, ...]:
+    """Means over the starts that count; a row that no point has is left out."""
+    return tuple(_key_metrics(caption, points) for caption, points in by_state(comparison))
+
+
+def _key_metrics(caption: str, points: Sequence[Point]) -> Table:
     rows = [
-        [row.title, *(_mean(point, row) for point in points)]
-        for row in KEY_METRICS
-        if any(point.mean(row.metric) is not None for point in points)
+        Row(title, tuple(_mean(point, metric, digits) for point in points))
+        for title, metric, digits in KEY_METRICS
+        if any(point.values(metric) for point in points)
     ]
-    starts = ["Starts (n)", *(str(point.n) for point in points)]
-    return table(["Metric", *(point.label for point in points)], [*rows, starts])
+    starts = Row("Starts (n)", tuple(Cell(str(point.n)) for point in points))
+    return Table(("Metric", *(point.label for point in points)), (*rows, starts), caption)
 
 
-def _mean(point: Point, row: Row) -> str:
-    mean, values = point.mean(row.metric), point.values(row.metric)
-    if mean is None:
-        return "-"
-    return f"{mean:,.{row.digits}f}" + (f" (n={len(values)})" if len(values) < point.n else "")
+def _mean(point: Point, metric: str, digits: int) -> Cell:
+    mean, n = point.mean(metric), len(point.values(metric))
+    return Cell("-" if mean is None else f"{mean:,.{digits}f}" + (f" (n={n})" if n < point.n else ""))
 
 
-def single_starts(comparison: Comparison) -> str:
-    """The median and every value, by point, in the order of the blocks. Empty where no point was started twice."""
-    points = [point for point in comparison.points if point.starts]
-    if all(point.n == 1 for point in points):
-        return ""
-    rows = [
-        [point.label, row.title, f"{median(values):.2f}", " ".join(f"{value:.2f}" for value in values)]
-        for point in points
-        for row in KEY_METRICS[:2]
-        if (values := point.values(row.metric))
-    ]
-    return table(["Point", "Metric", "Median", "Each start"], rows)
-
-
-def speedups(comparison: Comparison) -> str:
-    """Every candidate against its baseline."""
+def speedups(comparison: Comparison) -> Table | None:
+    """A column for each candidate. None: there is no speedup."""
     candidates = [label for label in comparison.baselines if label not in comparison.withheld]
     rows = []
-    for row in SPEEDUPS:
-        found = [comparison.speedup(candidate, row.metric) for candidate in candidates]
+    for metric, title in SPEEDUP_TITLES.items():
+        found = [comparison.speedup(candidate, metric) for candidate in candidates]
         if any(found):
-            rows.append([row.title, *(_ratio(each) for each in found)])
+            rows.append(Row(title, tuple(map(_ratio, found))))
     if not rows:
-        return ""
-    starts = [
-        min((each.n for each in comparison.speedups if each.candidate == label), default=0) for label in candidates
+        return None
+    fewest = [
+        min((each.ratio.n for each in comparison.speedups if each.candidate == label), default="-")
+        for label in candidates
     ]
-    rows.append(["Starts (n), the fewer of the two", *(str(n) if n else "-" for n in starts)])
-    return table(["Metric", *candidates], rows)
+    return Table(("Metric", *candidates), (*rows, Row(FEWER, tuple(Cell(str(n)) for n in fewest))))
 
 
-def _ratio(speedup: Speedup | None) -> str:
-    if speedup is None:
-        return "-"
-    interval = "" if speedup.low is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
-    return f"{speedup.ratio:.2f}x{interval}"
+def _ratio(speedup: Speedup | None) -> Cell:
+    return Cell(ratio_text(speedup.ratio), speedup.ratio) if speedup else Cell("-")
 
 
-def size(gib: float) -> str:
+def ratio_text(ratio: Interval) -> str:
+    """`1.15x [0.90, 1.48]`"""
+    return f"{ratio.mean:.2f}x" + ("" if ratio.low is None else f" [{ratio.low:.2f}, {ratio.high:.2f}]")
+
+
+def single_starts(comparison: Comparison) -> Table | None:
+    """The median and every value, by point, in the order of the blocks. None: no point was started twice."""
+    points = [point for point in comparison.points if point.starts]
+    if all(point.n == 1 for point in points):
+        return None
+    rows = [
+        _words(point.label, title, f"{median(values):.2f}", " ".join(f"{value:.2f}" for value in values))
+        for point in points
+        for title, metric, _ in KEY_METRICS[:2]
+        if (values := point.values(metric))
+    ]
+    return Table(("Point", "Metric", "Median", "Each start"), tuple(rows))
+
+
+def outcomes(starts: Iterable[RunRecord], reason: Callable[[RunRecord], str]) -> Table | None:
+    """Starts that failed, or whose state was not what was asked for, with the reason. None: there is no such start."""
+    rows = tuple(_words(start.name, reason(start)) for start in starts)
+    return Table(("Start", "Reason"), rows, numeric=False) if rows else None
+
+
+def _words(title: str, *texts: str) -> Row:
+    return Row(title, tuple(map(Cell, texts)))
+
+
+def seconds(comparison: Comparison) -> tuple[Table, ...]:
+    """The mean waterfalls, a column for each point. Empty: no start has one, as with logs from elsewhere."""
+    sizes = {point.label: point.n for point in comparison.points}
+    return tuple(_seconds(caption, found, sizes) for caption, found in waterfalls_by_state(comparison))
+
+
+def _seconds(caption: str, waterfalls: Sequence[Waterfall], sizes: dict[str, int]) -> Table:
+    steps = steps_of(waterfalls)
+    before = [_means(step, waterfalls) for step in steps if step.before_ready]
+    after = [_means(step, waterfalls) for step in steps if not step.before_ready]
+    ready = Row("Ready", tuple(Cell(f"{each.ready_s:.2f}") for each in waterfalls), total=True)
+    totals = [sum(mean.mean_s for mean in each.steps) for each in waterfalls]
+    token = [Row("First token", tuple(Cell(f"{total:.2f}") for total in totals), total=True)] if after else []
+    starts = [str(each.n) if each.n == sizes[each.point] else f"{each.n} of {sizes[each.point]}" for each in waterfalls]
+    rows = (*before, ready, *after, *token, _words("Starts (n)", *starts))
+    return Table(("Phase (s)", *(each.point for each in waterfalls)), rows, caption)
+
+
+def _means(step: Step, waterfalls: Sequence[Waterfall]) -> Row:
+    return Row(phase_title(step.name), tuple(_mean_s(step, waterfall) for waterfall in waterfalls))
+
+
+def _mean_s(step: Step, waterfall: Waterfall) -> Cell:
+    found = next((each for each in waterfall.steps if each.step == step), None)
+    if found is None:
+        return Cell("-")
+    return Cell(f"{found.mean_s:.2f}" + (f" (in {found.n} of {waterfall.n})" if found.n < waterfall.n else ""))
+
+
+def saved_seconds(comparison: Comparison) -> tuple[Table, ...]:
+    """The difference in time to ready by phase: a table for each state and baseline, a column for each candidate."""
+    tables = []
+    for caption, found in savings_by_state(comparison):
+        for index, base in enumerate(dict.fromkeys(each.baseline for each in found)):
+            tables.append(_saved("" if index else caption, base, [each for each in found if each.baseline == base]))
+    return tuple(tables)
+
+
+def _saved(caption: str, base: str, candidates: Sequence[Savings]) -> Table:
+    found = [{saving.step: saving.saved_s for saving in each.steps} for each in candidates]
+    rows = [
+        Row(phase_title(step.name), tuple(_saved_cell(saved.get(step)) for saved in found))
+        for step in sorted({step for saved in found for step in saved})
+    ]
+    total = Row(TOTAL, tuple(_saved_cell(each.saved_s) for each in candidates), total=True)
+    starts = _words(FEWER, *(str(each.n) for each in candidates))
+    header = (f"Seconds saved against {base}", *(each.candidate for each in candidates))
+    return Table(header, (*rows, total, starts), caption)
+
+
+def _saved_cell(saved: Interval | None) -> Cell:
+    return Cell(saved_text(saved), saved) if saved else Cell("-")
+
+
+def saved_text(saved: Interval) -> str:
+    """Seconds with a sign and, if there is an interval, half its width; without a sign where two digits show 0.00."""
+    signed = f"{saved.mean:+.2f}" if round(saved.mean, 2) else "0.00"
+    return signed + ("" if saved.high is None else f" ± {saved.high - saved.mean:.2f}")
+
+
+def size_text(gib: float) -> str:
     """GiB, or MiB where GiB would be all zeros."""
     return f"{gib:.2f} GiB" if gib >= SMALLEST_GIB else f"{gib * 1024:.2f} MiB"

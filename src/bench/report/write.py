@@ -1,24 +1,22 @@
 """A Comparison as a folder: report.md, figures, JSON, and each start's log and excerpts."""
 
-import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Protocol
 
-from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Point
-from bench.analysis.records import RunRecord
-from bench.analysis.savings import caps, mean_waterfall, savings
+from bench.analysis.comparison import Comparison
+from bench.analysis.records import Point, RunRecord
 from bench.errors import OwnershipError
 from bench.masking import mask_file
 from bench.report.comparison_figure import draw_comparison
-from bench.report.markdown import METRICS, conditions, report, title_of
-from bench.report.savings_figure import draw_savings
-from bench.report.waterfalls_figure import draw_waterfalls
+from bench.report.content import report_of
+from bench.report.markdown import report_markdown
+from bench.report.metrics_json import METRICS, is_report, write_metrics
+from bench.report.savings_figures import draw_savings, draw_waterfalls
 from bench.system.ownership import is_real_folder
 
 REPORT = "report.md"
@@ -46,11 +44,7 @@ def refuse_foreign(folder: Path) -> None:
         )
     if links := [path.name for path in folder.iterdir() if path.is_symlink()]:
         raise OwnershipError(f"{folder}: {links[0]!r} is a link, and bench writes through none. Remove it.")
-    try:
-        is_report = "sweep" in json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError):
-        is_report = False
-    if not is_report and any(folder.iterdir()):
+    if not is_report(folder) and any(folder.iterdir()):
         raise OwnershipError(
             f"{folder} holds no report of bench's, so nothing is written over it. Choose another:  output="
         )
@@ -60,9 +54,7 @@ def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Pat
     """Everything into `folder`. Returns the files that belong in the sweep's own run: report, figures, JSON."""
     refuse_foreign(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS).write_text(
-        json.dumps(as_json(comparison), indent=2, sort_keys=True), encoding="utf-8"
-    )  # first: it says whose folder this is
+    write_metrics(comparison, folder)  # first: it marks the folder as a report of bench's
     names = file_names(
         [start for point in comparison.points for start in (*point.starts, *point.failed, *point.invalid)]
     )
@@ -70,7 +62,7 @@ def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Pat
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
     figures = draw_figures(comparison, folder)
     beside = [METRICS, *(path.name for path in figures), *(path.name for paths in logs.values() for path in paths)]
-    (folder / REPORT).write_text(report(comparison, excerpts, beside), encoding="utf-8")
+    (folder / REPORT).write_text(report_markdown(report_of(comparison), excerpts, beside), encoding="utf-8")
     return [folder / REPORT, *figures, folder / METRICS]
 
 
@@ -107,47 +99,3 @@ def _excerpts(point: Point, logs: dict[str, list[Path]]) -> str | None:
             if path.name.endswith("_excerpts.log"):
                 return path.read_text(encoding="utf-8", errors="replace")
     return None
-
-
-def as_json(comparison: Comparison) -> dict[str, Any]:
-    """All values of all starts, so that nobody has to read them off a table."""
-    return {
-        "sweep": comparison.sweep.sweep_id,
-        "run_id": comparison.sweep.run_id,
-        "title": title_of(comparison),
-        "conditions": conditions(comparison),
-        "where": comparison.where,
-        "baselines": comparison.baselines,
-        "withheld": comparison.withheld,
-        "weights": {label: asdict(each) for label, each in comparison.weights.items()},
-        "speedups": [asdict(speedup) for speedup in comparison.speedups],
-        "waterfalls": [asdict(found) for point in comparison.points if (found := mean_waterfall(point))],
-        "savings": [asdict(each) for each in savings(comparison)],
-        "caps": [asdict(cap) for cap in caps(comparison)],
-        "points": {point.label: _point(point) for point in comparison.points},
-    }
-
-
-def _point(point: Point) -> dict[str, Any]:
-    metrics = sorted({name for start in point.starts for name in start.metrics})
-    return {
-        "n": point.n,
-        "metrics": {name: {"mean": point.mean(name), "values": point.values(name)} for name in metrics},
-        "invalid": [
-            {"name": start.name, "run_id": start.run_id, "reason": start.invalid_reason} for start in point.invalid
-        ],
-        "failed": [{"name": start.name, "run_id": start.run_id, "reason": start.reason} for start in point.failed],
-        "run_ids": [start.run_id for start in point.starts],
-    }
-
-
-def summary_metrics(comparison: Comparison) -> dict[str, float]:
-    """For the sweep's own run, so that its row in MLflow is not empty."""
-    means = {
-        f"mean {metric.rpartition('/')[2]}/{point.label}": mean
-        for point in comparison.points
-        for metric in SPEEDUP_METRICS
-        if (mean := point.mean(metric)) is not None
-    }
-    ratios = {f"speedup {each.metric.rpartition('/')[2]}/{each.candidate}": each.ratio for each in comparison.speedups}
-    return means | ratios

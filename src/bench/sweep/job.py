@@ -91,9 +91,8 @@ def record_of(startup: Startup, run_id: str | None) -> RunRecord:
 
 def draw(startup: Startup, folder: Path, steps: Steps) -> None:
     """The figures of this start, from inside and by what its log says, and its trace for Perfetto, beside its log."""
-    from bench.report.lanes_figure import draw_lanes
     from bench.report.memory_figure import draw_memory
-    from bench.report.startup_figure import draw_startup
+    from bench.report.start_figures import draw_lanes, draw_startup
 
     for draws in (draw_lanes, draw_startup, draw_memory, write_trace):
         steps.take(f"drawing ({draws.__name__})", partial(draws, startup, folder), None)

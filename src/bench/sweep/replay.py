@@ -11,7 +11,7 @@ from bench.config import Tracking
 from bench.log.files import copy_lines
 from bench.log.recordings import Recording
 from bench.masking import masked, seal
-from bench.report.startup_figure import draw_startup
+from bench.report.start_figures import draw_startup
 from bench.start.perfetto import write_trace
 from bench.start.record import LOG, Startup, write_excerpts
 from bench.start.recorded import labels_of, startup_of

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench.report.lanes_figure import draw_lanes
+from bench.report.start_figures import draw_lanes
 from bench.report.style import PHASE_COLOURS, PHASE_TITLES, phase_title
 from bench.start.record import Startup
 from bench.start.waterfall import NUMBERS, Lane, Segment

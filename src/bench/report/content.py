@@ -1,0 +1,255 @@
+"""What a report says of a comparison, as one frozen value without markup; the templates write it. Pure."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.analysis.comparison import AGAIN, Comparison, doubts
+from bench.analysis.records import Point
+from bench.analysis.same_weights import DUMMY, Weights
+from bench.analysis.savings import UpperBound, upper_bounds
+from bench.analysis.statistics import Interval
+from bench.report import tables
+from bench.report.tables import Table
+
+# What a reader must know of every start: title, param or tag.
+CONDITIONS = (
+    ("Model", "model.path"),
+    ("tensor_parallel_size", "tensor_parallel_size"),
+    ("gpu_memory_utilization", "gpu_memory_utilization"),
+    ("max_model_len", "max_model_len"),
+    ("vLLM", "version.vllm"),
+    ("torch", "version.torch"),
+    ("runai-model-streamer", "version.runai-model-streamer"),
+    ("GPU", "host.gpu"),
+    ("CPU", "host.cpu"),
+    ("Host", "host.host"),
+    ("Storage", "storage.device"),
+    ("File system", "storage.filesystem"),
+    ("Read-ahead (KiB)", "storage.read_ahead_kb"),
+    ("Largest request (KiB)", "storage.max_sectors_kb"),
+    ("I/O scheduler", "storage.scheduler"),
+    ("Limit of the cgroup", "storage.limit"),
+)
+STATES = {"Page cache before each start": "bench.page_cache", "Compile and JIT caches": "bench.compile_cache"}
+STATE_WORDS = {
+    "cold": "cold (evicted and measured)",
+    "warm": "warm (read and measured)",
+    "as_is": "as it was found, not controlled",
+    "unverified": "unverified: no reliable measurement on this host",
+    "none": "not used by these starts",
+    "primed": "primed by a start that does not count, and found to be used",
+    "unloadable": "primed by a start that does not count, but vLLM could not load the graph and compiled again",
+    "fresh": "fresh, and found to be filled",
+    "wrong": "not what was asked",
+}
+WEIGHTS = {
+    "bitwise": "the same weights, bit for bit",
+    "outputs": "the same outputs",
+    "same_files": "the same files",
+    "unverified": "weights unverified",
+    "FAILED": "weights FAILED, shown because you asked for it",
+}
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A candidate without a speedup. `ready_s`: its mean, where its weights are random and so its time is a lower limit."""
+
+    label: str
+    why: str
+    wrong_weights: bool
+    ready_s: float | None
+
+
+@dataclass(frozen=True)
+class Speedups:
+    """`fewest`: the smallest n of all ratios. `rivals`: the candidates of one baseline, at most. `weights`: (label, words, weights).
+    `again`: (label, baseline) of A/A arms.
+    """
+
+    pairs: str
+    table: Table | None
+    fewest: int
+    rivals: int
+    paired: bool
+    weights: tuple[tuple[str, str, Weights], ...]
+    again: tuple[tuple[str, str], ...]
+    withheld: tuple[Withheld, ...]
+
+
+@dataclass(frozen=True)
+class SavedSeconds:
+    """`several`, `single`: whether a candidate has an interval, and whether one has none. `bounds`: with the ratios reached."""
+
+    tables: tuple[Table, ...]
+    several: bool
+    single: bool
+    unpaired: tuple[str, ...]
+    rivals: int
+    bounds: tuple[tuple[UpperBound, dict[str, Interval]], ...]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What the RunAI streamer reported for a point, over all ranks of all starts; `ranks`: the mean time of each."""
+
+    label: str
+    n: int
+    size: str
+    best_s: float
+    slowest_s: float
+    best_rate: str
+    ranks: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report says. Sections that have nothing to say are empty or None."""
+
+    title: str
+    comparison: Comparison
+    started_at: str
+    conditions: dict[str, tuple[str, ...]]
+    states: dict[str, str]
+    key_metrics: tuple[Table, ...]
+    speedups: Speedups | None
+    seconds: tuple[Table, ...]
+    without_waterfall: tuple[str, ...]
+    savings: SavedSeconds | None
+    single_starts: Table | None
+    streams: tuple[Stream, ...]
+    failed: Table | None
+    invalid: Table | None
+    warnings: tuple[str, ...]
+
+
+def report_of(comparison: Comparison) -> Report:
+    """What a report of this comparison says."""
+    waterfalls = {each.point for _, found in tables.waterfalls_by_state(comparison) for each in found}
+    return Report(
+        title=title_of(comparison),
+        comparison=comparison,
+        started_at=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(comparison.sweep.started_at)),
+        conditions=conditions(comparison),
+        states={title: _state(comparison, tag) for title, tag in STATES.items()},
+        key_metrics=tables.key_metrics(comparison),
+        speedups=_speedups(comparison) if comparison.speedups or comparison.withheld else None,
+        seconds=tables.seconds(comparison),
+        without_waterfall=tuple(p.label for p in comparison.points if p.n and p.label not in waterfalls),
+        savings=_saved_seconds(comparison),
+        single_starts=tables.single_starts(comparison),
+        streams=tuple(_stream(point) for point in comparison.points if point.values("phase/stream_s")),
+        failed=tables.outcomes(comparison.failed, lambda start: start.reason or "no reason was recorded"),
+        invalid=tables.outcomes(comparison.invalid, lambda start: start.invalid_reason or ""),
+        warnings=tuple(dict.fromkeys(_warnings(comparison))),
+    )
+
+
+def title_of(comparison: Comparison) -> str:
+    """The user's title; else the points."""
+    if comparison.title:
+        return comparison.title
+    labels = [point.label for point in comparison.points]
+    return f"{labels[0]} vs {', '.join(labels[1:])}" if len(labels) > 1 else labels[0]
+
+
+def conditions(comparison: Comparison) -> dict[str, tuple[str, ...]]:
+    """The values that the starts have, by title: one, or several where it was varied. What no start has is absent."""
+    starts = [start for point in comparison.points for start in point.starts]
+    found = {
+        title: tuple(filter(None, dict.fromkeys(start.params.get(name) or start.tags.get(name) for start in starts)))
+        for title, name in CONDITIONS
+    }
+    return {title: values for title, values in found.items() if values}
+
+
+def _state(comparison: Comparison, tag: str) -> str:
+    found = dict.fromkeys(start.tags.get(tag, "unknown") for point in comparison.points for start in point.starts)
+    return "; ".join(STATE_WORDS.get(state, state) for state in found) or "unknown"
+
+
+def _warnings(comparison: Comparison) -> Iterable[str]:
+    yield from doubts(comparison)
+    for point in comparison.points:
+        for start in point.starts:
+            yield from (f"`{start.name}`: {text}" for text in start.warnings)
+
+
+def _speedups(comparison: Comparison) -> Speedups:
+    found, withheld = comparison.speedups, comparison.withheld
+    return Speedups(
+        pairs=_pairs(comparison.baselines),
+        table=tables.speedups(comparison),
+        fewest=min((each.ratio.n for each in found), default=0),
+        rivals=_most_rivals(comparison, comparison.baselines.values()),
+        paired=all(each.ratio.paired for each in found),
+        weights=tuple(
+            (label, WEIGHTS[each.kind], each)
+            for label, each in comparison.weights.items()
+            if label not in withheld and each.kind in WEIGHTS
+        ),
+        again=tuple(
+            (label, base)
+            for label, base in comparison.baselines.items()
+            if label == base + AGAIN and label not in withheld
+        ),
+        withheld=tuple(_withheld(comparison, label, why) for label, why in withheld.items()),
+    )
+
+
+def _pairs(baselines: dict[str, str]) -> str:
+    bases, candidates = set(baselines.values()), list(baselines)
+    if len(bases) == 1:
+        return f"{bases.pop()} / {candidates[0] if len(candidates) == 1 else 'candidate'}"
+    return "; ".join(f"{base} / {candidate}" for candidate, base in baselines.items())
+
+
+def _most_rivals(comparison: Comparison, bases: Iterable[str]) -> int:
+    return max(list(comparison.baselines.values()).count(base) for base in bases)
+
+
+def _withheld(comparison: Comparison, label: str, why: str) -> Withheld:
+    kind = comparison.weights[label].kind
+    point = next(point for point in comparison.points if point.label == label)
+    return Withheld(label, why, kind == "FAILED", point.mean("ready_s") if kind == DUMMY else None)
+
+
+def _saved_seconds(comparison: Comparison) -> SavedSeconds | None:
+    candidates = [each for _, found in tables.savings_by_state(comparison) for each in found]
+    if not candidates:
+        return None
+    reached = [(each, comparison.speedup(each.candidate, "ready_s")) for each in candidates]
+    return SavedSeconds(
+        tables=tables.saved_seconds(comparison),
+        several=any(each.n > 1 for each in candidates),
+        single=any(each.n == 1 for each in candidates),
+        unpaired=tuple(each.candidate for each in candidates if not each.paired and each.n > 1),
+        rivals=_most_rivals(comparison, (each.baseline for each in candidates)),
+        bounds=tuple(
+            (bound, {e.candidate: speedup.ratio for e, speedup in reached if e.baseline == bound.point and speedup})
+            for bound in upper_bounds(comparison)
+        ),
+    )
+
+
+def _stream(point: Point) -> Stream:
+    times, rates = _of_ranks(point, "phase/stream_s"), _of_ranks(point, "throughput/stream_gib_per_s")
+    ranks = sorted({name.split("/")[1] for start in point.starts for name in start.metrics if name.startswith("rank/")})
+    means = {rank: point.mean(f"rank/{rank}/phase/stream_s") for rank in ranks}
+    return Stream(
+        point.label,
+        point.n,
+        size=tables.size_text(max(point.values("stream/size_gib"))),
+        best_s=min(times),
+        slowest_s=max(times),
+        best_rate=f"{tables.size_text(max(rates))}/s",
+        ranks={rank: mean for rank, mean in means.items() if mean is not None},
+    )
+
+
+def _of_ranks(point: Point, metric: str) -> Sequence[float]:
+    """The values of each rank of each start; the whole start's value where the log names no ranks."""
+    names = {name for start in point.starts for name in start.metrics}
+    of_ranks = sorted(name for name in names if name.startswith("rank/") and name.endswith(f"/{metric}"))
+    return [value for name in of_ranks for value in point.values(name)] or point.values(metric)
