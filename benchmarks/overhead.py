@@ -36,7 +36,7 @@ from bench.compose import compose_settings
 from bench.config import Settings
 from bench.host.device import Device, find_device
 from bench.host.host import look_at_host
-from bench.log.texts import SERVING, stage_of
+from bench.log.texts.stages import Stage, stage_of
 from bench.start.prepare import caches_for
 from bench.start.run import measure
 from bench.vllm.api_key import api_key
@@ -67,7 +67,7 @@ class Bare:
         with log.open("wb") as file:
             for line in self._process.stdout:
                 file.write(line)
-                if stage_of(line.decode(errors="replace")) == SERVING:
+                if stage_of(line.decode(errors="replace")) == Stage.SERVER:
                     self.engine_is_up.set()
 
     def elapsed_s(self) -> float:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from bench.log.texts import RULES, Rule
+from bench.log.filter import RULES
+from bench.log.texts import Rule
 from log_facts import READ, Fact, filled, read_facts, release_key, why_unread
 
 # Of a group of columns: title, the rules' phases and the field that they must have.

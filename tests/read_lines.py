@@ -1,22 +1,24 @@
 """Lines as tests write them -> what bench reads in them, each line looked at."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from bench.log.capture import Piece, pieces, plain
-from bench.log.interest import interest_in
+from bench.log.filter import RULES, found_in
 from bench.log.lines import LogLine, parsed
 from bench.log.outcome import Ending
-from bench.log.prefixes import Ranks
+from bench.log.pieces import Piece, pieces
+from bench.log.processes import Ranks
 from bench.log.readings import Reading
 from bench.log.server_info import InfoReader, ServerInfo
 from bench.log.start_log import StartLog, StartReader
-from bench.log.unwrap import Around
+from bench.log.texts import Rule
+from bench.log.unwrap import Wrapping, plain
 
 
 def parse_line(text: str, number: int = 1) -> LogLine:
     """One line without its end."""
-    return parsed(Piece(number, Around().taken_off(plain(text))))
+    return parsed(Piece(number, Wrapping().taken_off(plain(text))))
 
 
 def read_log(content: Iterable[bytes]) -> list[LogLine]:
@@ -30,7 +32,7 @@ def start_log_of(lines: Iterable[LogLine]) -> StartLog:
     """All facts of the start that these lines are of."""
     reader = StartReader(1, 1, is_ours=True)
     for line in lines:
-        reader.see(line, interest_in(line))
+        reader.see(line, found_in(line.text))
     return reader.start_log()
 
 
@@ -56,3 +58,16 @@ def info_in(lines: Iterable[LogLine]) -> ServerInfo:
     for line in lines:
         reader.see(line)
     return reader.info()
+
+
+def rules_in(text: str) -> Iterator[tuple[Rule, re.Match[str]]]:
+    """Each row that matches a text, tried one by one."""
+    for rule in RULES:
+        if found := rule.pattern.search(text):
+            yield rule, found
+
+
+def fields_in(text: str) -> Iterator[tuple[Rule, dict[str, str]]]:
+    """The same, with what it found. What the line leaves out is absent."""
+    for rule, found in rules_in(text):
+        yield rule, {name: value for name, value in found.groupdict().items() if value is not None}

@@ -14,7 +14,6 @@ from bench.log.metrics import summarise
 from bench.log.outcome import Ending
 from bench.log.readings import Reading, timeline
 from bench.log.server_info import ServerInfo
-from bench.log.shapes import SHAPE_BYTES
 from bench.log.starts import starts_of
 from read_lines import ending_of, info_in, parse_line, read_log, read_phases, reason_in
 
@@ -84,7 +83,7 @@ def test_any_bytes_are_starts(content):
     """As many as if every line were looked at; and where it is one, it tells what the log does that is read at once."""
     found = everything_in(content)
 
-    assert found == everything_in(content, shape_bytes=0)
+    assert found == everything_in(content, filtered=False)
     if len(found) == 1:
         lines = read_log(content.splitlines(keepends=True))
         assert found == [(1, read_phases(lines), ending_of(lines), info_in(lines))]
@@ -92,20 +91,20 @@ def test_any_bytes_are_starts(content):
 
 @FEW
 @given(st.sampled_from(LOGS), st.sampled_from(LOGS), st.randoms(use_true_random=False))
-def test_lines_in_any_order_tell_the_same_by_their_shapes(one, another, chance):
+def test_lines_in_any_order_tell_the_same_filtered_and_not(one, another, chance):
     """Which lines are passed by depends on those before; what is told does not."""
     lines = [*recorded(one).splitlines(keepends=True), *recorded(another).splitlines(keepends=True)] * 2
     chance.shuffle(lines)
 
-    assert everything_in(b"".join(lines)) == everything_in(b"".join(lines), shape_bytes=0)
+    assert everything_in(b"".join(lines)) == everything_in(b"".join(lines), filtered=False)
 
 
-def everything_in(
-    content: bytes, shape_bytes: int = SHAPE_BYTES
-) -> list[tuple[int, list[Reading], Ending, ServerInfo]]:
-    """What each start tells. Of shapes longer than that nothing is remembered, so that each line is looked at."""
+def everything_in(content: bytes, *, filtered: bool = True) -> list[tuple[int, list[Reading], Ending, ServerInfo]]:
+    """The facts of each start; `filtered=False`: with every line read, and no shape remembered."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(starts, "SHAPE_BYTES", shape_bytes)
+        if not filtered:
+            patch.setattr(starts.LogReader, "may_matter", lambda *_: True)
+            patch.setattr(starts, "SHAPE_BYTES", 0)
         return [
             (start.first_number, start.readings, start.ending, start.info)
             for start in starts_of(content.splitlines(keepends=True))

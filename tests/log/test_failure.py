@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.log.cause import one_line
 from bench.log.failure import Causes
-from bench.log.message import one_line
+from bench.log.filter import found_in
 from read_lines import read_log, reason_in
 
 LOGS = Path(__file__).parents[1] / "logs"
@@ -437,7 +438,7 @@ def test_a_log_that_ends_in_the_word_start_has_failed_too():
     """It was cut, or is still being written."""
     found = Causes()
     for line in read_log([f"{ENGINE}EngineCore failed to star".encode()]):
-        found.see(line)
+        found.see(line, found_in(line.text))
 
     assert found.anchor == "EngineCore failed to star"
 

@@ -9,8 +9,8 @@ import pytest
 import zstandard
 
 from bench.errors import LogError
-from bench.log.capture import LINE_BYTES
 from bench.log.files import capped_lines, copy_lines, lines_of, log_lines
+from bench.log.unwrap import LINE_BYTES
 
 LINES = [b"one\n", b"two\n", b"three\n"]
 

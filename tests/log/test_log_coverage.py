@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.texts import RULES, Rule, found_in
+from bench.log.filter import RULES
 from log_coverage import HOLES, TABLES, releases_of, render
 from log_facts import READ, UNREAD, Fact, filled, read_facts, release_key, why_unread
+from read_lines import fields_in
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "log_coverage.md"
 FACTS = read_facts()
@@ -17,7 +18,7 @@ RELEASES = sorted({release for fact in FACTS for release in fact.releases}, key=
 def told_by(text: str) -> dict[str, dict[str, str]]:
     """What all rules find in a text, by phase."""
     told: dict[str, dict[str, str]] = {}
-    for rule, found in found_in(text):
+    for rule, found in fields_in(text):
         told.setdefault(rule.phase, {}).update(found)
     return told
 
@@ -29,21 +30,23 @@ def test_the_facts_are_those_of_37_releases():
     assert (RELEASES[0], RELEASES[-1]) == ("0.8.0", "0.33.0")
 
 
-@pytest.mark.parametrize("text", READ)
-def test_what_a_person_reads_in_a_format_is_what_the_rules_find(text):
+def test_what_a_person_reads_in_a_format_is_what_the_rules_find():
     """Filled with values and with the words that vLLM puts before a line: all of them, and nothing else."""
-    values, told = READ[text]
+    before = "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [some_file.py:430] "
+    found = {text: told_by(before + filled(text, values)) for text, (values, _) in READ.items()}
 
-    assert told_by(f"(Worker_TP0 pid=7) INFO 11-24 02:47:31 [some_file.py:430] {filled(text, values)}") == told
+    assert found == {text: told for text, (_, told) in READ.items()}
 
 
-@pytest.mark.parametrize("text", READ)
-def test_a_format_with_numbers_of_other_lengths_is_read_too(text):
+@pytest.mark.parametrize("number", ["0", "123456"])
+def test_a_format_with_numbers_of_other_lengths_is_read_too(number):
     """A small value, and one of many digits: what is printed with %.2f can be 0.00."""
-    for number in ("0", "123456"):
-        values = tuple(number if value.replace(".", "").isdigit() else value for value in READ[text][0])
+    found = {}
+    for text, (values, _) in READ.items():
+        others = tuple(number if value.replace(".", "").isdigit() else value for value in values)
+        found[text] = told_by(filled(text, others)).keys()
 
-        assert told_by(filled(text, values)).keys() == READ[text][1].keys()
+    assert found == {text: told.keys() for text, (_, told) in READ.items()}
 
 
 def test_every_format_is_read_or_has_a_reason():
@@ -53,12 +56,12 @@ def test_every_format_is_read_or_has_a_reason():
     assert unexplained == []
 
 
-@pytest.mark.parametrize("fact", [fact for fact in FACTS if fact.text not in READ], ids=lambda fact: fact.text[:40])
-def test_a_format_that_has_a_reason_is_left_alone(fact):
+def test_a_format_that_has_a_reason_is_left_alone():
     """With values in it that look like those of its neighbours."""
-    places = fact.text.replace("%%", "").count("%")
+    unread = [fact.text for fact in FACTS if fact.text not in READ]
+    found = {text: told_by(filled(text, ("12.5",) * text.replace("%%", "").count("%"))) for text in unread}
 
-    assert told_by(filled(fact.text, ("12.5",) * places)) == {}
+    assert found == {text: {} for text in unread}
 
 
 def test_every_label_is_of_a_format_that_there_is():
@@ -70,13 +73,14 @@ def test_every_label_is_of_a_format_that_there_is():
     assert {why for *_, why in UNREAD} - reasons == set()
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.vllm != "any"], ids=lambda rule: rule.pattern.pattern)
-def test_the_releases_of_a_rule_are_those_that_print_its_text(rule: Rule):
+def test_the_releases_of_a_rule_are_those_that_print_its_text():
     """As the facts have them: whoever reads the table may believe it."""
-    releases = releases_of(rule, FACTS)
-    newest = "" if releases[-1] == RELEASES[-1] else f" {releases[-1]}"
+    printed = {rule.pattern.pattern: releases_of(rule, FACTS) for rule in RULES if rule.vllm != "any"}
+    newest = {pattern: "" if each[-1] == RELEASES[-1] else f" {each[-1]}" for pattern, each in printed.items()}
 
-    assert rule.vllm == f"{releases[0]} -{newest}"
+    assert {rule.pattern.pattern: rule.vllm for rule in RULES if rule.vllm != "any"} == {
+        pattern: f"{each[0]} -{newest[pattern]}" for pattern, each in printed.items()
+    }
 
 
 def test_a_rule_beyond_the_facts_reads_none_of_them():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.log.reason_class import CLASSES, UNKNOWN, classify
+from bench.log.texts.failure_classes import CLASSES, UNKNOWN, classify
 
 TEXTS = [
     # torch_npu, oneCCL, and vllm's Ray executor

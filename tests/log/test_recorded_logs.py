@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from bench.log.coverage import coverage, expected_phases
 from bench.log.metrics import summarise
 from bench.log.outcome import outcome_tags
+from bench.log.readings import timeline
 from bench.log.server_info import info_params, info_tags
 from bench.log.start_log import StartLog, read_start
 from bench.log.starts import starts_of
 from bench.start.recorded import metrics_told
+from read_lines import info_in, read_log, start_log_of
 
 LOGS = Path(__file__).parents[1] / "logs"
 FOLDERS = sorted(path.name for path in LOGS.iterdir() if path.is_dir())
@@ -45,11 +48,10 @@ def content(log: str) -> list[bytes]:
     return (LOGS / log).read_bytes().splitlines(keepends=True)
 
 
-@cache
-def told_by(log: str) -> StartLog:
+def start_in(log: str) -> StartLog:
     """As replay reads it. Its processes print what a start prints once more than once, in some releases: it is one start."""
-    (told,) = starts_of(content(log))
-    return told
+    (start,) = starts_of(content(log))
+    return start
 
 
 def expected_metrics(label: Label) -> dict[str, float]:
@@ -82,39 +84,41 @@ def test_every_log_has_a_label(folder: str) -> None:
 
 
 @pytest.mark.parametrize("log", LABELLED)
-def test_every_number_of_a_recorded_log_is_right_and_there_is_no_other(log: str) -> None:
-    """Start and ranks. A metric that the log does not tell is absent."""
-    assert metrics_told(told_by(log).readings) == pytest.approx(expected_metrics(label_of(log)))
+def test_a_recorded_log_is_read_as_a_person_reads_it(log: str) -> None:
+    """Each in one case, which checks all that there is to know of it, and that nothing is known besides.
 
-
-@pytest.mark.parametrize("log", LABELLED)
-def test_how_a_recorded_start_ended_is_read_as_a_person_reads_it(log: str) -> None:
-    """Its outcome; of one that did not come through why, the class of that, and what it was doing."""
-    label, ending = label_of(log), told_by(log).ending
-    expected = {
+    Its numbers, of the start and of its ranks; how it ended, of one that did not come through why, the class of that, and what it was
+    doing; what was started: version, arguments, sizes, device.
+    """
+    label, start = label_of(log), start_in(log)
+    ended = {
         "bench.outcome": label["outcome"],
         "bench.reason_class": label.get("reason_class"),
         "bench.stopped_in": label.get("stopped_in"),
     }
 
-    assert outcome_tags(ending) == {name: value for name, value in expected.items() if value}
-    assert begins_alike(ending.reason, label.get("reason"))
+    assert metrics_told(start.readings) == pytest.approx(expected_metrics(label))
+    assert outcome_tags(start.ending) == {name: value for name, value in ended.items() if value}
+    assert begins_alike(start.ending.reason, label.get("reason"))
+    assert info_params(start.info) == {name: str(value) for name, value in label["params"].items()}
+    assert info_tags(start.info) == {name: str(value) for name, value in label["tags"].items()}
+    is_read_alike_without_the_filter_and_as_one_of_ours(log, start)
+    if not any(
+        word in log for word in ("FAILED", "TIMEOUT", "seed")
+    ):  # a rule that stopped finding its line would show here
+        assert coverage(start.readings, expected_phases(start.info)).share == 1
 
 
-@pytest.mark.parametrize("log", LABELLED)
-def test_a_recorded_log_says_what_was_started_and_nothing_is_filled_in(log: str) -> None:
-    """Params and tags: the version, the arguments, the sizes, the device."""
-    label, said = label_of(log), told_by(log).info
+def is_read_alike_without_the_filter_and_as_one_of_ours(log: str, start: StartLog) -> None:
+    """With each line looked at; and behind bench's stamps, which each line of a log of ours has, without looking for where starts
+    begin.
+    """
+    lines = read_log(content(log))
+    unfiltered = start_log_of(lines)
+    ours = read_start([line if STAMP.match(line) else b"   40.225 " + line for line in content(log)])
 
-    assert info_params(said) == {name: str(value) for name, value in label["params"].items()}
-    assert info_tags(said) == {name: str(value) for name, value in label["tags"].items()}
-
-
-@pytest.mark.parametrize("log", LABELLED)
-def test_a_start_of_ones_own_is_read_as_a_replayed_one(log: str) -> None:
-    """By the same reader, which need not look for where starts begin; behind bench's stamps, which each line of such a log has."""
-    stamped = [line if STAMP.match(line) else b"   40.225 " + line for line in content(log)]
-    ours, replayed = read_start(stamped), told_by(log)
-
-    assert summarise(ours.readings) == summarise(replayed.readings)
-    assert (ours.ending, ours.info) == (replayed.ending, replayed.info)
+    assert (start.readings, start.ending, start.info) == (unfiltered.readings, unfiltered.ending, info_in(lines))
+    placed = timeline(start.milestones, start.readings, 100.0, 101.0)
+    assert placed == timeline(lines, unfiltered.readings, 100.0, 101.0)
+    assert summarise(ours.readings) == summarise(start.readings)
+    assert (ours.ending, ours.info) == (start.ending, start.info)

@@ -1,1 +1,1 @@
-"""What a log of vLLM tells: bytes -> lines -> starts -> numbers, params and outcomes. Pure."""
+"""A log of vLLM: bytes -> lines -> starts -> numbers, params and outcomes (start_log.py is the door). Pure."""

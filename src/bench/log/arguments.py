@@ -34,7 +34,7 @@ IN_CALL = re.compile(r"\s*(?P<name>\w+)=(?P<value>.+)", re.DOTALL)
 ENUM = re.compile(r"<\w+\.\w+: (?P<value>'[\w.-]+')>|[A-Z]\w+\.(?P<member>[A-Z][A-Z_\d]*)")
 QUOTED = re.compile(r"'([^'\\\n]*)'")  # most of them
 NAMED: Values = {"True": True, "False": False, "None": None}
-BARE = re.compile(r"[A-Za-z][\w.:/-]*")
+UNQUOTED = re.compile(r"[A-Za-z][\w.:/-]*")
 
 OPENING, CLOSING = set("([{<"), set(")]}>")
 # A whole text in quotes, or one mark.
@@ -95,7 +95,7 @@ def _parts(text: str, end: str) -> Iterator[str]:
 
 
 def _value(text: str) -> tuple[bool, Value]:
-    """Whether it could be read, and the value: a plain literal, a member of an enumeration, or a bare word."""
+    """Whether it could be read, and the value: a plain literal, a member of an enumeration, or a word without quotes."""
     if text in NAMED:
         return True, NAMED[text]
     if found := QUOTED.fullmatch(text):
@@ -106,5 +106,5 @@ def _value(text: str) -> tuple[bool, Value]:
         with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
             value = literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return bool(BARE.fullmatch(text)), text
+        return bool(UNQUOTED.fullmatch(text)), text
     return value is None or isinstance(value, (str, int, float, bool)), value

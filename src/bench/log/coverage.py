@@ -1,6 +1,6 @@
-"""Which phases a start's log should tell of, and which it does tell of. Pure.
+"""Which phases a start's log should have a number of, and which it has. Pure.
 
-A text that vLLM has reworded is a phase that is expected and missing. To tell it from one that never comes, what is
+A text that vLLM has reworded is a phase that is expected and missing. To distinguish it from one that never comes, what is
 expected follows from version, device and load format; where these are not known, only what every start prints.
 """
 
@@ -30,7 +30,7 @@ class Coverage:
 
     found: tuple[str, ...]
     missing: tuple[str, ...]
-    not_expected: tuple[str, ...]  # whether the log tells of it or not
+    not_expected: tuple[str, ...]  # whether the log has it or not
 
     @property
     def share(self) -> float | None:
@@ -40,7 +40,7 @@ class Coverage:
 
 
 def coverage(readings: Iterable[Reading], expected: Collection[str]) -> Coverage:
-    """What the log told of what it should."""
+    """Which of the expected phases the log has."""
     read = _phases_with_numbers(readings)
     return Coverage(
         found=tuple(phase for phase in PHASES if phase in expected and phase in read),
@@ -64,7 +64,7 @@ def _phases_with_numbers(readings: Iterable[Reading]) -> set[str]:
 
 
 def expected_phases(info: ServerInfo, *, streamer_logs: bool = False) -> set[str]:
-    """The phases that a whole start like this one prints, so that a missing one can be told from one that never comes.
+    """The phases that a whole start like this one prints, so that a missing one can be distinguished from one that never comes.
 
     `streamer_logs`: Run:ai Model Streamer's own line reaches this log, as bench's probe makes it. In a log from elsewhere that depends on
     the streamer's version, which no log holds: not expected.

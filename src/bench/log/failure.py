@@ -5,18 +5,23 @@ its child. The first exception that is not such an echo, and that the process di
 """
 
 import re
-from functools import lru_cache
 
-from bench.log.cause import Cause, usage_in
-from bench.log.lines import LogLine
-from bench.log.message import READ, bare_text, one_line, place_of
-from bench.log.shapes import SHAPES, shape_of
-from bench.log.texts import stage_of
-from bench.log.texts.failures import ANCHORS, ECHOES, EXCEPTION, OF_A_CELL, REPLACED, SURVIVED, SUSPECT
-from bench.log.wrapped import Width, Wrapped
+from bench.log.cause import Cause, message_text, one_line, place_of, usage_in
+from bench.log.filter import SUSPICIOUS, Found
+from bench.log.lines import LogLine, Width, Wrapped
+from bench.log.texts import has_any
+from bench.log.texts.failures import (
+    ANCHORS,
+    ECHOES,
+    EXCEPTION,
+    OF_A_CELL,
+    REPLACED,
+    SURVIVED,
+)
+from bench.log.texts.stages import Stage
 
 NEAR = 20  # lines of the log within which an exception goes on
-FOLLOWING = 3  # lines of its process that say whether it was replaced
+FOLLOWING = 3  # lines of its process that show whether it was replaced
 HEAD = re.compile(
     r"  |\[|Traceback \(|During handling|The above exception|\S{1,100}(?:Error|Exception)\b"
 )  # no piece begins so
@@ -28,7 +33,7 @@ class Causes:
     """Takes a log line by line, and keeps one cause for each process."""
 
     def __init__(self) -> None:
-        self.stage: str | None = None  # the last that any process opened
+        self.stage: Stage | None = None  # the last that any process opened
         self.anchor: str | None = None  # the first of them: somebody died, whatever comes after
         self.anchor_line: LogLine | None = None
         self.order = 0  # of the last line, from 1
@@ -37,8 +42,8 @@ class Causes:
         self._before: dict[tuple[bool, Who], Cause] = {}  # the same, from before the anchor
         self._open: dict[Who, Cause] = {}
         self._open_until = 0  # in the order of lines
-        self._stages: dict[Who, str] = {}
-        self._survived: dict[Who, str] = {}  # where in the source a process tells what it goes on after
+        self._stages: dict[Who, Stage] = {}
+        self._survived: dict[Who, str] = {}  # where in the source a process prints what it goes on after
         self._replaced: dict[Who, Cause] = {}  # while these were handled, another is about to come
         self._width = Width()
         self._wrapped: Wrapped | None = None  # the line that the last cause begins in, if a terminal cut it
@@ -53,23 +58,23 @@ class Causes:
         """Whether any line matters that comes next: it may belong to an exception."""
         return bool(self._open)
 
-    def see(self, line: LogLine) -> None:
-        """The next line."""
+    def see(self, line: LogLine, found: Found) -> None:
+        """The next line, and what stands in it."""
         self.order += 1
         if self._wrapped and self._takes_piece(self._wrapped, line):
             return
         if self._open and self.order >= self._open_until:
             self._open.clear()
-        stage, is_suspect = _marks(shape_of(line.text[:READ]))
+        stage, is_suspect = found.stage, found.near & SUSPICIOUS
         if stage or is_suspect:
             self._width.see(line)
         if stage:
             self._survive(line, stage)
         if self._open or is_suspect:
-            self._look_at(line, bare_text(line))
+            self._look_at(line, message_text(line))
 
     def first(self, *, echoes: bool) -> Cause | None:
-        """The first that was not survived: of a wrong argument, of a process that says that it dies, of any."""
+        """The first that was not survived: of a wrong argument, of a process that prints that it dies, of any."""
         if self._usage and not echoes:
             return self._usage
         for kept in (self._kept, self._before):
@@ -78,29 +83,29 @@ class Causes:
                 return min(causes, key=lambda cause: cause.order)
         return None
 
-    def stage_of(self, line: LogLine) -> str | None:
-        """What this line's process is doing. A worker is told from the others, which may be further or behind."""
+    def stage_of(self, line: LogLine) -> Stage | None:
+        """What this line's process is doing. A worker is distinguished from the others, which may be further or behind."""
         worker = line.rank or "Worker" in (line.process or "")
         return self._stages.get(line.who, self.stage) if worker and line.who is not None else self.stage
 
-    def _look_at(self, line: LogLine, bare: str) -> None:
-        words = bare.strip()
+    def _look_at(self, line: LogLine, message_line: str) -> None:
+        words = message_line.strip()
         if line.who in self._open:
-            self._go_on(line.who, bare)
-        if self.anchor is None and any(anchor in bare for anchor in ANCHORS):
+            self._go_on(line.who, message_line)
+        if self.anchor is None and has_any(message_line, ANCHORS):
             self.anchor, self.anchor_line = words, line
             self._before, self._kept = self._kept, {}
         if self._usage is None and (usage := usage_in(line, words)):
             message, lists = usage
             self._begin_usage(line, message, lists=lists)
-        if any(text in words for text in SURVIVED):
+        if has_any(words, SURVIVED):
             self._survived[line.who] = place_of(line)
         elif (found := EXCEPTION.match(words)) and not self._goes_on(line):
             kind = found["kind"].rpartition(".")[2]
             if self.stage is None or kind not in OF_A_CELL:
-                self._begin(line, kind, found["message"] or "", bare)
+                self._begin(line, kind, found["message"] or "", message_line)
 
-    def _survive(self, line: LogLine, stage: str) -> None:
+    def _survive(self, line: LogLine, stage: Stage) -> None:
         """A process that goes on has not died of what it met before."""
         self.stage = stage
         if line.who is not None:
@@ -118,8 +123,8 @@ class Causes:
         """Whether this line is of the record of an exception that its process goes on after."""
         return bool(place := self._survived.get(line.who)) and place_of(line) == place
 
-    def _begin(self, line: LogLine, kind: str, message: str, bare: str) -> None:
-        echo = any(text in bare for text in ECHOES)
+    def _begin(self, line: LogLine, kind: str, message: str, message_line: str) -> None:
+        echo = has_any(message_line, ECHOES)
         cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
         before = self._replaced.pop(line.who, None)
         if before and before.is_repeated_by(message):
@@ -135,14 +140,14 @@ class Causes:
             self._open_up(self._usage, line)
 
     def _open_up(self, cause: Cause, line: LogLine) -> None:
-        """What its process says next may belong to it."""
+        """What its process prints next may belong to it."""
         cause.opened, cause.followed_by = self.order, 0
         self._open[line.who] = cause
         self._open_until = self.order + NEAR
         self._wrapped = Wrapped(line) if cause.line is line and self._width.cuts(line) else None
 
     def _takes_piece(self, wrapped: Wrapped, line: LogLine) -> bool:
-        """Whether the cause's line goes on in this one. Its process has said nothing else in between."""
+        """Whether the cause's line goes on in this one. Its process has printed nothing else in between."""
         cause = next((cause for cause in self._open.values() if cause.line is wrapped.line), None)
         follows = line.number <= wrapped.last_number + 1
         if cause and follows and not HEAD.match(line.raw) and wrapped.goes_on_in(line):
@@ -151,24 +156,17 @@ class Causes:
         self._wrapped = None
         return False
 
-    def _go_on(self, who: Who, bare: str) -> None:
+    def _go_on(self, who: Who, message_line: str) -> None:
         """Ranks print between each other's lines, so only those of the same process are looked at."""
         cause = self._open[who]
-        if not bare.strip():
+        if not message_line.strip():
             return
         cause.followed_by += 1
-        if cause.takes(bare):
+        if cause.takes(message_line):
             return
         if cause.followed_by > FOLLOWING or self.order - cause.opened >= NEAR:
             del self._open[who]
-        elif bare.startswith(REPLACED):
+        elif message_line.startswith(REPLACED.text):
             del self._open[who]  # another exception came while this one was handled: that one ended the start
             self._drop(who, echo=cause.echo)
             self._replaced[who] = cause
-
-
-@lru_cache(SHAPES)
-def _marks(shape: bytes) -> tuple[str | None, bool]:
-    """The stage that lines of this shape open, and whether the rest has to look at them at all: most of a log is good news."""
-    text = shape.decode(errors="replace")
-    return stage_of(text), any(word in text for word in SUSPECT)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import EvidenceError, LogError
-from bench.log.capture import shortened
+from bench.log.pieces import shortened
 from bench.system.regular_files import open_regular
 
 BLOCK_BYTES = 1 << 18
@@ -18,7 +18,7 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what their files begin with
 
 
 def log_lines(path: Path, name: str | None = None) -> Iterator[bytes]:
-    """The lines of a log, for `read_log` and `starts_of`. The file's first bytes tell how it is packed, not its name. `name` is for
+    """The lines of a log, for `read_start` and `starts_of`. The file's first bytes tell how it is packed, not its name. `name` is for
     messages.
 
     Raises:

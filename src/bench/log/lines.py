@@ -1,19 +1,29 @@
-"""Bytes of a log -> LogLines: who said it, when, and what. Pure.
+"""Pieces of a log -> LogLines: which process printed it, when, and what. Pure.
 
-A line of vLLM's log carries up to four things in front of its text: what the place it was captured in put there (capture.py), the
-stamp of bench (seconds since exec), the processes that it came through, innermost last (prefixes.py), and vLLM's own time and
+A line of vLLM's log carries up to four things in front of its text: what the place it was captured in put there (unwrap.py), the
+stamp of bench (seconds since exec), the processes that it came through, innermost last (processes.py), and vLLM's own time and
 source. All but the last are taken off. What is glued behind a progress bar may stay with it, so rules search anywhere in a line.
 """
 
+import re
 from dataclasses import dataclass
 
-from bench.log.capture import STAMP, Piece
-from bench.log.prefixes import TORCH, speaker_of, without_repeats
+from bench.log.arguments import LONGEST
+from bench.log.pieces import STAMP, Piece
+from bench.log.processes import TORCH, origin_of, without_repeats
+from bench.log.unwrap import shape_of
+
+READ = 2000  # characters of a line in which it can show how a start ended
+
+# Of a terminal whose lines somebody copied: each is cut at its width, and goes on in the next one.
+NARROWEST, WIDEST = 60, 400  # characters
+ENOUGH = 2  # lines that end at its edge
+RECORD = re.compile(r"\(?(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line. None is what the line does not say: no stamp, no process, no rank."""
+    """One line. None is what the line does not have: no stamp, no process, no rank."""
 
     number: int  # in the file, from 1
     elapsed_s: float | None  # since exec
@@ -28,7 +38,7 @@ class LogLine:
 
     @property
     def who(self) -> int | str | None:
-        """What tells its process from the others of its node: the id, or else a name that only one has. None: nothing does."""
+        """What distinguishes its process from the others of its node: the id, or else a name that only one has. None: nothing does."""
         if self.pid is not None or self.process is None:
             return self.pid
         return f"{self.process} {self.rank}"
@@ -39,13 +49,62 @@ class LogLine:
 
 
 def parsed(piece: Piece) -> LogLine:
-    """What the piece says of itself."""
+    """The line in this piece, taken apart."""
     number, raw, cut, _ = piece
     elapsed_s = None
     if raw[:1] <= "9" and (stamp := STAMP.match(raw)):
         elapsed_s, raw = float(stamp[1]), raw[stamp.end() :]
-    speaker, text = speaker_of(raw)
+    origin, text = origin_of(raw)
     text, repeated = without_repeats(text)
     if text.startswith("[rank") and (torch := TORCH.match(text)):
         text = text[torch.end() :]
-    return LogLine(number, elapsed_s, speaker.name, speaker.pid, speaker.rank, text, raw, speaker.node, repeated, cut)
+    return LogLine(number, elapsed_s, origin.name, origin.pid, origin.rank, text, raw, origin.node, repeated, cut)
+
+
+class Wrapped:
+    """A line, with what follows it where somebody copied it from a terminal: pieces as wide as the first."""
+
+    def __init__(self, line: LogLine) -> None:
+        self.line = line
+        self.text = line.text[:LONGEST]
+        self.last_number = line.number
+        self._width = len(line.raw)
+        self._is_full = self._width <= WIDEST
+
+    def goes_on_in(self, line: LogLine) -> bool:
+        """Whether this line is the next piece, which is then added."""
+        piece = line.raw
+        if (
+            len(self.text) >= LONGEST
+            or not self._is_full
+            or line.pid is not None
+            or line.process is not None
+            or len(piece) > self._width
+            or RECORD.match(piece)
+        ):
+            return False
+        self.text += piece
+        self.last_number = line.number
+        self._is_full = len(piece) == self._width
+        return True
+
+
+class Width:
+    """How wide the lines of a log are, as far as they were seen: those of a terminal are cut at one width, and none is wider."""
+
+    def __init__(self) -> None:
+        self._widest = 0
+        self._as_wide: set[bytes] = set()  # shapes of two lines of that width
+
+    def see(self, line: LogLine) -> None:
+        """The next line."""
+        width = len(line.raw)
+        if width > self._widest:
+            self._widest = width
+            self._as_wide.clear()
+        if width == self._widest and len(self._as_wide) < ENOUGH:
+            self._as_wide.add(shape_of(line.text))
+
+    def cuts(self, line: LogLine) -> bool:
+        """Whether this line, which was seen, ends where another one does, beyond which there is none."""
+        return NARROWEST <= len(line.raw) == self._widest and len(self._as_wide) == ENOUGH

@@ -5,9 +5,9 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
 
 - Two models (speculative decoding) load, compile and capture one after the other: times and memory add up. Where a log has
   one model's part only, it is absent.
-- An engine core tells the KV cache of each of its ranks, in some releases: the smallest counts here too.
+- An engine core prints the KV cache of each of its ranks, in some releases: the smallest counts here too.
 - Sizes are GiB (1024³), from whatever unit was printed; vLLM's own GB was GiB (rules). Negative graph memory is kept.
-- One model loads and captures once. What a process then tells twice is not known to be its own: absent.
+- One model loads and captures once. What a process then prints twice is not known to be its own: absent.
 - The graphs that Model Runner V2 captures to see what they take are not those that it serves with: they do not count.
 """
 
@@ -60,13 +60,13 @@ METRICS: tuple[tuple[str, str, str, Combine, Combine], ...] = (
 
 # What a process of one model does once.
 ONCE = {"load_weights", "load_model", "graph_capture"}
-# What a model's compiling is told by, and what comes when all models are compiled.
+# The phases of compiling a model, and what comes when all models are compiled.
 COMPILED = {"dynamo", "torch_compile", "compile_and_profiling_run", "profiling_run"}
 BEHIND_COMPILING = {"kv_cache", "init_engine"}
 
 
 def summarise(readings: Sequence[Reading]) -> dict[str, float]:
-    """Every metric that the log gives, and `rank/<rank>/…` for what a rank said itself. What was not found is absent."""
+    """Every metric that the log gives, and `rank/<rank>/…` for what a rank printed itself. What was not found is absent."""
     metrics: dict[str, float] = {}
     two_models = drafted(readings)
     of_one = set(_of_one_model(readings))
@@ -92,19 +92,19 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
 
 
 def _of_one_model(readings: Sequence[Reading]) -> Iterator[str]:
-    """The phases of which a process tells one model's part where there are two: the log begins behind the other's or ends before it,
-    or its loader says nothing.
+    """The phases of which a process prints one model's part where there are two: the log begins behind the other's or ends before it,
+    or its loader prints nothing.
     """
     if not drafted(readings):
         return
     by_process: dict[Process, list[Reading]] = {}
     for reading in readings:
         by_process.setdefault(reading.process, []).append(reading)
-    for told in by_process.values():
-        compiled = [reading.phase for reading in told if reading.phase in COMPILED or _is_compiled_drafter(reading)]
+    for printed in by_process.values():
+        compiled = [reading.phase for reading in printed if reading.phase in COMPILED or _is_compiled_drafter(reading)]
         if compiled[:1] == ["drafter"]:
             yield from COMPILED
-        if sum(reading.phase == "load_weights" for reading in told) == 1:
+        if sum(reading.phase == "load_weights" for reading in printed) == 1:
             yield "load_weights"
     if not any(reading.phase in BEHIND_COMPILING for reading in readings):
         yield from COMPILED
@@ -123,7 +123,7 @@ ENGINE = re.compile(r"DP\d+")
 def _only_profiled(reading: Reading, index: int, readings: Sequence[Reading]) -> bool:
     """Graphs that Model Runner V2 captured before it knew its KV cache, and threw away.
 
-    They are followed by the line of the KV cache. A log that was cut before it is told by the file that its line names.
+    They are followed by the line of the KV cache. A log that was cut before it is recognised by the file that its line names.
     """
     if reading.phase != "graph_capture" or _before_profiling(readings):
         return False

@@ -1,4 +1,4 @@
-"""Log lines -> what each rank said about each phase of its start. Pure."""
+"""Log lines -> the numbers that each rank printed about each phase of its start; and these, placed in time. Pure."""
 
 import re
 from collections import Counter
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bench.log.lines import LogLine
-from bench.log.texts import Rule
+from bench.log.texts import Rule, has_any
+from bench.log.texts.stages import MILESTONES
 
 # What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
 GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
@@ -24,7 +25,7 @@ Process = tuple[
 
 @dataclass(frozen=True)
 class Reading:
-    """What one line told. `values` holds fields named with their unit: duration_s, memory_gib, size_gib, rate_gib_per_s,
+    """What was read in one line. `values` holds fields named with their unit: duration_s, memory_gib, size_gib, rate_gib_per_s,
     tokens, max_concurrency.
     """
 
@@ -33,7 +34,7 @@ class Reading:
     line: LogLine
     values: dict[str, float] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
-    process: Process = (None, None, None)  # who said it, as far as that is known when all lines are there
+    process: Process = (None, None, None)  # whose line it is, as far as that is known when all lines are there
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Phase:
 
 
 def added_up(found: Iterable[tuple[Rule, Reading]], *, one_rank: bool) -> list[Reading]:
-    """What the rules found in the lines of one start, each number what its line adds. `one_rank`: the log says that it has no other."""
-    found = list(_told_once(found))
+    """What the rules found in the lines of one start, each number what its line adds. `one_rank`: there is no other, by the log."""
+    found = list(_each_once(found))
     readings = [reading for _, reading in found]
     together = drafted(readings) and (one_rank or any(reading.line.process == V0_WORKER for reading in readings))
     return list(
@@ -62,16 +63,16 @@ def added_up(found: Iterable[tuple[Rule, Reading]], *, one_rank: bool) -> list[R
 
 def drafted(readings: Iterable[Reading]) -> bool:
     """Whether a second model, the drafter of speculative decoding, is loaded and compiled after the first. One that looks for its
-    guesses in what was said has none, and says so in words of a drafter.
+    guesses in the text so far has none, and prints that in words of a drafter.
     """
-    told = {reading.phase for reading in readings}
-    return "drafter" in told and "ngram" not in told
+    phases = {reading.phase for reading in readings}
+    return "drafter" in phases and "ngram" not in phases
 
 
 def _process_of(reading: Reading, *, together: bool) -> Process:
-    """Who said it.
+    """Whose line it is.
 
-    Lines of vLLM without a process are one process's where a second model explains that there are several, and the log says
+    Lines of vLLM without a process are one process's where a second model explains that there are several, and the log shows
     that there is one rank, or the others of the V0 engine have their names. Else, and the streamer's always, each stands for
     itself: they may be those of several ranks, whose names were cut off.
     """
@@ -89,17 +90,17 @@ def is_nameless(process: Process) -> bool:
 RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
 
 
-def _told_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Reading]]:
+def _each_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Reading]]:
     """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and a captor may write all
     twice; they would add up. The same record behind the mark of a drafter is another one: two small models can take as long
     within a second.
     """
-    told: dict[tuple[Rule, str | None, str | None, int | str, str], dict[str, list[int]]] = {}
+    shown: dict[tuple[Rule, str | None, str | None, int | str, str], dict[str, list[int]]] = {}
     marks: Counter[tuple[str | None, int | str]] = Counter()  # of drafters, by process
     for rule, reading in found:
         line = reading.line
         if line.who is not None and RECORD.match(line.text):
-            ways = told.setdefault((rule, line.node, line.process, line.who, line.text), {})
+            ways = shown.setdefault((rule, line.node, line.process, line.who, line.text), {})
             most = max(map(len, ways.values()), default=0)
             seen_at = ways.setdefault(line.raw, [])  # the marks at which it was shown in this way
             mark = marks[line.node, line.who]
@@ -138,24 +139,16 @@ def _unit(printed: str) -> float:
 
 def _apart(found: Iterable[tuple[Rule, Reading]]) -> Iterator[Reading]:
     """What each line adds, where vLLM prints a number that counts on."""
-    said: dict[Process, float] = {}
+    totals: dict[Process, float] = {}
     for rule, reading in found:
         if not rule.running:
             yield reading
             continue
         process, total_s = reading.process, reading.values["duration_s"]
-        before_s = said.get(process, 0.0)
-        said[process] = total_s
+        before_s = totals.get(process, 0.0)
+        totals[process] = total_s
         added_s = round(total_s - before_s, 6) if total_s >= before_s else total_s
         yield replace(reading, values=reading.values | {"duration_s": added_s})
-
-
-# What opens each of these is the text of another line, since vLLM prints no duration for it.
-MILESTONES = (
-    ("api_server", ("non-default args",)),
-    ("engine_core", ("Initializing a V",)),
-    ("worker", ("Starting to load model", "Loading model from scratch")),
-)
 
 
 def timeline(
@@ -184,7 +177,7 @@ def _imports(lines: list[LogLine]) -> list[Phase]:
     phases = []
     began_s = 0.0
     for name, texts in MILESTONES:
-        ended_s = next((line.elapsed_s for line in lines if any(text in line.text for text in texts)), None)
+        ended_s = next((line.elapsed_s for line in lines if has_any(line.text, texts)), None)
         if ended_s is not None and ended_s >= began_s:
             phases.append(Phase(f"start_{name}", None, began_s, ended_s))
             began_s = ended_s

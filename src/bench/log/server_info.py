@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass
 
 from bench.log.arguments import CONFIG, LONGEST, Value, Values, asked_in, begins_arguments, config_in
-from bench.log.lines import LogLine
-from bench.log.texts.server_info import HINTS, REPLICA
-from bench.log.wrapped import Wrapped
+from bench.log.lines import LogLine, Wrapped
+from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG_TEXT, INFO_ROWS, REPLICA
 
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
@@ -16,7 +15,7 @@ NOT_CAPTURED = re.compile(r"['\"]cudagraph_mode['\"]: ?(?:<\w+\.NONE\b|['\"]?NON
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """None is what the log does not say. Nothing is filled in with vLLM's defaults, which change."""
+    """None is what the log does not have. Nothing is filled in with vLLM's defaults, which change."""
 
     version: str | None = None
     engine: str | None = None  # V0 or V1
@@ -30,13 +29,13 @@ class ServerInfo:
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None
     enforce_eager: bool | None = None
-    compiles: bool | None = None  # False: it says that it does not
+    compiles: bool | None = None  # False: it does not, by its config
     captures: bool | None = None
-    is_one_process: bool = False  # True: it says so
+    is_one_process: bool = False  # True: by its log
 
     @property
     def has_one_rank(self) -> bool:
-        """Whether the log says so. False where it says nothing."""
+        """Whether the log shows it. False where it shows nothing."""
         more = {self.pipeline_parallel_size, self.data_parallel_size} - {None, 1}
         return self.is_one_process or (self.tensor_parallel_size == 1 and not more)
 
@@ -72,7 +71,7 @@ class InfoReader:
         self._printed = ""  # the config, as it stands there
         self._engine: str | None = None
         self._version: str | None = None  # the engine's own
-        self._first: dict[str, str] = {}  # of each kind of hint; the version is the server's
+        self._first: dict[str, str] = {}  # of each kind of text; the version is the server's
         self._wrapped: Wrapped | None = None  # arguments that may go on in the next line
         self._lines_since = 0  # the server's version: it ends its line, so a log that ends there may have cut it
         self._has_replicas = False
@@ -91,20 +90,20 @@ class InfoReader:
             return
         self._end_wrapped()
         text = line.text
-        if ("args: " in text and self._asked is None) or ("LLM engine (v" in text and self._config is None):
+        if (ARGUMENTS_TEXT.text in text and self._asked is None) or (CONFIG_TEXT.text in text and self._config is None):
             self._wrapped = Wrapped(line)
         elif self._takes(text):
             self.lines.append(line)
 
     def _takes(self, text: str) -> bool:
-        """Whether it says something for the first time."""
-        told = False
-        for name, words, pattern in HINTS:
-            if words in text and name not in self._first and (found := pattern.search(text[:LONGEST])):
+        """Whether it holds something for the first time."""
+        is_new = False
+        for name, row, pattern in INFO_ROWS:
+            if row.text in text and name not in self._first and (found := pattern.search(text[:LONGEST])):
                 self._first[name] = found[name]
                 self._lines_since = 0 if name == "version" else self._lines_since
-                told = True
-        return told
+                is_new = True
+        return is_new
 
     def _end_wrapped(self) -> None:
         """Reads a line of arguments when all its pieces are there."""
@@ -113,7 +112,7 @@ class InfoReader:
             self.lines.append(wrapped.line)
 
     def _takes_arguments(self, text: str) -> bool:
-        if "LLM engine (v" in text and self._config is None:
+        if CONFIG_TEXT.text in text and self._config is None:
             return self._takes_config(text)
         self._asked = asked_in(text) if self._asked is None else self._asked
         return self._asked is not None
@@ -128,8 +127,8 @@ class InfoReader:
 
     def _data_parallel_size(self, asked: Values, config: Values) -> int | None:
         """What was asked: engines that need nothing of each other have a config in which each is alone."""
-        told = _count(config.get("data_parallel_size"))
-        return _count(asked.get("data_parallel_size")) or (None if self._has_replicas and told == 1 else told)
+        size = _count(config.get("data_parallel_size"))
+        return _count(asked.get("data_parallel_size")) or (None if self._has_replicas and size == 1 else size)
 
     def info(self) -> ServerInfo:
         """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`."""
@@ -183,7 +182,7 @@ def _flag(value: Value) -> bool | None:
 
 
 def _dtype(text: str | None) -> str | None:
-    """`auto` says nothing of what it became."""
+    """`auto` is not what it became."""
     return None if text in {None, "auto"} else str(text).removeprefix("torch.")
 
 
@@ -191,5 +190,5 @@ def _device(first: dict[str, str], config: str | None) -> str | None:
     """The platform's word first: PyTorch calls an AMD GPU cuda too. The source of a line last."""
     if "rocm" in first:
         return "rocm"
-    told = first.get("kind") or (config.partition(":")[0] if config else None)
-    return told or ("npu" if "plugin" in first else first.get("source"))
+    kind = first.get("kind") or (config.partition(":")[0] if config else None)
+    return kind or ("npu" if "plugin" in first else first.get("source"))

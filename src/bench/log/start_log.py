@@ -6,22 +6,40 @@ log of any length is read in one pass and in little memory.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 
-from bench.log.capture import own_pieces
-from bench.log.compile_cache import CompileCache
 from bench.log.failure import Causes
-from bench.log.interest import ENDS, OPENS, SAYS, SERVES, TELLS, Interest, interest_in
+from bench.log.filter import (
+    ANY_LINE,
+    COMPILES,
+    ENDINGS,
+    HIDES,
+    INFO,
+    LOAD_FAILS,
+    LOADS_COMPILED,
+    OPENING,
+    RANK_NAME,
+    READINGS,
+    SERVER_NAME,
+    Found,
+    filter_for,
+    found_in,
+    uncoloured,
+)
 from bench.log.lines import LogLine, parsed
-from bench.log.outcome import Ending, Watch
-from bench.log.prefixes import Ranks
-from bench.log.readings import MILESTONES, Reading, added_up, readings_of
+from bench.log.outcome import Ending, Watch, is_of_a_server
+from bench.log.pieces import LOOKED_AT, PieceReader, numbered
+from bench.log.processes import Ranks
+from bench.log.readings import Reading, added_up, readings_of
 from bench.log.server_info import InfoReader, ServerInfo
-from bench.log.texts import Rule
+from bench.log.texts import Rule, Text, has_any
+from bench.log.texts.stages import MILESTONES
+from bench.log.unwrap import DIGITS
 
 # More than any start prints. What comes behind is left out: a log can hold anything.
 MOST_READINGS, MOST_BYTES = 20_000, 4_000_000
-MOST_SPEAKERS = 10_000
-SPEAKER_WITHIN = 300  # bytes of a line
+MOST_PROCESSES = 10_000
+PROCESS_WITHIN = 300  # bytes of a line
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,9 @@ class StartLog:
     ending: Ending = field(default_factory=lambda: Ending("incomplete"))
     # vLLM's own words for what went wrong. Of a start of ours also behind ready: bench knows whether it went on.
     reason: str | None = None
-    compile_cache: str = "none"  # compiled, loaded, both, load_failed, none; of a start of ours only
+    # What vLLM did with its compile cache: compiled, loaded, both (it compiled a part), load_failed (a compiled graph was found, could
+    # not be loaded and was compiled again), or none (eager, or nothing was printed).
+    compile_cache: str = "none"
     is_full: bool = False  # there were more than MOST_READINGS: the last ones are left out
     # Where it is in its log. Numbers count from 1, `last_number` is of the last line that was read.
     number: int = 1
@@ -47,11 +67,16 @@ class StartLog:
 
 def read_start(lines: Iterable[bytes]) -> StartLog:
     """The facts of one start of ours, from the lines of its log with their ends. Nothing but bench's stamp stands in front of them."""
-    reader = StartReader(1, 1, is_ours=True)
-    for piece in own_pieces(lines):
-        line = parsed(piece)
-        reader.see(line, interest_in(line))
-        reader.last_number = piece.number
+    lines = iter(lines)
+    first = list(islice(lines, LOOKED_AT))
+    reader, pieces = StartReader(1, 1, is_ours=True), PieceReader(is_ours=True)
+    pieces.learn(first)
+    for number, raw in numbered(chain(first, lines)):
+        reader.last_number = number
+        if reader.may_matter(raw):
+            for piece in pieces.pieces_of(number, raw):
+                line = parsed(piece)
+                reader.see(line, found_in(line.text))
     return reader.start_log()
 
 
@@ -64,56 +89,62 @@ class StartReader:
         self.is_wanted = is_wanted  # False: nothing is taken from its lines
         self.first_number = first_number  # of its first line in the file, from 1
         self.last_number = 0
-        self.wanted = (
-            TELLS | SAYS | OPENS | ENDS | SERVES if is_wanted else OPENS
-        )  # interests of those who still listen
-        self.listens = False  # whether the next line matters, whatever it is
+        # The groups of which a line can change anything, ANY_LINE where the next one does, whatever it is.
+        self.wanted = READINGS | INFO | OPENING | ENDINGS | SERVER_NAME if is_wanted else OPENING
         self._is_full = False
         self._found: list[tuple[Rule, Reading]] = []
         self._bytes = 0
         self._milestones: dict[str, LogLine] = {}
         self._ranks = Ranks()
-        self._speakers: set[bytes] = set()
+        self._processes: set[bytes] = set()
         self._watch = Watch()
         self._info = InfoReader()
         self._causes = Causes() if is_ours else None
-        self._compile_cache = CompileCache()
+        self._compiled = 0  # the groups of what it did with its compile cache
 
-    def see(self, line: LogLine, interest: Interest) -> None:
-        """The next line that matters."""
+    def may_matter(self, raw: bytes) -> bool:
+        """Whether this line of a log of ours has to be read."""
+        if self.wanted == ANY_LINE:
+            return True
+        groups = filter_for(self.wanted | RANK_NAME).groups(uncoloured(raw.translate(DIGITS)))
+        return bool(groups & (self.wanted | HIDES)) or bool(groups & RANK_NAME and self.is_new(raw))
+
+    def see(self, line: LogLine, found: Found) -> None:
+        """The next line that matters, and what stands in it."""
         if not self.is_wanted:
             return
         self._ranks.note(line)
-        if self._causes:
-            self._causes.see(line)
-            self._compile_cache.see(line.text)
-        if interest.bits & TELLS:
-            self._read(line, interest.rules)
-        if self.listens or interest.bits & (SAYS | ENDS | SERVES):
-            self._hear(line, interest.bits)
-
-    def _hear(self, line: LogLine, bits: int) -> None:
-        if bits & SAYS or self._info.is_waiting:
+        self._compiled |= found.groups & (COMPILES | LOADS_COMPILED | LOAD_FAILS)
+        if found.groups & READINGS:
+            self._read(line, found.rules)
+        if found.groups & INFO or self._info.is_waiting:
             self._info.see(line)
-        if bits & (ENDS | SERVES) or self._watch.is_waiting:
-            self._watch.see(line)
-        self.listens = self._info.is_waiting or self._watch.is_waiting
-        self.wanted = TELLS | SAYS | OPENS | (0 if self._watch.is_over else ENDS)
-        self.wanted |= 0 if self._watch.knows_the_server else SERVES
+        if found.groups & ENDINGS or self._watch.is_waiting or is_of_a_server(line.process):
+            self._watch.see(line, found)
+        if self._causes:
+            self._causes.see(line, found)
+        self.wanted = self._wanted()
+
+    def _wanted(self) -> int:
+        if self._info.is_waiting or self._watch.is_waiting or (self._causes and self._causes.is_waiting):
+            return ANY_LINE
+        wanted = READINGS | INFO | OPENING
+        wanted |= 0 if self._watch.is_over and not self._causes else ENDINGS
+        return wanted | (0 if self._watch.knows_the_server else SERVER_NAME)
 
     def is_new(self, raw: bytes) -> bool:
-        """Whether a process with a rank in its name speaks for the first time: its lines tell the rank of others."""
+        """Whether this is the first line of a process with a rank in its name: its other lines may lack the rank."""
         if not self.is_wanted:
             return False
-        end = raw.rfind(b"pid=", 0, SPEAKER_WITHIN)
+        end = raw.rfind(b"pid=", 0, PROCESS_WITHIN)
         if end < 0:
-            return False  # a name without its id has its rank in each of its lines
-        speaker = raw[raw.rfind(b"(", 0, end) : raw.find(b")", end)]
-        if speaker in self._speakers:
+            return b"process" in raw  # of JSON; a name without its id has its rank in each of its lines
+        process = raw[raw.rfind(b"(", 0, end) : raw.find(b")", end)]
+        if process in self._processes:
             return False
-        if len(self._speakers) >= MOST_SPEAKERS:
-            self._speakers.clear()
-        self._speakers.add(speaker)
+        if len(self._processes) >= MOST_PROCESSES:
+            self._processes.clear()
+        self._processes.add(process)
         return True
 
     def _read(self, line: LogLine, rules: Iterable[Rule]) -> None:
@@ -126,28 +157,34 @@ class StartReader:
                 self._found.append(found)
                 self._bytes += len(line.raw)
 
-    def _note(self, name: str, texts: Iterable[str], line: LogLine) -> None:
-        if any(text in line.text for text in texts):
+    def _note(self, name: str, texts: Iterable[Text], line: LogLine) -> None:
+        if has_any(line.text, texts):
             self._milestones[name] = line
 
     def start_log(self) -> StartLog:
         """What was found in the lines so far."""
+        place = StartLog(
+            number=self.number,
+            source=self.source,
+            first_number=self.first_number,
+            last_number=self.last_number,
+            is_wanted=self.is_wanted,
+        )
+        return self._with_facts(place) if self.is_wanted else place
+
+    def _with_facts(self, place: StartLog) -> StartLog:
         info, ending = self._info.info(), self._watch.ending()
         found = ((rule, self._ranked(reading)) for rule, reading in self._found)
-        return StartLog(
+        return replace(
+            place,
             readings=added_up(found, one_rank=info.has_one_rank),
             milestones=sorted(self._milestones.values(), key=lambda line: line.number),
             info=info,
             info_lines=self._info.lines,
             ending=ending,
             reason=self._causes.reason() if self._causes else ending.reason,
-            compile_cache=self._compile_cache.happened,
+            compile_cache=_compile_cache(self._compiled),
             is_full=self._is_full,
-            number=self.number,
-            source=self.source,
-            first_number=self.first_number,
-            last_number=self.last_number,
-            is_wanted=self.is_wanted,
         )
 
     def _ranked(self, reading: Reading) -> Reading:
@@ -155,3 +192,11 @@ class StartReader:
         if rank == reading.rank:
             return reading
         return replace(reading, rank=rank, line=replace(reading.line, rank=rank))
+
+
+def _compile_cache(groups: int) -> str:
+    if groups & LOAD_FAILS:
+        return "load_failed"
+    if groups & COMPILES and groups & LOADS_COMPILED:
+        return "both"
+    return "compiled" if groups & COMPILES else "loaded" if groups & LOADS_COMPILED else "none"

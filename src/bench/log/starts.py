@@ -1,26 +1,40 @@
-"""The lines of a log -> the starts in it, each with what it tells. Pure.
+"""The lines of a log -> the starts in it, each with all its facts. Pure.
 
-One pass, in memory that does not grow with the log. Lines of which nobody can want anything are passed by as fast as they can
-be told from the others, which is by their shape: most lines are like one before.
+One pass, in memory that does not grow with the log. A line is read only if the filter finds a text in it that can still change
+anything, or if what stands in front of it was not seen before. Lines that differ in digits only are looked through once.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from bench.log.capture import LOOKED_AT, Capture, Piece
-from bench.log.chatter import BEGINNINGS, chatter_bits
-from bench.log.interest import EVERYTHING, OPENS, RANKED, SAYS, TELLS, Interest, interest_in
+from bench.log.filter import (
+    ANY_LINE,
+    HIDES,
+    INFO,
+    OPENING,
+    PRINTED,
+    RANK_NAME,
+    READINGS,
+    SERVER_NAME,
+    Found,
+    filter_for,
+    found_in,
+    groups_by_digits,
+    uncoloured,
+)
 from bench.log.lines import LogLine, parsed
-from bench.log.shapes import DIGITS
-from bench.log.source import Source, is_preface, opening_of
+from bench.log.openings import Opening, begins, is_preface, opening_of
+from bench.log.outcome import is_of_a_server
+from bench.log.pieces import LOOKED_AT, Piece, PieceReader, numbered
 from bench.log.start_log import StartLog, StartReader
-from bench.log.texts import Rule
+from bench.log.unwrap import BEGINS, DIGITS, LEVELS, SIGNS
 
-MOST_PREFIXES = 8
+MOST_PREFIXES, PREFIX_BYTES = 1_000, 1_000  # that are remembered, and of each
 MOST_SOURCES = 100
-OF_A_SOURCE = TELLS | SAYS | OPENS  # only what prints such a line is one
-SHAPE_BYTES, MOST_BYTES = 8_000, 8_000_000  # of the lines whose shape is remembered, and of all of these
-MOST_ONCE = 5_000  # shapes that were passed by once
+SHAPE_BYTES, MOST_BYTES = 8_000, 8_000_000  # of a shape that is remembered, and of all of these
+OF_A_SOURCE = READINGS | INFO | OPENING  # only what prints such a line is one
+# Nothing stands in front of a line that begins so.
+BEGINNINGS = (b"(", b"INFO:  ", *(f"{level} 0".encode() for level in LEVELS))
 
 
 def starts_of(lines: Iterable[bytes], *, is_wanted: Callable[[int], bool] = lambda _: True) -> Iterator[StartLog]:
@@ -32,106 +46,140 @@ def starts_of(lines: Iterable[bytes], *, is_wanted: Callable[[int], bool] = lamb
     """
     lines = iter(lines)
     first = list(islice(lines, LOOKED_AT))
-    reader = Reader(first, is_wanted)
-    number, continued = 0, False
-    known, wanted, ranked = reader.known, reader.wanted, reader.ranked
-    for raw in chain(first, lines):
-        number += not continued
-        continued = raw.endswith(b"\r")
+    reader, number = LogReader(first, is_wanted), 0
+    groups_of, wanted, names = reader.known.get, reader.wanted, reader.names
+    for number, raw in numbered(chain(first, lines)):
         shape = raw.translate(DIGITS)
-        interest = known.get(shape, EVERYTHING)
-        if interest & wanted or (interest & ranked and reader.is_new(raw)):
+        groups = groups_of(shape, ANY_LINE)
+        if groups & wanted or (groups & names and reader.is_new(raw)):
             reader.read(number, raw, shape)
-            wanted, ranked = reader.wanted, reader.ranked
+            wanted, names = reader.wanted, reader.names
             if reader.ended:
                 yield from reader.ended
                 reader.ended.clear()
     yield from reader.rest(number)
 
 
-class Reader:
-    """Takes the lines of a log that may matter, each to the source that it comes from, and keeps the starts that ended."""
+class LogReader:
+    """Takes the lines of a log that may matter, each to the source that it comes from, and keeps the starts that ended.
 
-    def __init__(self, first: Iterable[bytes], is_wanted: Callable[[int], bool] = lambda _: True) -> None:
+    What was found in a line holds for all of its shape, which differ from it in digits only: these are not looked through again.
+    """
+
+    def __init__(self, first: Sequence[bytes], is_wanted: Callable[[int], bool] = lambda _: True) -> None:
         self._is_wanted = is_wanted
         self._begun = 0  # starts
-        self._main = Source(self._start(1))  # the first that tells something, with all that is of nobody else
+        self._main = Source(self._start(1))  # the first with facts, with all that is of nobody else
         self._sources: dict[str, Source] = {}
         self.ended: list[StartLog] = []  # starts that nobody has taken yet
-        self.wanted = EVERYTHING  # the interests of which a line is read
-        self.ranked = RANKED  # the same, where its process speaks for the first time
-        self.known: dict[bytes, int] = {}  # which interest lines of a shape are of
-        self._capture = Capture()
-        self._capture.learn(first)
-        self._bare: dict[bytes, Interest] = {}  # the same, where nothing stands around these lines
-        self._prefixes: set[bytes] = set()  # what stands around lines of vLLM, as shapes
-        self._bytes = 0  # of the shapes that are known
-        self._once: set[int] = set()  # hashes of shapes that were passed by
-        self._learnt = self._capture.around.learnt
+        self.wanted = ANY_LINE  # the groups of which a line is read
+        self.names = RANK_NAME  # the same, if it is the first of its process
+        self.known: dict[bytes, int] = {}  # the groups of lines, by shape
+        self._plain: dict[bytes, Found] = {}  # what stands in them, of those with nothing around them
+        self._bytes = 0  # of the shapes
+        self._pieces = PieceReader()
+        self._pieces.learn(first)
+        self._learnt = self._pieces.wrapping.learnt
+        self._prefixes: set[bytes] = set()  # what stood in front of lines of vLLM's that were read, as shapes
 
     def _start(self, first_number: int) -> StartReader:
         self._begun += 1
         return StartReader(self._begun, first_number, is_wanted=self._is_wanted(self._begun))
 
     def is_new(self, raw: bytes) -> bool:
-        """Whether a process with a rank in its name speaks for the first time. Of several sources, all such lines are wanted."""
+        """Whether this is the first line of a process with a rank in its name."""
         return self._main.start.is_new(raw)
 
     def read(self, number: int, raw: bytes, shape: bytes) -> None:
         """The next line, and its shape."""
-        if shape in self._bare:
-            piece = Piece(number, raw.rstrip(b"\r\n").decode())
-            self._see(piece, parsed(piece), self._bare[shape])
-        elif shape in self.known or not self._is_chatter(raw, shape):
-            self._look_at(self._capture.pieces_of(number, raw), shape, raw)
-        self.wanted = self._wanted()
-        self.ranked = RANKED if self._main.start.is_wanted else 0
+        if shape in self._plain:
+            self._see(Piece(number, raw.rstrip(b"\r\n").decode()), self._plain[shape])
+        elif shape in self.known or self.may_matter(raw, shape):
+            self._read_anew(number, raw, shape)
+        self.wanted = self._groups_wanted()
+        self.names = RANK_NAME if self._main.start.is_wanted else 0
 
-    def _wanted(self) -> int:
-        if self._capture.around.waiting or self._main.listens:
-            return EVERYTHING
-        wanted = self._main.wanted
-        if self._capture.around.names_sources:
-            wanted |= OF_A_SOURCE
-        if len(self._sources) > 1:
-            wanted |= RANKED
-            for source in self._sources.values():
-                wanted |= EVERYTHING if source.listens else source.wanted
-        return wanted
+    def may_matter(self, raw: bytes, shape: bytes) -> bool:
+        """Whether a line of a new shape has to be read. False: nothing that is known of any start would change."""
+        if self.wanted == ANY_LINE:
+            return True
+        line = uncoloured(shape)
+        groups = filter_for(self.wanted | self.names).groups(line)
+        if groups & (self.wanted | HIDES) or (groups & self.names and self.is_new(raw)):
+            return True
+        if not line.startswith(BEGINNINGS) and self._has_new_prefix(line):
+            return True
+        self._know(shape, groups & RANK_NAME | (ANY_LINE & ~RANK_NAME & ~self.wanted))
+        return False
 
-    def _is_chatter(self, raw: bytes, shape: bytes) -> bool:
-        """Whether a line of a new shape need not be read: nobody wants it now, who may when the next start begins."""
-        prefix = next((each for each in self._prefixes if shape.startswith(each)), b"")
-        bits = chatter_bits(shape[len(prefix) :], self.wanted)
-        if bits is None or (bits & RANKED and self.is_new(raw)):
+    def _has_new_prefix(self, line: bytes) -> bool:
+        """Whether a line of vLLM's, or a traceback, begins behind something that was not seen yet: a container may have put it there."""
+        if not any(sign in line for sign in SIGNS):
             return False
-        if hash(shape) in self._once:  # a line with an id of its own does not come again
-            self._know(shape, bits | (EVERYTHING & ~RANKED & ~self.wanted))
-        elif len(self._once) >= MOST_ONCE:
-            self._once.clear()
-        self._once.add(hash(shape))
+        found = BEGINS.search(line)
+        prefix = line[: found.start()] if found else b""
+        if not prefix or prefix in self._prefixes:
+            return False
+        if len(self._prefixes) >= MOST_PREFIXES:
+            self._prefixes.clear()
+        if len(prefix) <= PREFIX_BYTES:
+            self._prefixes.add(prefix)
         return True
 
-    def _look_at(self, pieces: list[Piece], shape: bytes, raw: bytes) -> None:
-        """Lines of a shape that is new, or of several pieces."""
-        bits = 0
-        rules: tuple[Rule, ...] = ()
+    def _read_anew(self, number: int, raw: bytes, shape: bytes) -> None:
+        """A line of a shape that is new, or has more around it than its end."""
+        groups, found = 0, Found()
+        pieces = self._pieces.pieces_of(number, raw)
         for piece in pieces:
             line = parsed(piece)
-            interest = interest_in(line)
-            opens = OPENS if opening_of(line) or is_preface(line) else 0
-            interest = Interest(interest.bits | opens, interest.rules)
-            bits, rules = bits | interest.bits, interest.rules
-            self._see(piece, line, interest)
-        text = pieces[0].text.encode() if len(pieces) == 1 else b""
-        printed = raw.rstrip(b"\r\n")
-        self._remember(shape, Interest(bits, rules), is_bare=text == printed)
-        if text.startswith(BEGINNINGS) and text != printed and printed.endswith(text):
-            self._prefixes.add(shape[: len(printed) - len(text)])
+            found = found_in(line.text)
+            if found.groups & OPENING and not (opening_of(line) or is_preface(line)):
+                found = found._replace(groups=found.groups & ~OPENING)
+            groups |= PRINTED | found.groups | names_in(line)
+            self._see(piece, found)
+        is_plain = len(pieces) == 1 and pieces[0].text.encode() == raw.rstrip(b"\r\n")
+        self._remember(shape, groups, found if is_plain else None)
+
+    def _remember(self, shape: bytes, groups: int, found: Found | None) -> None:
+        """Unless other digits can make another line of it, or it was cut. What stands around lines may have been learnt just now."""
+        if self._learnt != self._pieces.wrapping.learnt:
+            self._learnt = self._pieces.wrapping.learnt
+            self._forget()
+        if self._pieces.are_alike and shape.endswith((b"\n", b"\r")):
+            with_digits = groups_by_digits(shape)
+            self._know(shape, groups | with_digits)
+            if found and not with_digits and shape in self.known:
+                self._plain[shape] = found
+
+    def _know(self, shape: bytes, groups: int) -> None:
+        if len(shape) <= SHAPE_BYTES:
+            self._bytes += len(shape)
+            if self._bytes > MOST_BYTES:
+                self._forget()
+            self.known[shape] = groups
+
+    def _forget(self) -> None:
+        self.known.clear()
+        self._plain.clear()
+        self._bytes = 0
+
+    def _groups_wanted(self) -> int:
+        wrapping = self._pieces.wrapping
+        if wrapping.waiting or self._main.is_empty:  # a log has a start if anything is printed in it
+            return ANY_LINE
+        wanted = self._main.wanted
+        if wrapping.names_sources:
+            wanted |= OF_A_SOURCE
+        if len(self._sources) > 1:
+            wanted |= RANK_NAME
+            for source in self._sources.values():
+                wanted |= source.wanted
+        return wanted
 
     def rest(self, number: int) -> Iterator[StartLog]:
         """What is left when the log is over."""
-        self._look_at(self._capture.rest(number), b"", b"")
+        for piece in self._pieces.rest(number):
+            self._see(piece, found_in(parsed(piece).text))
         yield from self.ended
         for source in dict.fromkeys([self._main, *self._sources.values()]):
             source.take_preface()
@@ -139,39 +187,71 @@ class Reader:
             if not source.is_empty:
                 yield source.start.start_log()
 
-    def _see(self, piece: Piece, line: LogLine, interest: Interest) -> None:
-        ended = self._source(piece, interest).see(line, interest, self._start)
+    def _see(self, piece: Piece, found: Found) -> None:
+        ended = self._source(piece, found).see(parsed(piece), found, self._start)
         if ended:
             self.ended.append(ended.start_log())
 
-    def _source(self, piece: Piece, interest: Interest) -> Source:
-        """Whose line it is. A database beside vLLM, or the kernel, tells nothing of a start, and is no source of one."""
+    def _source(self, piece: Piece, found: Found) -> "Source":
+        """Whose line it is. A database beside vLLM, or the kernel, prints nothing of a start, and is no source of one."""
         source = self._sources.get(piece.source)
-        if source is None and piece.source and interest.bits & OF_A_SOURCE and len(self._sources) < MOST_SOURCES:
+        if source is None and piece.source and found.groups & OF_A_SOURCE and len(self._sources) < MOST_SOURCES:
             source = Source(self._start(piece.number)) if self._sources else self._main
             source.start.source = piece.source
             self._sources[piece.source] = source
         return source or self._main
 
-    def _remember(self, shape: bytes, interest: Interest, *, is_bare: bool) -> None:
-        """Unless other digits can make another line of it, or it was cut. What stands around lines may have been learnt just now."""
-        if self._learnt != self._capture.around.learnt:
-            self._learnt = self._capture.around.learnt
-            self._forget()
-        if self._capture.are_alike and shape.endswith((b"\n", b"\r")):
-            self._know(shape, interest.bits)
-            if is_bare and len(shape) <= SHAPE_BYTES:
-                self._bare[shape] = interest
 
-    def _know(self, shape: bytes, bits: int) -> None:
-        if len(shape) <= SHAPE_BYTES:
-            self._bytes += len(shape)
-            if self._bytes > MOST_BYTES or len(self._prefixes) > MOST_PREFIXES:
-                self._forget()
-            self.known[shape] = bits
+def names_in(line: LogLine) -> int:
+    """The groups of a line by the name of its process."""
+    return (SERVER_NAME if is_of_a_server(line.process) else 0) | (RANK_NAME if line.rank is not None else 0)
 
-    def _forget(self) -> None:
-        self.known.clear()
-        self._bare.clear()
-        self._prefixes.clear()
-        self._bytes = 0
+
+class Source:
+    """Takes its lines that may matter, and gives each start when the next one begins. What comes before the first belongs to it."""
+
+    def __init__(self, start: StartReader) -> None:
+        self.start = start  # of the start that its lines are of now
+        self.is_empty = True
+        self._opened: set[Opening] = set()
+        self._has_numbers = False  # whether a number of this start was read
+        self._preface: list[tuple[LogLine, Found]] = []
+
+    @property
+    def wanted(self) -> int:
+        """The groups of which a line matters, ANY_LINE where the next one does, whatever it is."""
+        if self._preface:
+            return ANY_LINE
+        return self.start.wanted if self._opened or self._has_numbers else self.start.wanted | READINGS
+
+    def see(self, line: LogLine, found: Found, following: Callable[[int], StartReader]) -> StartReader | None:
+        """The start that ended before this line, if it is the first of another, which `following` makes."""
+        opening = opening_of(line) if found.groups & OPENING else None
+        if found.groups & OPENING and opening is None:
+            # Printed before the server's own lines, and by every process after it.
+            self._preface.append((line, found))
+            return None
+        ended = None
+        if opening and begins(opening, self._opened, has_numbers=self._has_numbers):
+            ended = self._end(self._preface[0][0].number if self._preface else line.number, following)
+        if opening:
+            self._opened.add(opening)
+        self.take_preface()
+        self._has_numbers = self._has_numbers or any(rule.phase != "version" for rule in found.rules)
+        self.start.see(line, found)
+        self.is_empty = False
+        return ended
+
+    def _end(self, next_number: int, following: Callable[[int], StartReader]) -> StartReader:
+        ended = self.start
+        ended.last_number = next_number - 1
+        self.start, self._opened, self._has_numbers = following(next_number), set(), False
+        self.start.source = ended.source
+        return ended
+
+    def take_preface(self) -> None:
+        """It belongs to the start that goes on, or has begun."""
+        for line, found in self._preface:
+            self.start.see(line, found)
+            self.is_empty = False
+        self._preface.clear()

@@ -1,26 +1,42 @@
-"""What a container, a collector or grep put around each line of a log: taken off, and read for whose line it is. Pure.
+"""What a terminal, a container, a collector or grep put around each line of a log: taken off, and read for whose line it is. Pure.
 
 It is taken off where that is beyond doubt: where a line of vLLM's begins behind it. From then on the same kind of thing is taken
 off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too. A kind that nobody knows here is
 what stands before a traceback's first line.
+
+Sources of JSON: Docker's json-file driver (`log`, `stream`, `time`; a line above 16 KiB comes in several records, of which only the
+last ends it); vLLM 0.32.0, `--logging-config.formatter json` (logging_utils/formatter.py: asctime, levelname, name,
+processName, process, message, and exc_info where there is one); journald's `-o json` (`MESSAGE`).
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
-from bench.log.json_lines import json_texts, read_json
-from bench.log.shapes import SHAPE_BYTES, SHAPES, shape_of
-
+DIGITS = bytes.maketrans(b"123456789", b"000000000")
+DIGITS_MATTER = (b"[0m", b"[0;0m", b"\\u000b[")  # of colours, with every digit a 0
 LINE_BYTES = 1 << 16  # kept of one line: as much from its beginning as from its end
 MOST_WAITING = 32  # lines whose end is still to come
-DIGITS_MATTER = (b"[0m", b"[0;0m", b"\\u000b[")  # of colours, with every digit a 0
 
-LEVEL_AND_TIME = r"(?:INFO|WARNING|ERROR|DEBUG|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d "
+LEVELS = ("INFO", "WARNING", "ERROR", "DEBUG", "CRITICAL")
+LEVEL_AND_TIME = rf"(?:{'|'.join(LEVELS)}) \d\d-\d\d \d\d:\d\d:\d\d "
 VLLM = re.compile(
     rf"(?: *\d{{1,9}}\.\d{{3}} )?(?:\((?:[A-Za-z_][^()]{{0,100}} )?pid=\d|{LEVEL_AND_TIME}|(?:INFO|WARNING|ERROR): {{3,}}"
     r'|\{"(?:asctime|message|levelname|log)":)'
 )
+
+TRACEBACK = "Traceback (most recent call last):"
+# The same in a file's bytes, wherever in a line it begins; or a traceback.
+BEGINS = re.compile(
+    (
+        rf"{re.escape(TRACEBACK)}|\((?:[A-Za-z_][^()]{{0,100}} )?pid=\d|{LEVEL_AND_TIME}|(?:INFO|WARNING|ERROR): {{3,}}"
+        r'|\{"(?:asctime|message|levelname|log)":'
+    ).encode()
+)
+# One is in each line in which that begins.
+SIGNS = (b"pid=", b"INFO", b"ERROR", b"WARNING", b"DEBUG", b"CRITICAL", b'{"', b"Traceback")
 
 RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
 SYSLOG_TIME = r"(?:[^\W\d_]{2,5}\.?|\d{1,2}月) [ \d]?\d \d\d:\d\d:\d\d(?:\.\d{1,9})?"
@@ -48,15 +64,24 @@ NO_NAME = re.compile(  # what of these is not the name
     rf"^(?:{RFC3339}|{SYSLOG_TIME}) |(?:\[\d{{1,10}}\])?: ?$|[:-]\d{{1,12}}[:-]$| {{1,40}}\| ?$"
 )
 
-TRACEBACK = "Traceback (most recent call last):"
-# Not torch's [rank0], which tells a rank.
+# Not torch's [rank0], which is a rank.
 BEFORE_TRACEBACK = re.compile(rf"(?!\[rank)\S.{{0,150}}[|:\]>-] (?={re.escape(TRACEBACK)}\s*$)")
 MOST_BEGINNINGS = 8
 
+# Colours and other commands to a terminal; Buildkite's stamps are one of its own. Copied text shows them as ^[ or ESC, or without the escape.
+ESCAPES = re.compile(
+    r"(?:\x1b|\^\[|\\u001b|ESC)\[[0-9:;<=>?]*[ -/]*[@-~]|\x1b[\]_PX^][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+][A-Z0-9]|\x1b[78=>A-Z]"
+)
+BARE_COLOURS = re.compile(r"\[(?:[01];)?(?:0|1|22|39|3[0-7]|9[0-7])m")
+BOLD = re.compile(r"\*\*(-?\d[^*]{0,60}?)\*\*")  # a number that somebody stressed, in Markdown
+
+JSON_TEXTS = ("message", "msg", "MESSAGE")
+JSON_TIME = re.compile(r"\d{4}-(\d\d-\d\d)[ T](\d\d:\d\d:\d\d)")
+
 
 @dataclass
-class Around:
-    """What stands around the lines of one log: the kinds that were seen in front of a line of vLLM's, and `beginnings` of another
+class Wrapping:
+    """What stands in front of the lines of one log: the kinds that were seen in front of a line of vLLM's, and `beginnings` of another
     kind, as shapes. Long lines come in parts from a container's runtime: `waiting` are the unfinished ones.
     """
 
@@ -67,24 +92,11 @@ class Around:
     names_sources: bool = False  # whether any line's was known
     stream: str = ""
     part: str | None = None  # of the last line: F or P
-    # Lines with nothing around them, digits apart: most are like one before.
-    bare: set[bytes] = field(default_factory=set)
 
     @property
     def learnt(self) -> int:
         """How much is known by now: a line that was seen before it grew may be read in another way."""
         return len(self.kinds) + len(self.beginnings)
-
-    def remember(self, shape: bytes) -> None:
-        """Lines like this one need not be looked at again, unless it may be a digit that makes them JSON, or a colour."""
-        if (
-            len(shape) <= SHAPE_BYTES
-            and not shape.startswith(b"{")
-            and not any(each in shape for each in DIGITS_MATTER)
-        ):
-            if len(self.bare) >= SHAPES:
-                self.bare.clear()
-            self.bare.add(shape)
 
     def taken_off(self, text: str) -> str:
         """The line without what stands around it."""
@@ -99,7 +111,6 @@ class Around:
         found = BEFORE_TRACEBACK.match(text) if TRACEBACK in text and not VLLM.match(text) else None
         if found and len(self.beginnings) < MOST_BEGINNINGS:
             self.beginnings.add(shape_of(found[0]))
-            self.bare.clear()
         shape = shape_of(text)
         begin = next((each for each in self.beginnings if shape.startswith(each)), b"")
         return text[len(begin.decode()) :]
@@ -116,7 +127,6 @@ class Around:
             is_vllm = VLLM.match(text, at) is not None
             if is_vllm and not self.kinds.issuperset(seen):
                 self.kinds.update(seen)
-                self.bare.clear()
             if self.kinds.issuperset(seen):
                 sure_at = at
                 self._note_source(kind, found[0])
@@ -156,3 +166,67 @@ def _kind(found: re.Match[str]) -> str:
 @lru_cache(1000)
 def _name_in(around: str) -> str:
     return NO_NAME.sub("", around).strip()
+
+
+def plain(text: str) -> str:
+    """Without colours and other commands to a terminal, and without stress on numbers."""
+    if "\x1b" in text or "^[[" in text or "ESC[" in text or "\\u001b[" in text:
+        text = ESCAPES.sub("", text)
+    if "[0m" in text or "[0;0m" in text:
+        text = BARE_COLOURS.sub("", text)
+    if "**" in text:
+        text = BOLD.sub(r"\1", text)
+    return text.removeprefix("\ufeff")
+
+
+def shape_of(text: str) -> bytes:
+    """The text with each digit a 0: two lines of one shape differ in digits only."""
+    return text.encode(errors="replace").translate(DIGITS)
+
+
+@dataclass(frozen=True)
+class Json:
+    """A record and its text. `unfinished`: the line goes on in another record."""
+
+    fields: dict[str, Any]
+    text: str
+    stream: str = ""
+    unfinished: bool = False
+
+
+def read_json(line: str) -> Json | None:
+    """None where the line is no record of a log: it stays as it is."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    if isinstance(log := fields.get("log"), str):
+        stream = str(fields.get("stream", ""))
+        return Json({}, log, stream, unfinished=bool(stream) and not log.endswith("\n"))
+    text = next((fields[name] for name in JSON_TEXTS if isinstance(fields.get(name), str)), None)
+    return None if text is None else Json(fields, text)
+
+
+def json_texts(record: Json, text: str) -> list[str]:
+    """The lines of a record, each with process, level and time in front of it. Docker's record may hold one of vLLM's."""
+    if not record.fields:
+        inner = read_json(text) if text.startswith("{") else None
+        return json_texts(inner, inner.text) if inner and inner.fields else _lines(text)
+    before = _before(record.fields)
+    trace = record.fields.get("exc_info")
+    return [before + line for line in [*_lines(text), *(_lines(trace) if isinstance(trace, str) else [])]]
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+
+
+def _before(fields: dict[str, Any]) -> str:
+    pid, process = fields.get("process"), re.sub(r"[^\w-]", "_", str(fields.get("processName") or "Process"))
+    who = f"({process} pid={pid}) " if isinstance(pid, int) and not isinstance(pid, bool) and pid >= 0 else ""
+    level, time = fields.get("levelname"), JSON_TIME.match(str(fields.get("asctime")))
+    if not isinstance(level, str) or not time:
+        return who
+    return f"{who}{level} {time[1]} {time[2]} [{fields.get('name', 'vllm')}] "

@@ -15,8 +15,8 @@ from bench.host.state import state_doubts
 from bench.host.storage import describe_storage
 from bench.log.metrics import summarise, with_checkpoint
 from bench.log.outcome import Ending, outcome_tags
-from bench.log.reason_class import classify
 from bench.log.start_log import StartLog
+from bench.log.texts.failure_classes import classify
 from bench.masking import masked, masked_tree
 from bench.start.prepare import conclude, state_metrics, state_tags
 from bench.start.probe import probe_metrics, read_while_loading

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from bench.config import Completion
 from bench.errors import AnswerError, StartError, StartTimeout
-from bench.log.texts import SERVING, stage_of
+from bench.log.texts.stages import Stage, stage_of
 from bench.vllm.bounded_http import exchange
 from bench.vllm.command import HOST, Command
 from bench.vllm.completion import LINE_AT_MOST, SHOWN, Answer, bytes_at_most, question, read_answer, short
@@ -182,7 +182,7 @@ def serve(
     engine_is_up = threading.Event()
 
     def saw(elapsed_s: float, text: str) -> None:
-        if stage_of(text) == SERVING:
+        if stage_of(text) == Stage.SERVER:
             engine_is_up.set()
         on_line(elapsed_s, text)
 

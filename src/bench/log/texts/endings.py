@@ -1,69 +1,78 @@
-"""What a start prints that shows how far it came, or that one of its processes is gone: the texts that log/outcome.py looks for. Pure."""
+"""What a start prints that shows how far it came, or that one of its processes is gone."""
 
 import re
 
-ENGINE_DONE = "init engine (profile"
+from bench.log.texts import ELSEWHERE, Text
+from bench.log.texts.stages import ENGINE_BEGINS, ENGINE_BEGINS_V0, LOADING_MODEL, SERVER_STARTS, SERVER_STARTS_API
+
+# fmt: off
 # Somebody uses the engine, or the one who recorded the log waited for it.
-IN_USE = ("Processed prompts:", "Adding requests:", "Rendering prompts:", "BENCHMARK_READY_SECONDS")
+IN_USE = (
+    Text("Processed prompts:", "Processed prompts:   0%|          | 0/1 [00:00<?, ?it/s, est. speed input: 0.00 toks/s, output: 0.00 toks/s]", "recorded 0.26.0 - 0.32.0"),
+    Text("Adding requests:", "Adding requests:   0%|          | 0/1 [00:00<?, ?it/s]", ELSEWHERE),
+    Text("Rendering prompts:", "Rendering prompts:   0%|          | 0/1 [00:00<?, ?it/s]", "recorded 0.26.0 - 0.32.0"),
+    Text("BENCHMARK_READY_SECONDS", "BENCHMARK_READY_SECONDS=62.2471", "recorded 0.26.0 - 0.32.0"),
+)
+# The Rust frontend's texts too.
 SERVING = (
-    "Application startup complete",
-    "Uvicorn running on",
-    'HTTP/1.1" 200',
-    "Avg prompt throughput:",
-    "vLLM gRPC server started on",
-    "OpenAI server is ready to accept requests",  # the Rust frontend's, as is the next
-    "Avg prompt tput:",
+    Text("Application startup complete", "INFO:     Application startup complete.", "recorded 0.8.5 - 0.32.0"),
+    Text("Uvicorn running on", "INFO:     Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)", ELSEWHERE),
+    Text('HTTP/1.1" 200', 'INFO:     127.0.0.1:41322 - "GET /health HTTP/1.1" 200 OK', "recorded 0.8.5 - 0.32.0"),
+    Text("Avg prompt throughput:", "INFO 11-24 16:34:05 [metrics.py:486] Avg prompt throughput: 0.7 tokens/s, Avg generation throughput: 0.1 tokens/s, Running: 1 reqs, Swapped:", "recorded 0.8.5"),
+    Text("vLLM gRPC server started on", "INFO 11-24 02:56:48 [grpc_server.py:1] vLLM gRPC server started on 0.0.0.0:50051", ELSEWHERE),
+    Text("OpenAI server is ready to accept requests", "[lib.rs:9] OpenAI server is ready to accept requests", ELSEWHERE),
+    Text("Avg prompt tput:", "[log_stats.rs:2] Avg prompt tput: 1.0 toks/s", ELSEWHERE),
 )
 STARTING = (
-    "Starting vLLM API server",
-    "Starting vLLM server",
-    "Available routes are",
-    "Started server process",
-    "Waiting for application startup",
+    SERVER_STARTS_API,
+    SERVER_STARTS,
+    Text("Available routes are", "INFO 11-24 16:38:27 [launcher.py:29] Available routes are:", "recorded 0.8.5 - 0.32.0"),
+    Text("Started server process", "INFO:     Started server process [6760]", "recorded 0.8.5 - 0.32.0"),
+    Text("Waiting for application startup", "INFO:     Waiting for application startup.", "recorded 0.8.5 - 0.32.0"),
 )
 # What an engine prints that is not up yet.
-LOADING = ("Initializing a V", "Initializing an LLM engine", "Starting to load model")
-# What only a server prints. LLM() prints none of it.
+LOADING = (ENGINE_BEGINS, ENGINE_BEGINS_V0, LOADING_MODEL)
+# What only a server prints, in its text or as the source of a line; LLM() does not know the two arguments.
 OF_A_SERVER = (
     *STARTING,
-    "API server version",
-    "vLLM server version",
-    "gRPC server",
-    "Started engine process with PID",
-    "api_server.py:",  # where a line comes from; a traceback has a quote before its colon
-    "serving_chat.py:",
-    "serving_completion.py:",
-    'vllm/entrypoints/openai/api_server.py", line',  # a traceback's, as is the next
-    'vllm/entrypoints/launchers/api_server/entry.py", line',
-    "in run_multi_api_server",
-    "'model_tag': ",  # arguments of `vllm serve`, which LLM() does not know
-    "'api_server_count': ",
-    "Launching Rust frontend",
-    "API server processes",
-    "Waiting for API servers to complete",
-    "Exception occurred while running API servers",
+    Text("API server version", "INFO 11-24 16:33:05 [api_server.py:1043] vLLM API server version 0.8.5", "recorded 0.8.5 - 0.14.1"),
+    Text("vLLM server version", "(APIServer pid=4) INFO 11-24 02:56:27 [api_utils.py:325] vLLM server version 0.20.2, serving model tiny", ELSEWHERE),
+    Text("gRPC server", "INFO 11-24 02:56:40 [grpc_server.py:1] vLLM gRPC server version 0.15.0", ELSEWHERE),
+    Text("Started engine process with PID", "INFO 11-24 16:32:35 [api_server.py:246] Started engine process with PID 29395", "recorded 0.8.5"),
+    Text("api_server.py:", "api_server.py: error: unrecognized arguments: --no-such-flag", "recorded 0.8.5 - 0.32.0"),
+    Text("serving_chat.py:", "(APIServer pid=411) INFO 11-24 16:43:25 [serving_chat.py:182] Warming up chat template processing...", "recorded 0.14.1"),
+    Text("serving_completion.py:", "INFO 11-24 02:56:48 [serving_completion.py:67] Using default completion sampling params from model: {}", ELSEWHERE),
+    Text('vllm/entrypoints/openai/api_server.py", line', '  File "/opt/vllm/0.28.0/lib/python3.11/site-packages/vllm/entrypoints/openai/api_server.py", line 29, in <module>', "recorded 0.8.5 - 0.32.0"),
+    Text('vllm/entrypoints/launchers/api_server/entry.py", line', '  File "/opt/vllm/0.32.0/lib/python3.11/site-packages/vllm/entrypoints/launchers/api_server/entry.py", line 232, in main', "recorded 0.32.0"),
+    Text("in run_multi_api_server", '  File "/lib/vllm/entrypoints/cli/serve.py", line 36, in run_multi_api_server', ELSEWHERE),
+    Text("'model_tag': ", "INFO 11-24 02:56:27 [utils.py:233] non-default args: {'model_tag': 'tiny', 'model': 'tiny', 'max_model_len': 512}", ELSEWHERE),
+    Text("'api_server_count': ", "INFO 11-24 02:56:27 [utils.py:233] non-default args: {'api_server_count': 2, 'model': 'tiny'}", ELSEWHERE),
+    Text("Launching Rust frontend", "INFO 11-24 02:56:27 [utils.py:370] Launching Rust frontend: /vllm/vllm-rs frontend --listen-fd 15", ELSEWHERE),
+    Text("API server processes", "INFO 11-24 02:56:27 [utils.py:261] Started 4 API server processes", ELSEWHERE),
+    Text("Waiting for API servers to complete", "INFO 11-24 02:56:27 [utils.py:502] Waiting for API servers to complete ...", ELSEWHERE),
+    Text("Exception occurred while running API servers", "Exception occurred while running API servers: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE),
 )
-
-# Who died, or was told to, without an exception of its own.
+SERVER_NAMES = ("APIServer", "ApiServer", "RustFrontend")  # what the names of processes that answer requests begin with
+# Who died, or had to, without an exception of its own.
 SIGNS = (
-    "trigger received signal=SIG",
-    "received SIGTERM",
-    "Received SIGTERM",
-    "Received SIGINT",
-    "Fatal Python error:",
-    "Segmentation fault",
-    "Segfault encountered",
-    "*** SIGSEGV received",
-    "*** SIGABRT received",
-    "*** SIGBUS received",
-    "terminate called after throwing",
-    "collective operation timeout",
-    "got fatal signal from worker processes",  # V1's, to 0.8
-    "Got fatal signal from worker processes",
-    "oom-kill",
-    "OOMKilled",
-    "Out of memory: Killed process",
-    "terminated with exit code 137",
+    Text("trigger received signal=SIG", "(EngineCore pid=806) INFO 11-24 02:45:15 [core.py:1313] [shutdown] EngineCore: trigger received signal=SIGTERM", "recorded 0.23.0 - 0.32.0"),
+    Text("received SIGTERM", "INFO 11-24 02:56:48 [launcher.py:1] Worker received SIGTERM, shutting down", ELSEWHERE),
+    Text("Received SIGTERM", "Received SIGTERM, exiting", ELSEWHERE),
+    Text("Received SIGINT", "Received SIGINT, exiting", ELSEWHERE),
+    Text("Fatal Python error:", "Fatal Python error: Segmentation fault", ELSEWHERE),
+    Text("Segmentation fault", "Segmentation fault (core dumped)", ELSEWHERE),
+    Text("Segfault encountered", "!!!!!!! Segfault encountered !!!!!!!", ELSEWHERE),
+    Text("*** SIGSEGV received", "(RayWorkerWrapper pid=9) *** SIGSEGV received at time=1762945937 on cpu 6 ***", ELSEWHERE),
+    Text("*** SIGABRT received", "*** SIGABRT received at time=1762945937 on cpu 6 ***", ELSEWHERE),
+    Text("*** SIGBUS received", "*** SIGBUS received at time=1762945937 on cpu 6 ***", ELSEWHERE),
+    Text("terminate called after throwing", "terminate called after throwing an instance of 'c10::Error'", ELSEWHERE),
+    Text("collective operation timeout", "[rank0]:[E ProcessGroupNCCL.cpp:616] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1)", ELSEWHERE),
+    Text("got fatal signal from worker processes", "CRITICAL 11-24 17:24:18 [x.py:48] MulitprocExecutor got fatal signal from worker processes, shutting down.", ELSEWHERE),
+    Text("Got fatal signal from worker processes", "CRITICAL 11-24 17:24:18 [x.py:269] Got fatal signal from worker processes, shutting down.", ELSEWHERE),
+    Text("oom-kill", "Nov 24 02:47:32 host kernel: oom-kill:constraint=CONSTRAINT_NONE,task=vllm,pid=41", ELSEWHERE),
+    Text("OOMKilled", "    Reason:       OOMKilled", ELSEWHERE),
+    Text("Out of memory: Killed process", "Nov 24 02:47:32 host kernel: Out of memory: Killed process 41 (vllm) total-vm:1kB", ELSEWHERE),
+    Text("terminated with exit code 137", "command terminated with exit code 137", ELSEWHERE),
 )
 # Not every death: Python warns of its resource tracker's in the same words, and goes on.
 DEATH = re.compile(
@@ -76,23 +85,18 @@ OF_THE_SHELL = re.compile(
 OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup failed.*)")
 
 
-# What torch_npu's watchdog says of the call that failed; the processes only say that somebody did.
+# What torch_npu's watchdog prints of the call that failed; the processes only print that one did.
 OF_AN_NPU = re.compile(r"\[ERROR\].{0,500}\b(?P<words>NPU function error: .*)")
 
 LLM_IS_MADE = re.compile(r"\bllm\.py:\d+\] Supported[_ ]tasks: ")  # the last that LLM() prints, from 0.10.1
 
-MARKERS = (
-    *SERVING,
-    *IN_USE,
-    *LOADING,
-    *OF_A_SERVER,
-    ENGINE_DONE,
-    "Supported",
-    *SIGNS,
-    "NPU function error: ",
-    "died unexpectedly",
-    "died, exit",
-    "Killed",
-    "Terminated",
-    "ERROR: ",
+# In each line that one of the patterns above can match.
+PATTERN_TEXTS = (
+    Text("Supported", "(APIServer pid=6760) INFO 11-24 16:58:24 [entry.py:136] Supported tasks: ['generate']", "recorded 0.10.1.1 - 0.32.0"),
+    Text("NPU function error: ", "NPU function error: g(), error code is 507", ELSEWHERE),
+    Text("died unexpectedly", ":56:02 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly (exit code: None), shutting down executor.", "recorded 0.32.0"),
+    Text("died, exit", "ERROR 11-24 16:34:06 [multiproc_worker_utils.py:120] Worker VllmWorkerProcess pid 29680 died, exit code: -9", "recorded 0.8.5"),
+    Text("Killed", "bash: line 1:   812 Killed                  vllm serve tiny", ELSEWHERE),
+    Text("Terminated", "Terminated", ELSEWHERE),
+    Text("ERROR: ", "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use", ELSEWHERE),
 )

@@ -1,6 +1,14 @@
-"""What a start says of itself outside of its arguments: texts that vLLM prints, and what each of them tells. Pure."""
+"""What a start prints of itself outside of its arguments, and what it prints once, by which several starts in one log are separated."""
 
 import re
+
+from bench.log.texts import ELSEWHERE, Text
+from bench.log.texts.stages import LOADING_MODEL
+
+# fmt: off
+VERSION_TEXT = Text("version ", "INFO 11-24 16:33:05 [api_server.py:1043] vLLM API server version 0.8.5", "recorded 0.8.5 - 0.32.0")
+ARGUMENTS_TEXT = Text("args: ", "INFO 11-24 02:47:12 [api_utils.py:273] non-default args: {'max_model_len': 4096, 'disable_log_stats': True, 'model': 'models/base'}", "recorded 0.8.5 - 0.32.0")
+CONFIG_TEXT = Text("LLM engine (v", "INFO 11-24 02:53:47 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny-tp2'", "recorded 0.8.5 - 0.32.0")
 
 # It ends at what cannot be of a version, and where somebody left out the rest of it there is none.
 VERSION = re.compile(
@@ -8,7 +16,7 @@ VERSION = re.compile(
     r"(?P<version>v?\d+\.\d+\.(?:dev)?\d+(?:[.+_-]?[A-Za-z\d]+)*+)(?!…|\.\.)"
 )
 REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
-MODEL = re.compile(r"Starting to load model (?P<model>[^\s,]+?)\.\.\.")
+MODEL = re.compile(rf"{LOADING_MODEL.text} (?P<model>[^\s,]+?)\.\.\.")
 LENGTH = re.compile(r"Using max model len (?P<length>\d{1,9})(?!\d)")
 # The model_config's max_model_len, in V0 and V1, also where it was fitted to the memory.
 LENGTH_OF_CACHE = re.compile(r"Maximum concurrency for (?P<cache_length>\d[\d,]{0,12}) tokens per request: ")
@@ -35,35 +43,56 @@ DEVICE_SOURCE = re.compile(
     r" ?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:[\d-]{5,10} [\d:.]{8,15} )?\[?(?:[\w./-]{1,200}/)?"
     r"(?P<source>xpu(?=\.)|(?:cpu|tpu|xpu)(?=_(?:worker|model_runner)\.))\w*\.py:\d+\]"
 )
-DEVICE_SOURCES = (
-    "xpu.py:",
-    "xpu_worker.py:",
-    "xpu_model_runner.py:",
-    "tpu_worker.py:",
-    "tpu_model_runner.py:",
-    "cpu_worker.py:",
-    "cpu_model_runner.py:",
+
+# What it is, a text of its line, where it stands there.
+INFO_ROWS = (
+    ("version", VERSION_TEXT, VERSION),
+    ("kind", Text("detected platform", "INFO 11-24 16:38:01 [__init__.py:235] Automatically detected platform cpu.", "recorded 0.8.5 - 0.11.0"), PLATFORM),
+    ("plugin", Text("Platform plugin ", "INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", ELSEWHERE), PLUGIN),
+    ("rocm", Text("rocm.py:", "INFO 02-11 09:00:00 rocm.py:131] Using Triton backend.", ELSEWHERE), ROCM_SOURCE),
+    ("rocm", Text("ROCmFlashAttention", "INFO 01-07 09:00:00 selector.py:120] Using ROCmFlashAttention backend.", ELSEWHERE), ROCM_ATTENTION),
+    ("rocm", Text("librccl.so", "INFO 01-07 09:00:00 pynccl.py:59] Loading nccl from library librccl.so.1", ELSEWHERE), ROCM_NCCL),
+    ("rocm", Text("supported on AMD GPUs", "INFO 01-07 09:00:00 config.py:9] Disabled the custom all-reduce kernel because it is not supported on AMD GPUs.", ELSEWHERE), ROCM_REDUCE),
+    ("model", LOADING_MODEL, MODEL),
+    ("length", Text("max model len ", "INFO 11-24 16:38:14 [config.py:1604] Using max model len 512", "recorded 0.10.0 - 0.32.0"), LENGTH),
+    ("cache_length", Text(" tokens per request: ", "INFO 11-24 16:26:01 [executor_base.py:117] Maximum concurrency for 512 tokens per request: 512.00x", "recorded 0.8.5 - 0.32.0"), LENGTH_OF_CACHE),
+    ("share", Text("memory utilization is (", "Free memory on device (78.66/79.18 GiB) on startup. Desired GPU memory utilization is (0.92, 72.84 GiB).", "recorded 0.26.0"), SHARE),
+    ("share", Text("memory utilization (", "ode 0 (20.79/23.54 GiB) on startup is less than desired CPU memory utilization (1.0, 23.54 GiB). On the CPU backend, the", "recorded 0.32.0"), SHARE),
+    ("share", Text("current --gpu-memory-utilization=", "The current --gpu-memory-utilization=0.9000 is equivalent to --gpu-memory-utilization=0.8971 without CUDA graph", ELSEWHERE), SHARE_OF_ADVICE),
+    ("share", Text("increase --gpu-memory-utilization from ", "To try it now, set X=1 and increase --gpu-memory-utilization from 0.6000 to 0.6042 to maintain the same effective size", ELSEWHERE), SHARE_OF_ADVICE),
+    ("share", Text("gpu_memory_utilization", "api_utils.py:286] non-default args: {'max_model_len': 512, 'gpu_memory_utilization': 0.4, 'disable_log_stats': True, 'model': 'tiny'", "recorded 0.8.5 - 0.32.0"), SHARE_OF_V0),
+    ("eager", Text("Enforce eager set, ", "(APIServer pid=411) WARNING 11-24 16:42:46 [vllm.py:665] Enforce eager set, overriding optimization level to -O0", "recorded 0.12.0 - 0.32.0"), EAGER),
+    ("alone", Text("gpu_executor.py:", "INFO 07-24 03:57:34 gpu_executor.py:86] # GPU blocks: 22839, # CPU blocks: 2048", ELSEWHERE), ALONE),
+    ("source", Text("xpu.py:", "INFO 11-24 02:56:46 [xpu.py:91] hello", ELSEWHERE), DEVICE_SOURCE),
+    ("source", Text("xpu_worker.py:", "(Worker pid=7) INFO 11-24 02:56:46 [xpu_worker.py:80] hello", ELSEWHERE), DEVICE_SOURCE),
+    ("source", Text("xpu_model_runner.py:", "INFO 11-24 02:56:46 [xpu_model_runner.py:427] hello", ELSEWHERE), DEVICE_SOURCE),
+    ("source", Text("tpu_worker.py:", "INFO 11-24 02:56:46 [tpu_worker.py:80] hello", ELSEWHERE), DEVICE_SOURCE),
+    ("source", Text("tpu_model_runner.py:", "INFO 11-24 02:56:46 [v1/worker/tpu_model_runner.py:12] hello", ELSEWHERE), DEVICE_SOURCE),
+    ("source", Text("cpu_worker.py:", "INFO 11-24 16:36:01 [cpu_worker.py:145] auto thread-binding list: 0,1", "recorded 0.8.5 - 0.32.0"), DEVICE_SOURCE),
+    ("source", Text("cpu_model_runner.py:", "INFO 11-24 16:38:26 [cpu_model_runner.py:54] Starting to load model /models/tiny_llama...", "recorded 0.9.1 - 0.32.0"), DEVICE_SOURCE),
 )
 
-# What is said outside of arguments: what it is, a text of its line, where it stands there.
-HINTS = (
-    ("version", "version ", VERSION),
-    ("kind", "detected platform", PLATFORM),
-    ("plugin", "Platform plugin ", PLUGIN),
-    ("rocm", "rocm.py:", ROCM_SOURCE),
-    ("rocm", "ROCmFlashAttention", ROCM_ATTENTION),
-    ("rocm", "librccl.so", ROCM_NCCL),
-    ("rocm", "supported on AMD GPUs", ROCM_REDUCE),
-    ("model", "Starting to load model ", MODEL),
-    ("length", "max model len ", LENGTH),
-    ("cache_length", " tokens per request: ", LENGTH_OF_CACHE),
-    ("share", "memory utilization is (", SHARE),
-    ("share", "memory utilization (", SHARE),
-    ("share", "current --gpu-memory-utilization=", SHARE_OF_ADVICE),
-    ("share", "increase --gpu-memory-utilization from ", SHARE_OF_ADVICE),
-    ("share", "gpu_memory_utilization", SHARE_OF_V0),
-    ("eager", "Enforce eager set, ", EAGER),
-    ("alone", "gpu_executor.py:", ALONE),
-    *(("source", text, DEVICE_SOURCE) for text in DEVICE_SOURCES),
+# The front of a start first. A picture with the version is the banner of newer releases; how it is called, all that a start with a
+# wrong argument prints.
+FRONT = (
+    ("usage", re.compile(r"^usage: (?:\S+ -m )?\S*(?:api_server|vllm)\b")),
+    ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█ {1,4}version ")),
+    ("arguments", re.compile(r"non-default args: ")),
+    ("namespace", re.compile(r"\bargs: Namespace\(")),
 )
-TEXTS = ("args: ", "LLM engine (v", *(text for _, text, _ in HINTS))  # one is in each line that says something
+ENGINE = re.compile(r"Initializing an? (?:V\d )?LLM engine \(v")
+# Printed before the beginning of a start, by every process.
+PREFACE = re.compile(
+    r"(?:(?:DEBUG|INFO|WARNING) [\d-]+ [\d:]+ \[?\w+\.py:\d+\]? )?(?:Automatically detected platform |Triton )"
+)
+# One is in each line that one of the patterns above can match.
+OPENINGS = (
+    VERSION_TEXT,
+    ARGUMENTS_TEXT,
+    CONFIG_TEXT,
+    Text("Triton ", "Triton is installed, but doesn't include CPU backend. Disabling Triton.", "recorded 0.10.0 - 0.32.0"),
+    Text("Automatically ", "INFO 11-24 16:38:01 [__init__.py:235] Automatically detected platform cpu.", "recorded 0.8.5 - 0.11.0"),
+    Text("usage: vllm", "usage: vllm serve [model_tag] [options]", ELSEWHERE),
+    Text("usage: api_server", "usage: api_server.py [-h] [--host HOST] [--port PORT]", "recorded 0.8.5 - 0.32.0"),
+    Text("usage: python", "usage: python -m vllm.entrypoints.openai.api_server [-h]", ELSEWHERE),
+)

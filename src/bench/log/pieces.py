@@ -1,22 +1,14 @@
 """The bytes of a log -> the texts that vLLM printed, without what a terminal, a container or a collector put around them. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
-from bench.log.shapes import DIGITS
-from bench.log.unwrap import DIGITS_MATTER, LEVEL_AND_TIME, LINE_BYTES, Around
+from bench.log.unwrap import DIGITS, DIGITS_MATTER, LEVEL_AND_TIME, LINE_BYTES, Wrapping, plain
 
 OMITTED = " … ".encode()
 LOOKED_AT = 100  # lines that are looked at before the first is given out, to learn what stands around lines
-
-# Colours and other commands to a terminal; Buildkite's stamps are one of its own. Copied text shows them as ^[ or ESC, or without the escape.
-ESCAPES = re.compile(
-    r"(?:\x1b|\^\[|\\u001b|ESC)\[[0-9:;<=>?]*[ -/]*[@-~]|\x1b[\]_PX^][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+][A-Z0-9]|\x1b[78=>A-Z]"
-)
-BARE_COLOURS = re.compile(r"\[(?:[01];)?(?:0|1|22|39|3[0-7]|9[0-7])m")
-BOLD = re.compile(r"\*\*(-?\d[^*]{0,60}?)\*\*")  # a number that somebody stressed, in Markdown
 
 STAMP = re.compile(r" *(\d{1,9}\.\d{3}) ")  # bench's own
 RECORD = re.compile(LEVEL_AND_TIME)
@@ -33,55 +25,52 @@ class Piece(NamedTuple):
     number: int  # of the line in the file, from 1
     text: str
     cut: bool = False
-    source: str = ""  # the container, unit or file that it comes from, as what stands in front of it says
+    source: str = ""  # the container, unit or file that it comes from, by what stands in front of it
 
 
 def pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
     """All that was printed, in order. Blank lines are left out and counted."""
-    capture, lines = Capture(), iter(lines)
+    reader, lines = PieceReader(), iter(lines)
     first = list(islice(lines, LOOKED_AT))
-    capture.learn(first)
+    reader.learn(first)
+    number = 0
+    for number, raw in numbered(chain(first, lines)):
+        yield from reader.pieces_of(number, raw)
+    yield from reader.rest(number)
+
+
+def numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Each with the number of its line in the file, from 1. A return ends a state of a progress bar, and no line."""
     number, continued = 0, False
-    for raw in chain(first, lines):
-        number += not continued
-        continued = raw.endswith(b"\r")
-        yield from capture.pieces_of(number, raw)
-    yield from capture.rest(number)
-
-
-def own_pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
-    """The same of a log of ours, in front of whose lines nothing stands but bench's stamp."""
-    capture, number, continued = Capture(is_ours=True), 0, False
     for raw in lines:
         number += not continued
         continued = raw.endswith(b"\r")
-        yield from capture.pieces_of(number, raw)
+        yield number, raw
 
 
-class Capture:
+class PieceReader:
     """Takes the lines of one log, and gives what was printed in each."""
 
     def __init__(self, *, is_ours: bool = False) -> None:
         self._is_ours = is_ours  # no container has put anything in front of its lines
-        self.around = Around()
-        self.are_alike = True  # whether what the last line gave is told by its shape
-        self._ended = False  # whether lines have ends: then the last one without was cut
+        self.wrapping = Wrapping()
+        self.are_alike = True  # whether all lines of the last one's shape are read as it was
+        self._ended = False  # whether lines have ends: then the last one, if it has none, was cut
 
-    def learn(self, first: Iterable[bytes]) -> None:
-        """What stands around the lines of this log, from its first ones."""
-        for raw in first:
+    def learn(self, first: Sequence[bytes]) -> None:
+        """Whether the lines of this log have ends, and what stands in front of them, from its first ones."""
+        self._ended = any(raw.endswith((b"\n", b"\r")) for raw in first)
+        for raw in () if self._is_ours else first:
             for line in raw.split(b"\r"):
-                self.around.taken_off(plain(_decoded(line.rstrip(b"\n"))))
+                self.wrapping.taken_off(plain(_decoded(line.rstrip(b"\n"))))
 
     def pieces_of(self, number: int, raw: bytes) -> list[Piece]:
         """What the next line holds. Only a return divides it; the last line has an end, unless the log was cut in it."""
         if b"^M" in raw:
             raw = raw.replace(b"^M", b"\r")  # as editors and pagers show it
-        has_end = raw.endswith((b"\n", b"\r"))
-        cut = self._ended and not has_end
-        self._ended = self._ended or has_end
         without_escapes = raw.translate(DIGITS).replace(b"\x1b[", b"")  # such a colour goes whatever its digits are
         self.are_alike = not any(each in without_escapes for each in DIGITS_MATTER)
+        cut = self._ended and not raw.endswith((b"\n", b"\r"))
         line = raw.rstrip(b"\r\n")
         if b"\r" not in line:
             return self._printed(number, line, cut=cut)
@@ -92,7 +81,7 @@ class Capture:
 
     def rest(self, number: int) -> list[Piece]:
         """The beginnings of lines whose end did not come."""
-        waiting = self.around.waiting.items()
+        waiting = self.wrapping.waiting.items()
         return [
             piece for (source, _), text in waiting for piece in _divided(Piece(number, text, cut=True, source=source))
         ]
@@ -102,16 +91,10 @@ class Capture:
             return []
         if self._is_ours:
             return _divided(Piece(number, plain(_decoded(line)), cut))
-        shape = line.translate(DIGITS)
-        if shape in self.around.bare:
-            return [Piece(number, line.decode(), cut)]
-        text = self.around.taken_off(plain(_decoded(line)))
-        self.are_alike &= not (text.startswith("{") or self.around.part == "P" or self.around.waiting)
-        texts = self.around.whole_lines(text)
-        found = [piece for text in texts for piece in _divided(Piece(number, text, cut, self.around.source))]
-        if len(found) == 1 and found[0].text.encode() == line:
-            self.around.remember(shape)
-        return found
+        text = self.wrapping.taken_off(plain(_decoded(line)))
+        self.are_alike &= not (text.startswith("{") or self.wrapping.part == "P" or self.wrapping.waiting)
+        texts = self.wrapping.whole_lines(text)
+        return [piece for text in texts for piece in _divided(Piece(number, text, cut, self.wrapping.source))]
 
 
 def shortened(line: bytes) -> bytes:
@@ -122,17 +105,6 @@ def shortened(line: bytes) -> bytes:
 
 def _decoded(line: bytes) -> str:
     return shortened(line).decode(errors="replace")
-
-
-def plain(text: str) -> str:
-    """Without colours and other commands to a terminal, and without stress on numbers."""
-    if "\x1b" in text or "^[[" in text or "ESC[" in text or "\\u001b[" in text:
-        text = ESCAPES.sub("", text)
-    if "[0m" in text or "[0;0m" in text:
-        text = BARE_COLOURS.sub("", text)
-    if "**" in text:
-        text = BOLD.sub(r"\1", text)
-    return text.removeprefix("\ufeff")
 
 
 def _divided(piece: Piece) -> list[Piece]:

@@ -6,11 +6,11 @@ so what is special stands before what is general.
 
 import re
 
-from bench.log.texts import stage_of
+from bench.log.texts.stages import Stage
 
 UNKNOWN = "unknown"
 
-# Class, and the texts that tell it. Each is searched for anywhere in the reason; ^ is where its words begin.
+# Class, and its texts. Each is searched for anywhere in the reason; ^ is where its words begin.
 ROWS = (
     ("timeout", r"^not ready within ", r"^no completion within "),  # bench's own words
     ("killed", r"^interrupted$"),
@@ -201,9 +201,8 @@ ROWS = (
     ),
 )
 
-# What says something else at another time.
+# What means something else at another time.
 WHILE_LOADING = ("weights_mismatched", re.compile(r"The size of tensor a .* must match|exceeds dimension size"))
-LOADING = stage_of("Starting to load model")
 
 CLASSES = tuple((name, re.compile("|".join(patterns))) for name, *patterns in ROWS)
 
@@ -211,9 +210,9 @@ CLASSES = tuple((name, re.compile("|".join(patterns))) for name, *patterns in RO
 def classify(words: str, stage: str | None = None) -> str:
     """The class of a reason, `unknown` where no row knows it. It is never guessed from a similar one.
 
-    `stage` is what vLLM was doing, in the words of `stage_of`.
+    `stage` is what vLLM was doing.
     """
     name, pattern = WHILE_LOADING
-    if stage == LOADING and pattern.search(words):
+    if stage == Stage.WEIGHTS and pattern.search(words):
         return name
     return next((name for name, pattern in CLASSES if pattern.search(words)), UNKNOWN)

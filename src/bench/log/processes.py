@@ -1,4 +1,4 @@
-"""Who said a line: the processes in front of it, and which rank each of them is. Pure.
+"""Which process printed a line: those in front of it, and which rank each of them is. Pure.
 
 Releases write their processes in different ways, and Ray in its own. Read in the source of vLLM 0.26.0 and 0.32.0: a
 worker is `Worker` until the parallel groups exist, then its name has a part for each group of more than one:
@@ -32,8 +32,8 @@ Process = tuple[str | None, int]  # node and pid: pids of two nodes can be the s
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
-    """The innermost process that a line came through. None is what no prefix says; a name without a pid is one process's."""
+class Origin:
+    """The innermost process that a line came through. None is what no prefix has; a name without a pid is one process's."""
 
     name: str | None = None
     pid: int | None = None
@@ -41,11 +41,11 @@ class Speaker:
     rank: str | None = None
 
 
-NOBODY = Speaker()
+UNKNOWN = Origin()
 
 
-class Said(Protocol):
-    """What of a line tells ranks."""
+class HasOrigin(Protocol):
+    """The parts of a line that show ranks."""
 
     @property
     def process(self) -> str | None: ...
@@ -61,28 +61,28 @@ class Said(Protocol):
     def raw(self) -> str: ...
 
 
-def speaker_of(text: str) -> tuple[Speaker, str]:
-    """Who said this, and what is behind the prefixes."""
+def origin_of(text: str) -> tuple[Origin, str]:
+    """The process that printed this, and what is behind the prefixes."""
     if not text.startswith("("):
-        return NOBODY, text
+        return UNKNOWN, text
     if found := PROCESSES.match(text):
-        return _speaker(found[0]), text[found.end() :]
+        return _origin(found[0]), text[found.end() :]
     if found := NAMED.match(text):
-        return Speaker(found["name"], rank=_rank(found["name"], found["beside"])), text[found.end() :]
-    return NOBODY, text
+        return Origin(found["name"], rank=_rank(found["name"], found["beside"])), text[found.end() :]
+    return UNKNOWN, text
 
 
 @lru_cache(1000)
-def _speaker(prefixes: str) -> Speaker:
+def _origin(prefixes: str) -> Origin:
     """The innermost. Nobody, where two workers side by side wrote their names before either wrote its line."""
-    speaker = NOBODY
+    origin = UNKNOWN
     for found in PROCESS.finditer(prefixes):
-        outer = speaker
+        outer = origin
         name, beside, digits, node = found.groups()
-        speaker = Speaker(name, int(digits), node, _rank(name, beside) or outer.rank)
-        if name and outer.name and speaker.pid != outer.pid and _kind(name) == _kind(outer.name):
-            return NOBODY
-    return speaker
+        origin = Origin(name, int(digits), node, _rank(name, beside) or outer.rank)
+        if name and outer.name and origin.pid != outer.pid and _kind(name) == _kind(outer.name):
+            return UNKNOWN
+    return origin
 
 
 def _kind(name: str) -> str:
@@ -105,9 +105,9 @@ def without_repeats(text: str) -> tuple[str, int]:
 
 
 class Ranks:
-    """Which rank each process of a log is, wherever in the log that is said: a worker says other things first."""
+    """Which rank each process of a log is, wherever in the log that is printed: a worker prints other things first."""
 
-    def __init__(self, lines: Iterable[Said] = ()) -> None:
+    def __init__(self, lines: Iterable[HasOrigin] = ()) -> None:
         self._named: dict[Process, str] = {}
         self._numbered: dict[Process, str] = {}  # by rank=N, which runs on through pipeline stages
         self._assigned: dict[Process, str] = {}
@@ -115,8 +115,8 @@ class Ranks:
         for line in lines:
             self.note(line)
 
-    def note(self, line: Said) -> None:
-        """What the next line tells. A log of more processes than there can be is of something else."""
+    def note(self, line: HasOrigin) -> None:
+        """Reads the next line. A log of more processes than there can be is of something else."""
         if len(self._named) + len(self._numbered) + len(self._assigned) + len(self._world) >= MOST_PROCESSES:
             return
         if line.pid is not None and line.rank:
@@ -126,7 +126,7 @@ class Ranks:
             if line.pid is not None:
                 self._assigned.setdefault((line.node, line.pid), f"TP{found['tp']}")
 
-    def of(self, line: Said) -> str | None:
+    def of(self, line: HasOrigin) -> str | None:
         """The line's own rank, or its process's. None where that is not certain: a line without a process is nobody's."""
         if line.pid is None and line.rank:
             return line.rank
@@ -140,5 +140,5 @@ class Ranks:
         return self._named.get(process) or self._assigned.get(process) or self._numbered.get(process)
 
 
-def _by_number(line: Said) -> bool:
+def _by_number(line: HasOrigin) -> bool:
     return line.process == "VllmWorker" and "(VllmWorker rank=" in line.raw

@@ -1,0 +1,174 @@
+"""Whether a line can matter, and which texts of the tables it has: one automaton (Aho-Corasick) made of all rows. Pure.
+
+Each text is of one or more groups, which are bits: a reader asks for the groups that can still change what it knows, and a line with
+none of them is passed by without being parsed.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
+
+from bench.log.lines import READ
+from bench.log.texts import Rule, Text
+from bench.log.texts.endings import IN_USE, LOADING, OF_A_SERVER, PATTERN_TEXTS, SERVER_NAMES, SERVING, SIGNS, STARTING
+from bench.log.texts.engine import CACHES, ENGINE, RANKS
+from bench.log.texts.failures import SUSPECT
+from bench.log.texts.phases import COMPILED, COMPILING, LOAD_FAILED, LOADED, WEIGHTS
+from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG_TEXT, INFO_ROWS, OPENINGS
+from bench.log.texts.stages import ENGINE_DONE, MILESTONES, STAGES, Stage
+from bench.log.unwrap import shape_of
+
+RULES = (*WEIGHTS, *COMPILING, *CACHES, *ENGINE)
+
+# What a line holds by a text of it. From RULE to SUSPICIOUS, one for each table.
+(RULE, RANK_ASSIGNED, MILESTONE, STAGE, COMPILES, LOADS_COMPILED, LOAD_FAILS, INFO, OPENING) = (
+    1 << bit for bit in range(9)
+)
+(SERVES, USES, STARTS_SERVER, LOADS, IS_SERVERS, IS_DONE, SIGN, SUSPICIOUS) = (1 << bit for bit in range(9, 17))
+# Who printed it: an API server; a process with its rank in its name.
+SERVER_NAME, RANK_NAME = 1 << 17, 1 << 18
+# How it is written: in parts, escaped or coloured, so that a text may be there which is not seen in the file's bytes.
+HIDES, DOCKERS = 1 << 19, 1 << 20
+PRINTED = 1 << 21  # anything at all
+
+READINGS = RULE | RANK_ASSIGNED | MILESTONE | STAGE | COMPILES | LOADS_COMPILED | LOAD_FAILS
+ENDINGS = STAGE | SERVES | USES | STARTS_SERVER | LOADS | IS_SERVERS | IS_DONE | SIGN | SUSPICIOUS
+ANY_LINE = (1 << 22) - 1
+COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+# Of Docker's json-file driver, which ends its line.
+DOCKER_RECORD = re.compile(rb'[^{]*\{"log": ?"(?:[^"\\]|\\.)*?\\n", ?"stream": ?"\w*", ?"time": ?"[^"\\]*"\}\r?\n')
+SPECIAL = HIDES | DOCKERS
+
+
+def _grouped() -> dict[str, int]:
+    """The groups of each text."""
+    groups: dict[str, int] = {}
+    rows: list[tuple[int, Iterable[Text | Rule]]] = [
+        (RULE, RULES),
+        (RANK_ASSIGNED, [RANKS]),
+        (MILESTONE, [row for _, rows in MILESTONES for row in rows]),
+        (STAGE, [row for _, row in STAGES]),
+        (COMPILES, COMPILED),
+        (LOADS_COMPILED, LOADED),
+        (LOAD_FAILS, [LOAD_FAILED]),
+        (INFO, [ARGUMENTS_TEXT, CONFIG_TEXT, *(row for _, row, _ in INFO_ROWS)]),
+        (OPENING, OPENINGS),
+        (SERVES, SERVING),
+        (USES, IN_USE),
+        (STARTS_SERVER, STARTING),
+        (LOADS, LOADING),
+        (IS_SERVERS, OF_A_SERVER),
+        (IS_DONE, [ENGINE_DONE]),
+        (SIGN, [*SIGNS, *PATTERN_TEXTS]),
+        (SUSPICIOUS, SUSPECT),
+    ]
+    for group, texts in rows:
+        for row in texts:
+            groups[row.text] = groups.get(row.text, 0) | group
+    return groups
+
+
+GROUPS = _grouped()
+WITH_DIGITS = tuple((shape_of(text), groups) for text, groups in GROUPS.items() if any(map(str.isdigit, text)))
+# Of shapes of a file's bytes only. What hides a text: parts of lines in a container's files, escapes in JSON and to a terminal, stress
+# in Markdown.
+WRITTEN = {
+    **dict.fromkeys(SERVER_NAMES, SERVER_NAME),
+    **dict.fromkeys(("TP0", "rank=", "Worker_"), RANK_NAME),
+    **dict.fromkeys((" stdout P ", " stderr P ", "\\u", "\\/", "**-", "**0", "\x1b", "^[", "ESC[", "[0m", "[0;0m", "[00m", "[0;00m"), HIDES),
+    '"log"': DOCKERS,
+}  # fmt: skip
+
+_RULES_BY_TEXT = {rule.text: tuple(at for at, each in enumerate(RULES) if each.text == rule.text) for rule in RULES}
+_STAGES_BY_TEXT = {row.text: place for place, (_, row) in reversed(list(enumerate(STAGES)))}
+
+
+def _automaton(texts: Iterable[str]) -> BytesAhoCorasick:
+    return BytesAhoCorasick([text.encode() for text in texts], MatchKind.Standard, implementation=Implementation.DFA)
+
+
+_TEXTS = tuple(GROUPS)
+_FIND = _automaton(_TEXTS).find_matches_as_indexes
+
+
+class Found(NamedTuple):
+    """What the tables find in a line's text. `near` are the groups of its first READ characters: where an ending shows."""
+
+    groups: int = 0
+    near: int = 0
+    stage: Stage | None = None  # that it opens
+    rules: tuple[Rule, ...] = ()  # that match
+
+
+def found_in(text: str) -> Found:
+    """What stands in this text. The group RULE is there only if a rule matches."""
+    found = _FIND(text.encode(errors="replace"), overlapping=True)
+    if not found:
+        return Found()
+    texts = {_TEXTS[index] for index, _, _ in found}
+    groups = _joined(texts)
+    near, near_texts = groups, texts
+    if len(text) > READ:
+        near_texts = {_TEXTS[index] for index, _, _ in _FIND(text[:READ].encode(errors="replace"), overlapping=True)}
+        near = _joined(near_texts)
+    stage = min((_STAGES_BY_TEXT[each] for each in near_texts if each in _STAGES_BY_TEXT), default=None)
+    places = sorted(place for each in texts for place in _RULES_BY_TEXT.get(each, ()))
+    rules = tuple(RULES[place] for place in places if RULES[place].pattern.search(text))
+    if not rules:
+        groups &= ~RULE
+    return Found(groups, near, None if stage is None else STAGES[stage][0], rules)
+
+
+def _joined(texts: Iterable[str]) -> int:
+    groups = 0
+    for text in texts:
+        groups |= GROUPS[text]
+    return groups
+
+
+def groups_by_digits(shape: bytes) -> int:
+    """The groups of which a line may have a text or not, as its digits are."""
+    groups = 0
+    for text, each in WITH_DIGITS:
+        if text in shape:
+            groups |= each
+    return groups
+
+
+def uncoloured(raw: bytes) -> bytes:
+    """A line without the colours that vLLM prints, which are most of what a terminal is sent."""
+    return COLOUR.sub(b"", raw) if b"\x1b[" in raw else raw
+
+
+@lru_cache(32)  # a log's reader asks for a handful
+def filter_for(wanted: int) -> "LineFilter":
+    """The filter for lines with a text of these groups."""
+    return LineFilter(wanted)
+
+
+class LineFilter:
+    """Finds which of the wanted groups a line has, in the shape of its bytes as they lie in the file: each digit is a 0."""
+
+    def __init__(self, wanted: int) -> None:
+        texts: dict[str, int] = {}
+        for text, groups in GROUPS.items():
+            if groups & wanted:
+                shape = shape_of(text).decode()
+                texts[shape] = texts.get(shape, 0) | groups
+        texts |= {text: group for text, group in WRITTEN.items() if group & (wanted | SPECIAL)}
+        for text in [text for text in texts if '"' in text and text != '"log"']:  # in JSON, and in JSON in JSON
+            texts[text.replace('"', '\\"')] = texts[text.replace('"', '\\\\\\"')] = texts[text]
+        self._find = _automaton(texts).find_matches_as_indexes
+        self._groups = tuple(texts.values())
+
+    def groups(self, line: bytes) -> int:
+        """The groups of which lines of this shape, `uncoloured`, may have a text."""
+        groups = 0
+        for index, _, _ in self._find(line, overlapping=True):
+            groups |= self._groups[index]
+        if groups & DOCKERS and not DOCKER_RECORD.fullmatch(line):
+            groups |= HIDES  # a record of Docker's that does not end its line goes on in the next
+        return groups
