@@ -32,6 +32,7 @@ from bench.log.unwrap import BEGINS, DIGITS, LEVELS, SIGNS
 MOST_PREFIXES, PREFIX_BYTES = 1_000, 1_000  # that are remembered, and of each
 MOST_SOURCES = 100
 SHAPE_BYTES, MOST_BYTES = 8_000, 8_000_000  # of a shape that is remembered, and of all of these
+MOST_ONCE = 5_000  # shapes that were passed by once
 OF_A_SOURCE = READINGS | INFO | OPENING  # only what prints such a line is one
 # Nothing stands in front of a line that begins so.
 BEGINNINGS = (b"(", b"INFO:  ", *(f"{level} 0".encode() for level in LEVELS))
@@ -74,9 +75,11 @@ class LogReader:
         self.ended: list[StartLog] = []  # starts that nobody has taken yet
         self.wanted = ANY_LINE  # the groups of which a line is read
         self.names = RANK_NAME  # the same, if it is the first of its process
+        self._filter = filter_for(self.wanted)
         self.known: dict[bytes, int] = {}  # the groups of lines, by shape
         self._plain: dict[bytes, Found] = {}  # what stands in them, of those with nothing around them
         self._bytes = 0  # of the shapes
+        self._once: set[int] = set()  # hashes of shapes that were passed by
         self._pieces = PieceReader()
         self._pieces.learn(first)
         self._learnt = self._pieces.wrapping.learnt
@@ -96,20 +99,30 @@ class LogReader:
             self._see(Piece(number, raw.rstrip(b"\r\n").decode()), self._plain[shape])
         elif shape in self.known or self.may_matter(raw, shape):
             self._read_anew(number, raw, shape)
-        self.wanted = self._groups_wanted()
-        self.names = RANK_NAME if self._main.start.is_wanted else 0
+        else:
+            return
+        self._want()
+
+    def _want(self) -> None:
+        wanted, names = self._groups_wanted(), RANK_NAME if self._main.start.is_wanted else 0
+        if (wanted, names) != (self.wanted, self.names):
+            self.wanted, self.names, self._filter = wanted, names, filter_for(wanted | names)
 
     def may_matter(self, raw: bytes, shape: bytes) -> bool:
         """Whether a line of a new shape has to be read. False: nothing that is known of any start would change."""
         if self.wanted == ANY_LINE:
             return True
         line = uncoloured(shape)
-        groups = filter_for(self.wanted | self.names).groups(line)
+        groups = self._filter.groups(line)
         if groups & (self.wanted | HIDES) or (groups & self.names and self.is_new(raw)):
             return True
         if not line.startswith(BEGINNINGS) and self._has_new_prefix(line):
             return True
-        self._know(shape, groups & RANK_NAME | (ANY_LINE & ~RANK_NAME & ~self.wanted))
+        if hash(shape) in self._once:  # a line with an id of its own does not come again
+            self._know(shape, groups & RANK_NAME | (ANY_LINE & ~RANK_NAME & ~self.wanted))
+        elif len(self._once) >= MOST_ONCE:
+            self._once.clear()
+        self._once.add(hash(shape))
         return False
 
     def _has_new_prefix(self, line: bytes) -> bool:
