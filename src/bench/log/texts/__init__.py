@@ -17,7 +17,8 @@ ELSEWHERE = "not recorded"
 class Text:
     """A text that is looked for as it stands.
 
-    `releases`: the first and the last of vLLM whose recorded logs (tests/logs) have it, or ELSEWHERE.
+    `releases`: the first and the last of vLLM whose recorded logs (tests/logs) have it, or ELSEWHERE. `example`: a line of these logs, or
+    a part of it; of a text from elsewhere a line made of it, whose source file and numbers may be invented.
     """
 
     text: str
