@@ -138,6 +138,22 @@ class AsyncLLM:
     def __init__(self, config):
         self.config = config
 """,
+    "vllm/compilation/monitor.py": """
+import contextlib
+
+@contextlib.contextmanager
+def monitor_torch_compile(vllm_config, message="torch.compile took %.2f s in total", is_encoder=False):
+    yield
+""",
+    "vllm/compilation/decorators.py": """
+from .monitor import monitor_torch_compile
+
+def run(*arguments, fails=False, **options):
+    with monitor_torch_compile(*arguments, **options):
+        if fails:
+            raise OSError("damaged")
+        print("compiled")
+""",
     "vllm/v1/worker/gpu_model_runner.py": """
 class GPUModelRunner:
     def capture_model(self):

@@ -88,7 +88,6 @@ class Vllm(_Section):
     python: Text | None
     args: dict[str, Any]
     env: dict[str, Scalar]
-    otel: bool | None  # whether vLLM's own spans are taken in; None: where the measured environment can send them
     ready_timeout_s: Seconds
     stop_timeout_s: Seconds
 

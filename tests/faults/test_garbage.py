@@ -22,8 +22,6 @@ from bench.start.steps import ERRORS, Steps
 from bench.start.trace import read_trace
 from bench.start.values import Attempt, Reached
 from bench.vllm.command import Command
-from bench.vllm.otel import Body
-from bench.vllm.otel_receiver import Received
 
 HOST = Host(Device("cpu"), "/env/bin/python", {"vllm": "0.32.0"}, Needs({"gpu_memory_utilization": 0.2}, {}))
 EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -44,10 +42,10 @@ def asked() -> Settings:
     return chosen
 
 
-def described(folder: Path, bodies: tuple[Body, ...] = ()) -> tuple[Startup, Steps]:
+def described(folder: Path) -> tuple[Startup, Steps]:
     """A start that was ready and left this folder."""
     chosen = asked()
-    reached = Reached(started_at=1e9, exec_at_s=0.0, ready_s=10.0, received=Received(bodies=list(bodies)))
+    reached = Reached(started_at=1e9, exec_at_s=0.0, ready_s=10.0)
     steps = Steps()
     startup = describe(Attempt(chosen, HOST, Command(("python",), {}, 1), folder), reached, steps)
     return concluded(startup, steps), steps
@@ -132,15 +130,6 @@ def test_bytes_of_any_kind_in_the_log(tmp_path, content):
     """NULs, half characters, no ends of lines."""
     (tmp_path / LOG).write_bytes(content)
     _, steps = described(tmp_path)
-
-    assert steps.failures == []
-
-
-@EXAMPLES
-@given(data=st.binary(max_size=300), encoding=st.sampled_from(["", "gzip", "deflate", "br"]))
-def test_bytes_of_any_kind_as_spans(tmp_path, data, encoding):
-    """At most a warning: a start can do without."""
-    _, steps = described(tmp_path, (Body(data, encoding),))
 
     assert steps.failures == []
 

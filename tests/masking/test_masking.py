@@ -183,8 +183,8 @@ def test_a_file_of_ours_becomes_private_and_keeps_its_bytes(tmp_path):
 
 
 def test_a_json_file_of_any_size_is_read_whole(tmp_path):
-    """vLLM's spans, which nobody has bounded yet: keys at any depth, over lines."""
-    path = tmp_path / "otel_spans.json"
+    """Nobody has bounded it yet: keys at any depth, over lines."""
+    path = tmp_path / "fingerprint.json"
     path.write_text(json.dumps([{"api_key": "hidden-from-all-4711"}], indent=2))
     seal([path])
 

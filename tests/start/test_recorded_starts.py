@@ -1,4 +1,4 @@
-"""Whole starts of a real vLLM on a GPU, recorded by bench: what its log, the probe and vLLM's own spans say of one another."""
+"""Whole starts of a real vLLM on a GPU, recorded by bench: what its log and the probe say of one another."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ import pytest
 from bench.log.readings import Phase, timeline
 from bench.start.probe import missing, probe_metrics
 from bench.start.waterfall import lanes, unexplained, waterfall, waterfall_metrics
-from bench.vllm.otel import OtelSpan, stretches
 from bench.vllm.probe_events import ProbeReport, ProbeSpan, read_events
 from read_lines import read_log, read_phases
 
@@ -28,7 +27,6 @@ class Recorded:
 
     probed: ProbeReport
     said: list[Phase]
-    spans: list[OtelSpan]
     ready_s: float
     first_token_s: float
     metrics: dict[str, float]
@@ -50,17 +48,14 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def start(name: str) -> Recorded:
-    """With the stretches of vLLM's own spans, as a start of today has them."""
     folder = STARTS / name
     facts = json.loads((folder / "start.json").read_text())
     probed = read_events(folder / "probe", facts["exec_at_s"])
     with (folder / "vllm.log").open("rb") as log:
         lines = read_log(log)
     said = timeline(lines, read_phases(lines), facts["ready_s"], facts["first_token_s"])
-    spans = [OtelSpan(**span) for span in json.loads((folder / "otel_spans.json").read_text())]
-    told = [Phase(each.name, "TP0", each.started_s, each.ended_s) for each in stretches(spans)]
-    chain = waterfall(probed, [*said, *told], facts["ready_s"], facts["first_token_s"])
-    return Recorded(probed, said, spans, facts["ready_s"], facts["first_token_s"], waterfall_metrics(chain))
+    chain = waterfall(probed, said, facts["ready_s"], facts["first_token_s"])
+    return Recorded(probed, said, facts["ready_s"], facts["first_token_s"], waterfall_metrics(chain))
 
 
 def test_everybody_has_reported(start):

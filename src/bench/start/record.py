@@ -22,7 +22,7 @@ KEY = "bench.start_key"
 KEY_LENGTH = 20
 # Every file and folder that a start writes into its folder; nothing else in there is bench's.
 OUTPUTS = frozenset({
-    FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "otel_spans.json", "trace.json", "probe", PRIME,
+    FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "trace.json", "probe", PRIME,
     "waterfall.png", "memory.png", "phases.png", "prepare.log", "mlflow_run.json", "error.txt",
     "fingerprint.json",
 })  # fmt: skip

@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +25,6 @@ from bench.vllm.command import command_for
 from bench.vllm.greedy import ask_twice
 from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
-from bench.vllm.otel import SPANS
-from bench.vllm.otel_receiver import receive_spans, wanted
 from bench.vllm.plugin import PROBE, with_plugin
 from bench.vllm.server import free_port, serve
 from bench.weights.fingerprint_store import files_of, verifies
@@ -43,18 +41,16 @@ def measure(settings: Settings, folder: Path, on_line: OnLine, steps: Steps) -> 
     Whatever goes wrong is part of the Startup, as its `reason`, and a failure of `steps`; an interruption is too. Nothing is raised.
     """
     reached = Reached(time.time())
-    opened = ExitStack()
-    prepared = partial(prepare, settings, folder, opened, reached)
+    prepared = partial(prepare, settings, folder)
     attempt = None if steps.failures else steps.take("preparing the start", prepared, None)
     began_s = time.monotonic()
     if attempt:
         run(attempt, reached, on_line, steps)
     lasted_s = time.monotonic() - began_s
-    steps.take("closing the receiver of vLLM's spans", opened.close, None)
     described = (
         steps.take("describing the start", partial(describe, attempt, reached, steps), None) if attempt else None
     )
-    steps.take("masking secrets", partial(seal, [folder / LOG, folder / SPANS, folder / PREPARE_LOG]), None)
+    steps.take("masking secrets", partial(seal, [folder / LOG, folder / PREPARE_LOG]), None)
     of_the_probe = sorted((folder / PROBE).glob("*"))
     steps.take("masking secrets", partial(seal, of_the_probe, bytes_at_most=PROBE_AT_MOST), None)
     startup = concluded(described or undescribed(settings, reached), steps)
@@ -63,15 +59,13 @@ def measure(settings: Settings, folder: Path, on_line: OnLine, steps: Steps) -> 
     return concluded(startup, steps)
 
 
-def prepare(settings: Settings, folder: Path, opened: ExitStack, reached: Reached) -> Attempt:
-    """The host looked at, caches emptied where fresh ones were asked for, spans received as long as `opened` is open."""
+def prepare(settings: Settings, folder: Path) -> Attempt:
+    """The host looked at, and caches emptied where fresh ones were asked for."""
     host = look_at_host(settings)
     caches = caches_for(settings, host)
     flat = json.dumps(settings.flat(), indent=2)
     private(folder / SETTINGS).write_text(flat, encoding="utf-8", errors="backslashreplace")
-    reached.received = opened.enter_context(receive_spans(on=wanted(settings, host)))
-    variables = caches.environment | reached.received.environment
-    return Attempt(settings, host, command_for(settings, host, free_port(), variables), folder)
+    return Attempt(settings, host, command_for(settings, host, free_port(), caches.environment), folder)
 
 
 def keep_what_was_learnt(attempt: Attempt, startup: Startup, lasted_s: float) -> None:

@@ -1,4 +1,4 @@
-"""All that a start left behind, read: its log, what the probe wrote, vLLM's own spans; and what should be there and is not."""
+"""All that a start left behind, read: its log and what the probe wrote; and what should be there and is not."""
 
 import time
 from dataclasses import dataclass, replace
@@ -17,8 +17,6 @@ from bench.start.steps import Steps
 from bench.start.values import Attempt, Reached
 from bench.start.waterfall import Lane, Segment, lanes, waterfall
 from bench.system.regular_files import open_regular
-from bench.vllm.otel import OtelReport, read_spans, stretches
-from bench.vllm.otel_receiver import missed
 from bench.vllm.plugin import PROBE
 from bench.vllm.probe_events import ProbeReport, read_events
 
@@ -31,7 +29,6 @@ class Evidence:
 
     log: StartLog
     probed: ProbeReport
-    spans: OtelReport
     phases: list[Phase]
     chain: list[Segment]
     lanes: list[Lane]
@@ -50,21 +47,17 @@ def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
         )
         for sentence in probed.unreadable:
             steps.fail(PROBED, sentence)
-    of_vllm = partial(read_spans, reached.received.bodies, reached.started_at)
-    spans = steps.take("reading vLLM's spans", of_vllm, OtelReport())
     placing = partial(timeline, log.milestones, log.readings, ready_s, first_token_s)
     phases = steps.take("placing phases", placing, list[Phase]())
-    said = [*phases, *steps.take("placing vLLM's spans", partial(_of_ranks, probed, spans), list[Phase]())]
     chain: list[Segment] = []
     if ready_s is not None and first_token_s is not None:
-        chain = steps.take("the waterfall", partial(waterfall, probed, said, ready_s, first_token_s), chain)
+        chain = steps.take("the waterfall", partial(waterfall, probed, phases, ready_s, first_token_s), chain)
     return Evidence(
         log=log,
         probed=probed,
-        spans=spans,
         phases=phases,
         chain=chain,
-        lanes=steps.take("the processes' lanes", partial(lanes, probed, said, ready_s), list[Lane]()),
+        lanes=steps.take("the processes' lanes", partial(lanes, probed, phases, ready_s), list[Lane]()),
     )
 
 
@@ -76,24 +69,12 @@ def _read(path: Path) -> StartLog:
         return StartLog()
 
 
-def _of_ranks(probed: ProbeReport, spans: OtelReport) -> list[Phase]:
-    """vLLM's own stretches. Whose a process is, the probe knows."""
-    ranks = {process.pid: process.rank for process in probed.processes if process.rank}
-    return [
-        Phase(each.name, ranks[each.pid], each.started_s, each.ended_s)
-        for each in stretches(spans.spans)
-        if each.pid in ranks
-    ]
-
-
 def doubts(attempt: Attempt, reached: Reached, evidence: Evidence) -> list[str]:
     """A warning for everything that a start of this kind should have left and this one did not."""
     settings, host = attempt.settings, attempt.host
     found = [] if reached.reason else unprinted(settings, host, evidence.log)
     if reached.exec_at_s is not None:
         found += unprobed(settings, evidence.probed) if settings.probe else []
-        found += [*evidence.spans.warnings, *reached.received.warnings]
-        found += missed(settings, host, came=bool(evidence.spans.spans))
     return found
 
 

@@ -13,7 +13,6 @@ from bench.vllm.completion import Answer
 from bench.vllm.greedy import Round
 from bench.vllm.keeper_reports import Cpu
 from bench.vllm.memory_samples import MemoryRecord
-from bench.vllm.otel_receiver import Received
 from bench.weights.fingerprint_store import Files
 
 INTERRUPTED = "interrupted"
@@ -45,7 +44,6 @@ class Reached:
     cpu: Cpu | None = None  # None: it failed
     memory: MemoryRecord = field(default_factory=MemoryRecord)
     reason: str | None = None
-    received: Received = field(default_factory=Received)  # of vLLM's own spans
     log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why
     clocks: Clocks = field(default_factory=Clocks)  # of the driver and the host, from exec on
     lost_output: list[str] = field(default_factory=list)  # what vLLM printed and its log lacks, in words

@@ -63,7 +63,7 @@ class Lane:
 def waterfall(report: ProbeReport, said: Iterable[Phase], ready_s: float, first_token_s: float) -> list[Segment]:
     """The chain without a gap, from exec to the first token. Empty where no process has reported.
 
-    `said` are the stretches that vLLM tells of itself, by its log or its own spans: what it compiled is known from there.
+    `said` are the stretches that vLLM's log tells of: compiling and capturing count from there where the probe saw none.
     """
     if not report.processes:
         return []
@@ -160,11 +160,11 @@ def _of_worker(worker: ProbeProcess, said: list[Phase], *, apart: bool) -> Itera
     yield from _spans(worker, "load_model", named="build_model")
     for name in ("load_weights", "process_weights", "profile", "kv_cache", "warm_up"):
         yield from _spans(worker, name)
-    yield from _said(said, "compile", {"torch_compile", "compile"}, worker)
-    if _ends(worker.spans, "capture"):
-        yield from _spans(worker, "capture")
-    else:
-        yield from _said(said, "capture", {"graph_capture", "capture"}, worker)
+    for name, in_the_log in (("compile", "torch_compile"), ("capture", "graph_capture")):
+        if _ends(worker.spans, name):
+            yield from _spans(worker, name)
+        else:
+            yield from _said(said, name, in_the_log, worker)
 
 
 def _engine_core(report: ProbeReport, worker: ProbeProcess | None) -> ProbeProcess | None:
@@ -185,9 +185,9 @@ def _spans(process: ProbeProcess, name: str, *, named: str | None = None) -> Ite
             yield Segment(named or name, span.started_s, span.ended_s)
 
 
-def _said(said: Iterable[Phase], name: str, titles: set[str], worker: ProbeProcess) -> Iterator[Segment]:
+def _said(said: Iterable[Phase], name: str, in_the_log: str, worker: ProbeProcess) -> Iterator[Segment]:
     for phase in said:
-        if phase.name in titles and phase.rank in {None, worker.rank}:
+        if phase.name == in_the_log and phase.rank in {None, worker.rank}:
             yield Segment(name, phase.started_at_s, phase.ended_at_s)
 
 

@@ -53,6 +53,7 @@ def measure() -> None:
     hooks.after_import("vllm.v1.worker.worker_base", workers.measure_workers)
     hooks.after_import("vllm.v1.worker.gpu_model_runner", workers.measure_capture)
     hooks.after_import("vllm.v1.worker.gpu.model_runner", workers.measure_capture)  # the second version
+    hooks.after_import("vllm.compilation.monitor", workers.measure_compile)
     hooks.after_import("vllm.engine.arg_utils", engine.measure_config)
     hooks.after_import("vllm.v1.engine.async_llm", engine.measure_client)
     hooks.after_import("vllm.v1.engine.core", engine.measure_engine_core)

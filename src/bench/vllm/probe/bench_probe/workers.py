@@ -1,10 +1,12 @@
 """What is measured of every worker, and which rank it is.
 
-Source: vllm/v1/worker/worker_base.py, gpu_worker.py, gpu_model_runner.py, vllm/distributed/parallel_state.py
+Source: vllm/v1/worker/worker_base.py, gpu_worker.py, gpu_model_runner.py, vllm/distributed/parallel_state.py,
+vllm/compilation/monitor.py and decorators.py
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from types import FunctionType
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 from . import events, hooks, spans
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import ModuleType
     from typing import Any
 
@@ -25,6 +28,7 @@ SPANS = {
     "initialize_from_config": "kv_cache",
     "compile_or_warm_up_model": "warm_up",
 }
+TOGETHER = "together took"  # in the message of a stretch that holds a forward pass besides
 TOLD: list[str] = []  # the rank, once it is known
 
 
@@ -52,6 +56,35 @@ def measure_capture(module: ModuleType) -> None:
     runner = vars(module).get("GPUModelRunner")
     if isinstance(runner, type):
         hooks.adapt_family(runner, lambda cls: spans.measure_method(cls, "capture_model", "capture"))
+
+
+def measure_compile(module: ModuleType) -> None:
+    """torch.compile in every rank: the log of 0.18 to 0.31 has the first one's only. Not every release has the function."""
+    monitor = vars(module).get("monitor_torch_compile")
+    if isinstance(monitor, FunctionType) and not hooks.is_ours(monitor):
+        module.monitor_torch_compile = compiling(monitor)  # type: ignore[attr-defined]  # a module's names are its own
+
+
+def compiling(monitor: Callable[..., Any]) -> Callable[..., Any]:
+    """vLLM's context manager around compiling, with its begin and its end recorded."""
+
+    @hooks.wraps(monitor)
+    @contextlib.contextmanager
+    def measured(*arguments: Any, **options: Any) -> Iterator[Any]:
+        alone = not any(TOGETHER in str(each) for each in (*arguments[1:], *options.values()))
+        span = spans.begin("compile", arguments[0] if arguments else None) if alone else None
+        failed = None
+        try:
+            with monitor(*arguments, **options) as given:
+                yield given
+        except BaseException as error:
+            failed = type(error).__name__
+            raise
+        finally:
+            if span:
+                spans.end(span, failed)
+
+    return measured
 
 
 def watched(load_model: FunctionType) -> Any:
