@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from bench.log import starts
 from bench.log.lines import LogLine
-from bench.log.metrics import summarise
 from bench.log.outcome import Ending
 from bench.log.readings import Reading, timeline
 from bench.log.server_info import ServerInfo
 from bench.log.starts import starts_of
+from bench.start.log_metrics import summarise
 from read_lines import ending_of, info_in, parse_line, read_log, read_phases, reason_in
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))

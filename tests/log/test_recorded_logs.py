@@ -9,12 +9,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from bench.log.coverage import coverage, expected_phases
-from bench.log.metrics import summarise
 from bench.log.outcome import outcome_tags
 from bench.log.readings import timeline
 from bench.log.server_info import info_params, info_tags
 from bench.log.start_log import StartLog, read_start
 from bench.log.starts import starts_of
+from bench.start.log_metrics import summarise
 from bench.start.recorded import metrics_told
 from read_lines import info_in, read_log, start_log_of
 

@@ -37,6 +37,23 @@ class Rig:
     swap_used_gib: float | None = None
     gpus: tuple[Gpu, ...] = ()  # none where there is no NVML
 
+    @property
+    def gpu_memory_used_gib(self) -> float | None:
+        """Of all GPUs together; this and the next two are None where it is unknown of one of them."""
+        used = _of_all(gpu.memory_used_gib for gpu in self.gpus)
+        return sum(used) if used else None
+
+    @property
+    def gpu_processes(self) -> int | None:
+        """How many processes use any of them."""
+        processes = _of_all(gpu.processes for gpu in self.gpus)
+        return len({pid for some in processes for pid, _ in some}) if processes else None
+
+    @property
+    def gpu_sm_clock_mhz(self) -> float | None:
+        """Of the slowest."""
+        return min(_of_all(gpu.sm_clock_mhz for gpu in self.gpus), default=None)
+
 
 def look_at_rig(visible: str | None = None) -> Rig:
     """What is going on now, on this host and on the GPUs that `visible` names as CUDA_VISIBLE_DEVICES does; None: as our
@@ -188,23 +205,6 @@ def _judged(rig: Rig, limits: RigLimits) -> tuple[Rig, list[str]]:
         if gpu.memory_used_gib is not None:
             LEVEL_GIB[gpu.id] = min(gpu.memory_used_gib, LEVEL_GIB.get(gpu.id, gpu.memory_used_gib))
     return rig, noise(rig, limits, LEVEL_GIB)
-
-
-def rig_metrics(rig: Rig) -> dict[str, float]:
-    """What was seen last before the start, over all GPUs together; what is unknown of one of them is absent."""
-    used = _of_all(gpu.memory_used_gib for gpu in rig.gpus)
-    processes = _of_all(gpu.processes for gpu in rig.gpus)
-    clocks = _of_all(gpu.sm_clock_mhz for gpu in rig.gpus)
-    values = {
-        "rig/load_average": rig.load_average,
-        "rig/busy_cores": rig.busy_cores,
-        "rig/free_memory_gib": rig.free_memory_gib,
-        "rig/swap_used_gib": rig.swap_used_gib,
-        "rig/gpu_memory_used_gib": sum(used) if used else None,
-        "rig/gpu_processes": len({pid for some in processes for pid, _ in some}) if processes else None,
-        "rig/gpu_sm_clock_mhz": min(clocks) if clocks else None,
-    }
-    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def _of_all(values: Iterable[Any]) -> list[Any]:

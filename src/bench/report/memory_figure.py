@@ -10,7 +10,7 @@ from bench.report.start_figures import TITLES
 from bench.report.style import GREY, colour, figure, plain
 from bench.start.record import Startup
 from bench.vllm.memory_samples import FILE as SAMPLES
-from bench.vllm.memory_samples import MemorySample, memory_metrics, read_memory
+from bench.vllm.memory_samples import MemorySample, peaks, read_memory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,17 +25,16 @@ ROWS = 6  # of a legend
 def draw_memory(startup: Startup, folder: Path) -> Path | None:
     """memory.png in `folder`, from its memory.csv; None where nothing was sampled."""
     samples = read_memory(folder / SAMPLES)
-    peaks = memory_metrics(samples)
-    if not peaks:
+    most = peaks(samples)
+    has_host = any(amount is not None for amount in (most.anon_gib, most.file_gib, most.shmem_gib, most.pss_gib))
+    has_gpus = any(amount is not None for amount in (*most.gpu_used_gib, *most.gpu_own_gib))
+    panels = [*([_draw_host] if has_host else []), *([_draw_gpus] if has_gpus else [])]
+    if not panels:
         return None
-    panels = [
-        *([_draw_host] if any(name.startswith("memory/host_") for name in peaks) else []),
-        *([_draw_gpus] if any(name.startswith("memory/gpu") for name in peaks) else []),
-    ]
     drawn = figure(9, 1 + 2.3 * len(panels))
     axes = drawn.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for panel, each in zip(panels, axes, strict=True):
-        panel(each, samples, peaks)
+        panel(each, samples, most)
     end_s = samples[-1].elapsed_s
     phases = outermost(startup.phases)
     for each in axes:
@@ -52,31 +51,28 @@ def draw_memory(startup: Startup, folder: Path) -> Path | None:
     return path
 
 
-def _draw_host(axes: "Axes", samples: Sequence[MemorySample], peaks: dict[str, float]) -> None:
+def _draw_host(axes: "Axes", samples: Sequence[MemorySample], most: MemorySample) -> None:
     """The tree's resident memory, by what is behind it, one on the other; PSS where it was read."""
     read = [each for each in samples if each.anon_gib is not None]
     times = [each.elapsed_s for each in read]
     amounts = [[getattr(each, f"{kind}_gib") for each in read] for kind, _, _ in KINDS]
-    words = [f"{words}, peak {peaks[f'memory/host_{kind}_peak_gib']:.2f}" for kind, words, _ in KINDS]
+    words = [f"{words}, peak {getattr(most, f'{kind}_gib'):.2f}" for kind, words, _ in KINDS]
     axes.stackplot(times, amounts, labels=words, colors=[colour(index) for *_, index in KINDS], linewidth=0)
     shared_out = [(each.elapsed_s, each.pss_gib) for each in samples if each.pss_gib is not None]
     if shared_out:
-        label = f"PSS, highest read {peaks['memory/host_pss_peak_gib']:.2f}"
+        label = f"PSS, highest read {most.pss_gib:.2f}"
         axes.plot(*zip(*shared_out, strict=True), color="black", marker="o", markersize=3.5, linestyle="", label=label)
     _explain(axes, "host, GiB")
 
 
-def _draw_gpus(axes: "Axes", samples: Sequence[MemorySample], peaks: dict[str, float]) -> None:
+def _draw_gpus(axes: "Axes", samples: Sequence[MemorySample], most: MemorySample) -> None:
     """All that is in use on each GPU, and dashed what of it vLLM's processes take, where NVML tells that."""
     for index in range(len(samples[0].gpu_used_gib)):
-        for name, kind, style, words in (
-            (f"gpu{index}", "gpu_used_gib", "-", "in use"),
-            (f"gpu{index}_own", "gpu_own_gib", "--", "vLLM's own"),
-        ):
+        for kind, style, words in (("gpu_used_gib", "-", "in use"), ("gpu_own_gib", "--", "vLLM's own")):
             amounts = [(each.elapsed_s, getattr(each, kind)[index]) for each in samples]
             known = [(time_s, amount) for time_s, amount in amounts if amount is not None]
             if known:
-                label = f"GPU {index} {words}, peak {peaks[f'memory/{name}_peak_gib']:.2f}"
+                label = f"GPU {index} {words}, peak {getattr(most, kind)[index]:.2f}"
                 axes.plot(*zip(*known, strict=True), color=colour(index), linestyle=style, linewidth=1.4, label=label)
     _explain(axes, "GPU, GiB")
 

@@ -10,15 +10,16 @@ from typing import Any
 from bench.config import Settings, blocks_at_most
 from bench.host.device import describe_host, describe_source
 from bench.host.host import Host, identity
-from bench.host.noise import rig_metrics, rig_tags
+from bench.host.noise import rig_tags
 from bench.host.state import state_doubts
 from bench.host.storage import describe_storage
-from bench.log.metrics import summarise, with_checkpoint
 from bench.log.outcome import Ending, outcome_tags
 from bench.log.start_log import StartLog
 from bench.log.texts.failure_classes import classify
 from bench.masking import masked, masked_tree
-from bench.start.prepare import conclude, state_metrics, state_tags
+from bench.start.log_metrics import summarise, with_checkpoint
+from bench.start.measured import clock_metrics, memory_metrics, rig_metrics, state_metrics
+from bench.start.prepare import conclude, state_tags
 from bench.start.probe import probe_metrics, read_while_loading
 from bench.start.record import Startup, write_excerpts
 from bench.start.sources import Evidence, doubts, gather
@@ -28,7 +29,6 @@ from bench.start.waterfall import unexplained, waterfall_metrics
 from bench.system.output import visible
 from bench.vllm.command import Command
 from bench.vllm.completion import Answer
-from bench.vllm.memory_samples import memory_metrics
 from bench.weights.checkpoint import size_gib
 from bench.weights.fingerprint_store import FILE as FINGERPRINT
 from bench.weights.fingerprint_store import fingerprint_of, keep, verifies
@@ -196,19 +196,6 @@ def metrics_of(settings: Settings, evidence: Evidence, reached: Reached) -> dict
         | with_checkpoint(summarise(evidence.log.readings), size_gib(settings))
         | probe_metrics(evidence.probed)
     )
-
-
-def clock_metrics(reached: Reached) -> dict[str, float]:
-    """What the driver and the kernel have measured themselves."""
-    cpu = reached.cpu
-    clock = {
-        "ready_s": reached.ready_s,
-        "first_token_s": reached.answer.first_token_s if reached.answer else None,
-        "cpu/vllm_s": cpu.tree_s if cpu else None,
-        "cpu/bench_s": cpu.ours_s if cpu else None,
-        "clock/longest_gap_s": reached.clocks.longest_gap_s(reached.answer.first_token_s) if reached.answer else None,
-    }
-    return {name: value for name, value in clock.items() if value is not None}
 
 
 def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from bench.log.coverage import Coverage, coverage, version_doubts
 from bench.log.lines import LogLine
-from bench.log.metrics import METRICS
 from bench.log.outcome import Ending, outcome_tags
 from bench.log.readings import Reading
 from bench.log.recordings import Recording
 from bench.log.server_info import InfoReader, ServerInfo, info_params, info_tags
 from bench.masking import masked
+from bench.start.log_metrics import METRICS
+from bench.start.metrics import READY
 from bench.start.recorded import expected_of, metrics_told, reason_of
 
 WIDTH = 160  # of a line's text
@@ -69,10 +70,12 @@ def _numbers(reading: Reading, metrics: dict[str, float]) -> Iterator[str]:
     """The metrics that a reading goes into, with what the run has in the end, where that is another number."""
     whose = f" of {reading.rank}" if reading.rank else ""
     named = [
-        (name, reading.values[of]) for name, phase, of, *_ in METRICS if phase == reading.phase and of in reading.values
+        (metric.name, reading.values[source.field])
+        for metric, source in METRICS
+        if source.phase == reading.phase and source.field in reading.values
     ]
     if reading.phase == "ready":
-        named = [("ready_s", reading.values["duration_s"])]
+        named = [(READY.name, reading.values["duration_s"])]
     for name, value in named:
         yield f"{name} = {value:.10g}{whose}{_in_the_end(value, metrics.get(name))}"
     if not named and reading.phase != "version":

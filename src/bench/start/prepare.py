@@ -103,18 +103,6 @@ def conclude(condition: Condition, compile_cache: str, read: Mapping[str, int | 
     )
 
 
-def state_metrics(state: HostState) -> dict[str, float]:
-    """What was measured of the state; what could not be is absent."""
-    values = {
-        "page_cache/resident_before": state.resident_before,
-        "page_cache/resident_after": state.resident_after,
-        "io/read_gib": state.read_gib,
-        "io/read_amplification": state.read_amplification,
-        "io/other_read_gib": state.other_read_gib,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def state_tags(state: HostState) -> tuple[dict[str, str], Verdict]:
     """What the state was, in words, and whether the start counts."""
     verdict = judge(state)

@@ -4,58 +4,35 @@ Ranks load in parallel and the start waits for the last of them, so over ranks c
 is absent, never 0: a dummy loader delivers nothing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
-from bench.vllm.probe_events import GIB, ProbeProcess, ProbeReport, ProbeSpan
+from bench.start.metric import FromProbe, named
+from bench.start.metrics import CATALOGUE, PROBE_LOAD_WEIGHTS, PROBE_SKEW, name_of_rank
+from bench.vllm.probe_events import ProbeProcess, ProbeReport
 
-Within = Callable[[ProbeProcess], float | None]
-Over = Callable[[Iterable[float]], float]
-
-
-def _sum(name: str | None, value: Callable[[ProbeSpan], float | None]) -> Within:
-    """Over the spans of one rank (a drafter is loaded behind the model); None where none has it, or one did not end."""
-
-    def summed(process: ProbeProcess) -> float | None:
-        spans = [span for span in process.spans if name is None or span.name == name]
-        values = [found for span in spans if (found := value(span)) is not None]
-        return sum(values) if values and all(span.ended_s is not None for span in spans) else None
-
-    return summed
-
-
-def _duration_s(span: ProbeSpan) -> float | None:
-    return None if span.ended_s is None else span.ended_s - span.started_s
-
-
-def _gib(size: int | None) -> float | None:
-    return None if size is None else size / GIB
-
-
-# metric, within one rank, over ranks
-METRICS: tuple[tuple[str, Within, Over], ...] = (
-    ("probe/load_model_s", _sum("load_model", _duration_s), max),
-    ("probe/load_weights_s", _sum("load_weights", _duration_s), max),
-    ("probe/process_weights_s", _sum("process_weights", _duration_s), max),
-    ("probe/wait_for_bytes_s", _sum(None, lambda span: span.blocked_s), max),
-    ("probe/delivered_gib", _sum(None, lambda span: _gib(span.delivered_bytes)), sum),
-    ("probe/read_gib", _sum("load_weights", lambda span: _gib(span.read_bytes)), sum),
-)
+METRICS = tuple((metric, metric.source) for metric in CATALOGUE if isinstance(metric.source, FromProbe))
 
 
 def probe_metrics(report: ProbeReport) -> dict[str, float]:
     """Every metric, and `rank/TP0/…` for each rank. Where a rank lacks what another has, nothing is said over all."""
     metrics: dict[str, float] = {}
-    for name, within, over in METRICS:
-        values = {rank: within(process) for rank, process in sorted(report.ranks.items())}
+    for metric, source in METRICS:
+        values = {rank: _within(process, source) for rank, process in sorted(report.ranks.items())}
         known = {rank: value for rank, value in values.items() if value is not None}
-        metrics |= {f"rank/{rank}/{name}": value for rank, value in known.items()}
-        if known and len(known) == len(values):
-            metrics[name] = over(known.values())
-    seconds = [metrics.get(f"rank/{rank}/probe/load_weights_s") for rank in report.ranks]
+        metrics |= {name_of_rank(rank, metric): value for rank, value in known.items()}
+        if metric.over_ranks and known and len(known) == len(values):
+            metrics[metric.name] = metric.over_ranks([*known.values()])
+    seconds = [metrics.get(name_of_rank(rank, PROBE_LOAD_WEIGHTS)) for rank in report.ranks]
     whole = [value for value in seconds if value is not None]
-    if len(whole) == len(seconds) > 1:
-        metrics["probe/load_weights_skew_s"] = max(whole) - min(whole)
-    return metrics
+    skew_s = max(whole) - min(whole) if len(whole) == len(seconds) > 1 else None
+    return metrics | named({PROBE_SKEW: skew_s})
+
+
+def _within(process: ProbeProcess, source: FromProbe) -> float | None:
+    """Over the spans of one rank (a drafter is loaded behind the model); None where none has it, or one did not end."""
+    spans = [span for span in process.spans if source.span in {None, span.name}]
+    values = [found for span in spans if (found := source.value(span)) is not None]
+    return sum(values) if values and all(span.ended_s is not None for span in spans) else None
 
 
 def read_while_loading(report: ProbeReport) -> dict[str, int | None]:

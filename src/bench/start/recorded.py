@@ -4,14 +4,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench.log.coverage import Coverage, coverage, expected_phases, missing_phases, version_doubts
-from bench.log.metrics import summarise
+from bench.log.coverage import coverage, expected_phases, missing_phases, version_doubts
 from bench.log.outcome import Ending, outcome_tags
 from bench.log.readings import Reading, timeline
 from bench.log.recordings import Recording
 from bench.log.server_info import ServerInfo, info_params, info_tags
 from bench.log.start_log import MOST_READINGS, StartLog
 from bench.masking import masked_tree
+from bench.start.log_metrics import summarise
+from bench.start.metric import named
+from bench.start.metrics import COVERAGE, READY
 from bench.start.record import Startup
 
 
@@ -45,7 +47,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
         ended_at=now,
         ready_s=ready_s,
         reason=reason_of(ending),
-        metrics=metrics_told(readings) | _coverage_metric(coverage(readings, expected)),
+        metrics=metrics_told(readings) | named({COVERAGE: coverage(readings, expected).share}),
         phases=timeline(log.milestones, readings, ready_s, None),
         warnings=[
             *([] if ready_s is not None else ["the log does not say when vLLM was ready"]),
@@ -66,8 +68,7 @@ def _place_tags(recording: Recording, label: str) -> dict[str, str]:
 
 def metrics_told(readings: list[Reading]) -> dict[str, float]:
     """The numbers of a start, with the time to ready where whoever recorded it wrote it down."""
-    ready_s = _ready(readings)
-    return summarise(readings) | ({} if ready_s is None else {"ready_s": ready_s})
+    return summarise(readings) | named({READY: _ready(readings)})
 
 
 def expected_of(ending: Ending, info: ServerInfo) -> set[str]:
@@ -82,10 +83,6 @@ def reason_of(ending: Ending) -> str | None:
 
 def _left_out(log: StartLog) -> list[str]:
     return [f"more than {MOST_READINGS:,} lines tell numbers: the last ones were left out"] if log.is_full else []
-
-
-def _coverage_metric(found: Coverage) -> dict[str, float]:
-    return {} if found.share is None else {"log/coverage": found.share}
 
 
 def _ready(readings: list[Reading]) -> float | None:

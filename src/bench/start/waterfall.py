@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.log.readings import Phase
+from bench.start.metrics import Step, step_of
 from bench.vllm.probe_events import ProbeProcess, ProbeReport, ProbeSpan
 
 UNATTRIBUTED = "unattributed"
@@ -103,13 +104,13 @@ def waterfall_metrics(segments: Iterable[Segment]) -> dict[str, float]:
         totals[segment.name] = totals.get(segment.name, 0.0) + segment.duration_s
     if totals:
         totals.setdefault(UNATTRIBUTED, 0.0)
-    return {f"waterfall/{NUMBERS[name]:02}_{name}_s": totals[name] for name in NUMBERS if name in totals}
+    return {Step(number, name).metric: totals[name] for name, number in NUMBERS.items() if name in totals}
 
 
 def unexplained(metrics: Mapping[str, float]) -> list[str]:
     """A warning where too much of a start belongs to no phase."""
-    parts = {name: value for name, value in metrics.items() if name.startswith("waterfall/")}
-    lost_s, total_s = metrics.get(f"waterfall/{NUMBERS[UNATTRIBUTED]}_{UNATTRIBUTED}_s", 0.0), sum(parts.values())
+    parts = {step.name: value for name, value in metrics.items() if (step := step_of(name))}
+    lost_s, total_s = parts.get(UNATTRIBUTED, 0.0), sum(parts.values())
     if lost_s <= DOUBTFUL * total_s:
         return []
     return [f"{lost_s:.2f} s of {total_s:.2f} s ({lost_s / total_s:.0%}) belong to no phase: they are unattributed"]

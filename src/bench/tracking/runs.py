@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.config import Tracking
 from bench.errors import LockError, TrackingError
 from bench.masking import masked, masked_tree, private
+from bench.start.metrics import CHECKPOINT_SIZE
 from bench.start.record import KEY, OUTPUTS, Startup
 from bench.start.trace import read_trace
 from bench.system.locks import locked
@@ -266,7 +267,7 @@ def log_preparation(
 ) -> str:
     """A checkpoint that was made, as a FINISHED run of the preparations' own experiment."""
     store, began_at = connect(tracking.uri), time.time() - made.duration_s
-    metrics = {"prepare_s": made.duration_s, "checkpoint/size_gib": made.size_gib}
+    metrics = {"prepare_s": made.duration_s, CHECKPOINT_SIZE.name: made.size_gib}
     with talking_to(tracking.uri):
         experiment = experiment_id(store, tracking.experiment + PREPARATIONS)
         own = {"bench.kind": "prepare", DRIVER: this_process().as_text()}

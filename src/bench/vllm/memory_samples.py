@@ -66,13 +66,18 @@ def read_memory(path: Path) -> list[MemorySample]:
     return samples
 
 
-def memory_metrics(samples: Sequence[MemorySample]) -> dict[str, float]:
-    """The most that was seen of each. What was never read is absent."""
-    seen = {f"memory/host_{name}_peak_gib": _most(getattr(each, f"{name}_gib") for each in samples) for name in HOST}
-    for index in range(len(samples[0].gpu_used_gib) if samples else 0):
-        seen[f"memory/gpu{index}_peak_gib"] = _most(each.gpu_used_gib[index] for each in samples)
-        seen[f"memory/gpu{index}_own_peak_gib"] = _most(each.gpu_own_gib[index] for each in samples)
-    return {name: peak for name, peak in seen.items() if peak is not None}
+def peaks(samples: Sequence[MemorySample]) -> MemorySample:
+    """The most that was seen of each amount, at whatever time. What was never read is None; of no samples, there is no GPU."""
+
+    def of_gpus(kind: str) -> tuple[Gib, ...]:
+        return tuple(map(_most, zip(*(getattr(each, kind) for each in samples), strict=True)))
+
+    return MemorySample(
+        max((each.elapsed_s for each in samples), default=0.0),
+        **{f"{name}_gib": _most(getattr(each, f"{name}_gib") for each in samples) for name in HOST},
+        gpu_used_gib=of_gpus("gpu_used_gib"),
+        gpu_own_gib=of_gpus("gpu_own_gib"),
+    )
 
 
 def _most(amounts: Iterable[Gib]) -> Gib:

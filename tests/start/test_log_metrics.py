@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.log.coverage import expected_phases, missing_phases
-from bench.log.metrics import summarise, with_checkpoint
 from bench.log.readings import Reading, timeline
 from bench.log.server_info import ServerInfo
+from bench.start.log_metrics import summarise, with_checkpoint
 from read_lines import read_log, read_phases
 
 LOGS = Path(__file__).parents[1] / "logs"

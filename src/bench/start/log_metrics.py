@@ -1,4 +1,4 @@
-"""Readings -> named numbers, as MLflow keeps them. Pure.
+"""Readings of a log -> the metrics of the catalogue that come from it. Pure.
 
 The rules of combination. Ranks work in parallel and the start waits for the last of them: over ranks counts the slowest
 time, the least rate, the largest share of memory taken and the smallest KV cache. Within one process:
@@ -12,51 +12,14 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.log.readings import Process, Reading, drafted, is_nameless
+from bench.start.metric import FromLog, Metric, named
+from bench.start.metrics import CATALOGUE, CHECKPOINT_SIZE, LOAD_WEIGHTS, LOAD_WEIGHTS_RATE, name_of_rank
 
-Values = list[float]
-Combine = Callable[[Values], float]
-
-
-def _sum(values: Values) -> float:
-    """With no more digits than vLLM prints: 25.92 and 5.94 are 31.86."""
-    return round(sum(values), 6)
-
-
-def _last(values: Values) -> float:
-    return values[-1]
-
-
-# metric, phase, field, within one rank, over ranks
-METRICS: tuple[tuple[str, str, str, Combine, Combine], ...] = (
-    ("phase/download_s", "download", "duration_s", _sum, max),
-    ("phase/prefetch_s", "prefetch", "duration_s", _sum, max),
-    ("phase/deserialize_s", "deserialize", "duration_s", _sum, max),
-    ("phase/load_weights_s", "load_weights", "duration_s", _sum, max),
-    ("phase/online_quantization_s", "online_quantization", "duration_s", _sum, max),
-    ("phase/load_model_s", "load_model", "duration_s", _sum, max),
-    ("phase/init_engine_s", "init_engine", "duration_s", _last, max),
-    ("phase/dynamo_s", "dynamo", "duration_s", _sum, max),
-    ("phase/torch_compile_s", "torch_compile", "duration_s", _sum, max),
-    ("phase/profiling_run_s", "profiling_run", "duration_s", _sum, max),
-    ("phase/compile_and_profiling_run_s", "compile_and_profiling_run", "duration_s", _sum, max),
-    ("phase/graph_capture_s", "graph_capture", "duration_s", _sum, max),
-    ("phase/encoder_graph_capture_s", "encoder_graph_capture", "duration_s", _sum, max),
-    ("phase/stream_s", "stream", "duration_s", _sum, max),
-    ("memory/load_model_gib", "load_model", "memory_gib", _sum, max),
-    ("memory/graph_capture_gib", "graph_capture", "memory_gib", _sum, max),
-    ("memory/encoder_graph_capture_gib", "encoder_graph_capture", "memory_gib", _sum, max),
-    ("memory/kv_cache_gib", "kv_cache", "memory_gib", min, min),
-    ("kv_cache/tokens", "kv_cache", "tokens", min, min),
-    ("kv_cache/max_concurrency", "kv_cache", "max_concurrency", min, min),
-    ("stream/size_gib", "stream", "size_gib", sum, max),
-    ("deserialize/size_gib", "deserialize", "size_gib", sum, max),
-    ("throughput/stream_gib_per_s", "stream", "rate_gib_per_s", min, min),
-    ("throughput/deserialize_gib_per_s", "deserialize", "rate_gib_per_s", min, min),
-)
-
+# Of the log, with what they are read from.
+METRICS = tuple((metric, metric.source) for metric in CATALOGUE if isinstance(metric.source, FromLog))
 
 # What a process of one model does once.
 ONCE = {"load_weights", "load_model", "graph_capture"}
@@ -75,19 +38,17 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
         for index, reading in enumerate(readings)
         if reading.phase not in of_one and not _only_profiled(reading, index, readings)
     ]
-    for name, phase, field, within, over in METRICS:
-        by_process: dict[Process, Values] = {}
+    for metric, source in METRICS:
+        by_process: dict[Process, list[float]] = {}
         for reading in counted:
-            if reading.phase == phase and field in reading.values:
-                by_process.setdefault(reading.process, []).append(reading.values[field])
+            if reading.phase == source.phase and source.field in reading.values:
+                by_process.setdefault(reading.process, []).append(reading.values[source.field])
         if two_models and sum(map(is_nameless, by_process)) > 1:
             continue  # two ranks, or two models: only the first would not add up
-        if phase in ONCE and not two_models and any(len(values) > 1 for values in by_process.values()):
+        if source.phase in ONCE and not two_models and any(len(values) > 1 for values in by_process.values()):
             continue  # another container's process of the same number, or loaded anew: neither adds up
         if by_process:
-            of_processes = {process: within(values) for process, values in by_process.items()}
-            metrics[name] = over(list(of_processes.values()))
-            metrics |= _of_ranks(name, of_processes, over)
+            metrics |= _over_ranks(metric, {process: source.within(each) for process, each in by_process.items()})
     return metrics
 
 
@@ -147,10 +108,13 @@ def _before_profiling(readings: Sequence[Reading]) -> bool:
     return bool(releases) and (int(releases[0][1]), int(releases[0][2])) < PROFILES_GRAPHS
 
 
-def _of_ranks(name: str, of_processes: dict[Process, float], over: Combine) -> dict[str, float]:
+def _over_ranks(metric: Metric, of_processes: dict[Process, float]) -> dict[str, float]:
+    """The number of the whole start, and that of each rank whose name the log has."""
+    over = metric.over_ranks
+    assert over is not None
     ranks = sorted({rank for rank, *_ in of_processes if rank})
-    return {
-        f"rank/{rank}/{name}": over([value for (whose, *_), value in of_processes.items() if whose == rank])
+    return {metric.name: over([*of_processes.values()])} | {
+        name_of_rank(rank, metric): over([value for (whose, *_), value in of_processes.items() if whose == rank])
         for rank in ranks
     }
 
@@ -159,7 +123,6 @@ def with_checkpoint(metrics: dict[str, float], size_gib: float | None) -> dict[s
     """Adds the checkpoint's size, and how fast its bytes, each counted once, became weights."""
     if size_gib is None:
         return metrics
-    added = {"checkpoint/size_gib": size_gib}
-    if load_weights_s := metrics.get("phase/load_weights_s"):
-        added["throughput/load_weights_gib_per_s"] = size_gib / load_weights_s
-    return metrics | added
+    load_weights_s = metrics.get(LOAD_WEIGHTS.name)
+    rate = size_gib / load_weights_s if load_weights_s else None
+    return metrics | named({CHECKPOINT_SIZE: size_gib, LOAD_WEIGHTS_RATE: rate})
