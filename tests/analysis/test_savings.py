@@ -12,13 +12,13 @@ from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import Point, RunRecord
 from bench.analysis.savings import (
     Savings,
-    Step,
     mean_waterfall,
     savings,
     upper_bound,
     upper_bounds,
     waterfall_of,
 )
+from bench.start.metrics import Step
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 IMPORTS = Step(1, "api_server_imports")

@@ -8,18 +8,10 @@ from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, drift, outliers, paired_or_welch
 from bench.errors import SettingError
+from bench.start.metrics import READY, SPEEDUPS
 
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
-
-# A speedup is a ratio of times: baseline over candidate.
-SPEEDUP_METRICS = (
-    "ready_s",
-    "first_token_s",
-    "probe/load_weights_s",
-    "phase/load_weights_s",
-    "phase/load_model_s",
-)
 
 # Follow from other settings, and so tell nothing about what was varied.
 DERIVED = {"vllm_command", "model.sharded_path"}
@@ -205,7 +197,7 @@ def _values(point: Point, name: str) -> set[str]:
 
 def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:
     found = []
-    for metric in SPEEDUP_METRICS:
+    for metric in (each.name for each in SPEEDUPS):
         sides = baseline.by_block(metric), candidate.by_block(metric)
         if any(value <= 0 for side in sides for _, value in side):
             continue
@@ -222,17 +214,17 @@ def doubts(comparison: Comparison) -> list[str]:
     """What a reader should look at before believing the figures: outliers, which stay in, and a drift over the sweep."""
     found = []
     for point in comparison.points:
-        times = [(start, start.metrics["ready_s"]) for start in point.starts if start.metrics.get("ready_s", 0) > 0]
+        times = [(start, start.metrics[READY.name]) for start in point.starts if start.metrics.get(READY.name, 0) > 0]
         for index in outliers([value for _, value in times]):
             start, value = times[index]
             found.append(
                 f"{start.name}: {value:.2f} s to ready lies far from the other starts of its point; it is in all figures"
             )
     timed = [
-        (start.order, point.label, start.metrics["ready_s"])
+        (start.order, point.label, start.metrics[READY.name])
         for point in comparison.points
         for start in point.starts
-        if start.order and start.metrics.get("ready_s", 0) > 0
+        if start.order and start.metrics.get(READY.name, 0) > 0
     ]
     drifted = drift(timed)
     if drifted and drifted.significant:

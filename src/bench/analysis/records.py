@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from bench.start.metrics import find
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -73,8 +75,9 @@ class Point:
         return self.starts[0].tags.get("bench.page_cache") if self.starts else None
 
     def mean(self, metric: str) -> float | None:
-        values = self.values(metric)
-        return fmean(values) if values else None
+        """Over the starts, as the catalogue joins them. None: no start has it."""
+        values, found = self.values(metric), find(metric)
+        return (found.over_starts if found else fmean)(values) if values else None
 
 
 def points_of(starts: Sequence[RunRecord], order: Sequence[str]) -> tuple[Point, ...]:

@@ -6,7 +6,6 @@ the other phases of that start already. A start without any waterfall is another
 does not enter.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,23 +14,11 @@ from statistics import fmean
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point, RunRecord
 from bench.analysis.statistics import Interval, paired, paired_or_welch
+from bench.start import metrics
+from bench.start.metrics import Step, step_of
 
-WATERFALL = re.compile(r"waterfall/(?P<number>\d+)_(?P<name>\w+)_s")
-READY = "ready_s"
+READY = metrics.READY.name
 WEIGHTS = "load_weights"  # the phase that the upper bound takes away
-AFTER_READY = "first_token"  # the only phase that is no part of the time to ready
-
-
-@dataclass(frozen=True, order=True)
-class Step:
-    """A phase of the critical chain: its place there, and its name."""
-
-    number: int
-    name: str
-
-    @property
-    def before_ready(self) -> bool:
-        return self.name != AFTER_READY
 
 
 @dataclass(frozen=True)
@@ -103,8 +90,8 @@ class UpperBound:
 
 def waterfall_of(start: RunRecord) -> dict[Step, float]:
     """Seconds of each phase that the start had, in the order of the chain. Empty: it has no waterfall."""
-    found = ((WATERFALL.fullmatch(name), value) for name, value in start.metrics.items())
-    steps = {Step(int(match["number"]), match["name"]): value for match, value in found if match}
+    found = ((step_of(name), value) for name, value in start.metrics.items())
+    steps = {step: value for step, value in found if step}
     return dict(sorted(steps.items())) if READY in start.metrics else {}
 
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.comparison import SPEEDUP_METRICS, Comparison
+from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point
 from bench.analysis.statistics import Interval
 from bench.report.bars import TEXT, Bar, draw_bars, write_beside
 from bench.report.style import COMPARISON_FIGURE, GREY, LEGEND_WIDTH, colour, figure, plain
+from bench.start.metrics import DRAWN, SPEEDUPS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,17 +17,7 @@ FEWEST_ROWS = 3  # a single bar does not fill the panel
 ROOM_FOR_TIMES = 1.22  # of the longest time
 ROOM_FOR_SPEEDUPS = 1.6  # of the longest interval, for the numbers behind it
 
-TITLES = {
-    "ready_s": "ready",
-    "first_token_s": "first token",
-    "phase/load_weights_s": "load weights",
-    "phase/load_model_s": "load model",
-    "probe/load_weights_s": "load weights (probe)",
-    "phase/stream_s": "stream",
-    "phase/init_engine_s": "init engine",
-    "phase/torch_compile_s": "torch.compile",
-    "phase/graph_capture_s": "graph capture",
-}
+TITLES = {metric.name: metric.label or metric.title for metric in DRAWN}
 
 
 def draw_comparison(comparison: Comparison, folder: Path) -> Path:
@@ -69,7 +60,11 @@ def _time(point: Point, metric: str, shade: str) -> list[Bar]:
 def _draw_speedups(axes: "Axes", comparison: Comparison, points: list[Point]) -> None:
     colours = {point.label: colour(index) for index, point in enumerate(points)}
     candidates = [label for label in comparison.baselines if label not in comparison.withheld]
-    metrics = [each for each in SPEEDUP_METRICS if any(comparison.speedup(label, each) for label in candidates)]
+    metrics = [
+        each
+        for each in (metric.name for metric in SPEEDUPS)
+        if any(comparison.speedup(label, each) for label in candidates)
+    ]
     thickness = 0.8 / max(1, len(candidates))
     furthest = 1.0
     for index, label in enumerate(candidates):

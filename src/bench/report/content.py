@@ -11,6 +11,8 @@ from bench.analysis.savings import UpperBound, upper_bounds
 from bench.analysis.statistics import Interval
 from bench.report import tables
 from bench.report.tables import Table
+from bench.start.metric import Metric
+from bench.start.metrics import READY, STREAM, STREAM_RATE, STREAM_SIZE, name_of_rank, rank_of
 
 # What a reader must know of every start: title, param or tag.
 CONDITIONS = (
@@ -139,7 +141,7 @@ def report_of(comparison: Comparison) -> Report:
         without_waterfall=tuple(p.label for p in comparison.points if p.n and p.label not in waterfalls),
         savings=_saved_seconds(comparison),
         single_starts=tables.single_starts(comparison),
-        streams=tuple(_stream(point) for point in comparison.points if point.values("phase/stream_s")),
+        streams=tuple(_stream(point) for point in comparison.points if point.values(STREAM.name)),
         failed=tables.outcomes(comparison.failed, lambda start: start.reason or "no reason was recorded"),
         invalid=tables.outcomes(comparison.invalid, lambda start: start.invalid_reason or ""),
         warnings=tuple(dict.fromkeys(_warnings(comparison))),
@@ -212,14 +214,14 @@ def _most_rivals(comparison: Comparison, bases: Iterable[str]) -> int:
 def _withheld(comparison: Comparison, label: str, why: str) -> Withheld:
     kind = comparison.weights[label].kind
     point = next(point for point in comparison.points if point.label == label)
-    return Withheld(label, why, kind == "FAILED", point.mean("ready_s") if kind == DUMMY else None)
+    return Withheld(label, why, kind == "FAILED", point.mean(READY.name) if kind == DUMMY else None)
 
 
 def _saved_seconds(comparison: Comparison) -> SavedSeconds | None:
     candidates = [each for _, found in tables.savings_by_state(comparison) for each in found]
     if not candidates:
         return None
-    reached = [(each, comparison.speedup(each.candidate, "ready_s")) for each in candidates]
+    reached = [(each, comparison.speedup(each.candidate, READY.name)) for each in candidates]
     return SavedSeconds(
         tables=tables.saved_seconds(comparison),
         several=any(each.n > 1 for each in candidates),
@@ -234,13 +236,12 @@ def _saved_seconds(comparison: Comparison) -> SavedSeconds | None:
 
 
 def _stream(point: Point) -> Stream:
-    times, rates = _of_ranks(point, "phase/stream_s"), _of_ranks(point, "throughput/stream_gib_per_s")
-    ranks = sorted({name.split("/")[1] for start in point.starts for name in start.metrics if name.startswith("rank/")})
-    means = {rank: point.mean(f"rank/{rank}/phase/stream_s") for rank in ranks}
+    times, rates = _of_ranks(point, STREAM), _of_ranks(point, STREAM_RATE)
+    means = {rank: point.mean(name_of_rank(rank, STREAM)) for rank in _ranks(point)}
     return Stream(
         point.label,
         point.n,
-        size=tables.size_text(max(point.values("stream/size_gib"))),
+        size=tables.size_text(max(point.values(STREAM_SIZE.name))),
         best_s=min(times),
         slowest_s=max(times),
         best_rate=f"{tables.size_text(max(rates))}/s",
@@ -248,8 +249,12 @@ def _stream(point: Point) -> Stream:
     )
 
 
-def _of_ranks(point: Point, metric: str) -> Sequence[float]:
+def _ranks(point: Point) -> list[str]:
+    names = {rank_of(name) for start in point.starts for name in start.metrics}
+    return sorted({found[0] for found in names if found})
+
+
+def _of_ranks(point: Point, metric: Metric) -> Sequence[float]:
     """The values of each rank of each start; the whole start's value where the log names no ranks."""
-    names = {name for start in point.starts for name in start.metrics}
-    of_ranks = sorted(name for name in names if name.startswith("rank/") and name.endswith(f"/{metric}"))
-    return [value for name in of_ranks for value in point.values(name)] or point.values(metric)
+    of_ranks = (point.values(name_of_rank(rank, metric)) for rank in _ranks(point))
+    return [value for values in of_ranks for value in values] or point.values(metric.name)

@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from bench.analysis.comparison import SPEEDUP_METRICS, Comparison
+from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point
 from bench.analysis.savings import mean_waterfall, savings, upper_bounds
 from bench.report.content import conditions, title_of
+from bench.start.metrics import SPEEDUPS
 
 METRICS = "benchmark_metrics.json"
 
@@ -102,12 +103,10 @@ def _point(point: Point) -> dict[str, Any]:
 def summary_metrics(comparison: Comparison) -> dict[str, float]:
     """Means and speedups as metrics of the sweep's own MLflow run, by name."""
     means = {
-        f"mean {metric.rpartition('/')[2]}/{point.label}": mean
+        f"mean {metric.name}/{point.label}": mean
         for point in comparison.points
-        for metric in SPEEDUP_METRICS
-        if (mean := point.mean(metric)) is not None
+        for metric in SPEEDUPS
+        if (mean := point.mean(metric.name)) is not None
     }
-    ratios = {
-        f"speedup {each.metric.rpartition('/')[2]}/{each.candidate}": each.ratio.mean for each in comparison.speedups
-    }
+    ratios = {f"speedup {each.metric}/{each.candidate}": each.ratio.mean for each in comparison.speedups}
     return means | ratios

@@ -9,6 +9,8 @@ from bench.errors import OwnershipError
 from bench.report.markdown import render
 from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
 from bench.report.tables import Cell, Row, Table
+from bench.start.metric import Metric
+from bench.start.metrics import LOAD_WEIGHTS, PROBE_LOAD_WEIGHTS, READY
 
 STARTS = "starts.tar.zst"
 PUBLISHED_NAME = re.compile(r"[a-z][\w.-]*")  # a sweep's own folder begins with its date
@@ -43,8 +45,8 @@ def _row(name: str, metrics: ReadMetrics) -> Row:
         ", ".join(metrics.conditions.get("vLLM", ["unknown"])),
         _storage(metrics.conditions),
         ", ".join(f"{label} {point.n}" for label, point in metrics.points.items()),
-        _ratios(metrics, "ready_s"),
-        _ratios(metrics, "probe/load_weights_s") or _ratios(metrics, "phase/load_weights_s"),
+        _ratios(metrics, READY),
+        _ratios(metrics, PROBE_LOAD_WEIGHTS) or _ratios(metrics, LOAD_WEIGHTS),
     )
     return Row(f"[{metrics.title}]({name}/report.md)", tuple(map(Cell, texts)))
 
@@ -66,9 +68,9 @@ def _storage(conditions: dict[str, list[str]]) -> str:
     return ", ".join([*read_ahead, *limits]) or "unknown"
 
 
-def _ratios(metrics: ReadMetrics, metric: str) -> str:
-    found = [_ratio(each) for each in metrics.speedups if each.metric == metric]
-    withheld = [f"{label}: withheld" for label in metrics.withheld] if metric == "ready_s" else []
+def _ratios(metrics: ReadMetrics, metric: Metric) -> str:
+    found = [_ratio(each) for each in metrics.speedups if each.metric == metric.name]
+    withheld = [f"{label}: withheld" for label in metrics.withheld] if metric == READY else []
     return "; ".join([*found, *withheld])
 
 

@@ -5,7 +5,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from bench.analysis.comparison import Comparison
-from bench.analysis.savings import Savings, Step, Waterfall, steps_of
+from bench.analysis.savings import Savings, Waterfall, steps_of
 from bench.analysis.statistics import Interval
 from bench.report.bars import Bar, Lanes, draw_bars, write_in_column, write_inside
 from bench.report.style import (
@@ -23,6 +23,7 @@ from bench.report.style import (
     plain,
 )
 from bench.report.tables import TOTAL, saved_text, savings_by_state, waterfalls_by_state
+from bench.start.metrics import Step
 
 WIDTH = 11  # inches
 HEIGHT = 0.56  # of a waterfall's row

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.analysis.comparison import SPEEDUP_METRICS, Comparison, Speedup
+from bench.analysis.comparison import Comparison, Speedup
 from bench.analysis.records import Point, RunRecord
-from bench.analysis.savings import Savings, Step, Waterfall, mean_waterfall, savings, steps_of
+from bench.analysis.savings import Savings, Waterfall, mean_waterfall, savings, steps_of
 from bench.analysis.statistics import Interval
 from bench.report.style import phase_title
+from bench.start.metric import Metric
+from bench.start.metrics import FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS, Step
 
 TOTAL = "Time to ready"
 FEWER = "Starts (n), the fewer of the two"
@@ -40,34 +42,6 @@ class Table:
     rows: tuple[Row, ...]
     caption: str = ""
     numeric: bool = True
-
-
-# Title, metric, number of decimals.
-KEY_METRICS = (
-    ("Wall time to model ready (s)", "ready_s", 2),
-    ("First token (s)", "first_token_s", 2),
-    ("Load weights, by the probe (s)", "probe/load_weights_s", 2),
-    ("Blocked waiting for bytes, by the probe (s)", "probe/wait_for_bytes_s", 2),
-    ("Process weights, by the probe (s)", "probe/process_weights_s", 2),
-    ("Delivered to all ranks, by the probe (GiB)", "probe/delivered_gib", 2),
-    ("Weights loading time (s)", "phase/load_weights_s", 2),
-    ("Model loading time (s)", "phase/load_model_s", 2),
-    ("Engine init time (s)", "phase/init_engine_s", 2),
-    ("torch.compile total (s)", "phase/torch_compile_s", 2),
-    ("Graph capture time (s)", "phase/graph_capture_s", 2),
-    ("Model loading memory (GiB)", "memory/load_model_gib", 2),
-    ("Graph capture memory (GiB)", "memory/graph_capture_gib", 2),
-    ("KV cache memory (GiB)", "memory/kv_cache_gib", 2),
-    ("KV cache (tokens)", "kv_cache/tokens", 0),
-    ("Checkpoint (GiB)", "checkpoint/size_gib", 3),
-)
-SPEEDUP_TITLES = dict(
-    zip(
-        SPEEDUP_METRICS,
-        ("Wall time to ready", "First token", "Load weights, by the probe", "Weights loading", "Model loading"),
-        strict=True,
-    )
-)
 
 
 def by_state(comparison: Comparison) -> list[tuple[str, list[Point]]]:
@@ -106,27 +80,27 @@ def key_metrics(comparison: Comparison) -> tuple[Table, ...]:
 
 def _key_metrics(caption: str, points: Sequence[Point]) -> Table:
     rows = [
-        Row(title, tuple(_mean(point, metric, digits) for point in points))
-        for title, metric, digits in KEY_METRICS
-        if any(point.values(metric) for point in points)
+        Row(metric.heading, tuple(_mean(point, metric) for point in points))
+        for metric in KEY_METRICS
+        if any(point.values(metric.name) for point in points)
     ]
     starts = Row("Starts (n)", tuple(Cell(str(point.n)) for point in points))
     return Table(("Metric", *(point.label for point in points)), (*rows, starts), caption)
 
 
-def _mean(point: Point, metric: str, digits: int) -> Cell:
-    mean, n = point.mean(metric), len(point.values(metric))
-    return Cell("-" if mean is None else f"{mean:,.{digits}f}" + (f" (n={n})" if n < point.n else ""))
+def _mean(point: Point, metric: Metric) -> Cell:
+    mean, n = point.mean(metric.name), len(point.values(metric.name))
+    return Cell("-" if mean is None else f"{mean:,.{metric.digits}f}" + (f" (n={n})" if n < point.n else ""))
 
 
 def speedups(comparison: Comparison) -> Table | None:
     """A column for each candidate. None: there is no speedup."""
     candidates = [label for label in comparison.baselines if label not in comparison.withheld]
     rows = []
-    for metric, title in SPEEDUP_TITLES.items():
-        found = [comparison.speedup(candidate, metric) for candidate in candidates]
+    for metric in SPEEDUPS:
+        found = [comparison.speedup(candidate, metric.name) for candidate in candidates]
         if any(found):
-            rows.append(Row(title, tuple(map(_ratio, found))))
+            rows.append(Row(metric.speedup or metric.title, tuple(map(_ratio, found))))
     if not rows:
         return None
     fewest = [
@@ -151,10 +125,10 @@ def single_starts(comparison: Comparison) -> Table | None:
     if all(point.n == 1 for point in points):
         return None
     rows = [
-        _words(point.label, title, f"{median(values):.2f}", " ".join(f"{value:.2f}" for value in values))
+        _words(point.label, metric.heading, f"{median(values):.2f}", " ".join(f"{value:.2f}" for value in values))
         for point in points
-        for title, metric, _ in KEY_METRICS[:2]
-        if (values := point.values(metric))
+        for metric in (READY, FIRST_TOKEN)
+        if (values := point.values(metric.name))
     ]
     return Table(("Point", "Metric", "Median", "Each start"), tuple(rows))
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench.log.readings import Phase
+from bench.start.metrics import FIRST_TOKEN, READY
 from bench.start.record import Startup
 from bench.start.trace_tree import Attributes, TraceSpan, fitted, in_order, nested
 from bench.vllm.plugin import PROBE
@@ -49,7 +50,7 @@ def trace_of(startup: Startup, report: ProbeReport) -> TraceSpan | None:
     children = (*_processes(None, report, phases), *_ranks_of_the_log(phases), *_of_the_start(phases))
     if not children:
         return None
-    numbers = {"ready_s": startup.ready_s, "first_token_s": startup.first_token_s, "failed": startup.reason}
+    numbers = {READY.name: startup.ready_s, FIRST_TOKEN.name: startup.first_token_s, "failed": startup.reason}
     root = TraceSpan(
         name=startup.name,
         kind="start",

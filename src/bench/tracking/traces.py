@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.masking import masked_tree
+from bench.start.metrics import FIRST_TOKEN, READY
 from bench.start.trace_tree import TraceSpan
 from bench.tracking.store import Store
 
@@ -57,7 +58,7 @@ def _outcome(tree: TraceSpan) -> str:
     """For the list of traces."""
     if failed := tree.attributes.get("failed"):
         return f"failed: {failed}"
-    words = {"ready": tree.attributes.get("ready_s"), "first token": tree.attributes.get("first_token_s")}
+    words = {"ready": tree.attributes.get(READY.name), "first token": tree.attributes.get(FIRST_TOKEN.name)}
     return ", ".join(f"{name} {value:.2f} s" for name, value in words.items() if value is not None)
 
 
