@@ -18,9 +18,10 @@ from bench.compose import compose_settings
 from bench.config import RigLimits
 from bench.host import noise as rig_module
 from bench.host.gpus import GIB, Gpu, GpuMemory, look_at_gpus
-from bench.host.noise import Rig, look_at_rig, noise, quiet_rig, rig_tags, settle
+from bench.host.noise import Rig, look_at_rig, noise, quiet_rig, settle
 from bench.start.measured import rig_metrics
 from bench.start.prepare import establish
+from bench.start.tagging import rig_tags
 
 LIMITS = RigLimits(
     wait_s=60,

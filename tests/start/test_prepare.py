@@ -19,7 +19,8 @@ from bench.host.state import HostState, judge
 from bench.host.storage import storage_bytes
 from bench.log.start_log import read_start
 from bench.start.measured import state_metrics
-from bench.start.prepare import Condition, conclude, establish, state_tags
+from bench.start.prepare import Condition, conclude, establish
+from bench.start.tagging import state_tags
 
 MIB = 1024**2
 SIZE = 24 * MIB

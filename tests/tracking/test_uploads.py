@@ -11,12 +11,12 @@ import pytest
 from bench.compose import compose_settings
 from bench.config import Settings, Tracking
 from bench.errors import TrackingError
-from bench.start.record import KEY
+from bench.start.tags import DRIVER, KEY
 from bench.system.process_identity import this_process
 from bench.tracking import outbox, runs, uploads
 from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import INCOMPLETE, find_sweep
-from bench.tracking.runs import DRIVER, PARENT, SweepRun, log_start, open_sweep
+from bench.tracking.runs import PARENT, SweepRun, log_start, open_sweep
 from bench.tracking.store import connect
 from bench.tracking.uploads import begin_sweep, bring_in, bring_in_rest, end_sweep, remember, tidy
 from conftest import quiet
@@ -49,7 +49,7 @@ def starts_in(settings: Settings) -> list:
     with quiet():
         client = connect(settings.tracking.uri).client
         places = [each.experiment_id for each in client.search_experiments()]
-        return [run for run in client.search_runs(places) if KEY in run.data.tags]
+        return [run for run in client.search_runs(places) if KEY.name in run.data.tags]
 
 
 def broken(name: str, monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
@@ -253,7 +253,7 @@ def test_runs_whose_driver_is_gone_are_ended_and_no_others(settings):
     client = connect(settings.tracking.uri).client
     opened = {name: open_sweep(settings.tracking, name, adopted=None, params={}, tags={}) for name in drivers}
     for name, driver in drivers.items():
-        client.set_tag(opened[name], DRIVER, driver)
+        client.set_tag(opened[name], DRIVER.name, driver)
     (sentence,) = end_abandoned(settings.tracking)
 
     assert "run gone is KILLED: its driver, pid" in sentence

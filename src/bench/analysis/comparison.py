@@ -9,6 +9,7 @@ from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, drift, outliers, paired_or_welch
 from bench.errors import SettingError
 from bench.start.metrics import READY, SPEEDUPS
+from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VLLM_VERSION
 
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
@@ -146,17 +147,17 @@ def _format(point: Point) -> str | None:
 # Starts that differ here are not one experiment: by param or tag, with the word for it.
 MUST_AGREE = {
     "model": "the model",
-    "version.vllm": "the vLLM version",
-    "host.gpu": "the GPU",
-    "host.host": "the host",
-    "storage.device": "the checkpoint's disk",
-    "storage.filesystem": "the checkpoint's file system",
-    "storage.read_ahead_kb": "the disk's read-ahead",
-    "storage.max_sectors_kb": "the disk's largest request",
-    "storage.scheduler": "the disk's I/O scheduler",
-    "storage.limit": "the cgroup's limit on the disk",
-    "bench.page_cache": "the page cache's state",
-    "bench.compile_cache": "the compile cache's state",
+    VLLM_VERSION.name: "the vLLM version",
+    HOST.name("gpu"): "the GPU",
+    HOST_NAME.name: "the host",
+    STORAGE.name("device"): "the checkpoint's disk",
+    STORAGE.name("filesystem"): "the checkpoint's file system",
+    STORAGE.name("read_ahead_kb"): "the disk's read-ahead",
+    STORAGE.name("max_sectors_kb"): "the disk's largest request",
+    STORAGE.name("scheduler"): "the disk's I/O scheduler",
+    STORAGE.name("limit"): "the cgroup's limit on the disk",
+    PAGE_CACHE.name: "the page cache's state",
+    COMPILE_CACHE.name: "the compile cache's state",
 }
 SMALLEST_P = 0.001
 NOTHING = "none"  # a state of what is not there: dummy weights have no page cache, an eager start no compile cache
@@ -192,7 +193,9 @@ def _withheld(weights: Weights) -> str:
 
 def _values(point: Point, name: str) -> set[str]:
     found = {start.params.get(name) or start.tags.get(name) for start in point.starts}
-    return {value for value in found if value and (value != NOTHING or not name.startswith("bench."))}
+    return {
+        value for value in found if value and (value != NOTHING or name not in {PAGE_CACHE.name, COMPILE_CACHE.name})
+    }
 
 
 def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from bench.start.metrics import find
+from bench.start.tags import PAGE_CACHE
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Point:
     @property
     def state(self) -> str | None:
         """Of the page cache, in the word that was measured; None for a log from elsewhere."""
-        return self.starts[0].tags.get("bench.page_cache") if self.starts else None
+        return PAGE_CACHE.in_(self.starts[0].tags) if self.starts else None
 
     def mean(self, metric: str) -> float | None:
         """Over the starts, as the catalogue joins them. None: no start has it."""

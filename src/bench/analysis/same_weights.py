@@ -8,13 +8,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from bench.analysis.records import RunRecord
+from bench.start.tags import CONTENT, TOKENS, WEIGHTS, WEIGHTS_BASELINE, WEIGHTS_READ, WEIGHTS_WHY
 
 # From the strongest to the weakest: of several, the weakest holds.
 ORDER = ("bitwise", "outputs", "same_files", "unverified", "FAILED")
 DUMMY = "dummy"
-READ = "bench.weights_read"
 SAME_FILES = "the same files were read whole; settings other than the load format differ, so bits and tokens may"
-IGNORED_AS = {"weights", "bench.weights", "bench.tokens"}  # what `ignore=` may call them
+IGNORED_AS = {"weights", WEIGHTS.name, TOKENS.name}  # what `ignore=` may call them
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,15 @@ def _related(
 
 
 def _read_the_same(starts: Collection[RunRecord]) -> bool:
-    contents = {start.tags.get("bench.checkpoint_content") for start in starts}
-    return len(contents) == 1 and None not in contents and all(start.tags.get(READ) == "whole" for start in starts)
+    contents = {CONTENT.in_(start.tags) for start in starts}
+    return (
+        len(contents) == 1 and None not in contents and all(WEIGHTS_READ.in_(start.tags) == "whole" for start in starts)
+    )
 
 
 def _made_up(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> str | None:
     for starts, whose in ((candidate, "its weights"), (baseline, "the baseline's weights")):
-        if any(DUMMY in {start.tags.get("bench.weights"), start.params.get("load_format")} for start in starts):
+        if any(DUMMY in {WEIGHTS.in_(start.tags), start.params.get("load_format")} for start in starts):
             return f"{whose} are made up"
     return None
 
@@ -86,9 +88,7 @@ def _made_up(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) 
 def _own(starts: Collection[RunRecord]) -> tuple[str, str]:
     """The verdict that the starts of a point carry: the weakest, should they differ."""
     found = [
-        (start.tags["bench.weights"], start.tags.get("bench.weights_why", ""))
-        for start in starts
-        if "bench.weights" in start.tags
+        (kind, WEIGHTS_WHY.in_(start.tags) or "") for start in starts if (kind := WEIGHTS.in_(start.tags)) is not None
     ]
     if len(found) < len(starts) or not found:
         return "unverified", "no verification start was made"
@@ -97,13 +97,13 @@ def _own(starts: Collection[RunRecord]) -> tuple[str, str]:
 
 
 def _about(starts: Collection[RunRecord]) -> set[str]:
-    return {start.tags["bench.weights_baseline"] for start in starts if start.tags.get("bench.weights_baseline")}
+    return {base for start in starts if (base := WEIGHTS_BASELINE.in_(start.tags))}
 
 
 def _exchanged(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> str | None:
     """Starts of one point that read checkpoints of other contents."""
     for starts, whose in ((candidate, "its starts"), (baseline, "the baseline's starts")):
-        if len({found for start in starts if (found := start.tags.get("bench.checkpoint_content"))}) > 1:
+        if len({found for start in starts if (found := CONTENT.in_(start.tags))}) > 1:
             return f"{whose} read checkpoints of different contents: the files were exchanged between two of them"
     return None
 
@@ -113,12 +113,12 @@ DIFFER = "greedy tokens differ"
 
 def _tokens(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> str | None:
     """What the completions say. None: they are not known of both."""
-    found = [{start.tags.get("bench.tokens") for start in starts} - {None} for starts in (baseline, candidate)]
+    found = [{TOKENS.in_(start.tags) for start in starts} - {None} for starts in (baseline, candidate)]
     if not found[0] or not found[1]:
         return None
     if found[0] != found[1] or len(found[0]) > 1:
         return DIFFER
-    if any("bench.tokens" not in start.tags for start in (*baseline, *candidate)):
+    if any(TOKENS.in_(start.tags) is None for start in (*baseline, *candidate)):
         return None
     counts = {start.params.get("completion.max_tokens") for start in (*baseline, *candidate)}
     count = next(iter(counts)) if len(counts) == 1 else None

@@ -6,7 +6,7 @@ what is above its limit is waited for, and what does not go away is said. What c
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,10 +212,3 @@ def _of_all(values: Iterable[Any]) -> list[Any]:
     every = list(values)
     known = [value for value in every if value is not None]
     return known if len(known) == len(every) else []
-
-
-def rig_tags(rig: Rig, noise: Sequence[str]) -> dict[str, str]:
-    """Where there is something to say: what slows a GPU down, and the noise in which the start was made all the same."""
-    reasons = dict.fromkeys(reason for gpu in rig.gpus for reason in gpu.throttle_reasons or ())
-    tags = {"rig.gpu_throttle_reasons": ", ".join(reasons), "bench.noise": "; ".join(noise)}
-    return {name: words for name, words in tags.items() if words}

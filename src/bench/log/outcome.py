@@ -35,16 +35,6 @@ class Ending:
         return self.outcome in {"ready", "ready_offline", "server_starting"}
 
 
-def outcome_tags(ending: Ending) -> dict[str, str]:
-    """As MLflow keeps it. The reason's words are a tag of their own, `bench.reason`, that every failed run has."""
-    named = {
-        "bench.outcome": ending.outcome,
-        "bench.reason_class": ending.reason_class,
-        "bench.stopped_in": ending.stage,
-    }
-    return {name: value for name, value in named.items() if value}
-
-
 @dataclass(frozen=True)
 class Sign:
     """That a process is gone. `order` counts lines."""

@@ -55,12 +55,6 @@ def info_params(info: ServerInfo) -> dict[str, str]:
     return {name: str(value) for name, value in named.items() if value is not None}
 
 
-def info_tags(info: ServerInfo) -> dict[str, str]:
-    """Of the rest. The model is a tag: a checkpoint that was cut for its ranks lies at another path, and is the same model."""
-    named = {"version.vllm": info.version, "host.device": info.device, "bench.model": info.model}
-    return {name: value for name, value in named.items() if value is not None}
-
-
 class InfoReader:
     """Takes a log line by line, and keeps the first line of each kind."""
 

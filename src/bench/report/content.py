@@ -13,6 +13,7 @@ from bench.report import tables
 from bench.report.tables import Table
 from bench.start.metric import Metric
 from bench.start.metrics import READY, STREAM, STREAM_RATE, STREAM_SIZE, name_of_rank, rank_of
+from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VERSION, VLLM_VERSION, Tag
 
 # What a reader must know of every start: title, param or tag.
 CONDITIONS = (
@@ -20,20 +21,20 @@ CONDITIONS = (
     ("tensor_parallel_size", "tensor_parallel_size"),
     ("gpu_memory_utilization", "gpu_memory_utilization"),
     ("max_model_len", "max_model_len"),
-    ("vLLM", "version.vllm"),
-    ("torch", "version.torch"),
-    ("runai-model-streamer", "version.runai-model-streamer"),
-    ("GPU", "host.gpu"),
-    ("CPU", "host.cpu"),
-    ("Host", "host.host"),
-    ("Storage", "storage.device"),
-    ("File system", "storage.filesystem"),
-    ("Read-ahead (KiB)", "storage.read_ahead_kb"),
-    ("Largest request (KiB)", "storage.max_sectors_kb"),
-    ("I/O scheduler", "storage.scheduler"),
-    ("Limit of the cgroup", "storage.limit"),
+    ("vLLM", VLLM_VERSION.name),
+    ("torch", VERSION.name("torch")),
+    ("runai-model-streamer", VERSION.name("runai-model-streamer")),
+    ("GPU", HOST.name("gpu")),
+    ("CPU", HOST.name("cpu")),
+    ("Host", HOST_NAME.name),
+    ("Storage", STORAGE.name("device")),
+    ("File system", STORAGE.name("filesystem")),
+    ("Read-ahead (KiB)", STORAGE.name("read_ahead_kb")),
+    ("Largest request (KiB)", STORAGE.name("max_sectors_kb")),
+    ("I/O scheduler", STORAGE.name("scheduler")),
+    ("Limit of the cgroup", STORAGE.name("limit")),
 )
-STATES = {"Page cache before each start": "bench.page_cache", "Compile and JIT caches": "bench.compile_cache"}
+STATES = {"Page cache before each start": PAGE_CACHE, "Compile and JIT caches": COMPILE_CACHE}
 STATE_WORDS = {
     "cold": "cold (evicted and measured)",
     "warm": "warm (read and measured)",
@@ -166,8 +167,8 @@ def conditions(comparison: Comparison) -> dict[str, tuple[str, ...]]:
     return {title: values for title, values in found.items() if values}
 
 
-def _state(comparison: Comparison, tag: str) -> str:
-    found = dict.fromkeys(start.tags.get(tag, "unknown") for point in comparison.points for start in point.starts)
+def _state(comparison: Comparison, tag: Tag[str]) -> str:
+    found = dict.fromkeys(tag.in_(start.tags) or "unknown" for point in comparison.points for start in point.starts)
     return "; ".join(STATE_WORDS.get(state, state) for state in found) or "unknown"
 
 

@@ -10,20 +10,21 @@ from typing import Any
 from bench.config import Settings, blocks_at_most
 from bench.host.device import describe_host, describe_source
 from bench.host.host import Host, identity
-from bench.host.noise import rig_tags
 from bench.host.state import state_doubts
 from bench.host.storage import describe_storage
-from bench.log.outcome import Ending, outcome_tags
+from bench.log.outcome import Ending
 from bench.log.start_log import StartLog
 from bench.log.texts.failure_classes import classify
 from bench.masking import masked, masked_tree
 from bench.start.log_metrics import summarise, with_checkpoint
 from bench.start.measured import clock_metrics, memory_metrics, rig_metrics, state_metrics
-from bench.start.prepare import conclude, state_tags
+from bench.start.prepare import conclude
 from bench.start.probe import probe_metrics, read_while_loading
 from bench.start.record import Startup, write_excerpts
 from bench.start.sources import Evidence, doubts, gather
 from bench.start.steps import Steps
+from bench.start.tagging import host_tags, outcome_tags, place_tags, rig_tags, state_tags, validity_tags, weights_tags
+from bench.start.tags import IDENTITY, STORAGE, TOKENS
 from bench.start.values import Attempt, Reached
 from bench.start.waterfall import unexplained, waterfall_metrics
 from bench.system.output import visible
@@ -154,7 +155,7 @@ def condition_of(reached: Reached, evidence: Evidence) -> Described:
     tags, verdict = state_tags(state)
     problems = [*verdict.problems, *reached.clock_problems()]
     if problems:
-        tags |= {"bench.valid": "false", "bench.invalid_reason": "; ".join(problems)}
+        tags |= validity_tags(problems)
     metrics = state_metrics(state)
     if condition.rig:
         tags |= rig_tags(condition.rig, condition.noise)
@@ -165,10 +166,8 @@ def condition_of(reached: Reached, evidence: Evidence) -> Described:
 
 def validity(condition: Described, weights: StartWeights) -> dict[str, str]:
     """The tags of both; a start that read other files than those that were verified does not count."""
-    tags = condition.tags | weights.tags
-    if weights.problems:
-        tags |= {"bench.valid": "false", "bench.invalid_reason": "; ".join([*condition.problems, *weights.problems])}
-    return tags
+    tags = condition.tags | weights_tags(weights)
+    return tags | (validity_tags([*condition.problems, *weights.problems]) if weights.problems else {})
 
 
 def reason_of(reached: Reached, log: StartLog) -> str | None:
@@ -217,28 +216,14 @@ def name_of(settings: Settings) -> str:
 
 def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, str]:
     """What identifies a start and what it ran on."""
-    tags = place_tags(settings) | {"bench.identity": identity(settings, host)}
-    if answer:
-        tags["bench.tokens"] = digest(answer)
-    tags |= {f"version.{name}": version for name, version in host.versions.items()}
-    tags |= {f"host.{name}": value for name, value in describe_host(host.device).items()}
-    if settings.load_format.checkpoint != "config_only":
-        storage = describe_storage(Path(settings.checkpoint_path))
-        tags |= {f"storage.{name}": value for name, value in storage.items()}
-    return tags | {f"source.{name}": value for name, value in describe_source().items()}
-
-
-def place_tags(settings: Settings) -> dict[str, str]:
-    """A start's place in its sweep."""
-    place = settings.sweep
-    tags = {
-        "bench.kind": place.kind,
-        "bench.point": place.point or settings.load_format.name,
-        "bench.repeat": str(place.repeat),
-        "bench.block": str(place.repeat),  # every point is started once a block
-        "bench.order": str(place.position),
-    }
-    return tags | ({"bench.sweep": place.id} if place.id else {})
+    reads = settings.load_format.checkpoint != "config_only"
+    return (
+        place_tags(settings)
+        | IDENTITY.of(identity(settings, host))
+        | TOKENS.of(digest(answer) if answer else None)
+        | host_tags(host.versions, describe_host(host.device), describe_source())
+        | STORAGE.of(describe_storage(Path(settings.checkpoint_path)) if reads else {})
+    )
 
 
 def digest(answer: Answer) -> str:

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 
 from bench.log.coverage import Coverage, coverage, version_doubts
 from bench.log.lines import LogLine
-from bench.log.outcome import Ending, outcome_tags
+from bench.log.outcome import Ending
 from bench.log.readings import Reading
 from bench.log.recordings import Recording
-from bench.log.server_info import InfoReader, ServerInfo, info_params, info_tags
+from bench.log.server_info import InfoReader, ServerInfo, info_params
 from bench.masking import masked
 from bench.start.log_metrics import METRICS
 from bench.start.metrics import READY
 from bench.start.recorded import expected_of, metrics_told, reason_of
+from bench.start.tagging import info_tags, outcome_tags
+from bench.start.tags import REASON
 
 WIDTH = 160  # of a line's text
 ARROW = "        -> "
@@ -91,8 +93,8 @@ def _in_the_end(value: float, final: float | None) -> str:
 def _of_ending(ending: Ending) -> list[tuple[LogLine, str]]:
     if ending.line is None:
         return []
-    reason = {"bench.reason": ending.reason} if ending.reason else {}
-    return [(ending.line, f"{name} = {value}") for name, value in (outcome_tags(ending) | reason).items()]
+    tags = outcome_tags(ending) | REASON.of(ending.reason or None)
+    return [(ending.line, f"{name} = {value}") for name, value in tags.items()]
 
 
 def _conclusion(ending: Ending, info: ServerInfo, found: Coverage) -> Iterator[str]:

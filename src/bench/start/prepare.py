@@ -10,7 +10,7 @@ from bench.host.compile_cache import Caches, caches_of, empty
 from bench.host.host import Host
 from bench.host.noise import Rig, Waiting, nobody, quiet_rig
 from bench.host.page_cache import agreeing_gauge, find_gauge, make_cold, make_warm, mapped_by, residency, unique_files
-from bench.host.state import HostState, Verdict, judge
+from bench.host.state import HostState
 from bench.weights.checkpoint import files_read
 
 
@@ -101,19 +101,3 @@ def conclude(condition: Condition, compile_cache: str, read: Mapping[str, int | 
         read=dict(read) if reads_weights else {},
         compile_cache_found=compile_cache,
     )
-
-
-def state_tags(state: HostState) -> tuple[dict[str, str], Verdict]:
-    """What the state was, in words, and whether the start counts."""
-    verdict = judge(state)
-    tags = {
-        "bench.page_cache": verdict.page_cache,
-        "bench.page_cache_gauge": state.gauge or "none is true here",
-        "bench.bypasses_page_cache": str(state.bypasses_page_cache).lower(),
-        "bench.compile_cache": verdict.compile_cache,
-        "bench.compile_cache_found": state.compile_cache_found or "unknown",
-        "bench.valid": str(verdict.valid).lower(),
-    }
-    if not verdict.valid:
-        tags["bench.invalid_reason"] = "; ".join(verdict.problems)
-    return tags, verdict

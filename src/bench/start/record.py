@@ -10,6 +10,7 @@ from typing import Any
 from bench.errors import EvidenceError, OwnershipError
 from bench.log.readings import Phase, Reading
 from bench.masking import masked, masked_tree, private
+from bench.start.tags import HOST_NAME, KEY
 from bench.start.waterfall import Lane, Segment
 from bench.system.regular_files import read_at_most
 
@@ -18,7 +19,6 @@ LOG = "vllm.log"
 EXCERPTS = "vllm_excerpts.log"
 BYTES_AT_MOST = 256 << 20  # of startup.json
 PRIME = "prime"  # the folder of the start that fills the caches for a start on its own: made before it
-KEY = "bench.start_key"
 KEY_LENGTH = 20
 # Every file and folder that a start writes into its folder; nothing else in there is bench's.
 OUTPUTS = frozenset({
@@ -65,8 +65,8 @@ class Startup:
         """Tells this start from every other one, wherever its files are copied to: made of its host, when it was executed, and
         its name. One key is one run in a store, however often the start is uploaded.
         """
-        facts = [self.tags.get("host.host"), self.started_at, self.exec_at_s, self.name]
-        return self.tags.get(KEY) or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:KEY_LENGTH]
+        facts = [HOST_NAME.in_(self.tags), self.started_at, self.exec_at_s, self.name]
+        return KEY.in_(self.tags) or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:KEY_LENGTH]
 
     def save(self, folder: Path) -> None:
         """Write startup.json whole or not at all: to another name first, then moved."""

@@ -5,16 +5,18 @@ from collections import Counter
 from pathlib import Path
 
 from bench.log.coverage import coverage, expected_phases, missing_phases, version_doubts
-from bench.log.outcome import Ending, outcome_tags
+from bench.log.outcome import Ending
 from bench.log.readings import Reading, timeline
 from bench.log.recordings import Recording
-from bench.log.server_info import ServerInfo, info_params, info_tags
+from bench.log.server_info import ServerInfo, info_params
 from bench.log.start_log import MOST_READINGS, StartLog
 from bench.masking import masked_tree
+from bench.start import tags as t
 from bench.start.log_metrics import summarise
 from bench.start.metric import named
 from bench.start.metrics import COVERAGE, READY
 from bench.start.record import Startup
+from bench.start.tagging import info_tags, outcome_tags
 
 
 def labels_of(recordings: list[Recording]) -> list[str]:
@@ -60,10 +62,14 @@ def startup_of(recording: Recording, label: str) -> Startup:
 
 
 def _place_tags(recording: Recording, label: str) -> dict[str, str]:
-    tags = {"bench.kind": "replay", "bench.point": label, "bench.repeat": "0"}
-    tags["bench.file"] = Path(recording.file.name).name
-    tags |= {"bench.source": recording.log.source} if recording.log.source else {}
-    return tags if recording.is_alone else tags | {"bench.start": str(recording.number)}
+    return (
+        t.KIND.of(t.Kind.REPLAY)
+        | t.POINT.of(label)
+        | t.REPEAT.of(0)
+        | t.FILE.of(Path(recording.file.name).name)
+        | t.SOURCE_IN_FILE.of(recording.log.source or None)
+        | t.START_IN_FILE.of(None if recording.is_alone else recording.number)
+    )
 
 
 def metrics_told(readings: list[Reading]) -> dict[str, float]:

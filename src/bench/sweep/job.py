@@ -14,6 +14,7 @@ from bench.start.perfetto import write_trace
 from bench.start.record import Startup
 from bench.start.run import measure
 from bench.start.steps import Steps
+from bench.start.tags import ORDER, POINT, REPEAT
 from bench.sweep.progress import following, outcome
 from bench.system.interrupts import deferred, handled, unbroken
 from bench.system.output import say
@@ -76,9 +77,9 @@ def record_of(startup: Startup, run_id: str | None) -> RunRecord:
     return RunRecord(
         run_id=run_id or startup.name,
         name=startup.name,
-        point=startup.tags["bench.point"],
-        repeat=int(startup.tags["bench.repeat"]),
-        order=int(startup.tags["bench.order"]),
+        point=POINT.in_(startup.tags) or startup.name,
+        repeat=REPEAT.in_(startup.tags) or 0,
+        order=ORDER.in_(startup.tags) or 0,
         failed=startup.failed,
         invalid_reason="; ".join(startup.problems) or None,
         reason=startup.reason,

@@ -14,6 +14,7 @@ from bench.host.device import describe_source
 from bench.host.host import look_at_host
 from bench.masking import masked, seal
 from bench.start.steps import OF_THE_WORLD, in_words
+from bench.start.tags import SOURCE
 from bench.sweep.plan import Point
 from bench.system.interrupts import unbroken
 from bench.system.output import say
@@ -86,4 +87,4 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 def source_tags() -> dict[str, str]:
     """Which source of bench this is."""
-    return {f"source.{name}": value for name, value in describe_source().items()}
+    return SOURCE.of(describe_source())

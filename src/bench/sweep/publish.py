@@ -13,8 +13,9 @@ from bench.config import Tracking
 from bench.errors import LogError, SettingError
 from bench.report.published_table import PUBLISHED_NAME, STARTS
 from bench.report.write import file_names
-from bench.start.record import FILE, KEY, load_startup
+from bench.start.record import FILE, load_startup
 from bench.start.steps import Steps
+from bench.start.tags import KEY
 from bench.sweep.job import draw
 from bench.tracking.query import download_all, sweep_if_known
 from bench.tracking.runs import close_sweep, open_sweep
@@ -128,7 +129,7 @@ def _unpack(path: Path, target: Path) -> None:
 
 def _bring_in(tracking: Tracking, told: dict[str, Any], folders: list[Path]) -> Published:
     known = sweep_if_known(tracking.uri, told["sweep_id"])
-    there = {start.tags[KEY] for start in known.starts if KEY in start.tags} if known else set[str]()
+    there = {KEY.in_(start.tags) for start in known.starts} if known else set[str | None]()
     if known is None or len(known.starts) < len(folders):
         parent = known.run_id if known else _open(tracking, told)
         failed = True

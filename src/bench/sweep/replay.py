@@ -15,6 +15,7 @@ from bench.report.start_figures import draw_startup
 from bench.start.perfetto import write_trace
 from bench.start.record import LOG, Startup, write_excerpts
 from bench.start.recorded import labels_of, startup_of
+from bench.start.tags import POINTS, REPLAYED, SWEEP
 from bench.system.interrupts import deferred, interruptible, unbroken
 from bench.tracking.runs import close_sweep, log_start, open_sweep
 
@@ -23,7 +24,7 @@ def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
     """One sweep of these starts, each a run with its part of the log. Returns the sweep's id."""
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     labels = [*map(masked, labels_of(recordings))]
-    tags = {"bench.points": "\n".join(labels), "bench.replayed": "true"}
+    tags = POINTS.of(tuple(labels)) | REPLAYED.of(value=True)
     opening = partial(open_sweep, tracking, sweep_id, adopted=None, params={}, tags=tags)
     failed = True
     with deferred():
@@ -43,7 +44,7 @@ def _replay(tracking: Tracking, recording: Recording, label: str, parent: str, s
     with tempfile.TemporaryDirectory() as place:
         with interruptible():
             startup = startup_of(recording, label)
-            child = replace(startup, parent_run_id=parent, tags=startup.tags | {"bench.sweep": sweep_id})
+            child = replace(startup, parent_run_id=parent, tags=startup.tags | SWEEP.of(sweep_id))
             _write(child, recording, Path(place))
         unbroken(partial(log_start, tracking, child, Path(place)), f"MLflow to take {label}")
 

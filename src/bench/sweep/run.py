@@ -21,6 +21,7 @@ from bench.host.host import Host, look_at_host
 from bench.host.output_folders import refuse_places
 from bench.host.storage import describe_storage
 from bench.masking import masked_value
+from bench.start.tags import POINTS, SIGNATURE
 from bench.sweep.dry_run import hosts_of, print_plan
 from bench.sweep.job import Outcome
 from bench.sweep.plan import Point, Start, blocks_of, seed_of, signature, with_baseline_again
@@ -158,7 +159,7 @@ def open_or_resume(
         return Sweep(found.sweep_id, found.run_id, points, blocks_of(points, seed), done)
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     claims.enter_context(sweep_claimed(settings, sweep_id))
-    tags = {"bench.points": "\n".join(point.label for point in points), "bench.signature": name} | source_tags()
+    tags = POINTS.of(tuple(point.label for point in points)) | SIGNATURE.of(name) | source_tags()
     seed = _seed(settings, sweep_id)
     sweep_run = SweepRun(sweep_id, time.time(), _params(points, seed), tags, adopted, adopted is not None)
     parent = begin_sweep(settings.tracking, sweep_run, folder)

@@ -1,8 +1,8 @@
 """Runs that are RUNNING although the process that was to end them is gone: killed, or its host was restarted."""
 
 from bench.config import Tracking
+from bench.start.tags import DRIVER, ENDED_BY
 from bench.system.process_identity import parse, this_process
-from bench.tracking.runs import DRIVER
 from bench.tracking.store import connect, search, talking_to
 
 
@@ -16,12 +16,12 @@ def end_abandoned(tracking: Tracking) -> list[str]:
     host, sentences = this_process().host.replace("'", ""), []
     with talking_to(tracking.uri):
         store = connect(tracking.uri)
-        for run in [*search(store, f"attributes.status = 'RUNNING' AND tags.`{DRIVER}` LIKE '{host} %'")]:
-            driver = parse(run.data.tags[DRIVER])
+        for run in [*search(store, f"attributes.status = 'RUNNING' AND tags.`{DRIVER.name}` LIKE '{host} %'")]:
+            driver = parse(run.data.tags[DRIVER.name])
             if driver is None or not driver.is_gone:
                 continue
             reason = f"its driver, {driver}, is gone"
-            store.client.set_tag(run.info.run_id, "bench.ended_by", reason)
+            store.client.set_tag(run.info.run_id, ENDED_BY.name, reason)
             store.client.set_terminated(run.info.run_id, "KILLED")
             sentences.append(f"run {run.info.run_name} is KILLED: {reason}")
     return sentences

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bench.analysis.records import RunRecord, SweepRecord
 from bench.errors import TrackingError
+from bench.start import tags as t
 from bench.tracking import sqlite_file
 from bench.tracking.runs import PARENT, each_once, is_complete
 from bench.tracking.store import Store, connect, masked, search, talking_to
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LATEST = "latest"
+IS_SWEEP = t.KIND.equals(t.Kind.SWEEP)
 INCOMPLETE = "its upload to MLflow is not complete; `python -m bench.replay FOLDER` brings in the rest"
 
 
@@ -41,13 +43,13 @@ def _sweep_record(store: Store, parent: "Run") -> SweepRecord:
     starts = sorted(_children(store, parent), key=lambda run: run.info.start_time)
     return SweepRecord(
         run_id=parent.info.run_id,
-        sweep_id=parent.data.tags["bench.sweep"],
+        sweep_id=parent.data.tags[t.SWEEP.name],
         started_at=parent.info.start_time / 1000,
         experiment_id=parent.info.experiment_id,
-        replayed=any(run.data.tags.get("bench.kind") == "replay" for run in starts),
+        replayed=any(t.KIND.in_(run.data.tags) is t.Kind.REPLAY for run in starts),
         starts=tuple(map(_record, starts)),
-        order=tuple(parent.data.tags.get("bench.points", "").splitlines()),
-        ended_by=parent.data.tags.get("bench.ended_by"),
+        order=t.POINTS.in_(parent.data.tags) or (),
+        ended_by=t.ENDED_BY.in_(parent.data.tags),
         params=dict(parent.data.params),
         tags=dict(parent.data.tags),
     )
@@ -62,7 +64,7 @@ def is_there(uri: str) -> bool:
 def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
     """The latest sweep of this signature, with all that it has done: what `resume=true` goes on with."""
     store = connect(uri)
-    condition = f"tags.`bench.signature` = '{signature}' AND tags.`bench.kind` = 'sweep'"
+    condition = f"{t.SIGNATURE.equals(signature)} AND {IS_SWEEP}"
     with talking_to(uri):
         parent = next(search(store, condition), None)
         return _sweep_record(store, parent) if parent else None
@@ -74,12 +76,12 @@ def sweep_if_known(uri: str, sweep_id: str) -> SweepRecord | None:
         return None
     store = connect(uri)
     with talking_to(uri):
-        parent = next(search(store, f"tags.`bench.sweep` = '{sweep_id}' AND tags.`bench.kind` = 'sweep'"), None)
+        parent = next(search(store, f"{t.SWEEP.equals(sweep_id)} AND {IS_SWEEP}"), None)
         return _sweep_record(store, parent) if parent else None
 
 
 def _latest(store: Store) -> "Run":
-    found = next(search(store, "tags.`bench.kind` = 'sweep'"), None)
+    found = next(search(store, IS_SWEEP), None)
     if found is None:
         raise TrackingError(
             f"tracking.uri={masked(store.uri)}: there is no sweep yet. Make one:  python -m bench -m load_format=auto,safetensors"
@@ -90,18 +92,18 @@ def _latest(store: Store) -> "Run":
 def _named(store: Store, sweep: str) -> "Run":
     name = sweep.replace("'", "")
     for condition in (
-        f"tags.`bench.sweep` = '{name}'",
+        t.SWEEP.equals(name),
         f"attributes.run_id = '{name}'",
         f"attributes.run_name = '{name}'",
     ):
-        for found in search(store, f"{condition} AND tags.`bench.kind` = 'sweep'"):
+        for found in search(store, f"{condition} AND {IS_SWEEP}"):
             return found
     raise TrackingError(f"sweep={sweep}: there is none of this id or name in {masked(store.uri)}.")
 
 
 def _children(store: Store, parent: "Run") -> list["Run"]:
     runs = search(store, f"tags.`{PARENT}` = '{parent.info.run_id}'", [parent.info.experiment_id])
-    return each_once(run for run in runs if run.data.tags.get("bench.kind") in {"start", "replay"})
+    return each_once(run for run in runs if t.KIND.in_(run.data.tags) in {t.Kind.START, t.Kind.REPLAY})
 
 
 def _record(run: "Run") -> RunRecord:
@@ -109,13 +111,13 @@ def _record(run: "Run") -> RunRecord:
     return RunRecord(
         run_id=run.info.run_id,
         name=run.info.run_name,
-        point=tags.get("bench.point", run.info.run_name),
-        repeat=int(tags.get("bench.repeat", 0)),
-        order=int(tags.get("bench.order", 0)),
-        invalid_reason=tags.get("bench.invalid_reason") if tags.get("bench.valid") == "false" else None,
+        point=t.POINT.in_(tags) or run.info.run_name,
+        repeat=t.REPEAT.in_(tags) or 0,
+        order=t.ORDER.in_(tags) or 0,
+        invalid_reason=t.INVALID_REASON.in_(tags) if t.VALID.in_(tags) is False else None,
         failed=run.info.status != "FINISHED" or not is_complete(run),
-        reason=tags.get("bench.reason") if is_complete(run) else INCOMPLETE,
-        warnings=tuple(tags.get("bench.warnings", "").splitlines()),
+        reason=t.REASON.in_(tags) if is_complete(run) else INCOMPLETE,
+        warnings=t.WARNINGS.in_(tags) or (),
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
         tags=tags,

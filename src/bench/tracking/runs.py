@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from bench.config import Tracking
 from bench.errors import LockError, TrackingError
 from bench.masking import masked, masked_tree, private
+from bench.start import tags as t
 from bench.start.metrics import CHECKPOINT_SIZE
-from bench.start.record import KEY, OUTPUTS, Startup
+from bench.start.record import OUTPUTS, Startup
 from bench.start.trace import read_trace
 from bench.system.locks import locked
 from bench.system.process_identity import this_process
@@ -23,13 +24,12 @@ from bench.vllm.plugin import PROBE
 from bench.weights.make import Made
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
 NOTE = "mlflow.note.content"
-UPLOADED = "bench.uploaded"  # on the run of a start that is in MLflow as a whole
-DRIVER = "bench.driver"  # the process that will end this run
 UPLOAD_LOCK = ".upload.lock"
 UPLOAD_WAIT_S = 60.0  # for another process that uploads the same start
 SWEEP_FILE = "sweep_run.json"
@@ -91,7 +91,7 @@ def reopen_sweep(tracking: Tracking, run_id: str, *, is_resumed: bool) -> None:
         return
     with talking_to(tracking.uri):
         client = connect(tracking.uri).client
-        client.set_tag(run_id, DRIVER, this_process().as_text())
+        _set(client, run_id, t.DRIVER.of(this_process().as_text()))
         client.update_run(run_id, status="RUNNING")
 
 
@@ -112,8 +112,8 @@ def open_sweep(  # noqa: PLR0913  # each is a fact of one run
         run_id = adopted or _create(
             store, experiment_id(store, tracking.experiment), sweep_id, started_at or time.time(), {}
         )
-        kind = {"bench.kind": "sweep", "bench.sweep": sweep_id, NAME: sweep_id, DRIVER: this_process().as_text()}
-        log(store, run_id, params=params, metrics={}, tags=tags | kind)
+        kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep_id) | t.DRIVER.of(this_process().as_text())
+        log(store, run_id, params=params, metrics={}, tags=tags | kind | {NAME: sweep_id})
     return run_id
 
 
@@ -121,10 +121,14 @@ def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str 
     """End the sweep's run, and write down what ended it, where that is known. An adopted run is ended by the one that opened it."""
     with talking_to(tracking.uri):
         client = connect(tracking.uri).client
-        if ended_by:
-            client.set_tag(run_id, "bench.ended_by", ended_by)
+        _set(client, run_id, t.ENDED_BY.of(ended_by))
         if not adopted:
             client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+
+
+def _set(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
+    for name, value in tags.items():
+        client.set_tag(run_id, name, value)
 
 
 def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
@@ -150,7 +154,7 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
             doubting = replace(startup, warnings=[*startup.warnings, refused])
             log(store, run_id, params={}, metrics={}, tags=_doubts(doubting))
         store.client.set_terminated(run_id, "FAILED" if startup.failed else "FINISHED", int(startup.ended_at * 1000))
-        store.client.set_tag(run_id, UPLOADED, "true")
+        _set(store.client, run_id, t.UPLOADED.of(value=True))
     return run_id
 
 
@@ -169,7 +173,7 @@ def _uploaded_by_us_alone(folder: Path) -> Iterator[None]:
 
 def run_of(store: Store, key: str) -> "Run | None":
     """The run of the start with this key, in whatever experiment; the complete one, if there are several."""
-    found = search(store, f"tags.`{KEY}` = '{key}'")
+    found = search(store, t.KEY.equals(key))
     return next(iter(each_once(found)), None)
 
 
@@ -177,7 +181,7 @@ def each_once(runs: "Iterable[Run]") -> "list[Run]":
     """One run for each start: a complete one where there is one. Runs of a bench that wrote no keys are each their own."""
     best: dict[str, Run] = {}
     for run in runs:
-        key = run.data.tags.get(KEY, run.info.run_id)
+        key = t.KEY.in_(run.data.tags) or run.info.run_id
         if key not in best or (is_complete(run) and not is_complete(best[key])):
             best[key] = run
     return list(best.values())
@@ -185,18 +189,18 @@ def each_once(runs: "Iterable[Run]") -> "list[Run]":
 
 def is_complete(run: "Run") -> bool:
     """Whether all of its start was uploaded. Runs of a bench that wrote no keys are taken as they are."""
-    return KEY not in run.data.tags or UPLOADED in run.data.tags
+    return t.KEY.in_(run.data.tags) is None or t.UPLOADED.in_(run.data.tags) is True
 
 
 def _create_start(store: Store, experiment: str, startup: Startup) -> str:
     """Never left RUNNING: that start is over."""
-    run_id = _create(store, experiment, startup.name, startup.started_at, {KEY: startup.key})
+    run_id = _create(store, experiment, startup.name, startup.started_at, t.KEY.of(startup.key))
     store.client.set_terminated(run_id, "KILLED", int(startup.ended_at * 1000))
     return run_id
 
 
 def _own_experiment(store: Store, tracking: Tracking, startup: Startup) -> str:
-    priming = startup.tags.get("bench.kind") == "prime"
+    priming = t.KIND.in_(startup.tags) is t.Kind.PRIME
     return experiment_id(store, tracking.experiment + (PREPARATIONS if priming else ""))
 
 
@@ -204,9 +208,9 @@ def _parent_of(store: Store, tracking: Tracking, startup: Startup, folder: Path)
     """The sweep's run, whose experiment is the start's too, whatever it is called by now. Where the store lost it, or was away
     when the sweep began, it is made from what the sweep wrote beside its starts.
     """
-    if startup.tags.get("bench.kind") == "prime":
+    if t.KIND.in_(startup.tags) is t.Kind.PRIME:
         return None
-    sweep_id = startup.tags.get("bench.sweep")
+    sweep_id = t.SWEEP.in_(startup.tags)
     if found := _run_if_there(store, startup.parent_run_id) or _sweep_of(store, sweep_id):
         return found
     if sweep_id is None:
@@ -229,7 +233,7 @@ def _run_if_there(store: Store, run_id: str | None) -> "Run | None":
 def _sweep_of(store: Store, sweep_id: str | None) -> "Run | None":
     if sweep_id is None:
         return None
-    return next(search(store, f"tags.`bench.sweep` = '{sweep_id}' AND tags.`bench.kind` = 'sweep'"), None)
+    return next(search(store, f"{t.SWEEP.equals(sweep_id)} AND {t.KIND.equals(t.Kind.SWEEP)}"), None)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -253,9 +257,7 @@ def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup,
 
 def _doubts(startup: Startup) -> dict[str, str]:
     """Reason and warnings: as tags, to be searched for, and as the run's description, to be seen."""
-    tags = {"bench.reason": startup.reason} if startup.reason else {}
-    if startup.warnings:
-        tags["bench.warnings"] = "\n".join(startup.warnings)
+    tags = t.REASON.of(startup.reason or None) | t.WARNINGS.of(tuple(startup.warnings) or None)
     lines = [f"**Failed:** {startup.reason}"] if startup.reason else []
     lines += [f"**Does not count:** {problem}" for problem in startup.problems]
     lines += [f"- Warning: {warning}" for warning in startup.warnings]
@@ -270,7 +272,7 @@ def log_preparation(
     metrics = {"prepare_s": made.duration_s, CHECKPOINT_SIZE.name: made.size_gib}
     with talking_to(tracking.uri):
         experiment = experiment_id(store, tracking.experiment + PREPARATIONS)
-        own = {"bench.kind": "prepare", DRIVER: this_process().as_text()}
+        own = t.KIND.of(t.Kind.PREPARE) | t.DRIVER.of(this_process().as_text())
         run_id = _create(store, experiment, made.folder.name, began_at, own | dict(tags))
         log(store, run_id, params=params, metrics=metrics, tags={})
         log_files(store, run_id, files)

@@ -1,7 +1,7 @@
 """Whether a start loaded what was verified: its files, and what its ranks were given."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,13 @@ from bench.weights.fingerprint_store import Files, changed_in, delivered_in, exc
 
 @dataclass(frozen=True)
 class StartWeights:
-    """What one start's record says of its weights. `document` is what fingerprint.json holds."""
+    """What one start's record says of its weights. All None: it did not come to that. `document` is what fingerprint.json holds."""
 
-    tags: dict[str, str] = field(default_factory=dict)
+    read: str | None = None  # whole, part, unknown
+    content: str | None = None  # a digest of the files
+    kind: str | None = None  # the verdict: bitwise, outputs, same_files, unverified, FAILED
+    why: str | None = None
+    baseline: str | None = None  # the point that the verdict is about
     problems: list[str] = field(default_factory=list)
     document: dict[str, Any] | None = None
 
@@ -28,14 +32,14 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
     """Whether a start that came to its end read the files, and was given the tensors, that were verified."""
     delivered = delivered_in(report)
     whole = read_whole(delivered, _indexed(settings, delivered))
-    tags = {"bench.weights_read": {True: "whole", False: "part", None: "unknown"}[whole]}
-    if files:
-        tags["bench.checkpoint_content"] = files.digest
+    known = StartWeights(
+        read={True: "whole", False: "part", None: "unknown"}[whole], content=files.digest if files else None
+    )
     found = expected(settings, host, files)
     problems = _exchanged_meanwhile(settings, files)
     if found is None:
         why = "verify=false" if settings.verify is False else "no verification start was made for it"
-        return StartWeights(tags | {"bench.weights": "unverified", "bench.weights_why": why}, problems)
+        return replace(known, kind="unverified", why=why, problems=problems)
     if found.files and files and (problem := exchange_in(found.files, files, settings.checkpoint_path)):
         problems.append(problem)
     own = kept(settings.caches_dir, found.key, found.files) if found.key else None
@@ -43,12 +47,10 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
     kind, why = found.kind, found.why
     if kind == "same_files" and whole is not True:
         kind, why = "unverified", f"other settings differ, and {_part(whole=whole)}"
-    tags |= {"bench.weights": kind, "bench.weights_why": why, "bench.weights_baseline": found.baseline}
     verdict = {"kind": kind, "why": why, "baseline": found.baseline, "differing": found.differing}
     files_tree = found.files and asdict(found.files)
-    return StartWeights(
-        tags, problems, {"verdict": verdict, "files": files_tree, "fingerprint": own.as_json() if own else None}
-    )
+    document = {"verdict": verdict, "files": files_tree, "fingerprint": own.as_json() if own else None}
+    return replace(known, kind=kind, why=why, baseline=found.baseline, problems=problems, document=document)
 
 
 def _exchanged_meanwhile(settings: Settings, files: Files | None) -> list[str]:

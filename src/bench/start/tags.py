@@ -1,0 +1,124 @@
+"""Every tag of a start and of a sweep: its name is spelled here alone, and its value is written and read here as the type that it has."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Kind(StrEnum):
+    """What a run is."""
+
+    START = "start"  # measured
+    PRIME = "prime"  # untimed: fills caches, verifies weights
+    REPLAY = "replay"  # recorded elsewhere
+    SWEEP = "sweep"
+    PREPARE = "prepare"  # a checkpoint that was made
+
+
+@dataclass(frozen=True)
+class Tag(Generic[T]):
+    """One tag. `write` and `read` are inverse: what the store gives back is the value that went in."""
+
+    name: str
+    write: Callable[[T], str]
+    read: Callable[[str], T | None]
+
+    def of(self, value: T | None) -> dict[str, str]:
+        """As the store takes it. Nothing for None."""
+        return {} if value is None else {self.name: self.write(value)}
+
+    def in_(self, tags: Mapping[str, str]) -> T | None:
+        """Its value there. None: the run does not have it."""
+        text = tags.get(self.name)
+        return None if text is None else self.read(text)
+
+    def equals(self, value: T) -> str:
+        """The condition of a search for runs that have this value."""
+        quoted = self.write(value).replace("'", "")  # no value of ours has one
+        return f"tags.`{self.name}` = '{quoted}'"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tags whose names begin alike: facts by their own names, which depend on the host."""
+
+    prefix: str
+
+    def name(self, fact: str) -> str:
+        return f"{self.prefix}.{fact}"
+
+    def of(self, facts: Mapping[str, str]) -> dict[str, str]:
+        return {self.name(fact): value for fact, value in facts.items()}
+
+
+def _text(name: str) -> Tag[str]:
+    return Tag(name, str, str)
+
+
+def _number(name: str) -> Tag[int]:
+    return Tag(name, str, int)
+
+
+def _flag(name: str) -> Tag[bool]:
+    return Tag(name, lambda value: str(value).lower(), lambda text: text == "true")
+
+
+def _lines(name: str) -> Tag[tuple[str, ...]]:
+    return Tag(name, "\n".join, lambda text: tuple(text.splitlines()))
+
+
+# A run's place.
+KIND = Tag("bench.kind", str, {kind.value: kind for kind in Kind}.get)  # None: of a later bench
+KEY = _text("bench.start_key")  # of one start, however often it is uploaded
+SWEEP = _text("bench.sweep")
+POINT = _text("bench.point")
+REPEAT = _number("bench.repeat")
+BLOCK = _number("bench.block")
+ORDER = _number("bench.order")  # in the sweep, from 1
+UPLOADED = _flag("bench.uploaded")  # all of this start is in the store
+DRIVER = _text("bench.driver")  # the process that will end this run
+
+# A sweep's own.
+POINTS = _lines("bench.points")
+SIGNATURE = _text("bench.signature")
+ENDED_BY = _text("bench.ended_by")
+REPLAYED = _flag("bench.replayed")
+
+# A log from elsewhere.
+FILE = _text("bench.file")
+SOURCE_IN_FILE = _text("bench.source")
+START_IN_FILE = _number("bench.start")
+MODEL = _text("bench.model")
+
+# What came of a start.
+OUTCOME = _text("bench.outcome")
+REASON = _text("bench.reason")
+REASON_CLASS = _text("bench.reason_class")
+STOPPED_IN = _text("bench.stopped_in")
+WARNINGS = _lines("bench.warnings")
+VALID = _flag("bench.valid")
+INVALID_REASON = _text("bench.invalid_reason")
+IDENTITY = _text("bench.identity")
+TOKENS = _text("bench.tokens")
+
+# The state in which it was made.
+PAGE_CACHE = _text("bench.page_cache")
+PAGE_CACHE_GAUGE = _text("bench.page_cache_gauge")
+BYPASSES_PAGE_CACHE = _flag("bench.bypasses_page_cache")
+COMPILE_CACHE = _text("bench.compile_cache")
+COMPILE_CACHE_FOUND = _text("bench.compile_cache_found")
+NOISE = _text("bench.noise")
+THROTTLED = _text("rig.gpu_throttle_reasons")
+
+# Its weights.
+WEIGHTS = _text("bench.weights")  # the verdict
+WEIGHTS_WHY = _text("bench.weights_why")
+WEIGHTS_BASELINE = _text("bench.weights_baseline")
+WEIGHTS_READ = _text("bench.weights_read")
+CONTENT = _text("bench.checkpoint_content")
+
+VERSION, HOST, STORAGE, SOURCE = Group("version"), Group("host"), Group("storage"), Group("source")
+VLLM_VERSION, DEVICE, HOST_NAME = _text(VERSION.name("vllm")), _text(HOST.name("device")), _text(HOST.name("host"))
