@@ -15,8 +15,8 @@ from bench.log.start_log import StartLog, read_start
 from bench.log.starts import starts_of
 from bench.start.log_metrics import summarise
 from bench.start.recorded import metrics_told
-from read_lines import info_in, read_log, start_log_of
 from bench.start.tagging import info_tags, outcome_tags
+from read_lines import info_in, read_log, start_log_of
 
 LOGS = Path(__file__).parents[1] / "logs"
 FOLDERS = sorted(path.name for path in LOGS.iterdir() if path.is_dir())
