@@ -227,6 +227,7 @@ def test_a_store_that_hangs_keeps_no_start_waiting_for_long(settings, folder, mo
     monkeypatch.setattr(uploads, "WAIT_S", 0.2)
     monkeypatch.setattr(uploads, "END_WAIT_S", 0.2)
     uploads._worker.cache_clear()  # noqa: SLF001
+    worker = uploads._worker()  # noqa: SLF001
     try:
         assert remember(settings, folder) is None
         assert remember(settings, folder) is None
@@ -234,6 +235,8 @@ def test_a_store_that_hangs_keeps_no_start_waiting_for_long(settings, folder, mo
         assert len([*outbox.waiting(Path("caches"), settings.tracking.uri)]) == 1
     finally:
         hangs.set()
+        for upload in [*worker._unfinished]:  # noqa: SLF001  # none goes on in another test
+            upload.exception(20)
         uploads._worker.cache_clear()  # noqa: SLF001
 
     assert "1 starts wait for MLflow. The next command brings them in, or:  python -m bench.replay multirun" in (
