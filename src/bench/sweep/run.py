@@ -55,7 +55,7 @@ class Sweep:
     blocks: list[list[Start]]
     done: tuple[RunRecord, ...] = ()
     outcomes: list[Outcome] = field(default_factory=list)
-    ended_by: str = INTERRUPTION
+    ended_by: str | None = None  # in words; None: it was interrupted
 
     @property
     def order(self) -> list[str]:
@@ -105,8 +105,8 @@ def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, fold
         try:
             yield sweep
         finally:
-            failed = sweep.ended_by == INTERRUPTION or any(outcome.reason for outcome in sweep.outcomes)
-            closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=sweep.ended_by)
+            failed = sweep.ended_by is None or any(outcome.reason for outcome in sweep.outcomes)
+            closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=sweep.ended_by or INTERRUPTION)
             if is_interrupted():
                 say(f"sweep {sweep.sweep_id} was interrupted; go on with it:  the same command with resume=true")
             unbroken(closing, "MLflow to close the sweep")

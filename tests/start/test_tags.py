@@ -1,0 +1,47 @@
+"""Tags: what a store gives back is what went in, and each name is spelled once."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.start import tags
+from bench.start.tags import KIND, ORDER, POINTS, REASON, VALID, WARNINGS, Kind, Tag
+
+ALL = [each for each in vars(tags).values() if isinstance(each, Tag)]
+SOURCES = Path(tags.__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        *((KIND, kind) for kind in Kind),
+        (ORDER, 12),
+        (VALID, True),
+        (VALID, False),
+        (POINTS, ("auto", "safetensors tp=2")),
+        (WARNINGS, ("the first",)),
+        (REASON, "it's over"),
+    ],
+)
+def test_a_value_comes_back_as_it_was(tag, value):
+    """With its type: a number is no text."""
+    assert tag.in_(tag.of(value)) == value
+
+
+def test_what_is_not_known_has_no_tag():
+    """And what a run does not have is None; so is a kind of run that only a later bench knows."""
+    assert ORDER.of(None) == {}
+    assert ORDER.in_({}) is None
+    assert KIND.in_({"bench.kind": "rehearsal"}) is None
+
+
+def test_a_tag_s_name_is_spelled_once():
+    """In tags.py; elsewhere only in prose."""
+    texts = {path: path.read_text() for path in SOURCES.rglob("*.py")}
+    for tag in ALL:
+        assert [path.name for path, text in texts.items() if f'"{tag.name}"' in text] in ([], ["tags.py"]), tag.name
+
+
+def test_a_search_s_condition_cannot_be_left():
+    """A quote in a value would end it."""
+    assert REASON.equals("it's") == "tags.`bench.reason` = 'its'"
