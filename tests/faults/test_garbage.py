@@ -19,7 +19,7 @@ from bench.start.describe import concluded, describe, reason_of
 from bench.start.folder import RESERVE, place_for, saved
 from bench.start.record import LOG, OUTPUTS, Startup, load_startup
 from bench.start.steps import ERRORS, Steps
-from bench.start.trace import read_trace
+from bench.start.trace import trace_of
 from bench.start.values import Attempt, Reached
 from bench.vllm.command import Command
 
@@ -79,7 +79,7 @@ def test_bytes_of_any_kind_in_a_file_of_the_probe(tmp_path, content):
     startup.save(tmp_path)
 
     assert load_startup(tmp_path) == startup
-    read_trace(startup, tmp_path)
+    trace_of(startup)
 
 
 JSON = st.recursive(
@@ -98,7 +98,7 @@ def test_a_value_of_any_type_in_an_event_of_the_probe(tmp_path, which, data):
     changed = [*EVENTS[:which], event | {name: data.draw(JSON)}, *EVENTS[which + 1 :]]
     startup, steps = described(probe_folder(tmp_path, lines(changed)))
     startup.save(tmp_path)
-    read_trace(startup, tmp_path)
+    trace_of(startup)
 
     assert load_startup(tmp_path) == startup
     assert all("7.jsonl" in sentence for sentence in steps.sentences), steps.failures

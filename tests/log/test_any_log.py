@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from bench.log import starts
 from bench.log.lines import LogLine
 from bench.log.outcome import Ending
-from bench.log.readings import Reading, timeline
+from bench.log.readings import Reading
 from bench.log.server_info import ServerInfo
 from bench.log.starts import starts_of
 from bench.start.log_metrics import summarise
+from bench.start.timeline import log_spans
 from read_lines import ending_of, info_in, parse_line, read_log, read_phases, reason_in
 
 LOGS = sorted((Path(__file__).parents[1] / "logs").rglob("*.log"))
@@ -44,7 +45,7 @@ def read_whole(lines: list[LogLine]) -> list[Reading]:
     readings = read_phases(lines)
     summarise(readings)
     reason_in(lines)
-    timeline(lines, readings, 1.0, 2.0)
+    log_spans(lines, readings, 1.0, 2.0)
     return readings
 
 

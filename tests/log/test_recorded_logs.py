@@ -9,13 +9,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from bench.log.coverage import coverage, expected_phases
-from bench.log.readings import timeline
 from bench.log.server_info import info_params
 from bench.log.start_log import StartLog, read_start
 from bench.log.starts import starts_of
 from bench.start.log_metrics import summarise
 from bench.start.recorded import metrics_told
 from bench.start.tagging import info_tags, outcome_tags
+from bench.start.timeline import log_spans
 from read_lines import info_in, read_log, start_log_of
 
 LOGS = Path(__file__).parents[1] / "logs"
@@ -118,7 +118,7 @@ def is_read_alike_without_the_filter_and_as_one_of_ours(log: str, start: StartLo
     ours = read_start([line if STAMP.match(line) else b"   40.225 " + line for line in content(log)])
 
     assert (start.readings, start.ending, start.info) == (unfiltered.readings, unfiltered.ending, info_in(lines))
-    placed = timeline(start.milestones, start.readings, 100.0, 101.0)
-    assert placed == timeline(lines, unfiltered.readings, 100.0, 101.0)
+    placed = log_spans(start.milestones, start.readings, 100.0, 101.0)
+    assert placed == log_spans(lines, unfiltered.readings, 100.0, 101.0)
     assert summarise(ours.readings) == summarise(start.readings)
     assert (ours.ending, ours.info) == (start.ending, start.info)

@@ -69,4 +69,4 @@ def bytes_of_tensors(path: Path) -> int:
 
 
 def delivered(process: ProbeProcess) -> int:
-    return sum(span.delivered_bytes or 0 for span in process.spans)
+    return sum(span.facts.delivered_bytes or 0 for span in process.spans)

@@ -115,8 +115,8 @@ def test_every_rank_reports_its_phases_in_order(swept):
             assert [device.name, model.name] == ["init_device", "load_model"]
             assert [weights.name, processing.name] == ["load_weights", "process_weights"]
             assert [span.name for span in others] == ["profile", "kv_cache", "warm_up"]
-            assert process.imported_s < device.started_s < device.ended_s < model.started_s < weights.started_s
-            assert weights.ended_s < processing.started_s < processing.ended_s < model.ended_s
+            assert process.imported_s < device.start_s < device.end_s < model.start_s < weights.start_s
+            assert weights.end_s < processing.start_s < processing.end_s < model.end_s
 
 
 def test_the_waterfall_of_each_start_adds_up(swept):

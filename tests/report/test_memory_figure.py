@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.log.readings import Phase
 from bench.report.memory_figure import FILE, draw_memory, outermost
 from bench.start.record import Startup
 from bench.vllm.memory_samples import FILE as SAMPLES
+from made_starts import told
 
 HOST = "elapsed_s,anon_gib,file_gib,shmem_gib,pss_gib\n0.0,,,,\n0.1,1.0,0.5,0.0,\n0.2,2.0,0.5,0.0,2.1\n"
 GPU = "elapsed_s,anon_gib,file_gib,shmem_gib,pss_gib,gpu0_gib,gpu0_own_gib\n0.0,,,,,0.6,\n0.2,,,,,17.5,16.0\n"
 BOTH = HOST.replace("\n", ",1.5,\n").replace("pss_gib,1.5,", "pss_gib,gpu0_gib,gpu0_own_gib")
 PHASES = [
-    Phase("start_api_server", None, 0.0, 0.08),
-    Phase("load_model", "TP0", 0.1, 0.15),
-    Phase("load_model", "TP1", 0.1, 0.14),
-    Phase("load_weights", "TP0", 0.11, 0.15),
-    Phase("init_engine", None, 0.15, 0.19),
+    told("start_api_server", None, 0.0, 0.08),
+    told("load_model", "TP0", 0.1, 0.15),
+    told("load_model", "TP1", 0.1, 0.14),
+    told("load_weights", "TP0", 0.11, 0.15),
+    told("init_engine", None, 0.15, 0.19),
 ]
 
 
@@ -31,7 +31,7 @@ def started(**found: object) -> Startup:
 def test_a_curve_is_drawn_of_all_that_was_sampled(sampled, high, tmp_path: Path):
     """The GPUs below the host, on the same time."""
     (tmp_path / SAMPLES).write_text(sampled)
-    path = draw_memory(started(phases=PHASES), tmp_path)
+    path = draw_memory(started(spans=PHASES), tmp_path)
 
     assert path == tmp_path / FILE
     with Image.open(path) as image:

@@ -6,20 +6,24 @@ from pathlib import Path
 from bench.report.start_figures import draw_lanes
 from bench.report.style import PHASE_COLOURS, PHASE_TITLES, phase_title
 from bench.start.record import Startup
-from bench.start.waterfall import NUMBERS, Lane, Segment
+from bench.start.timeline import merged
+from bench.start.waterfall import NUMBERS
+from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from made_starts import span
 
 NOTHING = Startup("auto", None, {}, {}, 0.0, 40.0)
-LANES = [
-    Lane("API server", (Segment("api_server_imports", 0.0, 5.0),)),
-    Lane("TP0", (Segment("load_weights", 8.0, 9.0),)),
-]
-CHAIN = [Segment("api_server_imports", 0.0, 5.0), Segment("unattributed", 5.0, 8.0), Segment("load_weights", 8.0, 9.0)]
+REPORT = ProbeReport(
+    (
+        ProbeProcess(1, 0, "api_server", None, 0.0, 5.0),
+        ProbeProcess(2, 1, "worker", "TP0", 6.0, 7.0, (span("load_weights", 8.0, 9.0),)),
+    )
+)
 
 
 def test_a_start_is_drawn_as_far_as_it_came(tmp_path: Path):
     """With its chain, or with its processes alone where it failed."""
-    whole = replace(NOTHING, chain=CHAIN, lanes=LANES, ready_s=8.5, first_token_s=9.0)
-    failed = replace(NOTHING, lanes=LANES, reason="killed")
+    whole = replace(NOTHING, spans=merged(REPORT, []), ready_s=8.5, first_token_s=9.0)
+    failed = replace(NOTHING, spans=merged(REPORT, []), reason="killed")
 
     for name, startup in (("whole", whole), ("failed", failed)):
         (tmp_path / name).mkdir()

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from bench.log.coverage import expected_phases, missing_phases
-from bench.log.readings import Reading, timeline
+from bench.log.readings import Reading
 from bench.log.server_info import ServerInfo
 from bench.start.log_metrics import summarise, with_checkpoint
+from bench.start.timeline import log_spans
 from read_lines import read_log, read_phases
 
 LOGS = Path(__file__).parents[1] / "logs"
@@ -499,9 +500,9 @@ def test_each_line_of_a_running_total_is_placed_by_what_it_adds():
             ]
         )
     )
-    placed = timeline([], readings, None, None)
+    placed = log_spans([], readings, None, None)
 
-    assert [(phase.started_at_s, phase.ended_at_s) for phase in placed] == [
+    assert [(span.start_s, span.end_s) for span in placed] == [
         (pytest.approx(54.29), 60.0),
         (pytest.approx(69.46), 70.0),
     ]

@@ -11,8 +11,9 @@ from bench.start.log_metrics import summarise, with_checkpoint
 from bench.start.metric import FromLog
 from bench.start.metrics import CATALOGUE, FAMILIES, LOAD_WEIGHTS, Step, find, name_of_rank, rank_of, step_of
 from bench.start.probe import probe_metrics
-from bench.start.waterfall import CHAIN, Segment, waterfall_metrics
+from bench.start.waterfall import CHAIN, waterfall_metrics
 from bench.vllm.probe_events import read_events
+from made_starts import told
 from metrics_document import render
 from read_lines import read_log, read_phases
 
@@ -75,7 +76,7 @@ def test_published_starts_log_nothing_else():
 
 def test_the_chain_s_phases_keep_their_place():
     """MLflow sorts by name."""
-    names = list(waterfall_metrics(Segment(name, 0.0, 1.0) for name in CHAIN))
+    names = list(waterfall_metrics(told(name, None, 0.0, 1.0) for name in CHAIN))
 
     assert names == sorted(names)
     assert [step_of(name) for name in names] == [

@@ -2,21 +2,20 @@
 
 import json
 
-from bench.log.readings import Phase
 from bench.start.perfetto import PID_MAX, perfetto, write_trace
 from bench.start.trace import trace_of
 from bench.vllm.probe_events import ProbeReport
-from made_starts import LOADED, every, process, span, startup, two_ranks
+from made_starts import LOADED, every, process, span, startup, told, two_ranks
 
 
 def events(report, phase, **known: object):
-    found = perfetto(trace_of(startup(**known), report))["traceEvents"]
+    found = perfetto(trace_of(startup(report, **known)))["traceEvents"]
     return [event for event in found if event["ph"] == phase]
 
 
 def test_every_event_has_what_its_kind_must_have():
     """Name, process and thread; a complete event its time and duration in microseconds, and neither is negative."""
-    found = perfetto(trace_of(startup(), two_ranks(LOADED)))
+    found = perfetto(trace_of(startup(two_ranks(LOADED))))
 
     assert found.keys() == {"displayTimeUnit", "traceEvents"}
     assert found["displayTimeUnit"] == "ms"
@@ -30,7 +29,7 @@ def test_every_event_has_what_its_kind_must_have():
 
 def test_every_span_is_an_event_in_microseconds():
     """With its attributes as arguments."""
-    tree = trace_of(startup(), two_ranks())
+    tree = trace_of(startup(two_ranks()))
     found = events(two_ranks(), "X")
     (loading,) = (event for event in found if event["name"] == "load weights")
 
@@ -51,9 +50,9 @@ def test_processes_have_their_names_and_their_order():
 
 def test_ranks_that_only_the_log_knows_are_processes_of_their_own():
     """Their numbers are none that Linux gives."""
-    phases = [Phase("load_model", rank, 10, 20) for rank in ("TP0", "TP1")]
+    said = [told("load_model", rank, 10, 20) for rank in ("TP0", "TP1")]
 
-    assert {event["pid"] for event in events(ProbeReport(), "X", phases=phases)} == {1, PID_MAX + 1, PID_MAX + 2}
+    assert {event["pid"] for event in events(ProbeReport(), "X", told=said)} == {1, PID_MAX + 1, PID_MAX + 2}
 
 
 def test_on_one_thread_spans_only_nest():
@@ -75,7 +74,7 @@ def test_ready_is_a_line_across_all():
 
 def test_the_file_is_written_beside_the_log(tmp_path):
     """None where there is nothing to draw."""
-    path = write_trace(startup(phases=[Phase("load_weights", None, 10, 20)]), tmp_path)
+    path = write_trace(startup(told=[told("load_weights", None, 10, 20)]), tmp_path)
 
     assert path == tmp_path / "trace.json"
     assert json.loads(path.read_text())["traceEvents"]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.readings import Phase, timeline
 from bench.start.probe import missing, probe_metrics
+from bench.start.timeline import log_spans, merged
 from bench.start.waterfall import lanes, unexplained, waterfall, waterfall_metrics
-from bench.vllm.probe_events import ProbeReport, ProbeSpan, read_events
+from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.span import Span
 from read_lines import read_log, read_phases
 
 STARTS = Path(__file__).parents[1] / "starts"
@@ -26,7 +27,7 @@ class Recorded:
     """One start, read back. `parts` is its waterfall, by phase."""
 
     probed: ProbeReport
-    said: list[Phase]
+    spans: list[Span]
     ready_s: float
     first_token_s: float
     metrics: dict[str, float]
@@ -35,7 +36,7 @@ class Recorded:
     def parts(self) -> dict[str, float]:
         return {name.split("_", 1)[1].removesuffix("_s"): value for name, value in self.metrics.items()}
 
-    def span(self, name: str) -> ProbeSpan:
+    def span(self, name: str) -> Span:
         (found,) = (span for span in self.probed.ranks["TP0"].spans if span.name == name)
         return found
 
@@ -53,9 +54,10 @@ def start(name: str) -> Recorded:
     probed = read_events(folder / "probe", facts["exec_at_s"])
     with (folder / "vllm.log").open("rb") as log:
         lines = read_log(log)
-    said = timeline(lines, read_phases(lines), facts["ready_s"], facts["first_token_s"])
-    chain = waterfall(probed, said, facts["ready_s"], facts["first_token_s"])
-    return Recorded(probed, said, facts["ready_s"], facts["first_token_s"], waterfall_metrics(chain))
+    told = log_spans(lines, read_phases(lines), facts["ready_s"], facts["first_token_s"])
+    spans = merged(probed, told)
+    chain = waterfall(spans, facts["ready_s"], facts["first_token_s"])
+    return Recorded(probed, spans, facts["ready_s"], facts["first_token_s"], waterfall_metrics(chain))
 
 
 def test_everybody_has_reported(start):
@@ -96,14 +98,14 @@ def test_compiling_and_capturing_are_told_apart_from_what_they_are_a_part_of(sta
 def test_all_bytes_were_delivered_and_their_memory_is_on_the_gpu(start):
     """14.96 GiB: the log says so too, of the model's memory."""
     load_model = start.span("load_model")
-    assert load_model.before
-    assert load_model.after
+    assert load_model.facts.before
+    assert load_model.facts.after
 
     assert probe_metrics(start.probed)["probe/delivered_gib"] == pytest.approx(14.958, abs=0.001)
-    assert load_model.after.gpu_allocated_gib == pytest.approx(14.96, abs=0.05)
-    assert (load_model.before.gpu_allocated_gib or 0) < 0.1
+    assert load_model.facts.after.gpu_allocated_gib == pytest.approx(14.96, abs=0.05)
+    assert (load_model.facts.before.gpu_allocated_gib or 0) < 0.1
 
 
 def test_the_lanes_of_a_start_on_one_gpu(start):
     """Its server, and the engine core with the rank inside."""
-    assert [lane.name for lane in lanes(start.probed, start.said, start.ready_s)] == ["API server", "engine core TP0"]
+    assert [lane.name for lane in lanes(start.spans, start.ready_s)] == ["API server", "engine core TP0"]

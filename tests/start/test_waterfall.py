@@ -7,15 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.log.readings import Phase
-from bench.start.waterfall import CHAIN, Segment, lanes, slowest, unexplained, waterfall, waterfall_metrics
-from bench.vllm.probe_events import ProbeProcess, ProbeReport, ProbeSpan
+from bench.start.timeline import merged, processes_of
+from bench.start.waterfall import CHAIN, lanes, slowest, unexplained, waterfall, waterfall_metrics
+from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.span import Span
+from made_starts import span, told
 
 READY_S, FIRST_TOKEN_S = 30.0, 31.0
-
-
-def span(name: str, started_s: float, ended_s: float | None) -> ProbeSpan:
-    return ProbeSpan(name, "Class", started_s, ended_s)
 
 
 SERVER = ProbeProcess(1, 0, "api_server", None, 0.01, 5.0, (span("config", 5.0, 6.0), span("engine_client", 6.0, 29.0)))
@@ -33,11 +31,11 @@ SLOW = replace(
         span("warm_up", 26.0, 27.5),
     )
 )  # fmt: skip
-SAID = [Phase("torch_compile", "TP0", 22.5, 24.0), Phase("graph_capture", None, 27.0, 27.4)]
+SAID = [told("torch_compile", "TP0", 22.5, 24.0), told("graph_capture", None, 27.0, 27.4)]
 
 
-def metrics_of(report: ProbeReport, said: list[Phase] | None = None) -> dict[str, float]:
-    chain = waterfall(report, SAID if said is None else said, READY_S, FIRST_TOKEN_S)
+def metrics_of(report: ProbeReport, said: list[Span] | None = None) -> dict[str, float]:
+    chain = waterfall(merged(report, SAID if said is None else said), READY_S, FIRST_TOKEN_S)
     return {name.split("_", 1)[1]: value for name, value in waterfall_metrics(chain).items()}
 
 
@@ -80,6 +78,13 @@ def test_a_capture_that_the_probe_saw_is_not_taken_from_the_log():
     assert metrics_of(ProbeReport((SERVER, CORE, seen)))["capture_s"] == 0.5
 
 
+def test_what_the_probe_saw_of_compiling_is_not_taken_from_the_log():
+    """There only the first rank's may be printed."""
+    seen = replace(SLOW, spans=(*SLOW.spans, span("compile", 23.0, 24.0)))
+
+    assert metrics_of(ProbeReport((SERVER, CORE, FAST, seen)))["compile_s"] == 1.0
+
+
 def test_a_worker_inside_the_engine_core_has_no_imports_of_its_own():
     """As on one GPU: the rank reports from the engine core's process."""
     both = replace(CORE, rank="TP0", spans=(*CORE.spans, *FAST.spans))
@@ -88,7 +93,10 @@ def test_a_worker_inside_the_engine_core_has_no_imports_of_its_own():
     assert "worker_imports_s" not in found
     assert found["engine_core_imports_s"] == 3.0
     assert found["load_weights_s"] == 1.0
-    assert [lane.name for lane in lanes(ProbeReport((SERVER, both)), [], READY_S)] == ["API server", "engine core TP0"]
+    assert [lane.name for lane in lanes(merged(ProbeReport((SERVER, both)), []), READY_S)] == [
+        "API server",
+        "engine core TP0",
+    ]
 
 
 def test_what_no_process_reported_is_unattributed():
@@ -97,7 +105,7 @@ def test_what_no_process_reported_is_unattributed():
     assert metrics_of(ProbeReport((FAST,)), said=[])["unattributed_s"] == pytest.approx(
         31.0 - 4.0 - 2.0 - 3.0 - 5.5 - 1
     )
-    assert waterfall(ProbeReport(), SAID, READY_S, FIRST_TOKEN_S) == []
+    assert waterfall(merged(ProbeReport(), SAID), READY_S, FIRST_TOKEN_S) == []
     assert waterfall_metrics([]) == {}
 
 
@@ -106,7 +114,7 @@ def test_what_did_not_end_is_no_phase():
     broken = replace(FAST, spans=(span("init_device", 15.0, 17.0), span("load_model", 17.0, None)))
 
     assert "build_model_s" not in metrics_of(ProbeReport((SERVER, CORE, broken)))
-    assert [part.name for part in lanes(ProbeReport((broken,)), [], None)[0].segments] == [
+    assert [part.name for part in lanes(merged(ProbeReport((broken,)), []), None)[0].spans] == [
         "worker_imports",
         "init_device",
     ]
@@ -123,26 +131,30 @@ def test_too_much_that_is_unattributed_is_a_warning():
 
 def test_parallel_ranks_stand_side_by_side():
     """Every process has a lane of its own, with its own times."""
-    found = {lane.name: {part.name: part for part in lane.segments} for lane in lanes(
-        ProbeReport((SERVER, CORE, FAST, SLOW)), SAID, READY_S
+    found = {lane.name: {part.name: part for part in lane.spans} for lane in lanes(
+        merged(ProbeReport((SERVER, CORE, FAST, SLOW)), SAID), READY_S
     )}  # fmt: skip
 
     assert list(found) == ["API server", "engine core", "TP0", "TP1"]
     assert found["TP0"]["load_weights"].duration_s == 1.0
     assert found["TP1"]["load_weights"].duration_s == 3.0
-    assert found["TP0"]["compile"] == Segment("compile", 22.5, 24.0)
+    compiled = found["TP0"]["compile"]
+    assert (compiled.start_s, compiled.end_s, compiled.source) == (22.5, 24.0, "log")
     assert "compile" not in found["TP1"]
 
 
 def test_the_slowest_rank_is_the_last_to_hold_its_weights():
     """Not the one that loaded longest, nor the last to start."""
-    assert slowest(ProbeReport((FAST, SLOW))) == SLOW
-    assert slowest(ProbeReport((SERVER, CORE))) is None
+    slow = slowest(processes_of(merged(ProbeReport((FAST, SLOW)), [])))
+
+    assert slow
+    assert slow.rank == "TP1"
+    assert slowest(processes_of(merged(ProbeReport((SERVER, CORE)), []))) is None
 
 
 def test_the_numbers_sort_into_the_order_of_the_start():
     """MLflow sorts metrics by name."""
-    names = list(waterfall_metrics(Segment(name, 0.0, 1.0) for name in (*reversed(CHAIN), "unattributed")))
+    names = list(waterfall_metrics(told(name, None, 0.0, 1.0) for name in (*reversed(CHAIN), "unattributed")))
 
     assert names == sorted(names)
     assert names[-1] == "waterfall/99_unattributed_s"
@@ -166,8 +178,8 @@ PROCESSES = st.builds(
 def test_the_chain_adds_up_whatever_was_reported(processes, ready_s, answer_s):
     """Without a gap and without an overlap, from exec to the first token: clocks that contradict each other too."""
     end_s = ready_s + answer_s
-    chain = waterfall(ProbeReport(processes), [], ready_s, end_s)
+    chain = waterfall(merged(ProbeReport(processes), []), ready_s, end_s)
 
-    assert (chain[0].started_s, chain[-1].ended_s) == (0.0, end_s)
-    assert all(earlier.ended_s == later.started_s for earlier, later in pairwise(chain))
+    assert (chain[0].start_s, chain[-1].end_s) == (0.0, end_s)
+    assert all(earlier.end_s == later.start_s for earlier, later in pairwise(chain))
     assert sum(waterfall_metrics(chain).values()) == pytest.approx(end_s)

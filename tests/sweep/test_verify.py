@@ -14,7 +14,8 @@ from bench.host.host import look_at_host
 from bench.sweep.plan import Point
 from bench.sweep.prime import untimed
 from bench.sweep.verify import found_of, groups_of
-from bench.vllm.probe_events import ProbeProcess, ProbeReport, ProbeSpan
+from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.span import Facts, Span
 from bench.weights.content import content_digest
 from bench.weights.fingerprint_store import Expected, exchange_in, expect, expected, files_of, fingerprint_key
 from bench.weights.loaded import weights_of
@@ -276,7 +277,9 @@ def test_a_start_that_was_given_less_than_its_verification_does_not_count(mine):
     key = fingerprint_key(settings, host, files)
     keep(settings.caches_dir, Fingerprint(key, {}, "", {}, (), (), {"TP0": (9, 900)}), files)
     expect(settings.caches_dir, "s", {"p": Expected(files, key, "bitwise", "", "p")})
-    span = ProbeSpan("load_weights", "Loader", 1.0, 2.0, delivered_bytes=800, delivered_tensors=8)
+    span = Span(
+        None, None, "load_weights", 1.0, 2.0, "probe", Facts("Loader", delivered_bytes=800, delivered_tensors=8)
+    )
     report = ProbeReport((ProbeProcess(1, 0, "worker", "TP0", 0.0, 0.5, (span,)),))
     (problem,) = weights_of(settings, host, files, report).problems
 

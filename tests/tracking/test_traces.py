@@ -15,6 +15,7 @@ from bench.tracking import runs
 from bench.tracking.runs import log_start
 from bench.tracking.store import connect
 from bench.tracking.traces import log_trace
+from bench.vllm.probe_events import ProbeReport, read_events
 from conftest import quiet
 from made_starts import STARTED_AT, failed, startup
 
@@ -31,6 +32,10 @@ class Kept:
     def log(self, start: Startup) -> str:
         with quiet():
             return log_start(compose_settings([f"tracking.uri={self.uri}"])[0].tracking, start, self.folder)
+
+    def report(self) -> ProbeReport:
+        """What its processes wrote."""
+        return read_events(self.folder / "probe", EXEC_AT_S)
 
     def run(self, run_id: str):
         return connect(self.uri).client.get_run(run_id)
@@ -77,7 +82,7 @@ def write(probe: Path, pid: int, kind: str, rank: str | None) -> None:
 
 def test_a_start_has_a_trace_that_is_found_by_its_run(kept):
     """Its root lasts to the first token, within 10 ms, from the start's real time on."""
-    run_id = kept.log(startup(exec_at_s=EXEC_AT_S))
+    run_id = kept.log(startup(kept.report(), exec_at_s=EXEC_AT_S))
     (trace,) = kept.found(run_id)
     root = trace.data.spans[0]
 
@@ -91,7 +96,7 @@ def test_a_start_has_a_trace_that_is_found_by_its_run(kept):
 
 def test_a_trace_has_a_span_for_each_rank(kept):
     """Below the engine core, and what the rank did below that."""
-    (trace,) = kept.found(kept.log(startup(exec_at_s=EXEC_AT_S)))
+    (trace,) = kept.found(kept.log(startup(kept.report(), exec_at_s=EXEC_AT_S)))
     spans = {span.span_id: span for span in trace.data.spans}
     ranks = {span.attributes["rank"]: span for span in spans.values() if "rank" in span.attributes}
     (loading,) = (
@@ -105,7 +110,7 @@ def test_a_trace_has_a_span_for_each_rank(kept):
 
 def test_a_killed_start_has_a_trace_too(kept):
     """Its root is an error and lasts until the start was over; so is what the killed rank was in the middle of."""
-    run_id = kept.log(failed(exec_at_s=EXEC_AT_S))
+    run_id = kept.log(failed(kept.report(), exec_at_s=EXEC_AT_S))
     (trace,) = kept.found(run_id)
     root, loading = trace.data.spans[0], [span for span in trace.data.spans if span.name == "load weights"]
 
@@ -121,13 +126,13 @@ def test_a_killed_start_has_a_trace_too(kept):
 
 def test_a_trace_that_is_written_again_is_the_same_one(kept):
     """A try that broke off may have left half of it."""
-    from bench.start.trace import read_trace
+    from bench.start.trace import trace_of
 
-    start = startup(exec_at_s=EXEC_AT_S)
+    start = startup(kept.report(), exec_at_s=EXEC_AT_S)
     run_id = kept.log(start)
     store = connect(kept.uri)
     with quiet():
-        log_trace(store, kept.run(run_id).info.experiment_id, run_id, read_trace(start, kept.folder), start.started_at)
+        log_trace(store, kept.run(run_id).info.experiment_id, run_id, trace_of(start), start.started_at)
     (trace,) = kept.found(run_id)
 
     assert len(trace.data.spans) == len({span.span_id for span in trace.data.spans}) == 11
@@ -136,7 +141,7 @@ def test_a_trace_that_is_written_again_is_the_same_one(kept):
 def test_what_the_probe_wrote_is_kept_with_the_run(kept):
     """Whoever has another idea of a trace can make it from that."""
     (kept.folder / "vllm.log").write_text("hello\n")
-    client, run_id = connect(kept.uri).client, kept.log(startup(exec_at_s=EXEC_AT_S))
+    client, run_id = connect(kept.uri).client, kept.log(startup(kept.report(), exec_at_s=EXEC_AT_S))
 
     assert {file.path for file in client.list_artifacts(run_id)} == {"probe", "vllm.log"}
     assert {file.path for file in client.list_artifacts(run_id, "probe")} == {
@@ -160,7 +165,7 @@ def test_a_store_that_refuses_the_trace_keeps_the_run(kept, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(runs, "log_trace", refusing)
-    run = kept.run(kept.log(startup(exec_at_s=EXEC_AT_S, warnings=["the first"])))
+    run = kept.run(kept.log(startup(kept.report(), exec_at_s=EXEC_AT_S, warnings=["the first"])))
     first, second = run.data.tags["bench.warnings"].splitlines()
 
     assert run.info.status == "FINISHED"
@@ -179,4 +184,4 @@ def test_a_server_that_goes_away_at_the_trace_makes_the_start_be_brought_in_agai
     monkeypatch.setattr(type(connect(kept.uri).client), "set_terminated", gone)
 
     with pytest.raises(TrackingError, match="connection refused"):
-        kept.log(startup(exec_at_s=EXEC_AT_S))
+        kept.log(startup(kept.report(), exec_at_s=EXEC_AT_S))

@@ -136,21 +136,19 @@ def test_times_are_in_the_order_in_which_things_happened(run):
     process = run(f"register()\n{LOAD}").process
     (init_device, load_model, load_weights, processing) = process.spans
 
-    assert (
-        process.started_s - 0.02 <= process.imported_s <= init_device.started_s
-    )  # the kernel counts in steps of 10 ms
-    assert init_device.ended_s <= load_model.started_s <= load_weights.started_s <= load_weights.ended_s
-    assert load_weights.ended_s <= processing.started_s <= processing.ended_s <= load_model.ended_s
+    assert process.started_s - 0.02 <= process.imported_s <= init_device.start_s  # the kernel counts in steps of 10 ms
+    assert init_device.end_s <= load_model.start_s <= load_weights.start_s <= load_weights.end_s
+    assert load_weights.end_s <= processing.start_s <= processing.end_s <= load_model.end_s
 
 
 def test_storage_and_memory_are_read_at_both_ends(run):
     """A process has memory, and may have read nothing from storage."""
     (span,) = run(f"register()\n{LOAD}").spans("load_weights")
 
-    assert span.read_bytes is not None
-    assert span.before.rss_anon_gib > 0
-    assert span.after.rss_file_gib > 0
-    assert span.after.gpu_used_gib is None  # there is none
+    assert span.facts.read_bytes is not None
+    assert span.facts.before.rss_anon_gib > 0
+    assert span.facts.after.rss_file_gib > 0
+    assert span.facts.after.gpu_used_gib is None  # there is none
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)
@@ -162,16 +160,16 @@ def test_a_loader_that_nobody_knew_is_measured(run, kind, when):
     (load_model,), (load_weights,) = found.spans("load_model"), found.spans("load_weights")
 
     assert found.out in {"['w']", "['w', 'w']"}, found.err
-    assert load_model.of == load_weights.of == "Loader"
-    assert load_weights.delivered_bytes == 7
-    assert load_weights.delivered_tensors == found.out.count("w")
+    assert load_model.facts.of == load_weights.facts.of == "Loader"
+    assert load_weights.facts.delivered_bytes == 7
+    assert load_weights.facts.delivered_tensors == found.out.count("w")
 
 
 def test_iterators_inside_iterators_count_once(run):
     """Four of them carry each tensor of the default loader."""
     (span,) = run(f"register()\n{LOAD}").spans("load_weights")
 
-    assert (span.delivered_bytes, span.delivered_tensors) == (123, 3)
+    assert (span.facts.delivered_bytes, span.facts.delivered_tensors) == (123, 3)
 
 
 def test_a_loader_that_delivers_nothing_reports_no_bytes(run):
@@ -179,7 +177,7 @@ def test_a_loader_that_delivers_nothing_reports_no_bytes(run):
     script = LOAD.replace("load_model()", "load_model('DummyModelLoader')")
     (span,) = run(f"register()\n{script}").spans("load_weights")
 
-    assert (span.delivered_bytes, span.delivered_tensors, span.blocked_s) == (None, None, None)
+    assert (span.facts.delivered_bytes, span.facts.delivered_tensors, span.facts.blocked_s) == (None, None, None)
 
 
 SLOW = f"""
@@ -202,8 +200,8 @@ def test_only_the_time_that_a_tensor_is_waited_for_is_blocked(run, wait_s, work_
     """Copying it to where it belongs is not."""
     (span,) = run(SLOW.replace("WAIT_S", str(wait_s)).replace("WORK_S", str(work_s))).spans("load_weights")
 
-    assert low <= span.blocked_s < high
-    assert span.ended_s - span.started_s >= 0.3
+    assert low <= span.facts.blocked_s < high
+    assert span.end_s - span.start_s >= 0.3
 
 
 THREADS = f"""
@@ -233,7 +231,7 @@ def test_what_a_thread_reads_ahead_is_not_counted_twice(run):
     """The iterator of the thread that loads has it all."""
     (span,) = run(THREADS).spans("load_weights")
 
-    assert (span.delivered_bytes, span.delivered_tensors) == (7, 2)
+    assert (span.facts.delivered_bytes, span.facts.delivered_tensors) == (7, 2)
 
 
 FAILING = f"""
@@ -258,8 +256,8 @@ def test_an_exception_of_a_loader_passes_through(run):
     (span,) = found.spans("load_weights")
 
     assert found.out == "OSError('the disk is gone')", found.err
-    assert span.failed == "OSError"
-    assert (span.delivered_bytes, span.delivered_tensors) == (7, 1)
+    assert span.facts.failed == "OSError"
+    assert (span.facts.delivered_bytes, span.facts.delivered_tensors) == (7, 1)
 
 
 def test_a_process_that_is_killed_leaves_what_came_before(run):
@@ -271,8 +269,8 @@ def test_a_process_that_is_killed_leaves_what_came_before(run):
     (span,) = found.spans("load_weights")
 
     assert found.code == -9
-    assert (span.ended_s, span.after) == (None, None)
-    assert span.delivered_bytes == 8
+    assert (span.end_s, span.facts.after) == (None, None)
+    assert span.facts.delivered_bytes == 8
 
 
 GENERATORS = {
@@ -443,7 +441,7 @@ class Loader(BaseModelLoader):
     found = run(f"register()\n{IMPORTS}{strange}print(Loader(None).load_model(Model()).loaded)")
 
     assert found.out == "['w', 'w', 'w']", found.err
-    assert found.spans("load_weights")[0].delivered_bytes == 7
+    assert found.spans("load_weights")[0].facts.delivered_bytes == 7
     assert found.process.warnings == ("an item of weights was not counted: RuntimeError: no size",)  # once
 
 
@@ -501,7 +499,7 @@ def test_the_api_server_reports_its_config_and_its_wait_for_the_engine(run):
     found = run(SERVE)
 
     assert found.out == "config", found.err
-    assert [(span.name, span.of) for span in found.process.spans] == [
+    assert [(span.name, span.facts.of) for span in found.process.spans] == [
         ("config", "AsyncEngineArgs"),
         ("engine_client", "AsyncLLM"),
     ]
@@ -516,8 +514,8 @@ def test_the_engine_core_reports_when_it_is_made(run):
     (init,) = found.process.spans
 
     assert found.out == "served served", found.err
-    assert (init.name, init.of) == ("engine_core_init", "EngineCoreProc")
-    assert init.started_s == found.process.imported_s < init.ended_s
+    assert (init.name, init.facts.of) == ("engine_core_init", "EngineCoreProc")
+    assert init.start_s == found.process.imported_s < init.end_s
 
 
 def test_a_rank_reports_what_comes_after_its_weights(run):
@@ -530,7 +528,7 @@ def test_a_rank_reports_what_comes_after_its_weights(run):
     assert found.out == f"{2**30} None 0.5", found.err
     assert [span.name for span in found.process.spans] == ["profile", "kv_cache", "warm_up", "capture"]
     warm_up, capture = found.spans("warm_up")[0], found.spans("capture")[0]
-    assert warm_up.started_s <= capture.started_s <= capture.ended_s <= warm_up.ended_s
+    assert warm_up.start_s <= capture.start_s <= capture.end_s <= warm_up.end_s
 
 
 COMPILED = """
@@ -551,8 +549,8 @@ def test_every_rank_reports_what_it_compiled(run):
     failed, compiled = found.spans("compile")
 
     assert found.out.split() == ["damaged", "compiled", "compiled"], found.err
-    assert (failed.failed, compiled.failed) == ("OSError", None)
-    assert failed.ended_s <= compiled.started_s < compiled.ended_s
+    assert (failed.facts.failed, compiled.facts.failed) == ("OSError", None)
+    assert failed.end_s <= compiled.start_s < compiled.end_s
     assert found.process.warnings == ()
 
 
@@ -594,8 +592,8 @@ def test_a_process_that_is_forked_off_is_in_no_call_of_its_parent(run):
     report = run(READING, changed={"vllm/v1/engine/async_llm.py": FORKING}).report
     api_server, engine_core = report.processes
 
-    assert [(span.name, span.delivered_bytes) for span in api_server.spans] == [("engine_client", None)]
-    assert [(span.name, span.delivered_bytes) for span in engine_core.spans] == [("weights_iterator", 7)]
+    assert [(span.name, span.facts.delivered_bytes) for span in api_server.spans] == [("engine_client", None)]
+    assert [(span.name, span.facts.delivered_bytes) for span in engine_core.spans] == [("weights_iterator", 7)]
 
 
 @pytest.mark.parametrize(
@@ -638,11 +636,11 @@ register()
 """)
     (init_device,), (processing,) = found.spans("init_device"), found.spans("process_weights")
 
-    assert init_device.after.gpu_used_gib is None
-    assert init_device.ended_s - init_device.started_s < 0.2
-    assert processing.ended_s - processing.started_s >= 0.2
-    assert (processing.after.gpu_allocated_gib, processing.after.gpu_reserved_gib) == (1.0, 2.0)
-    assert processing.after.gpu_used_gib == 5.0
+    assert init_device.facts.after.gpu_used_gib is None
+    assert init_device.end_s - init_device.start_s < 0.2
+    assert processing.end_s - processing.start_s >= 0.2
+    assert (processing.facts.after.gpu_allocated_gib, processing.facts.after.gpu_reserved_gib) == (1.0, 2.0)
+    assert processing.facts.after.gpu_used_gib == 5.0
 
 
 @pytest.mark.parametrize("path", sorted((PROBE / "bench_probe").glob("*.py")), ids=lambda path: path.name)

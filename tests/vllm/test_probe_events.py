@@ -60,7 +60,7 @@ def test_times_become_seconds_since_exec(tmp_path):
     (span,) = process.spans
 
     assert (process.started_s, process.imported_s) == (1.5, 5.0)
-    assert (span.started_s, span.ended_s) == (10.0, 12.5)
+    assert (span.start_s, span.end_s) == (10.0, 12.5)
 
 
 def test_a_span_has_what_was_read_and_the_memory_at_both_ends(tmp_path):
@@ -68,9 +68,9 @@ def test_a_span_has_what_was_read_and_the_memory_at_both_ends(tmp_path):
     Written(tmp_path, 3, "worker").span("load_weights", 1010, 1012, read=7)
     (span,) = read(tmp_path).processes[0].spans
 
-    assert span.read_bytes == 7
-    assert (span.before.rss_anon_gib, span.after.rss_anon_gib) == (1.0, 2.0)
-    assert span.after.gpu_used_gib is None
+    assert span.facts.read_bytes == 7
+    assert (span.facts.before.rss_anon_gib, span.facts.after.rss_anon_gib) == (1.0, 2.0)
+    assert span.facts.after.gpu_used_gib is None
 
 
 def test_a_span_that_did_not_end_has_no_end(tmp_path):
@@ -79,8 +79,8 @@ def test_a_span_that_did_not_end_has_no_end(tmp_path):
     worker.delivered(worker.span("load_weights", 1010, None), 5)
     (span,) = read(tmp_path).processes[0].spans
 
-    assert (span.ended_s, span.after, span.read_bytes) == (None, None, None)
-    assert span.delivered_bytes == 5
+    assert (span.end_s, span.facts.after, span.facts.read_bytes) == (None, None, None)
+    assert span.facts.delivered_bytes == 5
 
 
 def test_a_line_that_was_cut_is_left_out_and_said(tmp_path):
@@ -115,7 +115,7 @@ def test_the_last_word_of_an_iterator_counts(tmp_path):
     worker.delivered(span, 1, iterator=2)
     (found,) = read(tmp_path).processes[0].spans
 
-    assert (found.delivered_bytes, found.delivered_tensors, found.blocked_s) == (10, 6, 1.0)
+    assert (found.facts.delivered_bytes, found.facts.delivered_tensors, found.facts.blocked_s) == (10, 6, 1.0)
 
 
 def test_iterators_of_other_threads_count_where_the_loading_one_has_none(tmp_path):
@@ -127,8 +127,8 @@ def test_iterators_of_other_threads_count_where_the_loading_one_has_none(tmp_pat
     worker.delivered(aside, 3, iterator=3, aside=True)
     first, second = read(tmp_path).processes[0].spans
 
-    assert (first.delivered_bytes, first.blocked_s) == (5, 0.5)
-    assert (second.delivered_bytes, second.blocked_s) == (3, None)
+    assert (first.facts.delivered_bytes, first.facts.blocked_s) == (5, 0.5)
+    assert (second.facts.delivered_bytes, second.facts.blocked_s) == (3, None)
 
 
 def test_an_iterator_outside_of_every_call_is_a_span_by_itself(tmp_path):
@@ -136,7 +136,7 @@ def test_an_iterator_outside_of_every_call_is_a_span_by_itself(tmp_path):
     Written(tmp_path, 3, "worker", "TP0").delivered(None, 5)
     (span,) = read(tmp_path).processes[0].spans
 
-    assert (span.name, span.started_s, span.ended_s, span.delivered_bytes) == ("weights_iterator", 10.0, 20.0, 5)
+    assert (span.name, span.start_s, span.end_s, span.facts.delivered_bytes) == ("weights_iterator", 10.0, 20.0, 5)
 
 
 def test_the_slowest_rank_sets_the_time(tmp_path, two_ranks):

@@ -1,4 +1,4 @@
-"""Log lines -> the numbers that each rank printed about each phase of its start; and these, placed in time. Pure."""
+"""Log lines -> the numbers that each rank printed about each phase of its start. Pure."""
 
 import re
 from collections import Counter
@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bench.log.lines import LogLine
-from bench.log.texts import Rule, has_any
-from bench.log.texts.stages import MILESTONES
+from bench.log.texts import Rule
 
 # What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
 GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
@@ -35,20 +34,6 @@ class Reading:
     values: dict[str, float] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     process: Process = (None, None, None)  # whose line it is, as far as that is known when all lines are there
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of a start, in seconds since exec. `rank` is None for what is not one rank's own."""
-
-    name: str
-    rank: str | None
-    started_at_s: float
-    ended_at_s: float
-
-    @property
-    def duration_s(self) -> float:
-        return self.ended_at_s - self.started_at_s
 
 
 def added_up(found: Iterable[tuple[Rule, Reading]], *, one_rank: bool) -> list[Reading]:
@@ -149,36 +134,3 @@ def _apart(found: Iterable[tuple[Rule, Reading]]) -> Iterator[Reading]:
         totals[process] = total_s
         added_s = round(total_s - before_s, 6) if total_s >= before_s else total_s
         yield replace(reading, values=reading.values | {"duration_s": added_s})
-
-
-def timeline(
-    lines: Iterable[LogLine], readings: Iterable[Reading], ready_s: float | None, first_token_s: float | None
-) -> list[Phase]:
-    """The stretches of a start that its stamped log can place in time, for the figure.
-
-    A phase ends where its line was printed and began its duration earlier. The imports of the API server, the engine core
-    and the workers run one after the other, and end at the first line that each prints of its own. Without stamps: empty.
-    """
-    phases = [phase for reading in readings if (phase := _placed(reading))]
-    phases += _imports(list(lines))
-    if ready_s is not None and first_token_s is not None:
-        phases.append(Phase("first_token", None, ready_s, first_token_s))
-    return sorted(phases, key=lambda phase: (phase.started_at_s, phase.name, phase.rank or ""))
-
-
-def _placed(reading: Reading) -> Phase | None:
-    ended_s, duration_s = reading.line.elapsed_s, reading.values.get("duration_s")
-    if ended_s is None or duration_s is None or reading.phase == "ready":
-        return None
-    return Phase(reading.phase, reading.rank, max(0.0, ended_s - duration_s), ended_s)
-
-
-def _imports(lines: list[LogLine]) -> list[Phase]:
-    phases = []
-    began_s = 0.0
-    for name, texts in MILESTONES:
-        ended_s = next((line.elapsed_s for line in lines if has_any(line.text, texts)), None)
-        if ended_s is not None and ended_s >= began_s:
-            phases.append(Phase(f"start_{name}", None, began_s, ended_s))
-            began_s = ended_s
-    return phases

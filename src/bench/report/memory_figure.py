@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.log.readings import Phase
 from bench.report.start_figures import TITLES
 from bench.report.style import GREY, colour, figure, plain
 from bench.start.record import Startup
 from bench.vllm.memory_samples import FILE as SAMPLES
 from bench.vllm.memory_samples import MemorySample, peaks, read_memory
+from bench.vllm.span import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,29 +90,29 @@ def _explain(axes: "Axes", title: str) -> None:
     )
 
 
-def outermost(phases: Sequence[Phase]) -> list[Phase]:
+def outermost(phases: Sequence[Span]) -> list[Span]:
     """Those that do not lie in another, one after the other: what ranks do side by side stands for all by its first."""
-    kept: list[Phase] = []
-    for phase in sorted(phases, key=lambda each: (each.started_at_s, -each.ended_at_s)):
-        if not kept or phase.started_at_s >= kept[-1].ended_at_s:
+    kept: list[Span] = []
+    for phase in sorted(phases, key=lambda each: (each.start_s, -each.until_s)):
+        if not kept or phase.start_s >= kept[-1].until_s:
             kept.append(phase)
     return kept
 
 
-def _mark(axes: "Axes", phases: Sequence[Phase], end_s: float) -> None:
+def _mark(axes: "Axes", phases: Sequence[Span], end_s: float) -> None:
     """Where each begins and ends, lightly."""
-    for time_s in {time_s for phase in phases for time_s in (phase.started_at_s, phase.ended_at_s)}:
+    for time_s in {time_s for phase in phases for time_s in (phase.start_s, phase.until_s)}:
         if 0 < time_s < end_s:
             axes.axvline(time_s, color=GREY, linewidth=0.5, alpha=0.6)
 
 
-def _write_titles(axes: "Axes", phases: Sequence[Phase], end_s: float) -> None:
+def _write_titles(axes: "Axes", phases: Sequence[Span], end_s: float) -> None:
     """Above the axis, where they have room."""
     for phase in phases:
         room = int(LETTERS * phase.duration_s / end_s)
         lines = textwrap.wrap(TITLES.get(phase.name, phase.name), max(1, room), break_long_words=False)
         if len(lines) <= LINES and max(map(len, lines)) <= room:
-            middle_s = (phase.started_at_s + phase.ended_at_s) / 2
+            middle_s = (phase.start_s + phase.until_s) / 2
             axes.annotate(
                 "\n".join(lines),
                 (middle_s, 1),

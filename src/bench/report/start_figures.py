@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.log.readings import Phase
 from bench.report.bars import Bar, Lanes, draw_bars, write_beside, write_inside
 from bench.report.style import (
     GREY,
@@ -17,7 +16,8 @@ from bench.report.style import (
     plain,
 )
 from bench.start.record import Startup
-from bench.start.waterfall import NUMBERS, Lane, Segment
+from bench.start.waterfall import NUMBERS, Lane
+from bench.vllm.span import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,15 +54,15 @@ def draw_startup(startup: Startup, folder: Path) -> Path | None:
         return None
     drawn = figure(9, 1.4 + 0.34 * len(startup.phases))
     axes = drawn.add_subplot()
-    axes.set_xlim(0, 1.02 * (startup.first_token_s or max(phase.ended_at_s for phase in startup.phases)))
+    axes.set_xlim(0, 1.02 * (startup.first_token_s or max(phase.until_s for phase in startup.phases)))
     draw_bars(axes, [_row(phase) for phase in startup.phases], write_beside, height=0.62)
     return _saved(drawn, axes, startup, folder / PHASES_FIGURE)
 
 
-def _row(phase: Phase) -> tuple[str, Lanes]:
+def _row(phase: Span) -> tuple[str, Lanes]:
     title = TITLES.get(phase.name, phase.name)
     shade = colour(list(TITLES).index(phase.name)) if phase.name in TITLES else GREY
-    bar = Bar(phase.duration_s, shade, f"{phase.duration_s:.2f} s", phase.started_at_s)
+    bar = Bar(phase.duration_s, shade, f"{phase.duration_s:.2f} s", phase.start_s)
     return f"{title} ({phase.rank})" if phase.rank else title, [[bar]]
 
 
@@ -71,19 +71,19 @@ def draw_lanes(startup: Startup, folder: Path) -> Path | None:
     lanes = ([Lane(CHAIN, tuple(startup.chain))] if startup.chain else []) + startup.lanes
     if not lanes:
         return None
-    names = sorted({part.name for lane in lanes for part in lane.segments}, key=lambda name: NUMBERS[name])
+    names = sorted({part.name for lane in lanes for part in lane.spans}, key=lambda name: NUMBERS[name])
     drawn = figure(11, 1.3 + 0.45 * len(lanes) + 0.2 * len(names) / LEGEND_COLUMNS)
     axes = drawn.add_subplot()
-    axes.set_xlim(0, 1.01 * max(part.ended_s for lane in lanes for part in lane.segments))
-    rows = [(lane.name, [[_bar(part) for part in lane.segments]]) for lane in lanes]
+    axes.set_xlim(0, 1.01 * max(part.until_s for lane in lanes for part in lane.spans))
+    rows = [(lane.name, [[_bar(part) for part in lane.spans]]) for lane in lanes]
     draw_bars(axes, rows, write_inside, height=0.66)
     phase_legend(drawn, names)
     return _saved(drawn, axes, startup, folder / WATERFALL_FIGURE)
 
 
-def _bar(part: Segment) -> Bar:
+def _bar(part: Span) -> Bar:
     seconds = part.duration_s
-    return Bar(seconds, phase_colour(part.name), f"{seconds:.1f}", part.started_s, phase_hatch(part.name))
+    return Bar(seconds, phase_colour(part.name), f"{seconds:.1f}", part.start_s, phase_hatch(part.name))
 
 
 def _saved(drawn: "Figure", axes: "Axes", startup: Startup, path: Path) -> Path:

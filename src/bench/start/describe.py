@@ -66,9 +66,7 @@ def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
         token_ids=answer.token_ids if answer else None,
         reason=reason,
         metrics=metrics | condition.metrics | of_chain | of_memory,
-        phases=evidence.phases,
-        chain=evidence.chain,
-        lanes=evidence.lanes,
+        spans=evidence.spans,
         warnings=[
             *host.needs.notes,
             *condition.warnings,

@@ -75,4 +75,4 @@ def _save(startup: Startup, folder: Path, steps: Steps) -> bool:
 
 def least(startup: Startup) -> Startup:
     """Without what can be made again from the log and the probe's files."""
-    return replace(startup, phases=[], chain=[], lanes=[], host_state=None)
+    return replace(startup, spans=[], host_state=None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from bench.vllm.probe_events import ProbeSpan
+from bench.vllm.span import Span
 
 Join = Callable[[Sequence[float]], float]
 
@@ -35,7 +35,7 @@ class FromProbe:
     """One value of the probe's spans of this name, or of all spans, added up within a rank."""
 
     span: str | None
-    value: Callable[[ProbeSpan], float | None]
+    value: Callable[[Span], float | None]
     words: str = "the probe, inside every rank"
 
 

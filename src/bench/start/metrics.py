@@ -7,23 +7,24 @@ says which value it is. Rows stand in the order in which tables and figures show
 from dataclasses import dataclass, replace
 
 from bench.start.metric import Family, FromLog, FromProbe, Measured, Metric, last
-from bench.vllm.probe_events import GIB, ProbeSpan
+from bench.vllm.probe_events import GIB
+from bench.vllm.span import Span
 
 
-def _duration_s(span: ProbeSpan) -> float | None:
-    return None if span.ended_s is None else span.ended_s - span.started_s
+def _duration_s(span: Span) -> float | None:
+    return None if span.end_s is None else span.duration_s
 
 
-def _delivered_gib(span: ProbeSpan) -> float | None:
-    return None if span.delivered_bytes is None else span.delivered_bytes / GIB
+def _delivered_gib(span: Span) -> float | None:
+    return None if span.facts.delivered_bytes is None else span.facts.delivered_bytes / GIB
 
 
-def _read_gib(span: ProbeSpan) -> float | None:
-    return None if span.read_bytes is None else span.read_bytes / GIB
+def _read_gib(span: Span) -> float | None:
+    return None if span.facts.read_bytes is None else span.facts.read_bytes / GIB
 
 
-def _blocked_s(span: ProbeSpan) -> float | None:
-    return span.blocked_s
+def _blocked_s(span: Span) -> float | None:
+    return span.facts.blocked_s
 
 
 CLOCK = Measured("the driver's clock")

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.masking import private
 from bench.start.record import Startup
-from bench.start.trace import read_trace
+from bench.start.trace import trace_of
 from bench.start.trace_tree import TraceSpan
 
 FILE = "trace.json"
@@ -23,7 +23,7 @@ Event = dict[str, Any]
 
 def write_trace(startup: Startup, folder: Path) -> Path | None:
     """trace.json in `folder`, or None where nothing of the start can be placed in time."""
-    tree = read_trace(startup, folder)
+    tree = trace_of(startup)
     if tree is None:
         return None
     path = folder / FILE

@@ -32,7 +32,7 @@ def _within(process: ProbeProcess, source: FromProbe) -> float | None:
     """Over the spans of one rank (a drafter is loaded behind the model); None where none has it, or one did not end."""
     spans = [span for span in process.spans if source.span in {None, span.name}]
     values = [found for span in spans if (found := source.value(span)) is not None]
-    return sum(values) if values and all(span.ended_s is not None for span in spans) else None
+    return sum(values) if values and all(span.end_s is not None for span in spans) else None
 
 
 def read_while_loading(report: ProbeReport) -> dict[str, int | None]:
@@ -42,7 +42,7 @@ def read_while_loading(report: ProbeReport) -> dict[str, int | None]:
     """
     read: dict[str, int | None] = {}
     for rank, process in sorted(report.ranks.items()):
-        found = [span.read_bytes for span in process.spans if span.name == "load_weights"]
+        found = [span.facts.read_bytes for span in process.spans if span.name == "load_weights"]
         known = [count for count in found if count is not None]
         if found:
             read[rank] = sum(known) if len(known) == len(found) else None
@@ -74,7 +74,7 @@ def missing(report: ProbeReport, ranks: Sequence[str]) -> list[str]:
             found.append(f"the probe has nothing of rank {rank}")
         elif (spans := [span for span in process.spans if span.name == "load_weights"]) == []:
             found.append(f"the probe has not seen rank {rank} load weights")
-        elif any(span.ended_s is None for span in spans):
+        elif any(span.end_s is None for span in spans):
             found.append(f"rank {rank} ended while it was loading weights")
     return found
 

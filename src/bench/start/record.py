@@ -7,12 +7,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from bench.errors import EvidenceError, OwnershipError
-from bench.log.readings import Phase, Reading
+from bench.log.readings import Reading
 from bench.masking import masked, masked_tree, private
 from bench.start.tags import HOST_NAME, KEY
-from bench.start.waterfall import Lane, Segment
+from bench.start.timeline import FIRST_TOKEN, merged, told_of
+from bench.start.waterfall import Lane, lanes, waterfall
 from bench.system.regular_files import read_at_most
+from bench.vllm.plugin import PROBE
+from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.span import Span
 
 FILE = "startup.json"
 LOG = "vllm.log"
@@ -48,9 +54,7 @@ class Startup:
     token_ids: list[int] | None = None
     reason: str | None = None  # why it failed; None: it did not
     metrics: dict[str, float] = field(default_factory=dict)
-    phases: list[Phase] = field(default_factory=list)  # what vLLM says of itself
-    chain: list[Segment] = field(default_factory=list)  # from exec to the first token, without a gap
-    lanes: list[Lane] = field(default_factory=list)  # every process beside the others
+    spans: list[Span] = field(default_factory=list)  # merged, as in start/timeline.py
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # why it does not count though it finished: its state was another
     host_state: dict[str, Any] | None = None  # asked of the caches, and measured; None: it did not come to that
@@ -59,6 +63,23 @@ class Startup:
     @property
     def failed(self) -> bool:
         return self.reason is not None
+
+    @property
+    def phases(self) -> list[Span]:
+        """What the log and the clock tell, by its begin."""
+        return told_of(self.spans)
+
+    @property
+    def chain(self) -> list[Span]:
+        """The waterfall, from exec to the first token; empty where that is not known."""
+        if self.ready_s is None or self.first_token_s is None:
+            return []
+        return waterfall(self.spans, self.ready_s, self.first_token_s)
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """Every process beside the others."""
+        return lanes(self.spans, self.ready_s)
 
     @property
     def key(self) -> str:
@@ -99,18 +120,26 @@ def load_startup(folder: Path) -> Startup:
     """
     data, more = read_at_most(folder / FILE, BYTES_AT_MOST)
     try:
-        return _parsed(json.loads("" if more else data))
+        return _parsed(json.loads("" if more else data), folder)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise EvidenceError(f"{folder / FILE} is not what bench writes: {type(error).__name__}: {error}") from error
 
 
-def _parsed(tree: dict[str, Any]) -> Startup:
-    tree["phases"] = [Phase(**phase) for phase in tree["phases"]]
-    tree["chain"] = [Segment(**segment) for segment in tree.get("chain", [])]
-    tree["lanes"] = [
-        Lane(lane["name"], tuple(Segment(**segment) for segment in lane["segments"])) for lane in tree.get("lanes", [])
-    ]
-    return Startup(**tree)
+def _parsed(tree: dict[str, Any], folder: Path) -> Startup:
+    """A start of an earlier bench has what its log told in `phases`, and the probe's spans in the probe's files alone."""
+    if "spans" in tree:
+        spans = TypeAdapter(list[Span]).validate_python(tree.pop("spans"), strict=False)
+    else:
+        exec_at_s = tree.get("exec_at_s")
+        report = ProbeReport() if exec_at_s is None else read_events(folder / PROBE, exec_at_s)
+        spans = merged(report, [_span_of_phase(**phase) for phase in tree.pop("phases")])
+        for view in ("chain", "lanes"):
+            tree.pop(view, None)
+    return Startup(**tree, spans=spans)
+
+
+def _span_of_phase(name: str, rank: str | None, started_at_s: float, ended_at_s: float) -> Span:
+    return Span(None, rank, name, started_at_s, ended_at_s, "clock" if name == FIRST_TOKEN else "log")
 
 
 def write_excerpts(readings: list[Reading], folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.log.coverage import coverage, expected_phases, missing_phases, version_doubts
 from bench.log.outcome import Ending
-from bench.log.readings import Reading, timeline
+from bench.log.readings import Reading
 from bench.log.recordings import Recording
 from bench.log.server_info import ServerInfo, info_params
 from bench.log.start_log import MOST_READINGS, StartLog
@@ -17,6 +17,7 @@ from bench.start.metric import named
 from bench.start.metrics import COVERAGE, READY
 from bench.start.record import Startup
 from bench.start.tagging import info_tags, outcome_tags
+from bench.start.timeline import log_spans
 
 
 def labels_of(recordings: list[Recording]) -> list[str]:
@@ -50,7 +51,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
         ready_s=ready_s,
         reason=reason_of(ending),
         metrics=metrics_told(readings) | named({COVERAGE: coverage(readings, expected).share}),
-        phases=timeline(log.milestones, readings, ready_s, None),
+        spans=log_spans(log.milestones, readings, ready_s, None),
         warnings=[
             *([] if ready_s is not None else ["the log does not say when vLLM was ready"]),
             *version_doubts(info.version),

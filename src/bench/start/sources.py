@@ -9,29 +9,29 @@ from typing import Any
 from bench.config import Settings
 from bench.host.host import Host
 from bench.log.coverage import expected_phases, missing_phases
-from bench.log.readings import Phase, timeline
 from bench.log.start_log import StartLog, read_start
 from bench.start.probe import missing, probe_warnings, rank_names
 from bench.start.record import LOG
 from bench.start.steps import Steps
+from bench.start.timeline import log_spans, merged
 from bench.start.values import Attempt, Reached
-from bench.start.waterfall import Lane, Segment, lanes, waterfall
+from bench.start.waterfall import waterfall
 from bench.system.regular_files import open_regular
 from bench.vllm.plugin import PROBE
 from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.span import Span
 
 PROBED = "reading the probe's events"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """`phases` are what the log can place in time, `chain` and `lanes` what the probe can, with the others' help."""
+    """`spans` are those of all sources, merged; `chain` is their waterfall."""
 
     log: StartLog
     probed: ProbeReport
-    phases: list[Phase]
-    chain: list[Segment]
-    lanes: list[Lane]
+    spans: list[Span]
+    chain: list[Span]
 
 
 def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
@@ -47,18 +47,13 @@ def gather(attempt: Attempt, reached: Reached, steps: Steps) -> Evidence:
         )
         for sentence in probed.unreadable:
             steps.fail(PROBED, sentence)
-    placing = partial(timeline, log.milestones, log.readings, ready_s, first_token_s)
-    phases = steps.take("placing phases", placing, list[Phase]())
-    chain: list[Segment] = []
+    placing = partial(log_spans, log.milestones, log.readings, ready_s, first_token_s)
+    told = steps.take("placing what the log tells", placing, list[Span]())
+    spans = steps.take("merging the spans", partial(merged, probed, told), told)
+    chain: list[Span] = []
     if ready_s is not None and first_token_s is not None:
-        chain = steps.take("the waterfall", partial(waterfall, probed, phases, ready_s, first_token_s), chain)
-    return Evidence(
-        log=log,
-        probed=probed,
-        phases=phases,
-        chain=chain,
-        lanes=steps.take("the processes' lanes", partial(lanes, probed, phases, ready_s), list[Lane]()),
-    )
+        chain = steps.take("the waterfall", partial(waterfall, spans, ready_s, first_token_s), chain)
+    return Evidence(log, probed, spans, chain)
 
 
 def _read(path: Path) -> StartLog:

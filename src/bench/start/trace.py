@@ -1,20 +1,18 @@
-"""A start -> the tree of its processes, their ranks and what each did, on one clock. Pure, but for reading the probe's files.
+"""A start -> the tree of its processes, their ranks and what each did, on one clock. Pure.
 
-The probe's spans are the tree. What only the log tells (torch.compile, graph capture) is put in at the process that said
-it; where a rank did not report, what the log says of it stands in a process without a pid.
+The probe's spans are the tree. What only the log tells (a profiling run, a stream) is put in at the process that said it; where a rank did not
+report, what the log says of it stands in a process without a pid.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
-from bench.log.readings import Phase
 from bench.start.metrics import FIRST_TOKEN, READY
 from bench.start.record import Startup
+from bench.start.timeline import IMPORTS, Process, processes_of, told_alone, told_of
 from bench.start.trace_tree import Attributes, TraceSpan, fitted, in_order, nested
-from bench.vllm.plugin import PROBE
-from bench.vllm.probe_events import ProbeMemory, ProbeProcess, ProbeReport, ProbeSpan, read_events
+from bench.vllm.span import Memory, Span
 
 SLACK_S = 0.02  # by which a phase of the log may seem to reach out of the call that it was said in
 
@@ -28,26 +26,19 @@ ABOVE = {"worker": "engine_core", "engine_core": "api_server", "model_inspection
 TITLES = {  # of those that are not their names with blanks
     "kv_cache": "KV cache",
     "torch_compile": "torch.compile",
+    "compile": "torch.compile",
 }
-BY_PROCESS = {"start_api_server", "start_engine_core", "start_worker"}  # the log's, for what processes show themselves
-
-Placed = tuple[ProbeProcess | None, Phase]  # what the log tells, and of which process; None: of none that reported
+SOURCES = {"log": "the log", "clock": "bench"}
 
 
-def read_trace(startup: Startup, folder: Path) -> TraceSpan | None:
-    """`trace_of` the start that lies in `folder`."""
-    report = ProbeReport() if startup.exec_at_s is None else read_events(folder / PROBE, startup.exec_at_s)
-    return trace_of(startup, report)
-
-
-def trace_of(startup: Startup, report: ProbeReport) -> TraceSpan | None:
+def trace_of(startup: Startup) -> TraceSpan | None:
     """The start, from exec to its first token; one that failed, to its end. None: nothing in it can be placed in time.
 
     A process is there to the end: the probe does not see it leave. A span that did not end is `unfinished`, and ends with
     what it was in. What reaches out of what it was in is cut, and `clipped_s` says by how much.
     """
-    phases = _only_in_the_log(startup.phases, report)
-    children = (*_processes(None, report, phases), *_ranks_of_the_log(phases), *_of_the_start(phases))
+    processes, told = processes_of(startup.spans), told_alone(startup.spans)
+    children = (*_processes(None, processes, told), *_ranks_of_the_log(told), *_of_the_start(told))
     if not children:
         return None
     numbers = {READY.name: startup.ready_s, FIRST_TOKEN.name: startup.first_token_s, "failed": startup.reason}
@@ -55,7 +46,7 @@ def trace_of(startup: Startup, report: ProbeReport) -> TraceSpan | None:
         name=startup.name,
         kind="start",
         started_s=0.0,
-        ended_s=_ended_s(startup, report),
+        ended_s=_ended_s(startup, processes),
         attributes=_known(numbers),
         children=in_order(children),
         marks={} if startup.ready_s is None else {"ready": startup.ready_s},
@@ -63,101 +54,90 @@ def trace_of(startup: Startup, report: ProbeReport) -> TraceSpan | None:
     return fitted(root, 0.0, root.ended_s)
 
 
-def _ended_s(startup: Startup, report: ProbeReport) -> float:
+def _ended_s(startup: Startup, processes: Iterable[Process]) -> float:
     """A start without a first token lasts until it was over: whatever was unfinished ended by then."""
     if startup.first_token_s is not None:
         return startup.first_token_s
     lasted_s = startup.ended_at - startup.started_at if startup.failed else 0.0
-    seen = [phase.ended_at_s for phase in startup.phases] + [_last_s(process) for process in report.processes]
+    seen = [span.until_s for span in told_of(startup.spans)] + [_last_s(process) for process in processes]
     return max([lasted_s, startup.ready_s or 0.0, *seen])
 
 
-def _last_s(process: ProbeProcess) -> float:
+def _last_s(process: Process) -> float:
     """When it was last heard of."""
-    return max([process.imported_s, *(span.ended_s or span.started_s for span in process.spans)])
+    return max([process.imported_s, *(call.start_s if call.end_s is None else call.end_s for call in process.calls)])
 
 
 # Processes.
 
 
-def _processes(above: ProbeProcess | None, report: ProbeReport, phases: Sequence[Placed]) -> list[TraceSpan]:
+def _processes(above: Process | None, processes: Sequence[Process], told: Sequence[Span]) -> list[TraceSpan]:
     """Those right below one, or below none, each with those below it."""
     found = []
-    for process in report.processes:
-        if _above(process, report) is above:
-            spans = [*map(_span, process.spans)]
-            told = [_told(phase, spans) for owner, phase in phases if owner is process]
-            own = (*_imports(process), *nested([*spans, *told]))
-            below = _processes(process, report, phases)
-            found.append(replace(_process(process), children=in_order((*own, *below))))
+    for process in processes:
+        if _above(process, processes) is above:
+            imports = [_span(call) for call in process.calls if call.name == IMPORTS]
+            calls = [_span(call) for call in process.calls if call.name != IMPORTS]
+            of_the_log = [_told(span, calls) for span in told if span.process == process.own.process]
+            own = (*imports, *nested([*calls, *of_the_log]))
+            found.append(replace(_process(process), children=in_order((*own, *_processes(process, processes, told)))))
     return found
 
 
-def _above(process: ProbeProcess, report: ProbeReport) -> ProbeProcess | None:
+def _above(process: Process, processes: Sequence[Process]) -> Process | None:
     """Its parent; where that did not report (a fork server's, Ray's), the only one of the kind that starts its kind.
 
     Looked for among those that reported earlier, so that a number that the kernel has given twice makes no circle.
     """
-    earlier = report.processes[: report.processes.index(process)]
-    found, kind = [each for each in earlier if each.pid == process.parent], process.kind
+    earlier = processes[: processes.index(process)]
+    found, kind = [each for each in earlier if each.own.process == process.own.facts.parent], process.kind
     while len(found) != 1 and (kind := ABOVE.get(kind, "")):
         found = [each for each in earlier if each.kind == kind]
     return found[0] if len(found) == 1 else None
 
 
-def _process(process: ProbeProcess) -> TraceSpan:
-    facts = {"pid": process.pid, "rank": process.rank, "process": process.kind, "warnings": "\n".join(process.warnings)}
+def _process(process: Process) -> TraceSpan:
+    own = process.own
+    facts = {"pid": own.process, "rank": own.rank, "process": process.kind, "warnings": own.facts.warnings}
     return TraceSpan(
-        name=" ".join(filter(None, [KINDS.get(process.kind, process.kind), process.rank])),
+        name=" ".join(filter(None, [KINDS.get(process.kind, process.kind), own.rank])),
         kind="process",
-        started_s=_began_s(process),
+        started_s=own.start_s,
         ended_s=_last_s(process) if process.kind == "model_inspection" else math.inf,
         attributes=_known(facts),
     )
 
 
-def _began_s(process: ProbeProcess) -> float:
-    return process.imported_s if process.started_s is None else process.started_s
-
-
-def _imports(process: ProbeProcess) -> list[TraceSpan]:
-    """From the process's start to the probe's turn, behind most of what it imports."""
-    if process.started_s is None:
-        return []
-    return [TraceSpan("imports", "phase", process.started_s, process.imported_s, {"phase": "imports"})]
-
-
 # What they did.
 
 
-def _span(span: ProbeSpan) -> TraceSpan:
+def _span(call: Span) -> TraceSpan:
     facts = {
-        "phase": span.name,
-        "of": span.of,
-        "failed": span.failed,
-        "unfinished": True if span.ended_s is None else None,
-        "delivered_bytes": span.delivered_bytes,
-        "delivered_tensors": span.delivered_tensors,
-        "blocked_s": span.blocked_s,
-        "read_bytes": span.read_bytes,
+        "phase": call.name,
+        "of": call.facts.of,
+        "failed": call.facts.failed,
+        "unfinished": True if call.end_s is None else None,
+        "delivered_bytes": call.facts.delivered_bytes,
+        "delivered_tensors": call.facts.delivered_tensors,
+        "blocked_s": call.facts.blocked_s,
+        "read_bytes": call.facts.read_bytes,
     }
-    ended_s = math.inf if span.ended_s is None else span.ended_s
-    memory = _memory("before", span.before) | _memory("after", span.after)
-    return TraceSpan(_title(span.name), "phase", span.started_s, ended_s, _known(facts | memory))
+    memory = _memory("before", call.facts.before) | _memory("after", call.facts.after)
+    return TraceSpan(_title(call.name), "phase", call.start_s, call.until_s, _known(facts | memory))
 
 
-def _memory(when: str, memory: ProbeMemory | None) -> dict[str, float | None]:
+def _memory(when: str, memory: Memory | None) -> dict[str, float | None]:
     """rss_anon_before_gib and so on."""
     sizes: dict[str, float | None] = asdict(memory) if memory else {}
     return {f"{name.removesuffix('_gib')}_{when}_gib": size for name, size in sizes.items()}
 
 
-def _told(phase: Phase, spans: Iterable[TraceSpan] = ()) -> TraceSpan:
-    """The log's durations are rounded, and its lines stamped when they arrive: what is nearly in a span is in it."""
-    facts = {"phase": phase.name, "rank": phase.rank, "from": "the log"}
-    told = TraceSpan(_title(phase.name), "phase", phase.started_at_s, phase.ended_at_s, _known(facts))
-    around = [span for span in spans if _nearly_in(told, span)]
-    closest = min(around, key=lambda span: span.duration_s, default=told)
+def _told(span: Span, calls: Iterable[TraceSpan] = ()) -> TraceSpan:
+    """The log's durations are rounded, and its lines stamped when they arrive: what is nearly in a call is in it."""
+    facts = {"phase": span.name, "rank": span.rank, "from": SOURCES[span.source]}
+    told = TraceSpan(_title(span.name), "phase", span.start_s, span.until_s, _known(facts))
+    around = [call for call in calls if _nearly_in(told, call)]
+    closest = min(around, key=lambda call: call.duration_s, default=told)
     return replace(told, started_s=max(told.started_s, closest.started_s), ended_s=min(told.ended_s, closest.ended_s))
 
 
@@ -179,38 +159,24 @@ def _known(facts: Mapping[str, str | float | None]) -> Attributes:
 # What only the log tells.
 
 
-def _only_in_the_log(phases: Iterable[Phase], report: ProbeReport) -> list[Placed]:
-    probed = {span.name for process in report.processes for span in process.spans}
-    probed |= BY_PROCESS if report.processes else set()
-    return [(_owner(phase, report), phase) for phase in phases if phase.name not in probed]
-
-
-def _owner(phase: Phase, report: ProbeReport) -> ProbeProcess | None:
-    """What no rank says for itself is the engine core's, but for the first token, which is the driver's."""
-    if phase.rank or phase.name == "first_token":
-        return report.ranks.get(phase.rank or "")
-    cores = [process for process in report.processes if process.kind == "engine_core"]
-    return cores[0] if len(cores) == 1 else None
-
-
-def _ranks_of_the_log(phases: Iterable[Placed]) -> list[TraceSpan]:
+def _ranks_of_the_log(told: Iterable[Span]) -> list[TraceSpan]:
     """A process for each rank that did not report, as long as what the log says of it."""
-    spans: dict[str, list[TraceSpan]] = {}
-    for owner, phase in phases:
-        if phase.rank and owner is None:
-            spans.setdefault(phase.rank, []).append(_told(phase))
+    ranks: dict[str, list[TraceSpan]] = {}
+    for span in told:
+        if span.rank and span.process is None:
+            ranks.setdefault(span.rank, []).append(_told(span))
     return [
         TraceSpan(
             f"{KINDS['worker']} {rank}",
             "process",
-            min(span.started_s for span in told),
-            max(span.ended_s for span in told),
+            min(span.started_s for span in found),
+            max(span.ended_s for span in found),
             {"rank": rank, "from": "the log"},
-            nested(told),
+            nested(found),
         )
-        for rank, told in sorted(spans.items())
+        for rank, found in sorted(ranks.items())
     ]
 
 
-def _of_the_start(phases: Iterable[Placed]) -> tuple[TraceSpan, ...]:
-    return nested(_told(phase) for owner, phase in phases if owner is None and not phase.rank)
+def _of_the_start(told: Iterable[Span]) -> tuple[TraceSpan, ...]:
+    return nested(_told(span) for span in told if span.process is None and not span.rank)

@@ -15,7 +15,7 @@ from bench.masking import masked, masked_tree, private
 from bench.start import tags as t
 from bench.start.metrics import CHECKPOINT_SIZE
 from bench.start.record import OUTPUTS, Startup
-from bench.start.trace import read_trace
+from bench.start.trace import trace_of
 from bench.system.locks import locked
 from bench.system.process_identity import this_process
 from bench.tracking.store import Store, connect, experiment_id, log, log_files, search, talking_to, text_of
@@ -150,7 +150,7 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
         log(store, run_id, params=startup.params, metrics=startup.metrics, tags=startup.tags | tags)
         log_files(store, run_id, (path for path in _files(folder) if path.name in OUTPUTS))
         log_files(store, run_id, _files(folder / PROBE), PROBE)
-        if refused := _refused_trace(store, experiment, run_id, startup, folder):
+        if refused := _refused_trace(store, experiment, run_id, startup):
             doubting = replace(startup, warnings=[*startup.warnings, refused])
             log(store, run_id, params={}, metrics={}, tags=_doubts(doubting))
         store.client.set_terminated(run_id, "FAILED" if startup.failed else "FINISHED", int(startup.ended_at * 1000))
@@ -240,7 +240,7 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*")) if path.is_file() and not path.is_symlink()]
 
 
-def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup, folder: Path) -> str | None:
+def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup) -> str | None:
     """Writes the trace, last of all. None: MLflow took it, or there is nothing to draw; else a warning.
 
     A server that cannot keep traces must not cost the run, whose artifacts hold the same tree as trace.json. One that is
@@ -248,7 +248,7 @@ def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup,
     """
     try:
         with talking_to(store.uri):
-            if tree := read_trace(startup, folder):
+            if tree := trace_of(startup):
                 log_trace(store, experiment, run_id, tree, startup.started_at)
     except (TrackingError, NotImplementedError) as error:
         return f"MLflow has no trace of this start: {error}"

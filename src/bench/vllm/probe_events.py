@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from bench.errors import EvidenceError
 from bench.system.regular_files import read_at_most
+from bench.vllm.span import EXACT, Facts, Memory, Span
 
 GIB = 1024**3
 
@@ -27,43 +28,6 @@ LONGEST_MESSAGE = 200
 BEGINNING = b'{"'  # of a line, however little of it is left
 
 Event = dict[str, Any]
-
-# What a file holds is checked against the types below: nothing is converted, and neither NaN nor infinity is a time.
-EXACT = ConfigDict(strict=True, allow_inf_nan=False, revalidate_instances="always")
-
-
-@dataclass(frozen=True)
-class ProbeMemory:
-    """Of one process, but for `gpu_used_gib`, which is the whole device's. None: not read, or no GPU in use yet."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = EXACT
-    rss_anon_gib: float | None
-    rss_file_gib: float | None
-    rss_shmem_gib: float | None
-    gpu_allocated_gib: float | None
-    gpu_reserved_gib: float | None
-    gpu_used_gib: float | None
-
-
-@dataclass(frozen=True)
-class ProbeSpan:
-    """A call inside vLLM: init_device, load_model, load_weights, process_weights. None: not reported.
-
-    What iterators delivered stands at the innermost call around them; an iterator outside of all is a span by itself.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = EXACT
-    name: str
-    of: str  # the loader's class, the worker's, the model's
-    started_s: float
-    ended_s: float | None = None  # None: the process ended first
-    failed: str | None = None  # the exception that left the call
-    read_bytes: int | None = None  # from storage, by the whole process meanwhile
-    delivered_bytes: int | None = None
-    delivered_tensors: int | None = None
-    blocked_s: float | None = None  # waiting for the next tensor; None too where threads beside the loading one waited
-    before: ProbeMemory | None = None
-    after: ProbeMemory | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +60,7 @@ class ProbeProcess:
     rank: str | None  # TP0; None: it loads nothing, or ended before that was known
     started_s: float | None
     imported_s: float
-    spans: tuple[ProbeSpan, ...] = ()
+    spans: tuple[Span, ...] = ()
     warnings: tuple[str, ...] = ()
     sums: RankSums | None = None  # None: it was not asked for them, or did not finish
 
@@ -169,12 +133,12 @@ def _checked(process: ProbeProcess, ended_s: float) -> ProbeProcess:
     times = [
         process.started_s,
         process.imported_s,
-        *(each.started_s for each in spans),
-        *(each.ended_s for each in spans),
+        *(each.start_s for each in spans),
+        *(each.end_s for each in spans),
     ]
     if any(time is not None and not -CLOCK_TICK_S <= time <= ended_s for time in times):
         raise ValueError("a time lies before exec, after the end, or is no time")
-    if any(each.ended_s is not None and each.ended_s < each.started_s for each in spans):
+    if any(each.until_s < each.start_s for each in spans):
         raise ValueError("a span ends before it begins")
     return _schema().validate_python(process)
 
@@ -243,40 +207,38 @@ def _sums(events: list[Event]) -> RankSums | None:
     )
 
 
-def _spans(events: list[Event], exec_at_s: float) -> Iterator[ProbeSpan]:
+def _spans(events: list[Event], exec_at_s: float) -> Iterator[Span]:
     ends = {event["span"]: event for event in events if event["event"] == "end"}
     delivered = {event["iterator"]: event for event in events if event["event"] == "delivered"}  # the last of each
     for begin in events:
         if begin["event"] == "begin":
             end = ends.get(begin["span"], {})
-            yield ProbeSpan(
-                name=begin["name"],
+            facts = Facts(
                 of=begin["of"],
-                started_s=begin["t"] - exec_at_s,
-                ended_s=end["t"] - exec_at_s if end else None,
                 failed=end.get("failed"),
                 read_bytes=_between(begin, end, "read_bytes"),
                 before=_memory(begin),
                 after=_memory(end) if end else None,
                 **_delivered(each for each in delivered.values() if each["span"] == begin["span"]),
             )
+            ended_s = end["t"] - exec_at_s if end else None
+            yield Span(None, None, begin["name"], begin["t"] - exec_at_s, ended_s, "probe", facts)
 
     for event in delivered.values():
         if event["span"] is None:  # its loader is not measured
-            numbers = _delivered([event])
-            yield ProbeSpan(
-                "weights_iterator", event["name"], event["began_s"] - exec_at_s, event["t"] - exec_at_s, **numbers
-            )
+            facts = Facts(of=event["name"], **_delivered([event]))
+            began_s, ended_s = event["began_s"] - exec_at_s, event["t"] - exec_at_s
+            yield Span(None, None, "weights_iterator", began_s, ended_s, "probe", facts)
 
 
 def _between(begin: Event, end: Event, name: str) -> int | None:
     return end[name] - begin[name] if name in begin and name in end else None
 
 
-def _memory(event: Event) -> ProbeMemory:
-    names = (each.name.removesuffix("_gib") for each in fields(ProbeMemory))
+def _memory(event: Event) -> Memory:
+    names = (each.name.removesuffix("_gib") for each in fields(Memory))
     sizes = {f"{name}_gib": event.get(f"{name}_bytes") for name in names}
-    return ProbeMemory(**{name: None if size is None else size / GIB for name, size in sizes.items()})
+    return Memory(**{name: None if size is None else size / GIB for name, size in sizes.items()})
 
 
 def _delivered(found: Iterable[Event]) -> dict[str, Any]:

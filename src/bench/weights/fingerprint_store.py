@@ -116,11 +116,11 @@ def delivered_in(report: ProbeReport) -> dict[str, Delivered]:
     """Tensors and bytes that each rank was given; a rank of which the probe does not know is absent."""
     found: dict[str, Delivered] = {}
     for rank, process in sorted(report.ranks.items()):
-        spans = [span for span in process.spans if span.delivered_bytes is not None]
+        spans = [span for span in process.spans if span.facts.delivered_bytes is not None]
         if spans:
             found[rank] = (
-                sum(span.delivered_tensors or 0 for span in spans),
-                sum(span.delivered_bytes or 0 for span in spans),
+                sum(span.facts.delivered_tensors or 0 for span in spans),
+                sum(span.facts.delivered_bytes or 0 for span in spans),
             )
     return found
 

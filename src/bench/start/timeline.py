@@ -1,0 +1,135 @@
+"""All that is known of when a start did what: the spans of log, probe and clock, merged once into one list. Pure.
+
+Waterfall, lanes, trace and figures are views of this list. Its rules:
+
+- First the probe's, process by process in the order of their start: the process itself, its imports, its calls.
+- Then what the log and the driver's clock tell, by its begin. What a rank says is its process's; what no rank says for itself is the engine
+  core's, if there is one; the first token is the driver's.
+- Where log and probe both tell of one thing, both are in the list, and a view that shows it once shows the probe's: the log's durations are
+  rounded, and its lines are stamped when they arrive.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.log.lines import LogLine
+from bench.log.readings import Reading
+from bench.log.texts import has_any
+from bench.log.texts.stages import MILESTONES
+from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.span import Facts, Span
+
+PROCESS, IMPORTS, FIRST_TOKEN = "process", "imports", "first_token"
+IN_THE_LOG = {"compile": "torch_compile", "capture": "graph_capture"}  # the probe's name: the log's, where they differ
+STARTS_OF_PROCESSES = {
+    "start_api_server",
+    "start_engine_core",
+    "start_worker",
+}  # the log's, for what processes show themselves
+
+
+def log_spans(
+    milestones: Iterable[LogLine], readings: Iterable[Reading], ready_s: float | None, first_token_s: float | None
+) -> list[Span]:
+    """What a stamped log can place in time, and the first token, by their begin. Without stamps: nothing of the log.
+
+    A phase ends where its line was printed and began its duration earlier. The imports of the API server, the engine core
+    and the workers run one after the other, and end at the first line that each prints of its own.
+    """
+    spans = [span for reading in readings if (span := _placed(reading))]
+    spans += _starts_of_processes(list(milestones))
+    if ready_s is not None and first_token_s is not None:
+        spans.append(Span(None, None, FIRST_TOKEN, ready_s, first_token_s, "clock"))
+    return sorted(spans, key=lambda span: (span.start_s, span.name, span.rank or ""))
+
+
+def _placed(reading: Reading) -> Span | None:
+    ended_s, duration_s = reading.line.elapsed_s, reading.values.get("duration_s")
+    if ended_s is None or duration_s is None or reading.phase == "ready":
+        return None
+    return Span(None, reading.rank, reading.phase, max(0.0, ended_s - duration_s), ended_s, "log")
+
+
+def _starts_of_processes(lines: Sequence[LogLine]) -> list[Span]:
+    spans = []
+    began_s = 0.0
+    for name, texts in MILESTONES:
+        ended_s = next((line.elapsed_s for line in lines if has_any(line.text, texts)), None)
+        if ended_s is not None and ended_s >= began_s:
+            spans.append(Span(None, None, f"start_{name}", began_s, ended_s, "log"))
+            began_s = ended_s
+    return spans
+
+
+def merged(report: ProbeReport, told: Iterable[Span]) -> list[Span]:
+    """The one list. `told` is what `log_spans` returned."""
+    probed = [span for process in report.processes for span in _of_process(process)]
+    return [*probed, *(replace(span, process=_owner(span, report)) for span in told)]
+
+
+def _of_process(process: ProbeProcess) -> list[Span]:
+    began_s = process.imported_s if process.started_s is None else process.started_s
+    facts = Facts(
+        kind=process.kind,
+        parent=process.parent,
+        imported_s=process.imported_s,
+        warnings="\n".join(process.warnings) or None,
+    )
+    own = Span(process.pid, process.rank, PROCESS, began_s, None, "probe", facts)
+    imports = [] if process.started_s is None else [replace(own, name=IMPORTS, end_s=process.imported_s, facts=Facts())]
+    return [own, *imports, *(replace(span, process=process.pid, rank=process.rank) for span in process.spans)]
+
+
+def _owner(span: Span, report: ProbeReport) -> int | None:
+    if span.rank or span.name == FIRST_TOKEN:
+        found = report.ranks.get(span.rank or "")
+        return found.pid if found else None
+    cores = [process.pid for process in report.processes if process.kind == "engine_core"]
+    return cores[0] if len(cores) == 1 else None
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that has reported: itself, and what it did, its imports first."""
+
+    own: Span
+    calls: tuple[Span, ...]
+
+    @property
+    def kind(self) -> str:
+        return self.own.facts.kind or ""
+
+    @property
+    def rank(self) -> str | None:
+        return self.own.rank
+
+    @property
+    def imported_s(self) -> float:
+        return self.own.start_s if self.own.facts.imported_s is None else self.own.facts.imported_s
+
+    def ended(self, name: str) -> list[Span]:
+        """Its calls of this name that came to their end."""
+        return [call for call in self.calls if call.name == name and call.end_s is not None]
+
+
+def processes_of(spans: Iterable[Span]) -> list[Process]:
+    """Those that have reported, in the order of their start."""
+    groups: list[list[Span]] = []
+    for span in spans:
+        if span.source == "probe":
+            groups += [] if span.facts.kind is None else [[]]
+            groups[-1].append(span)
+    return [Process(own, tuple(calls)) for own, *calls in groups]
+
+
+def told_of(spans: Iterable[Span]) -> list[Span]:
+    """What the log and the clock tell."""
+    return [span for span in spans if span.source != "probe"]
+
+
+def told_alone(spans: Sequence[Span]) -> list[Span]:
+    """What the log and the clock tell and the probe has not seen."""
+    probed = {span.name for span in spans if span.source == "probe"}
+    seen = probed | {log for name, log in IN_THE_LOG.items() if name in probed}
+    seen |= STARTS_OF_PROCESSES if probed else set()
+    return [span for span in told_of(spans) if span.name not in seen]
