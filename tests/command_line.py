@@ -1,4 +1,4 @@
-"""The commands of bench other than `python -m bench`, as a user opens them, and in this process where that is enough."""
+"""The commands of bench other than `python -m bench`, as processes of their own, and as functions of this process where that is enough."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from conftest import FOREIGN, MARK, Done, Workplace, quiet
 def opened(
     place: Workplace, *words: str, folder: Path | None = None, environment: dict[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """A program in this place, running: the environment's python first, and nothing of what tests happen to run in."""
+    """Starts a program in this place: the environment's python first on PATH, without the variables of the test run."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     path = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
     return subprocess.Popen(
@@ -30,13 +30,13 @@ def opened(
     )
 
 
-def door(place: Workplace, module: str, *words: str) -> Done:
-    """`python -m bench.MODULE …` to its end, in a process of its own."""
+def run_command(place: Workplace, module: str, *words: str) -> Done:
+    """Runs `python -m bench.MODULE …` to its end, in a process of its own."""
     return done(place, f"bench.{module}", *words)
 
 
-def knock(place: Workplace, main: Callable[[], None], *words: str, stdin: bytes = b"") -> Done:
-    """The same command without a process of its own: its exit code, and what it prints. A traceback is the test's."""
+def call_command(place: Workplace, main: Callable[[], None], *words: str, stdin: bytes = b"") -> Done:
+    """Calls the command in this process. Returns its exit code and output; an unexpected exception fails the test."""
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     words = (*words, f"tracking.uri={uri(place)}")  # absolute: MLflow keeps a connection for each address
@@ -57,4 +57,5 @@ def knock(place: Workplace, main: Callable[[], None], *words: str, stdin: bytes 
 
 
 def uri(place: Workplace) -> str:
+    """The address of this place's store."""
     return f"sqlite:///{place.folder / 'mlflow.db'}"

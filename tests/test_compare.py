@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import compare, replay
-from command_line import door, knock, uri
+from command_line import call_command, run_command, uri
 from conftest import Done, Workplace, mlflow_client, quiet
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def compared(new_workplace: Callable[[], Workplace]) -> Compared:
     formats = "load_format=auto,fastsafetensors,runai_streamer_sharded"
     measured = place.bench("-m", formats, "repeats=2", "page_cache=as_is")
     assert measured.code == 1, measured.err
-    done = door(place, "compare")
+    done = run_command(place, "compare")
     assert done.code == 0, done.err
     (folder,) = (place.folder / "benchmark_results").iterdir()
     runs = place.runs()
@@ -192,7 +192,7 @@ def test_a_sweep_is_found_by_its_id_its_run_and_as_the_latest(compared, tmp_path
     """Whatever of it one has before one's eyes, in the terminal or in MLflow."""
     names = ["latest", compared.sweep_id, compared.sweep.info.run_id]
     found = [
-        knock(compared.place, compare.main, f"sweep={name}", f"output={tmp_path / str(index)}")
+        call_command(compared.place, compare.main, f"sweep={name}", f"output={tmp_path / str(index)}")
         for index, name in enumerate(names)
     ]
     reports = [(tmp_path / str(index) / compared.sweep_id / "report.md").read_text() for index in range(len(names))]
@@ -203,7 +203,7 @@ def test_a_sweep_is_found_by_its_id_its_run_and_as_the_latest(compared, tmp_path
 
 def test_comparing_twice_is_comparing_once(compared):
     """The same files in the same place, and nothing left over."""
-    done = knock(compared.place, compare.main)
+    done = call_command(compared.place, compare.main)
     (folder,) = (compared.place.folder / "benchmark_results").iterdir()
     again = {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -215,7 +215,7 @@ def test_comparing_twice_is_comparing_once(compared):
 
 def test_a_baseline_can_be_named(compared, tmp_path):
     """By the label of its point."""
-    done = knock(compared.place, compare.main, "baseline=runai_streamer_sharded", f"output={tmp_path}")
+    done = call_command(compared.place, compare.main, "baseline=runai_streamer_sharded", f"output={tmp_path}")
 
     assert done.code == 0
     assert "## Speedups (runai_streamer_sharded / auto)" in (tmp_path / compared.sweep_id / "report.md").read_text()
@@ -223,7 +223,7 @@ def test_a_baseline_can_be_named(compared, tmp_path):
 
 def test_where_leaves_a_part_of_the_sweep(compared, tmp_path):
     """One load format is left, so there is nothing to divide."""
-    done = knock(compared.place, compare.main, "where.load_format=auto", f"output={tmp_path}")
+    done = call_command(compared.place, compare.main, "where.load_format=auto", f"output={tmp_path}")
     text = (tmp_path / compared.sweep_id / "report.md").read_text()
 
     assert done.code == 0
@@ -235,8 +235,8 @@ def test_the_latest_sweep_is_the_one_that_began_last(workplace):
     """Whatever was compared, or named, in between."""
     for name in ("first", "second"):
         (workplace.folder / f"{name}.log").write_text("BENCHMARK_READY_SECONDS=1.0\n")
-        assert knock(workplace, replay.main, f"{name}.log").code == 0
-    done = knock(workplace, compare.main)
+        assert call_command(workplace, replay.main, f"{name}.log").code == 0
+    done = call_command(workplace, compare.main)
 
     assert done.code == 0
     assert "| Metric | second |" in done.out
@@ -259,7 +259,7 @@ def test_the_latest_sweep_is_the_one_that_began_last(workplace):
 )
 def test_what_is_not_there_is_refused_in_one_line(word, message, compared, tmp_path):
     """It names the setting; nothing is written, and nobody has to read a traceback."""
-    done = knock(compared.place, compare.main, word, f"output={tmp_path / 'results'}")
+    done = call_command(compared.place, compare.main, word, f"output={tmp_path / 'results'}")
 
     assert done.code == 2
     assert done.err.startswith(message)
@@ -270,7 +270,7 @@ def test_what_is_not_there_is_refused_in_one_line(word, message, compared, tmp_p
 
 def test_a_store_without_a_sweep_says_how_to_make_one(workplace):
     """It is what everybody sees who starts with the wrong command."""
-    done = knock(workplace, compare.main)
+    done = call_command(workplace, compare.main)
 
     assert done.code == 2
     assert done.err == (
@@ -283,22 +283,22 @@ def test_a_sweep_without_a_start_says_so(workplace):
     with quiet():
         client = mlflow_client(workplace.folder)
         client.create_run("0", tags={"bench.kind": "sweep", "bench.sweep": "20260215-051500-1a2b"})
-    done = knock(workplace, compare.main)
+    done = call_command(workplace, compare.main)
 
     assert (done.code, done.err) == (2, "sweep=latest: sweep 20260215-051500-1a2b has no start yet.\n")
 
 
 def test_a_setting_that_does_not_exist_is_refused(compared):
-    """A typo in one of the door's own must not pass for nothing."""
-    done = knock(compared.place, compare.main, "basline=auto")
+    """A typo in one of the command's own must not pass for nothing."""
+    done = call_command(compared.place, compare.main, "basline=auto")
 
     assert done.code == 2
     assert "basline" in done.err
 
 
-def test_help_is_what_the_door_says_of_itself(workplace):
+def test_help_is_the_docstring_of_the_command(workplace):
     """Without looking at any store."""
-    done = knock(workplace, compare.main, "--help")
+    done = call_command(workplace, compare.main, "--help")
 
     assert done.code == 0
     assert "python -m bench.compare sweep=ID" in done.out
@@ -308,7 +308,7 @@ def test_help_is_what_the_door_says_of_itself(workplace):
 def test_a_folder_without_a_store_is_left_without_one(workplace):
     """Who only reads makes nothing, and says what may be wrong: most likely the folder."""
     (workplace.folder / "mlflow.db").unlink()
-    done = knock(workplace, compare.main)
+    done = call_command(workplace, compare.main)
 
     assert done.code == 2
     assert "there is no such file" in done.err

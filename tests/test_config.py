@@ -407,7 +407,7 @@ def test_a_glob_lists_the_files_of_a_group():
 
 
 def test_a_line_with_several_values_is_several_settings():
-    """The doors that start no sweep still understand one."""
+    """The commands that start no sweep still parse several values."""
     settings = compose_settings(["load_format=auto,dummy", "tensor_parallel_size=1,2"])
 
     assert [(each.load_format.name, each.tensor_parallel_size) for each in settings] == [

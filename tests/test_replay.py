@@ -12,7 +12,7 @@ import pytest
 
 from bench import compare, replay
 from bench.errors import LogError
-from command_line import door, knock
+from command_line import call_command, run_command
 from conftest import FAKE, Done, Workplace, ended
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class Seed:
 @pytest.fixture(scope="module")
 def seed(new_workplace: Callable[[], Workplace]) -> Seed:
     place = new_workplace()
-    replayed = door(place, "replay", str(SEED / "base.log"), str(SEED / "runai_sharded.log"))
+    replayed = run_command(place, "replay", str(SEED / "base.log"), str(SEED / "runai_sharded.log"))
     assert replayed.code == 0, replayed.err
-    compared = door(place, "compare")
+    compared = run_command(place, "compare")
     assert compared.code == 0, compared.err
     runs = place.runs()
     return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
@@ -191,9 +191,9 @@ def several(new_workplace: Callable[[], Workplace]) -> Seed:
         (place.folder / name).mkdir()
         shutil.copy(SEED / "base.log", place.folder / name / "serve.log")
     files = ["-", str(FAILED), "one/serve.log", "two/serve.log"]
-    replayed = knock(place, replay.main, *files, stdin=STAMPED.read_bytes())
+    replayed = call_command(place, replay.main, *files, stdin=STAMPED.read_bytes())
     assert replayed.code == 0, replayed.err
-    compared = knock(place, compare.main)
+    compared = call_command(place, compare.main)
     assert compared.code == 0, compared.err
     runs = place.runs()
     return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
@@ -283,15 +283,15 @@ def test_files_of_the_same_name_can_be_given_by_any_path(where, workplace):
         (workplace.folder / name).mkdir()
         shutil.copy(SEED / "base.log", workplace.folder / name / "serve.log")
     folder = where.format(place=workplace.folder)
-    replayed = knock(workplace, replay.main, *(f"{folder}/{name}/serve.log" for name in ("one", "two")))
-    compared = knock(workplace, compare.main)
+    replayed = call_command(workplace, replay.main, *(f"{folder}/{name}/serve.log" for name in ("one", "two")))
+    compared = call_command(workplace, compare.main)
 
     assert (replayed.code, compared.code, compared.err) == (0, 0, "")
 
 
 def test_a_file_that_is_given_twice_is_one_run(workplace):
     """And is said to be one."""
-    done = knock(workplace, replay.main, str(SEED / "base.log"), str(SEED / "base.log"))
+    done = call_command(workplace, replay.main, str(SEED / "base.log"), str(SEED / "base.log"))
 
     assert done.out.startswith("replayed 1 logs as sweep ")
     assert len(children(workplace.runs())) == 1
@@ -300,7 +300,7 @@ def test_a_file_that_is_given_twice_is_one_run(workplace):
 def test_a_log_may_be_called_anything(workplace):
     """Its name is the figure's title."""
     shutil.copy(STAMPED, workplace.folder / "a $x^$ b.log")
-    done = knock(workplace, replay.main, "a $x^$ b.log")
+    done = call_command(workplace, replay.main, "a $x^$ b.log")
 
     assert done.code == 0
 
@@ -308,7 +308,7 @@ def test_a_log_may_be_called_anything(workplace):
 def test_a_log_that_just_ends_is_no_start_that_finished(workplace):
     """The recorded one sat in a JIT until its time was over: it would make any candidate look fast."""
     log = LOGS / "h100-vllm0.26.0" / "dummy_TIMEOUT-in-jit-tp1-eager.stamped.log"
-    knock(workplace, replay.main, str(log))
+    call_command(workplace, replay.main, str(log))
     (run,) = children(workplace.runs())
 
     assert run.info.status == "FAILED"
@@ -330,9 +330,9 @@ def many(new_workplace: Callable[[], Workplace]) -> Seed:
     )
     (place.folder / "logs" / "packed.log.gz").write_bytes(gzip.compress(TP2.read_bytes()))
     shutil.copy(FAILED, place.folder / "logs")
-    replayed = knock(place, replay.main, "logs/*")
+    replayed = call_command(place, replay.main, "logs/*")
     assert replayed.code == 0, replayed.err
-    compared = knock(place, compare.main)
+    compared = call_command(place, compare.main)
     assert compared.code == 0, compared.err
     runs = place.runs()
     return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
@@ -379,7 +379,7 @@ def test_the_starts_of_many_files_are_compared(many):
 def test_one_start_of_a_file_can_be_chosen(many, workplace):
     """It keeps its number in its name."""
     shutil.copytree(many.place.folder / "logs", workplace.folder / "logs")
-    done = knock(workplace, replay.main, "logs/twice.log", "start=2")
+    done = call_command(workplace, replay.main, "logs/twice.log", "start=2")
     (run,) = children(workplace.runs())
 
     assert done.code == 0
@@ -392,7 +392,7 @@ def test_one_start_of_a_file_can_be_chosen(many, workplace):
 @pytest.mark.parametrize("number", ["0", "two", "-1", "1.5"])
 def test_a_number_that_no_start_can_have_is_refused(number, workplace):
     """With what it means."""
-    done = knock(workplace, replay.main, str(TP2), f"start={number}")
+    done = call_command(workplace, replay.main, str(TP2), f"start={number}")
 
     assert (done.code, done.err) == (2, f"start={number}: it is the number of a start in its file, from 1.\n")
 
@@ -400,7 +400,7 @@ def test_a_number_that_no_start_can_have_is_refused(number, workplace):
 def test_a_file_that_tells_nothing_of_a_start_is_refused(workplace):
     """With its name; the good log beside it is not replayed either, so that the whole command can be given again."""
     (workplace.folder / "hello.log").write_text("hello\n")
-    done = knock(workplace, replay.main, str(SEED / "base.log"), "hello.log")
+    done = call_command(workplace, replay.main, str(SEED / "base.log"), "hello.log")
 
     assert (done.code, done.err) == (2, "hello.log: no line of this file tells anything about a start of vLLM.\n")
     assert workplace.runs() == []
@@ -408,14 +408,14 @@ def test_a_file_that_tells_nothing_of_a_start_is_refused(workplace):
 
 def test_an_empty_standard_input_is_refused(workplace):
     """The command before the pipe has failed."""
-    done = knock(workplace, replay.main, "-")
+    done = call_command(workplace, replay.main, "-")
 
     assert (done.code, done.err) == (2, "-: no line of this file tells anything about a start of vLLM.\n")
 
 
 def test_a_file_that_is_not_there_is_refused(workplace):
     """In one line, and no run is left behind."""
-    done = knock(workplace, replay.main, str(SEED / "base.log"), "nowhere.log")
+    done = call_command(workplace, replay.main, str(SEED / "base.log"), "nowhere.log")
 
     assert (done.code, done.err) == (2, "nowhere.log: No such file or directory\n")
     assert workplace.runs() == []
@@ -423,7 +423,7 @@ def test_a_file_that_is_not_there_is_refused(workplace):
 
 def test_no_file_at_all_is_refused(workplace):
     """With what to type."""
-    done = knock(workplace, replay.main)
+    done = call_command(workplace, replay.main)
 
     assert (done.code, done.err) == (2, "which log?  python -m bench.replay LOG...\n")
 
@@ -443,7 +443,7 @@ def test_a_sweep_that_finished_no_start_does_not_hold_up_the_others(tmp_path):
 def test_a_folder_without_a_start_is_refused(workplace):
     """It may be the sweep's instead of a start's."""
     (workplace.folder / "empty").mkdir()
-    done = knock(workplace, replay.main, "empty")
+    done = call_command(workplace, replay.main, "empty")
 
     assert (done.code, done.err) == (2, "empty: there is no startup.json, so no start of bench's was finished here.\n")
     assert workplace.runs() == []
@@ -493,7 +493,7 @@ def test_a_start_that_mlflow_missed_is_brought_in(away, workplace):
     """Into any store, whole: settings, times, tags and files are those of a start that MLflow saw."""
     (folder,) = away.place.folder.glob("outputs/*/*")
     kept = shutil.copytree(folder, workplace.folder / "start")
-    done = knock(workplace, replay.main, str(kept))
+    done = call_command(workplace, replay.main, str(kept))
     (run,) = workplace.runs()
 
     assert done.out == f"{kept}: run {run.info.run_id}\n"
@@ -508,7 +508,7 @@ def test_a_start_that_is_brought_in_has_its_own_time(away, workplace):
     """When it was measured, and not when somebody thought of bringing it in."""
     (folder,) = away.place.folder.glob("outputs/*/*")
     kept = shutil.copytree(folder, workplace.folder / "start")
-    knock(workplace, replay.main, str(kept))
+    call_command(workplace, replay.main, str(kept))
     (run,) = workplace.runs()
 
     assert run.info.start_time / 1000 <= (folder / "startup.json").stat().st_mtime

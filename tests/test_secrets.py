@@ -41,7 +41,7 @@ def streams(place: Workplace) -> list[Done]:
     words = [*MINE, "page_cache=as_is", "verify=false", *planted_secrets.overrides()]
     accounts = f"vllm.env.ACCOUNT_TOKEN={','.join(planted_secrets.ACCOUNTS)}"
 
-    def door(name: str, *rest: str) -> Done:
+    def run_command(name: str, *rest: str) -> Done:
         return ended(opened(place, sys.executable, "-m", f"bench.{name}", *rest, environment=told))
 
     return [
@@ -51,9 +51,9 @@ def streams(place: Workplace) -> list[Done]:
         place.bench(
             *words, f"vllm.env.TOKEN=[{planted_secrets.ACCOUNTS[0]}", environment=told
         ),  # Hydra cannot parse it
-        door("compare"),
-        door("replay", str(replayed)),
-        door("compare", "sweep=none", f"tracking.uri=http://me:{planted_secrets.TRACKING_PASSWORD}@127.0.0.1:9"),
+        run_command("compare"),
+        run_command("replay", str(replayed)),
+        run_command("compare", "sweep=none", f"tracking.uri=http://me:{planted_secrets.TRACKING_PASSWORD}@127.0.0.1:9"),
     ]
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import compare as compare_door
-from command_line import knock
+from bench import compare as compare_command
+from command_line import call_command
 from conftest import Done, Workplace
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def starts_of(place: Workplace) -> "list[Run]":
 
 def reported(place: Workplace) -> str:
     """The report of its latest sweep."""
-    done = knock(place, compare_door.main)
+    done = call_command(place, compare_command.main)
     assert done.code == 0, done.err
     (path,) = place.folder.glob("benchmark_results/*/report.md")
     return path.read_text()

@@ -11,8 +11,12 @@ from bench.system.interrupts import handled
 from bench.system.output import exit_where_lost, give, guard_output, say
 
 
-def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
-    """Makes a function of the command line's words a command."""
+def command(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
+    """Decorator: a function of the command line's arguments becomes an entry point. `usage` is what --help prints.
+
+    Exits with 2 and a message on standard error where the user's input or the environment is at fault; with 128 + signal
+    where it was interrupted.
+    """
 
     def decorate(main: Callable[[list[str]], None]) -> Callable[[], None]:
         @wraps(main)
@@ -39,7 +43,9 @@ def door(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[
 def split_arguments(
     arguments: Sequence[str], own: Mapping[str, str], prefix: str = "\0"
 ) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """The command's own settings over their defaults, those below `prefix`, and the rest, which is for conf/."""
+    """Returns the command's own settings over their defaults, those whose names begin with `prefix`, without it, and the
+    remaining arguments, which are overrides of conf/.
+    """
     mine, below, rest = dict(own), dict[str, str](), list[str]()
     for argument in arguments:
         name, equals, value = argument.partition("=")

@@ -4,7 +4,7 @@ python -m bench.compare                                    the latest sweep
 python -m bench.compare sweep=ID                           one sweep, by its id or its run's id or name
 python -m bench.compare baseline=auto                      a point's label; auto: load_format=auto, else the first point
 python -m bench.compare where.tensor_parallel_size=2       only the starts whose params have this value
-python -m bench.compare ignore=version.vllm,host.gpu       compares although these differ, and says so
+python -m bench.compare ignore=version.vllm,host.gpu       compares although these differ, and notes it in the report
 python -m bench.compare title='eager, no priming'          instead of the points' names
 python -m bench.compare sweep=ID publish=NAME              to benchmark_results/NAME, with all starts packed beside the report
 python -m bench.compare output=FOLDER tracking.uri=URI
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.comparison import AUTO, compare
-from bench.cli import door, split_arguments
+from bench.cli import command, split_arguments
 from bench.compose import compose_settings
 from bench.masking import masked, masked_tree
 from bench.report.content import report_of
@@ -33,10 +33,10 @@ from bench.tracking.runs import log_report
 from bench.tracking.uploads import tidy
 
 OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results", "publish": "", "title": ""}
-ASKED = ("baseline=", "ignore=", "title=", "where.")  # decides what the report says
+REPORT_OPTIONS = ("baseline=", "ignore=", "title=", "where.")  # these decide what the report contains
 
 
-@door(__doc__)
+@command(__doc__)
 def main(arguments: list[str]) -> None:
     """Compare one sweep."""
     own, where, overrides = split_arguments(arguments, OWN, prefix="where.")
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
         refuse_foreign_table(folder.parent)
     files = write_report(comparison, folder, partial(download, tracking.uri))
     if own["publish"]:
-        pack_starts(sweep, tracking.uri, [word for word in arguments if word.startswith(ASKED)], folder)
+        pack_starts(sweep, tracking.uri, [each for each in arguments if each.startswith(REPORT_OPTIONS)], folder)
         (folder.parent / "README.md").write_text(published_table(folder.parent), encoding="utf-8")
     tables = summary_markdown(report_of(comparison))
     give(tables)

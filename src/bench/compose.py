@@ -1,4 +1,4 @@
-"""A command line -> Settings: Hydra composes conf/, the schema checks it, and what is wrong is said in sentences."""
+"""A command line -> Settings: Hydra composes conf/, the schema checks it, and each error becomes one sentence."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def settings_from(config: DictConfig) -> Settings:
     except MissingMandatoryValue as error:
         raise SettingError(f"{error.full_key}: this setting has no value yet.") from error
     except OmegaConfBaseException as error:
-        raise SettingError(f"{error.full_key}: {words_of(error)}") from error
+        raise SettingError(f"{error.full_key}: {message_of(error)}") from error
     assert isinstance(tree, dict)
     tree.pop("experiment", None)
     collect_environment()
@@ -58,10 +58,10 @@ def settings_from(config: DictConfig) -> Settings:
 
 
 def _with_sharded_path(settings: Settings) -> Settings:
-    """Where the cut checkpoint lies, unless that is set: two models of one name have two places.
+    """Fills in the path of the cut checkpoint unless it is set; two models of one name get two paths.
 
-    Its name has a digest of what it is cut from: a random model's recipe, which is known before it is made, or the content
-    of a folder; and of the arguments that decide how it is cut.
+    The folder's name holds a digest of the source (the recipe of a random model, which is known before it is made, or the
+    content of a folder) and of the arguments that decide how it is cut.
     """
     model = settings.model
     if settings.load_format.checkpoint != "sharded" or model.sharded_path is not None:
@@ -74,24 +74,24 @@ def _with_sharded_path(settings: Settings) -> Settings:
 
 
 def _sentences(error: ValidationError, tree: Any) -> list[str]:
-    """One for each setting. Where several types are allowed, pydantic complains once for each of them."""
+    """One sentence for each invalid setting. Where several types are allowed, pydantic reports one error for each type."""
     found: dict[str, tuple[Any, list[str]]] = {}
     for problem in error.errors():
         name = _name(problem, tree)
         if problem["type"] == "extra_forbidden":
-            words = "there is no such setting; python -m bench --help lists them"
+            message = "there is no such setting; python -m bench --help lists them"
         elif problem["type"] == "missing":
-            words = "this setting is missing"
+            message = "this setting is missing"
         else:
-            words = problem["msg"].replace("Input should", "must").replace("String should", "must")
-            words = re.sub(r"must match pattern .*", "must not be empty", words) if "\\S" in words else words
-            words = words.replace("a valid integer", "a whole number").replace("a valid ", "a ")
-        found.setdefault(name, (problem["input"], []))[1].append(words)
-    return [_sentence(name, given, words) for name, (given, words) in found.items()]
+            message = problem["msg"].replace("Input should", "must").replace("String should", "must")
+            message = re.sub(r"must match pattern .*", "must not be empty", message) if "\\S" in message else message
+            message = message.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+        found.setdefault(name, (problem["input"], []))[1].append(message)
+    return [_sentence(name, given, messages) for name, (given, messages) in found.items()]
 
 
 def _name(problem: Any, tree: Any) -> str:
-    """The setting's dotted name. Pydantic names the types that it tried among its parts, which the config does not have."""
+    """The setting's dotted name. Pydantic puts the types that it tried among the parts; those are not in the config and are dropped."""
     parts: list[str] = []
     *above, last = problem["loc"]
     for part in above:
@@ -103,14 +103,14 @@ def _name(problem: Any, tree: Any) -> str:
     return ".".join(parts)
 
 
-def _sentence(name: str, given: Any, words: Sequence[str]) -> str:
-    if not words[0].startswith("must"):
-        return f"{name}: {words[0]}."
-    return f"{name}={given!r}: {' or '.join([words[0], *(word.removeprefix('must ') for word in words[1:])])}."
+def _sentence(name: str, given: Any, messages: Sequence[str]) -> str:
+    if not messages[0].startswith("must"):
+        return f"{name}: {messages[0]}."
+    return f"{name}={given!r}: {' or '.join([messages[0], *(each.removeprefix('must ') for each in messages[1:])])}."
 
 
 def _refuse_shape(settings: Settings) -> None:
-    """Refuse random weights whose sizes do not fit together: vLLM would die of them after minutes."""
+    """Refuse random weights whose sizes do not fit together: vLLM would fail on them, minutes after its start."""
     recipe, ranks = settings.model.random, settings.tensor_parallel_size
     if recipe is None:
         return
@@ -151,7 +151,7 @@ def _refuse_taken_arguments(settings: Settings) -> None:
 
 
 def _refuse_secret_in_a_name(settings: Settings) -> None:
-    """A store is looked through by this name, so it cannot be masked there."""
+    """The experiment's name identifies it in the store, so it cannot be masked there."""
     if masked(settings.tracking.experiment) != settings.tracking.experiment:
         raise SettingError(
             "tracking.experiment: a secret stands in it, or what looks like one, and MLflow shows this name to everybody. Choose another name."
@@ -159,7 +159,7 @@ def _refuse_secret_in_a_name(settings: Settings) -> None:
 
 
 def normalised(overrides: Sequence[str]) -> list[str]:
-    """Hydra wants `++` before a key that is not in conf/ yet. Nobody should have to know which of vLLM's arguments are."""
+    """The overrides with the `++` that Hydra requires before a key that is not in conf/, so that a user can leave it out."""
     grown = [
         re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.|repeats_of\.)", r"++\1", item)
         for item in overrides
@@ -168,9 +168,9 @@ def normalised(overrides: Sequence[str]) -> list[str]:
 
 
 def compose_settings(overrides: Sequence[str]) -> list[Settings]:
-    """The settings that a command line means: one, or one for each point where it lists several values.
+    """A command line -> its settings: one, or one for each point where it lists several values.
 
-    For the commands that start no sweep. The sweeper composes with Hydra's own loader, which knows --config-dir too.
+    For the commands that start no sweep. The sweeper composes with Hydra's own loader, which supports --config-dir too.
     """
     return [settings_from(config) for config in compose_points(overrides)]
 
@@ -179,17 +179,17 @@ def compose_points(overrides: Sequence[str]) -> list[DictConfig]:
     """The configs of a command line's points, composed and not yet checked."""
     given = normalised(overrides)
     GlobalHydra.instance().clear()
-    with hydra_in_words(), initialize_config_dir(conf_dir(), version_base="1.3"):
+    with hydra_errors_translated(), initialize_config_dir(conf_dir(), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         first = compose("config", list(points_of(given, loader)[0]), return_hydra_config=True)
-        brought = [f"{name}={values}" for name, values in first.hydra.sweeper.params.items()]  # by an experiment
+        brought = [f"{name}={values}" for name, values in first.hydra.sweeper.params.items()]  # from an experiment
         points = points_of([*normalised(brought), *given], loader)
         return [compose("config", list(point)) for point in points]
 
 
 @contextmanager
-def hydra_in_words() -> Iterator[None]:
-    """While Hydra composes: a group or a key that is not there, an override that it cannot parse, or a value that it did not expect.
+def hydra_errors_translated() -> Iterator[None]:
+    """Translates what Hydra raises while it composes: an unknown group or key, an invalid override, an unexpected value.
 
     Raises:
         SettingError: instead of anything that Hydra or OmegaConf raises, some of which is a plain ValueError or AttributeError.
@@ -199,28 +199,28 @@ def hydra_in_words() -> Iterator[None]:
     except BenchError:
         raise
     except Exception as error:
-        raise SettingError(words_of(error)) from error
+        raise SettingError(message_of(error)) from error
 
 
 @contextmanager
 def hydra_composing() -> Iterator[None]:
-    """The same for a command that Hydra itself runs: Hydra is made to raise, until `composed()` says that it is through.
+    """The same for a command that Hydra itself runs: Hydra raises instead of exiting, until `composed()` is called.
 
-    A user who wants Hydra's tracebacks gets them.
+    With HYDRA_FULL_ERROR set by the user, nothing is translated and Hydra's tracebacks are shown.
     """
     if FULL_ERROR in os.environ:
         yield
         return
     os.environ[FULL_ERROR] = "1"
     try:
-        with hydra_in_words():
+        with hydra_errors_translated():
             yield
     finally:
         composed()
 
 
 def composed() -> None:
-    """From here on an error is no longer about the command line."""
+    """Composing is over: later errors do not concern the command line, and Hydra handles them as usual."""
     os.environ.pop(FULL_ERROR, None)
 
 
@@ -234,8 +234,8 @@ def refuse_moving(config: DictConfig) -> None:
         raise SettingError("hydra.job.chdir=true: bench stays in the folder that it was started in. Leave it out.")
 
 
-def words_of(error: Exception) -> str:
-    """What Hydra or OmegaConf says, in one line and without where it looked."""
+def message_of(error: Exception) -> str:
+    """The message of Hydra or OmegaConf, in one line and without its search path."""
     text = str(error) or repr(error)
     if isinstance(error.__cause__, OmegaConfBaseException):
         text = f"{text} {error.__cause__}"

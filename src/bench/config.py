@@ -1,4 +1,4 @@
-"""The schema of conf/: what a start of vLLM can be told, and what sweeps, tracking and rig are told besides.
+"""The schema of conf/: the settings of a start of vLLM, and those of sweeps, tracking and rig.
 
 Hydra composes conf/, pydantic checks it (bench.compose), and what comes out is `Settings`: frozen, complete, the same for
 every package.
@@ -83,7 +83,7 @@ class LoadFormat(_Section):
 
 
 class Vllm(_Section):
-    """The vLLM that is measured, and anything else it is told."""
+    """The vLLM that is measured, and its other arguments and environment variables."""
 
     python: Text | None
     args: dict[str, Any]
@@ -108,19 +108,19 @@ class Completion(_Section):
 
 
 class RigLimits(_Section):
-    """How quiet the host must be before a start, and how long that is waited for. Nothing of it decides what is measured."""
+    """How idle the host must be before a start, and how long to wait for that. No influence on what is measured."""
 
-    wait_s: Annotated[float, Field(ge=0)]  # at most; 0: look, and do not wait
+    wait_s: Annotated[float, Field(ge=0)]  # at most; 0: check once, and do not wait
     busy_cores_at_most: Annotated[float, Field(ge=0, le=1)]  # share of the cores that we may use
     free_memory_at_least_gib: Annotated[float, Field(ge=0)]
     swap_used_at_most_gib: Annotated[float, Field(ge=0)]
     gpu_processes_at_most: Annotated[int, Field(ge=0)]  # on each GPU
-    gpu_leftover_at_most_gib: Annotated[float, Field(ge=0)]  # on each GPU, above the least that was seen in use
+    gpu_leftover_at_most_gib: Annotated[float, Field(ge=0)]  # on each GPU, above the least in use so far
     gpu_throttled: bool  # True: a GPU that is slowed down is taken as it is
 
 
 class Sweep(_Section):
-    """Where in its sweep a start stands. The sweeper writes it; all None and zero for a start on its own."""
+    """A start's place in its sweep. Set by the sweeper; all None and zero for a start on its own."""
 
     id: str | None
     parent_run_id: str | None
@@ -149,7 +149,7 @@ CUT_ARGUMENTS = (
 )  # fmt: skip
 
 
-# Settings that say how often and in which order, not what one start is.
+# Settings that decide how often and in which order starts are made, not what one start is.
 OF_THE_SWEEP = {
     "repeats",
     "repeats_of",
@@ -166,7 +166,7 @@ OF_THE_SWEEP = {
 
 
 class Settings(_Section):
-    """Everything that one start was asked for."""
+    """Everything that defines one start."""
 
     model: Model
     load_format: LoadFormat
@@ -211,18 +211,18 @@ class Settings(_Section):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What vLLM is told beyond the settings of bench: by argument, with underscores, the user's word last."""
+        """Arguments given to vLLM beyond the settings of bench: name, with underscores, -> value; the user's override the load format's."""
         chosen = [*self.load_format.args.items(), *self.vllm.args.items()]
         return {name.replace("-", "_"): value for name, value in chosen}
 
     def flat(self) -> dict[str, str]:
         """Every setting by its dotted name, as MLflow's params hold it: the group's choice under the group's own name,
-        secrets masked, and nothing that says where results go, or what is waited for, instead of what was measured.
+        secrets masked, without the settings that only decide where results go or what is waited for.
         """
         return {name: masked_value(name, value) for name, value in self.unmasked().items()}
 
     def unmasked(self) -> dict[str, Any]:
-        """The same with the secrets in it: to tell two settings apart, and never to be shown."""
+        """The same with secrets unmasked: for comparing settings, never for output."""
         tree = self.model_dump(exclude={"tracking", "rig", "sweep", *OF_THE_SWEEP})
         flat = dict(_leaves(tree))
         for group in ("model", "load_format"):
@@ -248,7 +248,7 @@ def conf_dir() -> str:
 
 def blocks_at_most(settings: Settings) -> int:
     """How often a point is started: `repeats`, or up to `max_blocks` where `precision` decides; fewer where
-    `repeats_of` says so for its load format.
+    `repeats_of` has a number for its load format.
     """
     blocks = settings.repeats if settings.precision is None else settings.max_blocks
     return min(blocks, settings.repeats_of.get(settings.load_format.name, blocks))

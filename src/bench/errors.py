@@ -1,4 +1,4 @@
-"""Everything that can go wrong by a user's hand or the world's, drawn as a tree.
+"""Every error that is caused by the user's input or by the environment, as a tree.
 
 BenchError
 ├── SettingError        a setting is outside what is allowed: nothing was started
@@ -8,11 +8,11 @@ BenchError
 ├── StartError          vLLM did not become ready or did not answer
 │   └── StartTimeout    … in the time that it was given
 ├── LockError           another process holds what is needed here
-├── TrackingError       MLflow cannot be reached, or does not hold what was asked for
-│   └── StoreError          … and waiting will not mend it: tracking.uri leads to nothing that can be used
+├── TrackingError       MLflow cannot be reached, or does not hold what was requested
+│   └── StoreError          … permanently: tracking.uri names no usable store
 └── LogError            a log that was to be replayed cannot be read
 
-Each message says what was seen, what was expected and what to do next, and names the setting. A bug of ours is an
+Each message states what was found, what was expected and what to do next, and names the setting. A bug of ours is an
 `assert` or a plain exception, and keeps its traceback.
 """
 
@@ -42,24 +42,24 @@ class StartError(BenchError):
 
 
 class StartTimeout(StartError):
-    """vLLM was still at it when its time was over: the log's last error, if any, is not the reason."""
+    """vLLM was still running at the time limit: the last error in its log, if any, is not the reason."""
 
 
 class AnswerError(StartError):
-    """vLLM answered with something else than was asked for. What its log says of the connection that bench closed then is not the reason."""
+    """vLLM's answer is not what was requested. Errors in its log about the connection that bench then closed are not the reason."""
 
 
 class LockError(BenchError):
-    """Another process holds what is needed here, or there is no lock to be had. Names the file, and who holds it."""
+    """Another process holds the lock, or it cannot be created. The message names the file, and the holder if known."""
 
 
 class TrackingError(BenchError):
-    """MLflow cannot be reached, or does not hold what was asked for."""
+    """MLflow cannot be reached, or does not hold what was requested."""
 
 
 class StoreError(TrackingError):
-    """What tracking.uri leads to cannot be used, now or later: no store, one of another MLflow, read-only, no access."""
+    """The store at tracking.uri is permanently unusable: no store, one of another MLflow, read-only, no access."""
 
 
 class LogError(BenchError):
-    """A log that was to be replayed cannot be read or tells nothing about a start of vLLM."""
+    """A log that was to be replayed cannot be read or holds no information about a start of vLLM."""

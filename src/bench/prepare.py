@@ -3,7 +3,7 @@
     python -m bench.prepare                                                        the random weights of the default model
     python -m bench.prepare load_format=runai_streamer_sharded tensor_parallel_size=1,2
     python -m bench.prepare model=hf model.path=/data/llama load_format=sharded_state tensor_parallel_size=8
-    python -m bench.prepare load_format=sharded_state remake=true                  makes it again, whatever is there
+    python -m bench.prepare load_format=sharded_state remake=true                  replaces an existing checkpoint
 
 Takes the settings of python -m bench; several values make several checkpoints. A sweep does this by itself.
 """
@@ -11,20 +11,20 @@ Takes the settings of python -m bench; several values make several checkpoints. 
 import time
 from pathlib import Path
 
-from bench.cli import door, split_arguments
+from bench.cli import command, split_arguments
 from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.host.output_folders import refuse_places
-from bench.sweep.prepare import prepare_and_remember, unused
+from bench.sweep.prepare import prepare_and_log, unused
 from bench.system.output import give
 from bench.weights.space import needs_of, refuse_without_space
 
 OWN = {"remake": "false"}
 
 
-@door(__doc__)
+@command(__doc__)
 def main(arguments: list[str]) -> None:
-    """Make what is missing, and say what is there."""
+    """Make the missing checkpoints, and print the path of each."""
     own, _, overrides = split_arguments(arguments, OWN)
     folder = Path("outputs") / time.strftime("prepare-%Y%m%d-%H%M%S")
     remake = _switch("remake", own["remake"])
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     refuse_without_space(need for settings in points for need in needs_of(settings, folder, remake=remake))
     for settings in points:
         place = Path(settings.checkpoint_path)
-        prepare_and_remember(settings, unused(folder / place.name), remake=remake)
+        prepare_and_log(settings, unused(folder / place.name), remake=remake)
         give(f"ready: {place}")
 
 

@@ -3,7 +3,7 @@
 python -m bench.replay base.log runai_sharded.log      each start in them a run, named after its file; - is standard input
 python -m bench.replay 'logs/**/*.log.gz'              patterns; packed logs (.gz, .zst) are unpacked
 python -m bench.replay many.log start=2                only the second start in a file of several
-python -m bench.replay --explain base.log              which line tells what; MLflow hears nothing of it
+python -m bench.replay --explain base.log              prints what is read from which line; nothing is written to MLflow
 python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in; or all of a sweep's folder
 python -m bench.replay benchmark_results/NAME          a published result: its sweep and all starts of it
 python -m bench.replay LOG... tracking.uri=URI
@@ -14,7 +14,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from bench.cli import door, split_arguments
+from bench.cli import command, split_arguments
 from bench.compose import compose_settings
 from bench.config import Tracking
 from bench.errors import LogError
@@ -32,12 +32,12 @@ from bench.tracking.uploads import RUN, bring_in, tidy
 EXPLAIN = "--explain"
 
 
-@door(__doc__)
+@command(__doc__)
 def main(arguments: list[str]) -> None:
     """Replay every file, then bring in every folder."""
-    own, _, words = split_arguments([word for word in arguments if word != EXPLAIN], {"start": ""})
-    overrides = [word for word in words if "=" in word and not Path(word).exists()]
-    places = expanded([word for word in words if word not in overrides])
+    own, _, rest = split_arguments([each for each in arguments if each != EXPLAIN], {"start": ""})
+    overrides = [each for each in rest if "=" in each and not Path(each).exists()]
+    places = expanded([each for each in rest if each not in overrides])
     if not places:
         raise LogError("which log?  python -m bench.replay LOG...")
     start = _start(own["start"])
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
-    """All are read before MLflow hears of any."""
+    """All logs are read before the first run is written to MLflow."""
     with tempfile.TemporaryDirectory() as place:
         recordings = [each for name in logs for each in recordings_in(log_file(name, Path(place)), start)]
         sweep_id = replay_sweep(tracking, recordings)
@@ -76,7 +76,7 @@ def _bring_in_result(tracking: Tracking, folder: Path) -> None:
     found = bring_in_result(tracking, folder)
     give(
         f"{folder}: {found.starts} starts of sweep {found.sweep_id}\n"
-        f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={found.sweep_id}', *found.words])}"
+        f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={found.sweep_id}', *found.options])}"
     )
 
 
@@ -103,8 +103,13 @@ def _start(text: str) -> int | None:
 
 
 def starts_of(folders: list[Path]) -> list[Path]:
-    """The folders of all starts in these. One of a sweep may have none beside others: it was resumed when nothing was left to do, or
-    ended before its first start.
+    """The folders of all starts in these folders.
+
+    A sweep's folder without starts is accepted if others have some: it was resumed when nothing was left to do, or ended
+    before its first start.
+
+    Raises:
+        LogError: no start of bench's was finished in one of the folders.
     """
     found = {folder: _starts_in(folder) for folder in folders}
     starts = [start for those in found.values() for start in those]

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench import replay
 from bench.log.recordings import LogFile, recordings_in
 from bench.start.explain import explanation
-from command_line import knock
+from command_line import call_command
 
 LOGS = Path(__file__).parents[1] / "logs"
 SEED = LOGS / "seed" / "runai_sharded.log"
@@ -81,8 +81,8 @@ def test_mlflow_hears_nothing_of_it(workplace):
     """Several files and starts are explained one after the other, and start=N is one of them."""
     (workplace.folder / "both.log").write_bytes(TP2.read_bytes() + FAILED.read_bytes())
     shutil.copy(SEED, workplace.folder)
-    done = knock(workplace, replay.main, "--explain", "both.log", SEED.name)
-    one = knock(workplace, replay.main, "both.log", "--explain", "start=2")
+    done = call_command(workplace, replay.main, "--explain", "both.log", SEED.name)
+    one = call_command(workplace, replay.main, "both.log", "--explain", "start=2")
 
     assert [line for line in done.out.splitlines() if ", start " in line] == [
         "both.log, start 1: lines 1 to 93",

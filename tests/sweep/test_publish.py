@@ -16,7 +16,7 @@ from bench import compare, replay
 from bench.errors import SettingError
 from bench.report.published_table import STARTS, published_table
 from bench.sweep.publish import refuse_name
-from command_line import knock
+from command_line import call_command
 from conftest import Done, Workplace
 from whole_sweeps import MINE, quiet_start, starts_of, sweep_of, with_a_model
 
@@ -44,10 +44,10 @@ def report_in(folder: Path) -> tuple[str, str, list[str]]:
 
 def again(place: Workplace, folder: Path) -> Path:
     """The report that a stranger makes of a published result, by the command that replaying it prints."""
-    replayed = knock(place, replay.main, str(folder))
+    replayed = call_command(place, replay.main, str(folder))
     assert replayed.code == 0, replayed.err
     (command,) = re.findall(r"^compare them:  python -m bench\.compare (.*)$", replayed.out, re.MULTILINE)
-    compared = knock(place, compare.main, *shlex.split(command))
+    compared = call_command(place, compare.main, *shlex.split(command))
     assert compared.code == 0, compared.err
     (path,) = place.folder.glob("benchmark_results/*/report.md")
     return path.parent
@@ -80,7 +80,7 @@ def result(new_workplace: Callable[[], Workplace]) -> Result:
     swept = place.bench("-m", "load_format=auto,safetensors", "repeats=2", *MINE, environment=quiet_start(place))
     assert swept.code == 0, swept.err
     words = ("publish=fake-two_points", "title=Two points of a fake, n = 2", "baseline=safetensors")
-    published = knock(place, compare.main, *words)
+    published = call_command(place, compare.main, *words)
     assert published.code == 0, published.err
     folder = place.folder / "benchmark_results" / "fake-two_points"
     stranger = new_workplace()
@@ -119,7 +119,7 @@ def test_the_archive_holds_no_figures_and_nobodys_name(result):
 
 def test_a_published_result_is_brought_in_once(result):
     """A second time says the same and adds nothing."""
-    done = knock(result.stranger, replay.main, str(result.folder))
+    done = call_command(result.stranger, replay.main, str(result.folder))
 
     assert done.code == 0, done.err
     assert "4 starts of sweep" in done.out
@@ -147,7 +147,7 @@ def test_a_damaged_archive_is_said_to_be_one(result, workplace):
     folder = workplace.folder / "damaged"
     folder.mkdir()
     (folder / STARTS).write_bytes((result.folder / STARTS).read_bytes()[:2000])
-    done = knock(workplace, replay.main, str(folder))
+    done = call_command(workplace, replay.main, str(folder))
 
     assert done.code == 2
     assert "damaged" in done.err

@@ -18,7 +18,7 @@ from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import INCOMPLETE, find_sweep
 from bench.tracking.runs import PARENT, SweepRun, log_start, open_sweep
 from bench.tracking.store import connect
-from bench.tracking.uploads import begin_sweep, bring_in, bring_in_rest, end_sweep, remember, tidy
+from bench.tracking.uploads import begin_sweep, bring_in, bring_in_rest, end_sweep, tidy, upload_start
 from conftest import quiet
 from made_starts import failed, startup
 
@@ -157,7 +157,7 @@ def test_a_start_waits_in_the_outbox_until_the_next_command(settings, folder, mo
     number = client.get_experiment_by_name("bench").experiment_id
     client.delete_experiment(number)
 
-    assert remember(settings, folder) is None
+    assert upload_start(settings, folder) is None
     assert "Nothing is lost" in capsys.readouterr().err
     assert len([*outbox.waiting(Path("caches"), settings.tracking.uri)]) == 1
 
@@ -229,8 +229,8 @@ def test_a_store_that_hangs_keeps_no_start_waiting_for_long(settings, folder, mo
     uploads._worker.cache_clear()  # noqa: SLF001
     worker = uploads._worker()  # noqa: SLF001
     try:
-        assert remember(settings, folder) is None
-        assert remember(settings, folder) is None
+        assert upload_start(settings, folder) is None
+        assert upload_start(settings, folder) is None
         assert bring_in_rest(settings, [folder]) == {}
         assert len([*outbox.waiting(Path("caches"), settings.tracking.uri)]) == 1
     finally:

@@ -13,7 +13,7 @@ from bench.vllm.command import command_for
 
 
 def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
-    """What would be done, on standard output. Nothing is started, made or written."""
+    """Prints the plan on standard output. Nothing is started, made or written."""
     settings = points[0].settings
     found = dict(zip((point.label for point in points), hosts_of(points, hosts), strict=True))
     commands = {
@@ -35,6 +35,6 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
 
 
 def hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
-    """What each point runs on; the baseline's second arm, which comes last, on what the baseline does."""
+    """The host of each point. The baseline's second arm, which comes last, has the baseline's."""
     by_settings = {id(point.settings): host for point, host in zip(points, hosts, strict=False)}
     return [by_settings[id(point.settings)] for point in points]

@@ -1,4 +1,4 @@
-"""One start: measured, drawn, remembered. What a sweep's launcher runs, and what `python -m bench` alone does."""
+"""One start: measured, drawn, uploaded. What a sweep's launcher runs, and what `python -m bench` alone does."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from bench.start.tags import ORDER, POINT, REPEAT
 from bench.sweep.progress import following, outcome
 from bench.system.interrupts import deferred, handled, unbroken
 from bench.system.output import say
-from bench.tracking.uploads import announce, remember
+from bench.tracking.uploads import enqueue, upload_start
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the sweep is told of a start. `run_id` is None where MLflow was away: the start lies in `folder` alone."""
+    """The result of a start, for its sweep. `run_id` is None where MLflow was away: the start is in `folder` only."""
 
     name: str
     folder: str
     reason: str | None
     run_id: str | None
-    record: RunRecord  # as MLflow will give it back
+    record: RunRecord  # as it is read back from MLflow
     waited_s: float = 0.0  # for other starts on this host
 
     @property
@@ -41,8 +41,8 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
     """One start of vLLM and its MLflow run.
 
     Raises:
-        KeyboardInterrupt: a signal came. The start is on disk all the same, complete where it was when the signal came; it
-            may not be in MLflow yet.
+        KeyboardInterrupt: a signal came. The start is on disk nevertheless, complete up to the signal; it may not be in
+            MLflow yet.
     """
     place, name, steps = settings.sweep, name_of(settings), Steps()
     with handled(), deferred(f"{name} to be written down"):
@@ -51,10 +51,10 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
             claiming = partial(claims.enter_context, caches_claimed(settings, say))
             claim = steps.take("claiming caches_dir", claiming, Claim(0.0))
             progress = claims.enter_context(following(name, place.position, place.starts))
-            startup = measure(settings, folder, progress.saw, steps)
+            startup = measure(settings, folder, progress.on_line, steps)
         startup, folder = write_down(settings, startup, folder, steps)
         outcome(startup, progress)
-        uploading = partial(remember, settings, folder)
+        uploading = partial(upload_start, settings, folder)
         before = len(steps.failures)
         run_id = unbroken(partial(steps.take, "uploading", uploading, None), f"MLflow to take {name}")
         for failure in steps.failures[before:]:
@@ -63,8 +63,8 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
 
 
 def write_down(settings: Settings, startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:
-    """The start on disk, then its figures, and once more where those failed. Returns it, and the folder where it is now."""
-    announce(settings, startup, folder)
+    """Saves the start, draws its figures, and saves it again where drawing failed. Returns the start and its folder."""
+    enqueue(settings, startup, folder)
     folder = saved(startup, folder, steps)
     draw(startup, folder, steps)
     if (again := concluded(startup, steps)) != startup:
@@ -73,7 +73,7 @@ def write_down(settings: Settings, startup: Startup, folder: Path, steps: Steps)
 
 
 def record_of(startup: Startup, run_id: str | None) -> RunRecord:
-    """For the stopping rule, which must not wait for MLflow."""
+    """The start as it would be read from MLflow: for the stopping rule, which does not wait for the upload."""
     return RunRecord(
         run_id=run_id or startup.name,
         name=startup.name,
@@ -91,7 +91,7 @@ def record_of(startup: Startup, run_id: str | None) -> RunRecord:
 
 
 def draw(startup: Startup, folder: Path, steps: Steps) -> None:
-    """The figures of this start, from inside and by what its log says, and its trace for Perfetto, beside its log."""
+    """Writes the figures of this start (from the probe and from the log) and its trace for Perfetto beside its log."""
     from bench.report.memory_figure import draw_memory
     from bench.report.start_figures import draw_lanes, draw_startup
 

@@ -1,4 +1,4 @@
-"""The plan of a sweep: its points, named; their order in blocks; and what it would do, for people. Pure."""
+"""The plan of a sweep: its points, named; their order in blocks; and its description. Pure."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ SHORT = {
     "max_model_len": "len",
     "page_cache": "page_cache",
 }
-SHORT_PLAN_S = 120  # below that, minutes tell too little
+SHORT_PLAN_S = 120  # below that, seconds are shown instead of minutes
 
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of settings. `label` names it for people: what varies in this sweep, the load format first."""
+    """One combination of settings. `label` is its readable name: what varies in this sweep, the load format first."""
 
     label: str
     overrides: tuple[str, ...]
@@ -44,7 +44,7 @@ def blocks_of(points: Sequence[Point], seed: int) -> list[list[Start]]:
 
     A steady drift of the host delays a point in one block as much as it favours it in the next, so over two blocks it
     cancels out for every pair of points. In an odd number of blocks the last is without its reverse: what remains of the
-    drift is then smaller than the interval has widened. A point that asks for fewer repeats is left out of the later blocks.
+    drift is then smaller than the interval has widened. A point with fewer repeats is left out of the later blocks.
     """
     shuffler = random.Random(seed)  # noqa: S311  # an order, not a secret
     position = 0
@@ -99,7 +99,7 @@ def _label(overrides: Sequence[str], settings: Settings) -> str:
 
 
 def with_baseline_again(points: Sequence[Point]) -> list[Point]:
-    """The A/A arm: the baseline a second time, under another name. What its ratio shows is what this rig can resolve."""
+    """The A/A arm: the baseline a second time, under another name. Its ratio shows the smallest difference that this rig can resolve."""
     if not points[0].settings.aa:
         return list(points)
     base = next((point for point in points if point.settings.load_format.name == AUTO), points[0])
@@ -109,8 +109,8 @@ def with_baseline_again(points: Sequence[Point]) -> list[Point]:
 def signature(
     points: Sequence[Point], hosts: Sequence[Host], host_name: str, storages: Sequence[Mapping[str, str]] = ()
 ) -> str:
-    """A short name for a whole sweep: the same command on the same host has the same, whatever its repeats. `storages` describe
-    what each point's checkpoint lies on: with another read-ahead, starts do not belong to the same sweep.
+    """An identifier of a whole sweep: the same for the same command on the same host, whatever its repeats. `storages` describe
+    the storage of each point's checkpoint: with another read-ahead, starts do not belong to the same sweep.
     """
     parts = [[point.label, identity(point.settings, host)] for point, host in zip(points, hosts, strict=True)]
     return hashlib.sha256(
@@ -123,7 +123,7 @@ def describe_plan(
 ) -> str:
     """Every start in its order, and the exact command of each point.
 
-    `order` says where the order comes from; `before` says which starts come first and do not count.
+    `order` describes where the order comes from; `before` the starts that come first and do not count.
     """
     first = f"{before}, then " if before else ""
     lines = [f"{first}{len(starts)} starts, {ends}", order, ""]
@@ -134,10 +134,10 @@ def describe_plan(
 
 
 def describe_duration(durations_s: Sequence[float | None]) -> str:
-    """How long all starts may take together, by what was seen before of each."""
-    seen = [value for value in durations_s if value is not None]
-    if len(seen) < len(durations_s):
-        return f"how long it takes is unknown: {len(durations_s) - len(seen)} of {len(durations_s)} starts are of a kind that was never made here"
-    total_s = sum(seen)
+    """The expected duration of all starts, from earlier starts of the same kinds. `durations_s`: seconds; None: unknown."""
+    known = [value for value in durations_s if value is not None]
+    if len(known) < len(durations_s):
+        return f"how long it takes is unknown: {len(durations_s) - len(known)} of {len(durations_s)} starts are of a kind that was never made here"
+    total_s = sum(known)
     about = f"{total_s:.0f} s" if total_s < SHORT_PLAN_S else f"{total_s / 60:.0f} min"
     return f"about {about}, by earlier starts of the same kinds"

@@ -29,25 +29,25 @@ def prepare_points(points: Sequence[Point], folder: Path) -> None:
     """Make every checkpoint that a point needs, before the first start.
 
     Raises:
-        CheckpointError: one is there and is not the right one, or a disk has no room for all of them.
+        CheckpointError: an existing one is not the required one, or a disk has too little space for all of them.
     """
     refuse_without_space(need for point in points for need in needs_of(point.settings, folder))  # for all together
     for point in points:
         place = unused(folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}"))
         try:
-            prepare_and_remember(point.settings, place)
+            prepare_and_log(point.settings, place)
         except (StartError, TrackingError, *OF_THE_WORLD) as error:  # its starts will fail with this reason, each a run
             say(f"{point.label}: {in_words(error)}")
 
 
 def unused(folder: Path) -> Path:
-    """A folder of this name that is not there yet; else with a number behind it."""
+    """A path where nothing exists yet: this one, or the first of it with a number appended."""
     names = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in count(1))
     return next(name for name in names if not os.path.lexists(name))
 
 
-def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
-    """Make what is missing for these settings; what was made is a run of the preparations' experiment."""
+def prepare_and_log(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
+    """Make what is missing for these settings, and log each as a run of the preparations' experiment. Returns what was made."""
     if not Path(settings.checkpoint_path).exists():
         say(f"preparing {settings.checkpoint_path}")
     with own_folder(folder):
@@ -56,25 +56,25 @@ def prepare_and_remember(settings: Settings, folder: Path, *, remake: bool = Fal
                 made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
         finally:
             seal([folder / PREPARE_LOG])
-        remember_made(settings, folder, made)
+        log_made(settings, folder, made)
     return made
 
 
-def remember_made(settings: Settings, folder: Path, made: Sequence[Made]) -> None:
-    """Each a run of the preparations' experiment, as far as MLflow takes it."""
+def log_made(settings: Settings, folder: Path, made: Sequence[Made]) -> None:
+    """Logs each as a run of the preparations' experiment. An unreachable MLflow is reported, not raised."""
     for each in made:
         files = [path for path in (folder / PREPARE_LOG, each.folder / MANIFEST) if path.exists()]
         logging = partial(log_preparation, settings.tracking, settings.flat(), each, files, source_tags())
         try:
             unbroken(logging, f"MLflow to take {each.folder.name}")
-        except TrackingError as error:  # what was made is there all the same
+        except TrackingError as error:  # the checkpoint exists nevertheless
             say(f"{error}\nThis preparation is no run in MLflow; {each.folder / MANIFEST} describes it.")
         say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
 
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
-    """`folder`, made with those above it that are missing. What of these is still empty in the end is taken away again."""
+    """Creates `folder` with its missing parents. Those that are still empty at the end of the block are removed."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -86,5 +86,5 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 
 def source_tags() -> dict[str, str]:
-    """Which source of bench this is."""
+    """The git commit of this bench, as tags. Empty for an installed wheel."""
     return SOURCE.of(describe_source())

@@ -1,4 +1,4 @@
-"""Which starts must be made before any that counts: for full caches, for a fingerprint, or for both at once."""
+"""The untimed starts before the first that counts: to fill caches, to take a fingerprint, or both at once."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from bench.sweep.verify import unverified
 
 @dataclass(frozen=True)
 class Untimed:
-    """A start that does not count, and what it is for."""
+    """A start that does not count, and its purpose."""
 
     settings: Settings
     fills: bool  # its compile and JIT caches
@@ -30,11 +30,11 @@ class Untimed:
 
 def untimed(points: Sequence[Point]) -> list[Untimed]:
     """The fewest starts that fill all caches and give all fingerprints that are missing: one does both where both are due."""
-    wanted = unverified(points)
-    unfilled = unprimed([*wanted, *(point.settings for point in points)])
+    to_verify = unverified(points)
+    unfilled = unprimed([*to_verify, *(point.settings for point in points)])
     fills = {id(settings) for settings in unfilled}
-    both = [Untimed(settings, id(settings) in fills, verifies=True) for settings in wanted]
-    verified = {id(settings) for settings in wanted}
+    both = [Untimed(settings, id(settings) in fills, verifies=True) for settings in to_verify]
+    verified = {id(settings) for settings in to_verify}
     return both + [Untimed(each, fills=True, verifies=False) for each in unfilled if id(each) not in verified]
 
 
@@ -53,7 +53,7 @@ def unprimed(every: Iterable[Settings]) -> list[Settings]:
 
 
 def describe_untimed(starts: Sequence[Untimed]) -> str:
-    """How many there are, and what for. Empty where there are none."""
+    """Their number and purpose, in words. Empty where there are none."""
     if not starts:
         return ""
     fill, verify = sum(each.fills for each in starts), sum(each.verifies for each in starts)

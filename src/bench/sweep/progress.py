@@ -1,4 +1,4 @@
-"""What a person sees while vLLM starts: which start of how many, what vLLM is doing, for how long, and how long still.
+"""Progress display while vLLM starts: which start of how many, its stage, elapsed and remaining time.
 
 On a terminal one line that moves, with rich; elsewhere a plain line at each change, so that a job's log stays readable.
 """
@@ -26,7 +26,7 @@ _lasted_s: list[float] = []  # how long the starts of this process took, for the
 
 @dataclass
 class Progress:
-    """One start's place in its sweep, and what vLLM is doing. `saw` is given every line that vLLM prints."""
+    """One start's place in its sweep, and what vLLM is doing. `on_line` is called with every line that vLLM prints."""
 
     name: str
     position: int
@@ -35,8 +35,8 @@ class Progress:
     began_s: float
     stage: str = FIRST_STAGE
 
-    def saw(self, elapsed_s: float, text: str) -> None:
-        """A line of vLLM, and when it came, in seconds since exec."""
+    def on_line(self, elapsed_s: float, text: str) -> None:
+        """Updates the stage from a line of vLLM that arrived `elapsed_s` seconds after exec."""
         stage = stage_of(text)
         if stage and stage != self.stage:
             self.stage = stage
@@ -52,7 +52,7 @@ class Progress:
         return Spinner("dots", line)
 
     def remaining(self, elapsed_s: float) -> str:
-        """From the starts that are over; nothing before there is one."""
+        """The estimated remaining time of the sweep, from the starts that have ended; empty before the first has."""
         if not _lasted_s:
             return ""
         left_s = max(0.0, mean(_lasted_s) - elapsed_s) + mean(_lasted_s) * (self.starts - self.position)
@@ -61,7 +61,7 @@ class Progress:
 
 @contextmanager
 def following(name: str, position: int, starts: int) -> Iterator[Progress]:
-    """Shows a start as long as the block lasts."""
+    """Shows the progress of a start until the block ends."""
     console = Console(stderr=True)
     progress = Progress(name, position, starts, not console.is_terminal, time.monotonic())
     if progress.plain:
@@ -73,7 +73,7 @@ def following(name: str, position: int, starts: int) -> Iterator[Progress]:
 
 
 def outcome(startup: Startup, progress: Progress) -> None:
-    """The last line of a start, and its warnings."""
+    """Prints the result of a start, its problems and its warnings."""
     if startup.reason:
         say(f"{progress.head()}  FAILED: {startup.reason}")
     else:

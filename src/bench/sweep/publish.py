@@ -28,15 +28,15 @@ DRAWN = (".png", "trace.json")  # made again from the rest
 
 @dataclass(frozen=True)
 class Published:
-    """A result that was brought into a store, and the words for `compare` that its report was written with."""
+    """A result that was imported into a store. `options`: the arguments of `compare` that its report was written with."""
 
     sweep_id: str
     starts: int
-    words: list[str]
+    options: list[str]
 
 
 def refuse_name(name: str) -> None:
-    """Before anything is read.
+    """Checks the name of a result, before anything is read.
 
     Raises:
         SettingError: this name could be that of a sweep, which git ignores, or is no name of a folder.
@@ -47,17 +47,17 @@ def refuse_name(name: str) -> None:
         )
 
 
-def pack_starts(sweep: SweepRecord, uri: str, words: Sequence[str], folder: Path) -> Path:
+def pack_starts(sweep: SweepRecord, uri: str, options: Sequence[str], folder: Path) -> Path:
     """Write every start of this sweep into `folder`/starts.tar.zst: its files as MLflow has them, but for what is drawn from them.
 
-    `words` are what `compare` was asked beside the sweep (baseline=…, where.…). The same starts give the same bytes.
+    `options` are the arguments of `compare` besides the sweep (baseline=…, where.…). The same starts give the same bytes.
 
     Raises:
         SettingError: MLflow lacks the record of a start, so it could not be brought back.
     """
     with TemporaryDirectory() as place:
         root = Path(place)
-        (root / SWEEP).write_text(json.dumps(_of_sweep(sweep, words), indent=2, sort_keys=True), encoding="utf-8")
+        (root / SWEEP).write_text(json.dumps(_of_sweep(sweep, options), indent=2, sort_keys=True), encoding="utf-8")
         for run_id, name in file_names(sweep.starts).items():
             start = root / "starts" / name
             start.mkdir(parents=True)
@@ -67,14 +67,14 @@ def pack_starts(sweep: SweepRecord, uri: str, words: Sequence[str], folder: Path
         return _pack(root, folder / STARTS)
 
 
-def _of_sweep(sweep: SweepRecord, words: Sequence[str]) -> dict[str, Any]:
+def _of_sweep(sweep: SweepRecord, options: Sequence[str]) -> dict[str, Any]:
     return {
         "sweep_id": sweep.sweep_id,
         "started_at": sweep.started_at,
         "ended_by": sweep.ended_by,
         "params": sweep.params,
         "tags": {name: value for name, value in sweep.tags.items() if not name.startswith("mlflow.")},
-        "compare": list(words),
+        "compare": list(options),
     }
 
 
@@ -98,7 +98,7 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def bring_in_result(tracking: Tracking, folder: Path) -> Published:
-    """Every start of a published result, and the sweep that they belong to, into a store. What is there already is left.
+    """Every start of a published result, and the sweep that they belong to, into a store. Existing ones are left as they are.
 
     Raises:
         LogError: the archive is damaged, or is none of bench's.
@@ -107,8 +107,8 @@ def bring_in_result(tracking: Tracking, folder: Path) -> Published:
         root = Path(place)
         _unpack(folder / STARTS, root)
         try:
-            told = json.loads((root / SWEEP).read_text(encoding="utf-8"))
-            return _bring_in(tracking, told, sorted((root / "starts").iterdir()))
+            described = json.loads((root / SWEEP).read_text(encoding="utf-8"))
+            return _bring_in(tracking, described, sorted((root / "starts").iterdir()))
         except (OSError, ValueError, KeyError) as error:
             raise LogError(f"{folder / STARTS}: this is no archive of a published result ({error!r}).") from error
 
@@ -127,11 +127,11 @@ def _unpack(path: Path, target: Path) -> None:
         raise LogError(f"{path}: the archive is damaged ({error}).") from error
 
 
-def _bring_in(tracking: Tracking, told: dict[str, Any], folders: list[Path]) -> Published:
-    known = sweep_if_known(tracking.uri, told["sweep_id"])
+def _bring_in(tracking: Tracking, described: dict[str, Any], folders: list[Path]) -> Published:
+    known = sweep_if_known(tracking.uri, described["sweep_id"])
     there = {KEY.in_(start.tags) for start in known.starts} if known else set[str | None]()
     if known is None or len(known.starts) < len(folders):
-        parent = known.run_id if known else _open(tracking, told)
+        parent = known.run_id if known else _open(tracking, described)
         failed = True
         try:
             for folder in folders:
@@ -143,16 +143,16 @@ def _bring_in(tracking: Tracking, told: dict[str, Any], folders: list[Path]) -> 
                     bring_in(tracking, folder)
             failed = False
         finally:
-            close_sweep(tracking, parent, failed=failed, ended_by=told["ended_by"], adopted=False)
-    return Published(told["sweep_id"], len(folders), told["compare"])
+            close_sweep(tracking, parent, failed=failed, ended_by=described["ended_by"], adopted=False)
+    return Published(described["sweep_id"], len(folders), described["compare"])
 
 
-def _open(tracking: Tracking, told: dict[str, Any]) -> str:
+def _open(tracking: Tracking, described: dict[str, Any]) -> str:
     return open_sweep(
         tracking,
-        told["sweep_id"],
+        described["sweep_id"],
         adopted=None,
-        params=told["params"],
-        tags=told["tags"],
-        started_at=told["started_at"],
+        params=described["params"],
+        tags=described["tags"],
+        started_at=described["started_at"],
     )

@@ -21,7 +21,7 @@ from bench.tracking.runs import close_sweep, log_start, open_sweep
 
 
 def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
-    """One sweep of these starts, each a run with its part of the log. Returns the sweep's id."""
+    """Writes these starts as the runs of one sweep, each with its part of the log. Returns the sweep's id."""
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     labels = [*map(masked, labels_of(recordings))]
     tags = POINTS.of(tuple(labels)) | REPLAYED.of(value=True)
@@ -50,7 +50,7 @@ def _replay(tracking: Tracking, recording: Recording, label: str, parent: str, s
 
 
 def _write(startup: Startup, recording: Recording, folder: Path) -> None:
-    """All that is kept of a start, its own lines of the log first, byte by byte."""
+    """Writes the files of a start into `folder`: its own lines of the log, unchanged bytes before masking, excerpts, figures, trace."""
     log = recording.log
     copy_lines(recording.file.path, log.first_number, log.last_number, folder / LOG)
     seal([folder / LOG])

@@ -1,6 +1,6 @@
 """A sweep: its points checked as a whole, their checkpoints made, and every point started once a block.
 
-Called by the Hydra sweeper, which brings the composed points and a launcher; everything that makes a sweep ours is here.
+Called by the Hydra sweeper with the composed points and a launcher.
 """
 
 import os
@@ -44,9 +44,9 @@ Launch = Callable[[Sequence[Job]], Sequence[Outcome]]
 
 @dataclass
 class Sweep:
-    """What the starts of one sweep share, and what came of them.
+    """What the starts of one sweep share, and their results.
 
-    `done` are the starts of an interrupted one that need no second time.
+    `done` are the valid starts of an interrupted sweep, which are not repeated.
     """
 
     sweep_id: str
@@ -62,7 +62,7 @@ class Sweep:
         return [point.label for point in self.points]
 
     def place(self, start: Start, **other: object) -> list[str]:
-        """A start's place, as overrides for a launcher."""
+        """A start's overrides for a launcher: its point's, and its place in the sweep."""
         place = {
             "id": self.sweep_id,
             "parent_run_id": f"'{self.parent}'" if self.parent else "null",  # quoted: an id like 12e34 is no number
@@ -76,7 +76,7 @@ class Sweep:
 
 def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Outcome]:
     """Every start of the sweep, block by block, below one MLflow run. Failed starts do not stop it."""
-    adopted = os.environ.pop("MLFLOW_RUN_ID", None)  # of `mlflow run`; a start must not take it for its own
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None)  # of `mlflow run`; a start must not write to it
     refuse_repeats_of_nothing(points)
     hosts = refuse_what_this_host_cannot(points)
     refuse_places((point.settings for point in points), folder, "hydra.sweep.dir")
@@ -91,13 +91,13 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
         verify(sweep, launch)
         sweep.ended_by = run_blocks(sweep, launch)
         sweep.outcomes[:] = second_try(settings, sweep.outcomes)
-    tell(sweep.outcomes, sweep.sweep_id)
+    print_summary(sweep.outcomes, sweep.sweep_id)
     return sweep.outcomes
 
 
 @contextmanager
 def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, folder: Path) -> Iterator[Sweep]:
-    """The sweep's run in MLflow, and nobody else's while the block lasts; closed at its end, however that comes."""
+    """The sweep's run in MLflow, locked against other processes and closed at the end of the block, also after an error."""
     tracking = points[0].settings.tracking
     with ExitStack() as claims:
         opening = partial(open_or_resume, points, hosts, adopted, folder, claims)
@@ -113,14 +113,14 @@ def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, fold
 
 
 def run_blocks(sweep: Sweep, launch: Launch) -> str:
-    """Block by block, until there are enough; returns why there were."""
+    """Launches block by block until the stopping rule is met. Returns the reason for stopping, in words."""
     settings, began_s, timed = sweep.points[0].settings, time.monotonic(), 0
     done = {(record.point, record.repeat) for record in sweep.done}
     for number, block in enumerate(sweep.blocks, 1):
         jobs = [sweep.place(start) for start in block if (start.point.label, start.repeat) not in done]
         raise_if_interrupted()
         sweep.outcomes += launch(jobs) if jobs else []
-        timed += bool(jobs)  # a block that an earlier call has done costs no time now
+        timed += bool(jobs)  # not a block that an earlier call completed: it takes no time
         lasted_s = time.monotonic() - began_s - sum(outcome.waited_s for outcome in sweep.outcomes)
         another_s = lasted_s * (timed + 1) / max(1, timed)
         records = [*sweep.done, *(outcome.record for outcome in sweep.outcomes)]
@@ -132,9 +132,9 @@ def run_blocks(sweep: Sweep, launch: Launch) -> str:
 def open_or_resume(
     points: list[Point], hosts: Sequence[Host], adopted: str | None, folder: Path, claims: ExitStack
 ) -> Sweep:
-    """A new sweep's run; or, with resume=true, that of the same command that was interrupted, with what it has done.
+    """A new sweep; or, with resume=true, the interrupted sweep of the same command with its completed starts.
 
-    Either is claimed for this process as long as `claims` is open.
+    Either is locked for this process as long as `claims` is open.
 
     Raises:
         SettingError: the interrupted one is still running.
@@ -144,7 +144,7 @@ def open_or_resume(
     name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages)
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         claims.enter_context(sweep_claimed(settings, found.sweep_id))
-        found = unfinished_sweep(settings.tracking.uri, name) or found  # with what it did until it could be claimed
+        found = unfinished_sweep(settings.tracking.uri, name) or found  # again: its state after the lock was acquired
         done = tuple(start for start in found.starts if not start.failed and not start.invalid_reason)
         say(f"resuming sweep {found.sweep_id}: {len(done)} starts are done")
         seed = _seed(settings, found.sweep_id) if found.seed is None else found.seed
@@ -178,8 +178,8 @@ def prime(sweep: Sweep, launch: Launch) -> None:
 
 
 def verify(sweep: Sweep, launch: Launch) -> None:
-    """What each point was found to be, written down for its starts. Where a candidate differs from its baseline, that is loaded
-    a second time first: what differs between two loads of the baseline, as padding does, is left out.
+    """Writes the verdict on each point's weights, for its starts. Where a candidate differs from its baseline, the baseline is
+    loaded a second time first: what differs between its two loads, as padding does, is left out.
     """
     found = found_of(sweep.points)
     again = [Untimed(settings, fills=False, verifies=True) for settings in to_load_again(sweep.points, found)]
@@ -193,7 +193,7 @@ def verify(sweep: Sweep, launch: Launch) -> None:
 
 
 def start_untimed(sweep: Sweep, starts: Sequence[Untimed], launch: Launch) -> None:
-    """One that fails costs the sweep its caches or its verification, and nothing else."""
+    """Launches starts that do not count. A failed one is reported: the sweep then lacks its caches or its verification."""
     if not starts:
         return
     jobs = []
@@ -208,7 +208,7 @@ def start_untimed(sweep: Sweep, starts: Sequence[Untimed], launch: Launch) -> No
 
 
 def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
-    """A misspelt load format would be started in every block, and cost what it was to save.
+    """Refuses an unknown load format in `repeats_of`: a misspelt name would have no effect.
 
     Raises:
         SettingError: `repeats_of` names a load format that no point of this sweep has.
@@ -221,7 +221,7 @@ def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
 
 
 def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
-    """Before the first start, and all at once. Returns what each point runs on.
+    """Checks all points before the first start, and raises one error for all. Returns the host of each point.
 
     Raises:
         SettingError: an interpreter without vLLM, more ranks than a CPU host has cores.
@@ -238,14 +238,14 @@ def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
 
 
 def second_try(settings: Settings, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """MLflow may be back from being away."""
+    """Uploads the starts that MLflow does not have yet once more. Returns all outcomes, with the new runs' ids."""
     missing = [Path(outcome.folder) for outcome in outcomes if not outcome.run_id]
     run_ids = bring_in_rest(settings, missing)
     return [replace(outcome, run_id=outcome.run_id or run_ids.get(Path(outcome.folder))) for outcome in outcomes]
 
 
-def tell(outcomes: Sequence[Outcome], sweep_id: str) -> None:
-    """The end of a sweep: what failed and why, and what to do next."""
+def print_summary(outcomes: Sequence[Outcome], sweep_id: str) -> None:
+    """Prints the starts that failed or are invalid, with their reasons, and the command that compares the sweep."""
     failures = [outcome for outcome in outcomes if outcome.reason]
     invalid = [outcome for outcome in outcomes if outcome.invalid_reason and not outcome.reason]
     say(f"sweep {sweep_id}: {len(outcomes) - len(failures)} of {len(outcomes)} starts finished")
@@ -257,7 +257,7 @@ def tell(outcomes: Sequence[Outcome], sweep_id: str) -> None:
 
 
 def _params(points: Sequence[Point], seed: int) -> dict[str, str]:
-    """The sweep's own: its order, and every value that each varied setting had."""
+    """The params of the sweep's run: its order, and all values of each varied setting."""
     settings = points[0].settings
     flats = [point.settings.flat() for point in points]
     varied = {name: sorted({flat.get(name, "") for flat in flats}) for name in flats[0]}

@@ -1,7 +1,7 @@
 """python -m bench without -m: one start on its own, checked before Hydra makes its folder.
 
-Hydra makes the folder of a run before it calls bench. So what is wrong, and a plan that starts nothing, are dealt with by a callback that Hydra
-calls before: nothing was made, and nothing must be removed.
+Hydra makes the folder of a run before it calls bench. So a callback that Hydra
+calls before that reports wrong settings and prints a plan: no folder has been made that would have to be removed.
 """
 
 import os
@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bench.compose import composed, hydra_in_words, refuse_moving, settings_from
+from bench.compose import composed, hydra_errors_translated, refuse_moving, settings_from
 from bench.config import Settings
 from bench.errors import BenchError, SettingError
 from bench.start.steps import OF_THE_WORLD, in_words
@@ -23,10 +23,10 @@ from bench.system.output import say
 
 
 class CheckSingle(Callback):
-    """`hydra.callbacks.check`: ends the process, with 2 where something is wrong and with 0 behind a plan."""
+    """`hydra.callbacks.check`: ends the process, with 2 after an error and with 0 after a plan."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """`config` has Hydra's own settings in it too."""
+        """`config` includes Hydra's own settings."""
         from bench.host.host import look_at_host
         from bench.host.output_folders import refuse_places
         from bench.start.record import refuse_taken
@@ -40,7 +40,7 @@ class CheckSingle(Callback):
             refuse_moving(config)
             host = look_at_host(settings)
             HydraConfig.instance().set_config(config)  # for what is interpolated from it
-            with hydra_in_words():
+            with hydra_errors_translated():
                 folder = Path(given := str(config.hydra.run.dir))
             if not given.strip():
                 raise SettingError(f"hydra.run.dir={given!r}: must not be empty.")
@@ -59,7 +59,7 @@ def single(config: DictConfig) -> Settings:
     """The settings of a start on its own.
 
     Raises:
-        SettingError: one is not allowed, or asks for several starts.
+        SettingError: one is not allowed, or results in several starts.
     """
     os.environ.pop("MLFLOW_RUN_ID", None)
     own = OmegaConf.create(config)

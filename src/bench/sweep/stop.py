@@ -12,8 +12,8 @@ REPEATS = "after the asked number of blocks"
 def why_stop(
     settings: Settings, starts: Sequence[RunRecord], order: Sequence[str], blocks: int, another_s: float
 ) -> str | None:
-    """In words for the report, or None: go on. Asked after each block; without `precision` the sweep has its repeats, as far as its time goes.
-    `another_s` is how long the sweep will have lasted after one more block.
+    """The reason to stop, in words for the report; None: continue. Called after each block. Without `precision` the sweep has `repeats`
+    blocks, unless time_budget_s ends it. `another_s` is the sweep's expected duration after one more block, in seconds.
 
     Enough is when, after `min_blocks`, the 95 % half-width of every ratio that the report will show is at most `precision`.
     """
@@ -37,7 +37,7 @@ def _over_budget(settings: Settings, blocks: int, another_s: float) -> str | Non
 
 
 def _widest(starts: Sequence[RunRecord], order: Sequence[str]) -> float | None:
-    """The least known ratio's half-width; None: there is a ratio without an interval, or none at all."""
+    """The largest half-width of all ratios; None: a ratio has no interval, or there is no ratio."""
     if not starts:
         return None
     comparison = compare(SweepRecord("", "", 0.0, "", replayed=False, starts=tuple(starts), order=tuple(order)))

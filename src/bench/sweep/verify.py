@@ -36,10 +36,10 @@ def _baseline(members: Sequence[Point]) -> Point:
 
 
 def unverified(points: Sequence[Point]) -> list[Settings]:
-    """One of each kind of start whose fingerprint is wanted and not kept, those that must be made anyway to fill caches first."""
+    """One of each kind of start whose fingerprint is needed and not stored, those that must be made anyway to fill caches first."""
     found: dict[str, Settings] = {}
     for _, members in groups_of(points):
-        if not _wanted(members):
+        if not _needs_verification(members):
             continue
         for settings in (point.settings for point in members if can_be_verified(point.settings)):
             files = files_of(settings)
@@ -49,19 +49,19 @@ def unverified(points: Sequence[Point]) -> list[Settings]:
     return list(found.values())
 
 
-def _wanted(members: Sequence[Point]) -> bool:
-    """Whether these have anything to be compared with, or are verified because the user says so."""
+def _needs_verification(members: Sequence[Point]) -> bool:
+    """Whether these points have others to be compared with, or verify=true is set."""
     able = [point.settings for point in members if can_be_verified(point.settings)]
     formats = {json.dumps(settings.load_format.model_dump(), sort_keys=True, default=str) for settings in able}
     return len(formats) > 1 or any(settings.verify for settings in able)
 
 
 def found_of(points: Sequence[Point]) -> dict[str, Expected]:
-    """What each point was found to be, by its label."""
+    """The verdict on each point's weights, by its label."""
     groups = groups_of(points)
     reference, _ = groups[0]
     return {
-        point.label: _found(point, base, reference, compared=_wanted(members))
+        point.label: _found(point, base, reference, compared=_needs_verification(members))
         for base, members in groups
         for point in members
     }

@@ -128,17 +128,17 @@ def bring_in(tracking: Tracking, folder: Path) -> str:
     return run_id
 
 
-def announce(settings: Settings, startup: Startup, folder: Path) -> None:
+def enqueue(settings: Settings, startup: Startup, folder: Path) -> None:
     """Into the outbox before it is written down: whatever ends this process from now on, the next command brings in what is there."""
-    with suppress(OSError):  # `remember` says so
+    with suppress(OSError):  # `upload_start` reports it
         outbox.put(Path(settings.caches_dir), startup.key, settings.tracking, folder)
 
 
-def remember(settings: Settings, folder: Path) -> str | None:
+def upload_start(settings: Settings, folder: Path) -> str | None:
     """Into MLflow. None: it is away or slow; the start stays on disk and in the outbox."""
-    upload = _worker().submit(lambda: _from_outbox(settings, folder))
+    job = _worker().submit(lambda: _from_outbox(settings, folder))
     try:
-        return upload.result(WAIT_S if _worker().waits_for_one else 0.0)
+        return job.result(WAIT_S if _worker().waits_for_one else 0.0)
     except TimeoutError:
         say(f"MLflow has not taken this start within {WAIT_S:g} s; the upload goes on while others are measured")
     except TrackingError as error:

@@ -27,7 +27,7 @@ REFUSED_LAUNCHERS = {
 
 
 class BlockSweeper(Sweeper):
-    """Every point once a block, in shuffled order; `params` are overrides that an experiment brings along."""
+    """Every point once a block, in shuffled order; `params` are overrides from an experiment's config."""
 
     def __init__(self, params: dict[str, str] | None) -> None:
         self.params = params or {}
@@ -68,8 +68,8 @@ class BlockSweeper(Sweeper):
         return outcomes
 
     def points(self, arguments: list[str]) -> list["Point"]:
-        """Compose and check every point before anything is started. All that is wrong is said at once."""
-        from bench.compose import hydra_in_words, normalised, points_of, settings_from
+        """Compose and check every point before anything is started. One error lists all problems."""
+        from bench.compose import hydra_errors_translated, normalised, points_of, settings_from
         from bench.errors import SettingError
         from bench.sweep.plan import label_points
 
@@ -78,13 +78,13 @@ class BlockSweeper(Sweeper):
         loader = self.context.config_loader
         if not isinstance(self.params, Mapping):
             raise SettingError(f"hydra.sweeper.params={self.params}: must be settings, each with its values.")
-        with hydra_in_words():
+        with hydra_errors_translated():
             given = normalised([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
             overrides = points_of(given, loader)
         settings, problems = [], []
         for point in overrides:
             try:
-                with hydra_in_words():
+                with hydra_errors_translated():
                     composed = loader.load_sweep_config(self.config, list(point))
                 with open_dict(composed):
                     composed.pop("hydra", None)
@@ -96,12 +96,16 @@ class BlockSweeper(Sweeper):
         return label_points(overrides, settings)
 
     def folder(self) -> Path:
-        """Of the sweep. Refused where it has no name, or where all starts in it would have the same folder."""
-        from bench.compose import hydra_in_words
+        """The sweep's folder.
+
+        Raises:
+            SettingError: its path is empty, or all starts in it would have the same folder.
+        """
+        from bench.compose import hydra_errors_translated
         from bench.errors import SettingError
 
         assert self.config is not None
-        with hydra_in_words():
+        with hydra_errors_translated():
             folder = str(self.config.hydra.sweep.dir)
             subdir = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]  # a dict, of all that it could be
         if not folder.strip():
@@ -129,6 +133,6 @@ class BlockSweeper(Sweeper):
 
 
 def first_free(folder: Path) -> int:
-    """The first number for a start's folder behind all that are there: of an earlier sweep that was given this folder too."""
+    """The first number for a start's folder above all that exist, as those of an earlier sweep with the same folder."""
     numbers = [re.search(r"\d+$", path.name) for path in folder.glob("*") if path.is_dir()]
     return max((int(found[0]) + 1 for found in numbers if found), default=0)
