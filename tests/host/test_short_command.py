@@ -8,7 +8,7 @@ import pytest
 from bench.errors import SettingError
 from bench.host import device
 from bench.host.device import measured_versions
-from bench.host.short_command import AskingError, ask
+from bench.host.short_command import ShortCommandError, run_short
 
 
 def python(code: str) -> list[str]:
@@ -28,8 +28,8 @@ def python(code: str) -> list[str]:
 def test_a_command_without_an_end_is_ended(code, words):
     """By a bound on the whole of it, in time and in bytes."""
     began_s = time.monotonic()
-    with pytest.raises(AskingError, match=words):
-        ask(python(code), timeout_s=1.0, bytes_at_most=1 << 16)
+    with pytest.raises(ShortCommandError, match=words):
+        run_short(python(code), timeout_s=1.0, bytes_at_most=1 << 16)
 
     assert time.monotonic() - began_s < 20
 
@@ -39,13 +39,13 @@ def test_a_pipe_that_is_held_open_is_not_waited_for():
     held = "import subprocess; subprocess.Popen(['/bin/sleep', '60'], start_new_session=True); print('here')"
     began_s = time.monotonic()
 
-    assert ask(python(held), timeout_s=50.0, bytes_at_most=1 << 16).output == "here\n"
+    assert run_short(python(held), timeout_s=50.0, bytes_at_most=1 << 16).output == "here\n"
     assert time.monotonic() - began_s < 25
 
 
 def test_errors_without_an_end_do_not_hide_an_answer():
     """They are read, so that nobody waits, and not kept."""
-    asked = ask(python("import os\nfor _ in range(100): os.write(2, b'x' * 60000)\nprint('here')"), timeout_s=50.0, bytes_at_most=1 << 10)  # fmt: skip
+    asked = run_short(python("import os\nfor _ in range(100): os.write(2, b'x' * 60000)\nprint('here')"), timeout_s=50.0, bytes_at_most=1 << 10)  # fmt: skip
 
     assert (asked.output, len(asked.errors)) == ("here\n", 1025)
 
@@ -66,7 +66,7 @@ def test_an_answer_that_is_no_versions_is_refused_by_its_setting(tmp_path, answe
 
 def test_an_interpreter_that_never_ends_is_named_without_our_script(tmp_path, monkeypatch):
     """The sentence is short."""
-    monkeypatch.setattr(device, "ASKING_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(device, "VERSIONS_TIMEOUT_S", 0.5)
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nexec sleep 60\n")
     script.chmod(0o755)

@@ -1,10 +1,10 @@
-"""What the starts of one host share, and how they respect each other: by locks, which no crash leaves behind.
+"""What the starts of one host share, and the locks that keep them apart. The kernel frees them after a crash.
 
     a start         holds its caches_dir alone, from emptying its caches to vLLM's end, and its models_dir with other starts
     a preparation   holds the models_dir alone while it makes a checkpoint
     a sweep         holds its folder, which no second sweep writes to, and its id, which no second command resumes
 
-Two starts with a caches_dir each do not wait for each other: who wants them side by side says so by that.
+Two starts with different caches_dir do not wait for each other, so they can run side by side.
 """
 
 import os
@@ -35,7 +35,7 @@ def caches_claimed(settings: Settings, on_wait: OnWait) -> Iterator[Claim]:
     """Other starts of this host with this caches_dir wait until the block ends.
 
     Raises:
-        LockError: there can be no lock in caches_dir.
+        LockError: no lock can be created in caches_dir.
     """
     began_s = time.monotonic()
     with locked(Path(settings.caches_dir) / LOCK, on_wait):
@@ -59,10 +59,10 @@ def checkpoints_claimed(settings: Settings, on_wait: OnWait, *, shared: bool = F
 
 @contextmanager
 def sweep_claimed(settings: Settings, sweep_id: str) -> Iterator[None]:
-    """Nobody else runs or resumes this sweep.
+    """No other process runs or resumes this sweep while the block lasts.
 
     Raises:
-        SettingError: somebody does, or it would be somebody else's folder.
+        SettingError: another process does; the message names it.
     """
     with _claimed_now(
         Path(settings.caches_dir) / "sweeps" / f"{sweep_id}.lock",
@@ -74,10 +74,10 @@ def sweep_claimed(settings: Settings, sweep_id: str) -> Iterator[None]:
 
 @contextmanager
 def folder_claimed(folder: Path) -> Iterator[None]:
-    """Nobody else's sweep writes to this folder.
+    """No other process's sweep writes to this folder while the block lasts.
 
     Raises:
-        SettingError: somebody's does.
+        SettingError: another sweep does.
     """
     advice = "Choose another folder, or leave it out: each sweep has one of its own."
     with _claimed_now(folder / LOCK, f"hydra.sweep.dir={folder}: another sweep is writing there", advice):
@@ -96,4 +96,4 @@ def _claimed_now(path: Path, otherwise: str, advice: str) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)  # nobody waits for it: whoever found it locked was refused
+            path.unlink(missing_ok=True)  # no process waits for it: one that found it locked was refused

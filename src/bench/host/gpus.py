@@ -7,7 +7,7 @@ from typing import Any
 
 GIB = 1024**3
 
-# What makes a GPU slower than it could be. An idle one, and clocks that somebody chose, are not among them.
+# What makes a GPU slower than it could be. An idle one, and clocks that were set by hand, are not among them.
 # Source: nvml.h, nvmlClocksEventReason*.
 SLOWED_BY = {
     0x04: "SW power cap",
@@ -20,7 +20,7 @@ SLOWED_BY = {
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that vLLM may use. `id` is its number in nvidia-smi, or the name of a MIG slice; None is what NVML does not tell.
+    """A GPU that vLLM may use. `id` is its number in nvidia-smi, or the name of a MIG slice; None: NVML does not report it.
 
     `processes` are those that compute on it, (pid, name); in a container a pid may be the host's.
     `throttle_reasons` are those that slow it down. Clocks are in MHz; a low one is normal before a start.
@@ -39,7 +39,7 @@ class Gpu:
 def look_at_gpus(visible: str | None) -> tuple[Gpu, ...]:
     """Those that `visible` names as CUDA_VISIBLE_DEVICES does; None: all. Empty on a host without NVML.
 
-    A look must never be the reason that a start fails: whatever NVML refuses is None.
+    A failed query never fails a start: its value is None.
     """
     import pynvml  # from nvidia-ml-py
 
@@ -54,9 +54,9 @@ def look_at_gpus(visible: str | None) -> tuple[Gpu, ...]:
 
 
 class GpuMemory:
-    """The memory in use on the first `count` GPUs that `visible` names, asked again and again. No GPUs on a host without NVML.
+    """The memory in use on the first `count` GPUs that `visible` names, for repeated queries. No GPUs on a host without NVML.
 
-    NVML stays open until it is closed: opening it takes longer than all questions.
+    NVML stays open until it is closed: opening it takes longer than all queries.
     """
 
     def __init__(self, visible: str | None, count: int) -> None:
@@ -74,20 +74,20 @@ class GpuMemory:
         return len(self._handles)
 
     def used_gib(self) -> tuple[float | None, ...]:
-        """Of each whole device: the driver's own and a neighbour's are in it."""
-        told = [_told(self._nvml, "nvmlDeviceGetMemoryInfo", handle) for handle in self._handles]
-        return tuple(None if memory is None else memory.used / GIB for memory in told)
+        """GiB in use on each whole device, the driver's own and other processes' included."""
+        answers = [_query(self._nvml, "nvmlDeviceGetMemoryInfo", handle) for handle in self._handles]
+        return tuple(None if memory is None else memory.used / GIB for memory in answers)
 
     def own_gib(self, pids: AbstractSet[int]) -> tuple[float | None, ...]:
-        """What these processes take of each. None: they have none there yet, or NVML does not know them by these numbers,
+        """GiB that these processes use on each device. None: they use none there yet, or NVML lists them under other pids,
         as in most containers.
         """
-        told = [_told(self._nvml, "nvmlDeviceGetComputeRunningProcesses", handle) for handle in self._handles]
-        return tuple(_own_gib(running or (), pids) for running in told)
+        answers = [_query(self._nvml, "nvmlDeviceGetComputeRunningProcesses", handle) for handle in self._handles]
+        return tuple(_own_gib(running or (), pids) for running in answers)
 
     def close(self) -> None:
         if self._open:
-            _told(self._nvml, "nvmlShutdown")
+            _query(self._nvml, "nvmlShutdown")
 
 
 def _own_gib(running: Any, pids: AbstractSet[int]) -> float | None:
@@ -100,15 +100,15 @@ def _handles(nvml: Any, visible: str | None) -> dict[str, Any]:
 
     Source: CUDA C++ Programming Guide, "CUDA Environment Variables".
     """
-    indices = range(_told(nvml, "nvmlDeviceGetCount") or 0)
-    every = {str(index): _told(nvml, "nvmlDeviceGetHandleByIndex", index) for index in indices}
+    indices = range(_query(nvml, "nvmlDeviceGetCount") or 0)
+    every = {str(index): _query(nvml, "nvmlDeviceGetHandleByIndex", index) for index in indices}
     if visible is None:
         return {name: handle for name, handle in every.items() if handle is not None}
-    uuids = {name: str(_told(nvml, "nvmlDeviceGetUUID", handle)) for name, handle in every.items()}
+    uuids = {name: str(_query(nvml, "nvmlDeviceGetUUID", handle)) for name, handle in every.items()}
     found: dict[str, Any] = {}
-    for word in visible.replace(" ", "").split(","):
-        full = next((name for name, uuid in uuids.items() if word.startswith("GPU-") and uuid.startswith(word)), word)
-        handle = _told(nvml, "nvmlDeviceGetHandleByUUID", full) if full.startswith("MIG-") else every.get(full)
+    for item in visible.replace(" ", "").split(","):
+        full = next((name for name, uuid in uuids.items() if item.startswith("GPU-") and uuid.startswith(item)), item)
+        handle = _query(nvml, "nvmlDeviceGetHandleByUUID", full) if full.startswith("MIG-") else every.get(full)
         if handle is None:
             break
         found[full] = handle
@@ -116,29 +116,29 @@ def _handles(nvml: Any, visible: str | None) -> dict[str, Any]:
 
 
 def _gpu(nvml: Any, name: str, handle: Any) -> Gpu:
-    memory = _told(nvml, "nvmlDeviceGetMemoryInfo", handle)
-    running = _told(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
-    reasons = _told(nvml, "nvmlDeviceGetCurrentClocksEventReasons", handle)
+    memory = _query(nvml, "nvmlDeviceGetMemoryInfo", handle)
+    running = _query(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
+    reasons = _query(nvml, "nvmlDeviceGetCurrentClocksEventReasons", handle)
     return Gpu(
         id=name,
-        name=_told(nvml, "nvmlDeviceGetName", handle),
+        name=_query(nvml, "nvmlDeviceGetName", handle),
         memory_used_gib=None if memory is None else memory.used / GIB,
         memory_total_gib=None if memory is None else memory.total / GIB,
         processes=None if running is None else tuple((each.pid, _process_name(nvml, each.pid)) for each in running),
-        sm_clock_mhz=_told(nvml, "nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
-        max_sm_clock_mhz=_told(nvml, "nvmlDeviceGetMaxClockInfo", handle, nvml.NVML_CLOCK_SM),
+        sm_clock_mhz=_query(nvml, "nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
+        max_sm_clock_mhz=_query(nvml, "nvmlDeviceGetMaxClockInfo", handle, nvml.NVML_CLOCK_SM),
         throttle_reasons=None if reasons is None else tuple(SLOWED_BY[bit] for bit in SLOWED_BY if reasons & bit),
     )
 
 
 def _process_name(nvml: Any, pid: int) -> str:
-    """NVML's word for it, without its folder. /proc is not asked: in a container the pid may be another process's there."""
-    name = _told(nvml, "nvmlSystemGetProcessName", pid)
+    """The process's name by NVML, without its folder. /proc is not read: in a container the pid may be another process's there."""
+    name = _query(nvml, "nvmlSystemGetProcessName", pid)
     return name.rpartition("/")[2] if name else "a process without a name"
 
 
-def _told(nvml: Any, function: str, *arguments: Any) -> Any:
-    """NVML's answer; None where this GPU, this driver, this release of pynvml or this user gets none that can be read."""
+def _query(nvml: Any, function: str, *arguments: Any) -> Any:
+    """NVML's answer; None where this GPU, this driver, this release of pynvml or this user gets none, or none that can be decoded."""
     try:
         return getattr(nvml, function)(*arguments)
     except (nvml.NVMLError, AttributeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Where vLLM will run: the device, the measured environment, and what vLLM must be told because of them."""
+"""Where vLLM will run: the device, the measured environment, and the arguments and environment that they require."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from bench.host.device import Device, compiler, find_device, interpreter, measur
 
 @dataclass(frozen=True)
 class Needs:
-    """Arguments and environment on top of what the settings say; `notes` tell a person what was decided and why."""
+    """Arguments and environment on top of what the settings say; `notes` explain each decision in words."""
 
     arguments: dict[str, Any]
     environment: dict[str, str]
@@ -22,7 +22,7 @@ class Needs:
 
 
 def needs_of(settings: Settings, device: Device, compiler: str | None) -> Needs:
-    """What this device asks of vLLM for these settings.
+    """The arguments and environment that vLLM needs on this device for these settings.
 
     Raises:
         SettingError: on a CPU, more ranks than there are cores.
@@ -64,7 +64,7 @@ class Host:
 
 
 def look_at_host(settings: Settings) -> Host:
-    """Find the device and the measured vLLM; each is asked once in a process.
+    """Find the device and the measured vLLM; each is queried once in a process.
 
     Raises:
         SettingError: the interpreter has no vLLM, or this device cannot hold the ranks.
@@ -81,7 +81,7 @@ _versions = cache(measured_versions)
 
 
 def identity(settings: Settings, host: Host) -> str:
-    """A short name for everything that decides what a start measures: settings, versions, device."""
+    """A digest of everything that decides what a start measures: settings, versions, device."""
     decides = {
         "settings": {name: value for name, value in settings.unmasked().items() if not name.startswith("vllm.stop")},
         "versions": host.versions,

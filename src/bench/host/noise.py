@@ -1,7 +1,8 @@
 """The noise of the rig before a start: what else keeps this host and its GPUs busy, and waiting until it is over.
 
-A start that shares cores, memory or GPU with something else measures that too. So the rig is looked at before each start;
-what is above its limit is waited for, and what does not go away is said. What cannot be seen is None, and no noise.
+A start that shares cores, memory or GPU with something else measures that too. So the rig is measured before each
+start; while something is above its limit, the start waits, and what remains is reported. What cannot be measured is None, and
+counts as no noise.
 """
 
 import os
@@ -17,10 +18,10 @@ from bench.host.gpus import Gpu, look_at_gpus
 
 KIB_PER_GIB = 1024**2
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-WINDOW_S = 0.25  # over which cores are seen at work: 25 ticks of /proc/stat on each
+WINDOW_S = 0.25  # over which busy cores are counted: 25 ticks of /proc/stat on each
 POLL_S = 1.0
 
-# The least memory that this process has seen in use on each GPU, GiB: what the driver takes for itself, and whoever stays.
+# The least memory that this process has measured in use on each GPU, GiB: the driver's own, and that of processes which stay.
 LEVEL_GIB: dict[str, float] = {}
 
 Waiting = Callable[[list[str]], None]
@@ -28,7 +29,7 @@ Waiting = Callable[[list[str]], None]
 
 @dataclass(frozen=True)
 class Rig:
-    """A look at the host. `cores` are those that we may use, `busy_cores` how many of them something else keeps busy now."""
+    """One measurement of the host. `cores` are those that we may use, `busy_cores` how many of them others keep busy."""
 
     cores: int
     load_average: float | None = None  # of the last minute
@@ -56,8 +57,8 @@ class Rig:
 
 
 def look_at_rig(visible: str | None = None) -> Rig:
-    """What is going on now, on this host and on the GPUs that `visible` names as CUDA_VISIBLE_DEVICES does; None: as our
-    own environment does. Takes a quarter of a second.
+    """Measures this host and the GPUs that `visible` names, in the format of CUDA_VISIBLE_DEVICES; None: those of our own
+    environment. Takes a quarter of a second.
     """
     memory = _memory_gib()
     swap = memory.get("SwapTotal"), memory.get("SwapFree")
@@ -122,14 +123,14 @@ def _own_s() -> float:
 
 
 def noise(rig: Rig, limits: RigLimits, level_gib: Mapping[str, float]) -> list[str]:
-    """A sentence for each thing that would disturb a start: what was seen, and the setting that says how much may be.
+    """A sentence for each thing that would disturb a start: what was measured, and the setting that limits it.
 
     `level_gib` is the memory in use on each GPU when nothing of ours runs. The load average is no criterion: it lags by a
     minute, and so would still hold our own start that has just ended.
     """
     return [
         *_noise_of_host(rig, limits),
-        *(words for gpu in rig.gpus for words in _noise_of_gpu(gpu, limits, level_gib)),
+        *(sentence for gpu in rig.gpus for sentence in _noise_of_gpu(gpu, limits, level_gib)),
     ]
 
 
@@ -164,7 +165,7 @@ def _noise_of_gpu(gpu: Gpu, limits: RigLimits, level_gib: Mapping[str, float]) -
 
 
 def nobody(_: list[str]) -> None:
-    """Hears why we wait, and says nothing."""
+    """No-op callback."""
 
 
 def quiet_rig(settings: Settings, waiting: Waiting = nobody) -> tuple[Rig, list[str]]:
@@ -185,9 +186,9 @@ def settle(
     clock: Callable[[], float] = time.monotonic,
     waiting: Waiting = nobody,
 ) -> tuple[Rig, list[str]]:
-    """Look, and wait at most `wait_s` for the noise to end. Returns the last look, and the noise that is still there.
+    """Measures the rig, and waits at most `wait_s` for the noise to end. Returns the last measurement, and the noise that remains.
 
-    `waiting` is told once, when the waiting begins, so that a person sees why nothing happens.
+    `waiting` is called once with the noise, when the waiting begins.
     """
     began_s = clock()
     rig, found = _judged(look(), limits)
@@ -200,7 +201,7 @@ def settle(
 
 
 def _judged(rig: Rig, limits: RigLimits) -> tuple[Rig, list[str]]:
-    """The level is the least that was ever seen: a neighbour that was there at the first look may have gone since."""
+    """A measurement and its noise. Updates LEVEL_GIB, the least memory in use so far: a process that was there at first may have ended since."""
     for gpu in rig.gpus:
         if gpu.memory_used_gib is not None:
             LEVEL_GIB[gpu.id] = min(gpu.memory_used_gib, LEVEL_GIB.get(gpu.id, gpu.memory_used_gib))
@@ -208,7 +209,7 @@ def _judged(rig: Rig, limits: RigLimits) -> tuple[Rig, list[str]]:
 
 
 def _of_all(values: Iterable[Any]) -> list[Any]:
-    """All of them, or none: a sum without one of its parts would be a lie."""
+    """All of them, or none: a sum without one of its parts would be wrong."""
     every = list(values)
     known = [value for value in every if value is not None]
     return known if len(known) == len(every) else []

@@ -1,6 +1,4 @@
-"""Every folder that a command will write to, tried before the first start: that it can be written. Room for checkpoints:
-bench.weights.space.
-"""
+"""Checks before the first start that every folder which a command will write to is writable. Disk space: bench.weights.space."""
 
 import os
 import tempfile
@@ -14,22 +12,22 @@ OUTPUT_BYTES = 16 << 20  # of a start: its log, its figures, what the probe wrot
 
 
 def refuse_places(every: Iterable[Settings], folder: Path, setting: str) -> None:
-    """`folder` is where the starts' own files go, and `setting` what says so. Nothing is left behind by trying.
+    """Refuses folders that cannot be written. `folder` is for the starts' own files, `setting` the name of its setting. Creates nothing.
 
     Raises:
         SettingError: names the settings, and what is wrong with each folder.
     """
-    wanted = {(setting, folder): None}  # in their order, each once
+    folders = {(setting, folder): None}  # in their order, each once
     for settings in every:
-        wanted["caches_dir", Path(settings.caches_dir)] = None
+        folders["caches_dir", Path(settings.caches_dir)] = None
         if not os.path.lexists(settings.checkpoint_path) and settings.model.random:
-            wanted["models_dir", Path(settings.models_dir)] = None
-    if found := list(filter(None, (_problem(name, place) for name, place in wanted))):
+            folders["models_dir", Path(settings.models_dir)] = None
+    if found := list(filter(None, (_problem(name, place) for name, place in folders))):
         raise SettingError("\n".join(found))
 
 
 def refuse_current_folder() -> None:
-    """Before anything else is done: all that is relative lies there, and MLflow keeps its name as text.
+    """Refuses an unusable current folder, before anything else: relative paths start there, and MLflow keeps its name as text.
 
     Raises:
         SettingError: it is gone, or its name is not UTF-8.
@@ -47,7 +45,7 @@ def refuse_current_folder() -> None:
 
 
 def _problem(setting: str, place: Path) -> str | None:
-    """What is wrong with this place, in a sentence; None: it can be written."""
+    """Why this place cannot be written, in a sentence; None: it can."""
     shown = f"{setting}={place}"
     try:
         above = _nearest(place)

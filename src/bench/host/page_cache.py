@@ -1,9 +1,9 @@
-"""The page cache of a checkpoint's files: emptied or filled on purpose, and measured, never believed.
+"""The page cache of a checkpoint's files: evicted or filled on purpose, and always verified by measurement.
 
-No kernel interface tells the resident share truly everywhere: cachestat(2) refuses other people's files and says 0 on
-overlayfs, mincore(2) says 100 % to whoever may not write the file, and what a read took from storage is not counted by
-every kernel and file system. So each is tried on a file of the checkpoint itself, in a state that we know, and the first
-that tells it is used. Where none does, the share is None, and the state of the start is called unverified.
+No kernel interface reports the resident share correctly everywhere: cachestat(2) refuses other users' files and returns 0 on
+overlayfs, mincore(2) reports 100 % to users who may not write the file, and not every kernel and file system counts what a
+read took from storage. So each is tried on a file of the checkpoint itself, in a known state, and the first one that is
+correct is used. Where none is, the share is None, and the state of the start is called unverified.
 
 Needs read permission only, not root.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.host.storage import storage_bytes
 
 CHUNK = 8 * 1024**2
-WINDOW = 1024**3  # mincore looks at this much at a time
+WINDOW = 1024**3  # bytes mapped for mincore at a time
 SAMPLES = 2000  # pages of all files together; a share of 50 % is then known to ±2.2 % (95 %, binomial)
 TRIES = 3
 PROBED = 4 * 1024**2  # bytes of the file that the gauges are tried on
@@ -33,7 +33,7 @@ Gauge = Callable[[Path, int, int], float | None]
 
 @dataclass(frozen=True)
 class Residency:
-    """The share of the files' bytes that is in the page cache, 0 to 1, and which interface told it. Both None: unknown."""
+    """The share of the files' bytes that is in the page cache, 0 to 1, and which interface measured it. Both None: unknown."""
 
     share: float | None
     gauge: str | None
@@ -60,7 +60,7 @@ def unique_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def evict(paths: Iterable[Path]) -> None:
-    """Ask the kernel to forget the files. Pages that a live process has mapped stay; dirty ones are written first."""
+    """Evict the files from the page cache. Pages that a live process has mapped stay; dirty ones are written first."""
     for path in paths:
         with _opened(path) as fd:
             with suppress(OSError):  # some file systems refuse it on a descriptor that only reads
@@ -79,7 +79,7 @@ def warm(paths: Iterable[Path]) -> None:
 
 
 def mapped_by(paths: Iterable[Path]) -> dict[int, str]:
-    """Processes that have one of the files mapped, by pid, with their names. Those that we may not look into are missing."""
+    """Processes that have one of the files mapped, by pid, with their names. Those whose maps we may not read are missing."""
     stats = [path.stat() for path in paths]
     inodes = {(os.major(stat.st_dev), os.minor(stat.st_dev), stat.st_ino) for stat in stats}
     found = {}
@@ -100,7 +100,7 @@ def _mapping(line: str) -> tuple[int, int, int] | None:
 
 
 def residency(paths: Sequence[Path], gauge: str | None) -> Residency:
-    """How much of the files is in the page cache, told by this gauge."""
+    """The share of the files that is in the page cache, measured by this gauge."""
     if gauge is None:
         return Residency(None, None)
     sizes = {path: size for path in paths if (size := path.stat().st_size)}
@@ -113,10 +113,10 @@ def residency(paths: Sequence[Path], gauge: str | None) -> Residency:
 
 
 def find_gauge(paths: Sequence[Path]) -> str | None:
-    """The first interface that is true for these files and this user, or None.
+    """The first interface that is correct for these files and this user, or None.
 
-    Tried on the start of the smallest file that is large enough: emptied, it must say 0; half of its pages read, a half.
-    The file's share of the cache is not what it was afterwards: call this before a state is made, not after.
+    Tried on the start of the smallest file that is large enough: evicted, it must report 0; half of its pages read, a half.
+    This changes what is cached of the file: call it before a state is established, not after.
     """
     by_size = sorted((path for path in paths if path.stat().st_size), key=lambda path: path.stat().st_size)
     chosen = next((path for path in by_size if path.stat().st_size >= PROBED), by_size[-1] if by_size else None)
@@ -124,25 +124,25 @@ def find_gauge(paths: Sequence[Path]) -> str | None:
         return None
     size = min(chosen.stat().st_size, PROBED)
     half = -(-_pages(size) // 2)
-    empty_told = _all_gauges(chosen, size, lambda: evict([chosen]))
-    half_told = _all_gauges(chosen, size, lambda: _read_first(chosen, half))
+    when_empty = _all_gauges(chosen, size, lambda: evict([chosen]))
+    when_half = _all_gauges(chosen, size, lambda: _read_first(chosen, half))
     evict([chosen])
     known = half / _pages(size)
-    true = [name for name in GAUGES if _near(empty_told[name], 0.0) and _near(half_told[name], known)]
+    true = [name for name in GAUGES if _near(when_empty[name], 0.0) and _near(when_half[name], known)]
     return true[0] if true else None
 
 
 def agreeing_gauge(paths: Sequence[Path]) -> str | None:
-    """For files whose state must not be touched: the first interface that another one agrees with, or None."""
-    told = {name: residency(paths, name).share for name in GAUGES}
-    for name, share in told.items():
-        if any(_near(other, share) for rival, other in told.items() if rival != name and share is not None):
+    """For files whose state must not change: the first interface that another one agrees with, or None."""
+    measured = {name: residency(paths, name).share for name in GAUGES}
+    for name, share in measured.items():
+        if any(_near(other, share) for rival, other in measured.items() if rival != name and share is not None):
             return name
     return None
 
 
 def make_cold(paths: Sequence[Path], gauge: str | None) -> None:
-    """Evict until the gauge says that nothing is left, or it does not help."""
+    """Evict until the gauge reports that nothing is left, at most TRIES times."""
     for _ in range(TRIES):
         evict(paths)
         if residency(paths, gauge).share in {None, 0.0}:
@@ -150,24 +150,24 @@ def make_cold(paths: Sequence[Path], gauge: str | None) -> None:
 
 
 def make_warm(paths: Sequence[Path], gauge: str | None) -> None:
-    """Read until the gauge says that all is there, or it does not help: the host's memory may be too small."""
+    """Read until the gauge reports that all is there, at most TRIES times: the host's memory may be too small."""
     for _ in range(TRIES):
         warm(paths)
         if residency(paths, gauge).share in {None, 1.0}:
             return
 
 
-def _near(told: float | None, known: float | None) -> bool:
-    return told is not None and known is not None and abs(told - known) <= TRUE_WITHIN
+def _near(measured: float | None, known: float | None) -> bool:
+    return measured is not None and known is not None and abs(measured - known) <= TRUE_WITHIN
 
 
 def _all_gauges(path: Path, size: int, make_state: Callable[[], None]) -> dict[str, float | None]:
-    """What each gauge tells of a state that is made anew for it: the sampling one can leave pages behind."""
-    told: dict[str, float | None] = {}
+    """The share by each gauge, the state re-established before each: the sampling one can leave pages behind."""
+    measured: dict[str, float | None] = {}
     for name, gauge in GAUGES.items():
         make_state()
-        told[name] = gauge(path, size, SAMPLES)
-    return told
+        measured[name] = gauge(path, size, SAMPLES)
+    return measured
 
 
 def _read_first(path: Path, pages: int) -> None:
@@ -186,10 +186,10 @@ def _pages(size: int) -> int:
 
 def _cachestat(path: Path, size: int, _samples: int) -> float | None:
     """cachestat(2): exact, and quick. None where the kernel or the file's owner does not allow it."""
-    asked = (ctypes.c_uint64 * 2)(0, size)  # offset, length
+    requested = (ctypes.c_uint64 * 2)(0, size)  # offset, length
     answer = (ctypes.c_uint64 * 5)()  # nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted
     with _opened(path) as fd:
-        failed = _libc().syscall(CACHESTAT, fd, ctypes.byref(asked), ctypes.byref(answer), 0)
+        failed = _libc().syscall(CACHESTAT, fd, ctypes.byref(requested), ctypes.byref(answer), 0)
     return None if failed else min(1.0, answer[0] / _pages(size))
 
 
@@ -216,25 +216,25 @@ def _mincore(path: Path, size: int, _samples: int) -> float | None:
 
 
 def _sampled(path: Path, size: int, samples: int) -> float | None:
-    """Pages drawn at random and read: one that this thread had to fetch from storage was absent. For anybody who may read.
+    """Pages drawn at random and read: one that this thread had to fetch from storage was absent. Needs read permission only.
 
-    RWF_NOWAIT would ask without reading; but kernels begin to read what they refuse, and where the storage is quick the
-    page is there before they say no. What was absent is evicted again. None where the kernel does not count what we read.
+    RWF_NOWAIT would query without reading; but kernels start to read the pages for which they return EAGAIN, and fast storage
+    delivers them before that. What was absent is evicted again. None where the kernel does not count what we read.
     """
     pages = _pages(size)
     drawn = sorted(random.Random(size).sample(range(pages), min(samples, pages)))  # noqa: S311  # no secret
     buffer = memoryview(bytearray(mmap.PAGESIZE))
     absent = []
     try:
-        told = os.open("/proc/thread-self/io", os.O_RDONLY)
+        counters = os.open("/proc/thread-self/io", os.O_RDONLY)
     except OSError:
         return None
-    with _opened(path) as fd, os.fdopen(told, "rb", buffering=0):
+    with _opened(path) as fd, os.fdopen(counters, "rb", buffering=0):
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-        before = storage_bytes(os.pread(told, mmap.PAGESIZE, 0))
+        before = storage_bytes(os.pread(counters, mmap.PAGESIZE, 0))
         for page in drawn:
             os.preadv(fd, [buffer], page * mmap.PAGESIZE)
-            after = storage_bytes(os.pread(told, mmap.PAGESIZE, 0))
+            after = storage_bytes(os.pread(counters, mmap.PAGESIZE, 0))
             if after is None:
                 return None
             if after != before:

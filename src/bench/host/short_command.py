@@ -1,4 +1,4 @@
-"""A short command's answer, whatever the command does: bounded in time and in bytes, and nothing waits for what it leaves behind."""
+"""Runs a short command, bounded in time and in bytes, without waiting for processes that it leaves behind."""
 
 import os
 import selectors
@@ -16,27 +16,27 @@ PIECE_BYTES = 1 << 16
 POLL_S = 0.05
 
 
-class AskingError(BenchError):
-    """The command did not come to its end, or printed without one."""
+class ShortCommandError(BenchError):
+    """The command exceeded its time limit or its output limit."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How a command ended. What it printed is text: bytes that are not UTF-8 are replaced."""
+class CommandResult:
+    """Exit code and output of a command, as text: bytes that are not UTF-8 are replaced."""
 
     exit_code: int  # negative: the signal that killed it
     output: str
     errors: str
 
 
-def ask(arguments: Sequence[str], *, timeout_s: float, bytes_at_most: int) -> Asked:
-    """Runs it to its end. Its process group is killed then, and whoever holds its pipes longer is not waited for.
+def run_short(arguments: Sequence[str], *, timeout_s: float, bytes_at_most: int) -> CommandResult:
+    """Runs the command to its end, then kills its process group; a process that holds its pipes longer is not waited for.
 
-    `bytes_at_most`: of its output; as much of its errors is kept, from their beginning.
+    `bytes_at_most`: of its standard output; of its standard error the first `bytes_at_most` are kept.
 
     Raises:
         OSError: it cannot be executed.
-        AskingError: it took longer, or printed more.
+        ShortCommandError: it took longer, or printed more.
     """
     with subprocess.Popen(
         arguments,
@@ -51,7 +51,7 @@ def ask(arguments: Sequence[str], *, timeout_s: float, bytes_at_most: int) -> As
         finally:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-    return Asked(process.returncode, output.decode(errors="replace"), errors.decode(errors="replace"))
+    return CommandResult(process.returncode, output.decode(errors="replace"), errors.decode(errors="replace"))
 
 
 def _read(process: subprocess.Popen[bytes], ends_s: float, timeout_s: float, bytes_at_most: int) -> tuple[bytes, bytes]:
@@ -68,13 +68,13 @@ def _read(process: subprocess.Popen[bytes], ends_s: float, timeout_s: float, byt
             for key, _ in ready:
                 _take(key.fileobj, key.data, waiting, bytes_at_most)  # type: ignore[arg-type]  # a selector takes numbers too
             if len(output) > bytes_at_most:
-                raise AskingError(f"it printed more than {bytes_at_most >> 10} KiB")
+                raise ShortCommandError(f"it printed more than {bytes_at_most >> 10} KiB")
             if time.monotonic() > ends_s:
-                raise AskingError(f"it did not end within {timeout_s:g} s")
+                raise ShortCommandError(f"it did not end within {timeout_s:g} s")
     try:
         process.wait(max(0.0, ends_s - time.monotonic()))
     except subprocess.TimeoutExpired as error:
-        raise AskingError(f"it did not end within {timeout_s:g} s") from error
+        raise ShortCommandError(f"it did not end within {timeout_s:g} s") from error
     return bytes(output), bytes(errors)
 
 

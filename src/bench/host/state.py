@@ -1,7 +1,7 @@
-"""The state in which a start ran: what was asked, what was measured before and after, and whether the two agree. Pure.
+"""The state in which a start ran: what was requested, what was measured before and after, and whether the two agree. Pure.
 
-A number counts only with its state. What is measured and differs from what was asked makes a start invalid; what cannot
-be measured here is called unverified, and says so in the report.
+A number counts only with its state. A measured state that differs from the requested one makes a start invalid; one
+that cannot be measured here is called unverified, in the report too.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class HostState:
 
     page_cache_asked: str  # cold, warm, as_is
     compile_cache_asked: str  # primed, fresh, as_is
-    reads_weights: bool = True  # False: this format reads no file that is seen here
+    reads_weights: bool = True  # False: this format reads no local file
     direct_io: bool = False  # this format is known to read past the page cache
     shared_files: bool = False  # all ranks read the same files: through the page cache, one of them reads for all
     gauge: str | None = None
@@ -34,7 +34,7 @@ class HostState:
     must_read: int | None = None
     read: dict[str, int | None] = field(default_factory=dict)
     tree_read: int | None = None  # by all that vLLM started, from exec to its end: libraries and caches too
-    compile_cache_found: str | None = None  # what the log says: compiled, loaded, both, load_failed, none
+    compile_cache_found: str | None = None  # by the log: compiled, loaded, both, load_failed, none
 
     @property
     def read_gib(self) -> float | None:
@@ -71,9 +71,9 @@ class HostState:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the state was, in the words of the report, and why the start does not count, if so."""
+    """The state, in the report's terms, and why the start does not count, if it does not."""
 
-    page_cache: str  # cold, warm, as_is, unverified, none (nothing is read), wrong (not what was asked)
+    page_cache: str  # cold, warm, as_is, unverified, none (nothing is read), wrong (not as requested)
     compile_cache: str  # primed, unloadable (primed, and vLLM could not load it), fresh, as_is, none (not used), wrong
     problems: tuple[str, ...]
 
@@ -83,7 +83,7 @@ class Verdict:
 
 
 def judge(state: HostState) -> Verdict:
-    """Compare what was asked with what was found."""
+    """Compare the requested state with the measured one."""
     page_cache, problems = _judge_page_cache(state)
     compile_cache, more = _judge_compile_cache(state)
     return Verdict(page_cache, compile_cache, (*problems, *more))
@@ -107,11 +107,11 @@ def _judge_page_cache(state: HostState) -> tuple[str, list[str]]:
         return "as_is", []
     if state.resident_before is None:
         return "unverified", []
-    problems = _asked_and_found(state) + _asked_and_read(state)
+    problems = _check_residency(state) + _check_reads(state)
     return ("wrong" if problems else asked), problems
 
 
-def _asked_and_found(state: HostState) -> list[str]:
+def _check_residency(state: HostState) -> list[str]:
     share, asked = state.resident_before, state.page_cache_asked
     assert share is not None
     who = f"; mapped by {', '.join(state.mapped_by)}" if state.mapped_by else ""
@@ -122,7 +122,7 @@ def _asked_and_found(state: HostState) -> list[str]:
     return []
 
 
-def _asked_and_read(state: HostState) -> list[str]:
+def _check_reads(state: HostState) -> list[str]:
     amplification = state.read_amplification
     if amplification is None:
         return _tree_read_too_little(state)
@@ -140,7 +140,7 @@ def _asked_and_read(state: HostState) -> list[str]:
 
 
 def _tree_read_too_little(state: HostState) -> list[str]:
-    """Where the probe did not see who loaded, all that was read for whatever reason is still a limit from above."""
+    """Where the probe has no count of the loading processes, all that the tree read is still an upper bound."""
     if state.page_cache_asked != "cold" or state.tree_read is None or not state.must_read:
         return []
     if (share := state.tree_read / state.must_read) >= READ_ALMOST_NOTHING:
@@ -164,13 +164,13 @@ def _judge_compile_cache(state: HostState) -> tuple[str, list[str]]:
     if asked == "primed" and found == "load_failed":
         return "unloadable", []  # vLLM's own failure, the same in every start: vLLM 0.32.0 on a CPU does so
     if asked == "primed" and found != "loaded":
-        return "wrong", [f"compile_cache=primed was asked, but vLLM {_did(found)}"]
+        return "wrong", [f"compile_cache=primed was asked, but vLLM {_described(found)}"]
     if asked == "fresh" and found != "compiled":
-        return "wrong", [f"compile_cache=fresh was asked, but vLLM {_did(found)}"]
+        return "wrong", [f"compile_cache=fresh was asked, but vLLM {_described(found)}"]
     return asked, []
 
 
-def _did(found: str | None) -> str:
+def _described(found: str | None) -> str:
     return {
         "compiled": "compiled",
         "loaded": "loaded a compiled graph",

@@ -50,7 +50,7 @@ def disk_of(path: Path) -> Path | None:
 
 
 def _mount_of(path: Path) -> Mount | None:
-    """The mount with the longest path above this one; of several on one place, the last is seen."""
+    """The mount with the longest path above this one; of several on one place, the last one hides the others."""
     found = None
     resolved = path.resolve()
     for line in _text(PROC / "self/mountinfo").splitlines():
@@ -96,21 +96,21 @@ def _limit(number: str) -> str:
     """The strictest of what the cgroups above this process allow, as `riops=500`; "none"; empty: they cannot be read."""
     lines = [line.split(":", 2) for line in _text(PROC / "self/cgroup").splitlines()]
     allowed: dict[str, int] = {}
-    seen = False
+    readable = False
     for _, controllers, place in lines:
         if not controllers:
             folders = _above(SYS / "fs/cgroup", place)
-            seen |= any((folder / "cgroup.controllers").exists() for folder in folders)
+            readable |= any((folder / "cgroup.controllers").exists() for folder in folders)
             found = [pair for folder in folders for pair in _of_v2(folder, number)]
         elif "blkio" in controllers.split(","):
             folders = _above(SYS / "fs/cgroup/blkio", place)
-            seen |= any(folder.exists() for folder in folders)
+            readable |= any(folder.exists() for folder in folders)
             found = [pair for folder in folders for pair in _of_v1(folder, number)]
         else:
             continue
         for name, value in found:
             allowed[name] = min(value, allowed.get(name, value))
-    return " ".join(f"{name}={value}" for name, value in sorted(allowed.items())) or ("none" if seen else "")
+    return " ".join(f"{name}={value}" for name, value in sorted(allowed.items())) or ("none" if readable else "")
 
 
 def _above(root: Path, place: str) -> list[Path]:
@@ -141,7 +141,7 @@ def _of_v1(folder: Path, number: str) -> list[tuple[str, int]]:
 
 
 def _text(path: Path) -> str:
-    """Empty where it is not there or not for us."""
+    """The file's text; empty where it is missing or not readable."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError:

@@ -1,8 +1,8 @@
-"""Secrets do not leave bench: what is known to be one, or looks like one, is `***` in every text that is printed, written or sent.
+"""Masks secrets: what is registered as one, or looks like one, is `***` in every text that is printed, written or sent.
 
 By value: whatever stands behind a secret's name in the environment, on the command line or in the settings is registered once in this
 process, in every usual spelling. By form: URLs with a password, `Authorization` headers, `name=value` behind a secret's name, private keys,
-tokens of known shapes. What vLLM is given stays as it is; only what is shown changes.
+tokens of known shapes. The values given to vLLM are unchanged; only output is masked.
 """
 
 from bench.masking.collect import collect_environment, collect_settings, collect_value, collect_words

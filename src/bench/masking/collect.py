@@ -15,14 +15,14 @@ TOKEN_FILE_BYTES = 4096
 
 
 def collect_environment(variables: Mapping[str, str] | None = None) -> None:
-    """Every secret in these variables, by default in all that this process has, and the model hub's stored token."""
+    """Registers every secret in these variables, by default in all that this process has, and the model hub's stored token."""
     variables = os.environ if variables is None else variables
     collect_settings(dict(variables))
     _collect_hub_token(variables)
 
 
 def collect_words(words: Iterable[str]) -> None:
-    """Every secret in a command line, before anybody has parsed it."""
+    """Registers every secret in a command line, before it is parsed."""
     for word in words:
         name, _, value = word.lstrip("+~-").partition("=")
         register(_of_word(name, value))
@@ -40,12 +40,12 @@ def _of_word(name: str, value: str) -> Iterator[str]:
 
 
 def collect_settings(tree: Any) -> None:
-    """Every secret in a tree of settings: what stands behind a secret's name, at any depth, and what looks like one."""
+    """Registers every secret in a tree of settings: what stands behind a secret's name, at any depth, and what looks like one."""
     register(_secrets(tree, secret=False))
 
 
 def collect_value(value: str) -> None:
-    """One secret."""
+    """Registers one secret."""
     register([value])
 
 
@@ -71,7 +71,7 @@ def _secrets(value: Any, *, secret: bool) -> Iterator[str]:
 
 
 def _as_hydra(word: str) -> Any:
-    """The value that Hydra takes an override for; None where it takes it for none."""
+    """The value of an override, parsed by Hydra; None where it is no override, or one of several values."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

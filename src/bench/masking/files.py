@@ -1,4 +1,4 @@
-"""Files of a start, which may hold what nobody has recognised as a secret: readable by their user alone, and masked when all is written."""
+"""Files of a start, which may hold unrecognised secrets: readable by their user alone, and masked when they are complete."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def mask_file(path: Path, *, bytes_at_most: int | None = None) -> int:
     are. Returns how many were read.
 
     Raises:
-        OSError: it cannot be read, or there is no room for another one beside it.
+        OSError: it cannot be read, or no copy can be written beside it.
     """
     changed, in_key = False, False
     with path.open("rb") as file, NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as copy:

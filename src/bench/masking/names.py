@@ -21,7 +21,7 @@ HARMLESS_ENDINGS = {
     "monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "hotkey", "passes", "bypass", "compass", "encompass", "surpass",
     "trespass", "kansas", "arkansas",
 }  # fmt: skip
-# Words directly before the tokens and keys of a model or of a table, which are no secrets; and those that say so from afar.
+# Words directly before the tokens and keys of a model or of a table, which are no secrets; and words that mark a count anywhere before.
 BEFORE_TOKEN = {
     "spec", "bos", "eos", "pad", "unk", "sep", "cls", "mask", "image", "audio", "video", "special", "stop", "start", "end", "next",
     "first", "last", "per", "new", "added", "prompt", "completion", "output", "input", "batched", "adapter", "placeholder", "truncate", "decode",
@@ -38,7 +38,7 @@ HARMLESS = {"allow_credentials", "allowed_headers"}
 
 @lru_cache(4096)
 def is_secret_name(name: str) -> bool:
-    """Whether what stands behind this name is a secret: one word of it says so, in any spelling, with or without a number.
+    """Whether what stands behind this name is a secret: one of its words marks a secret, in any spelling, with or without a number.
 
     `hf_token`, `AWS_SECRET_ACCESS_KEY_2`, `clientSecret` and `x-api-key` are; `max_tokens`, `tokenizer`, `num_key_value_heads`,
     `pass_config` and `PWD`, the folder one is in, are not. Of a dotted name one part is enough.

@@ -1,4 +1,4 @@
-"""The secrets that this process knows, by value, as one compiled pattern."""
+"""The registered secrets of this process, by value, as one compiled pattern."""
 
 import re
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ _patterns: dict[type, re.Pattern[Any]] = {}
 
 
 def register(values: Iterable[str]) -> None:
-    """From now on these are masked wherever they stand."""
-    new = {value for value in map(str.strip, values) if _is_telling(value)} - _values
+    """Registers secrets: from now on they are masked in every text. Values that are too short or too common are left out."""
+    new = {value for value in map(str.strip, values) if _is_maskable(value)} - _values
     if new:
         _values.update(new)
         _patterns.clear()
 
 
-def _is_telling(value: str) -> bool:
+def _is_maskable(value: str) -> bool:
     if len(value) < SHORTEST or value.lower() in COMMON or not any(map(str.isalnum, value)):
         return False
     return len(value) >= LONG or not re.fullmatch(r"[\d.]+", value)

@@ -1,6 +1,6 @@
 """What looks like a secret wherever it stands: its place in a text. Pure.
 
-Our own patterns are those that say what surrounds a secret, and prefixes of tokens that are often met where models are served;
+Our own patterns describe the text around a secret, and prefixes of tokens that are often met where models are served;
 the shapes of other services' tokens come from detect-secrets, which is imported only for a text that may hold one of them.
 """
 
@@ -65,7 +65,7 @@ BARE = {
     "salt",
     "headers",
     "signature",
-}  # a text may speak of these
+}  # words of ordinary sentences too
 LEAST_BARE = 6
 RUN = re.compile(r"[A-Za-z0-9_.:+/=-]{24,}")  # the least that detect-secrets' tokens have
 
@@ -107,18 +107,18 @@ def _behind_names(text: str) -> Iterator[Span]:
     while match := ASSIGNED.search(text, at):
         name, span = match[1], _group(match, first=2)
         in_query = match.start() > 0 and text[match.start() - 1] in "?&;"
-        if is_secret_name(name) and _is_told("" if in_query else name, text[slice(*span)]):
+        if is_secret_name(name) and _is_secret_value("" if in_query else name, text[slice(*span)]):
             yield span
             at = match.end()
         else:
             at = max(match.start() + 1, match.end(1))  # the value may hold a name of its own
     for match in (*FLAG.finditer(text), *IN_TAG.finditer(text)):
-        if is_secret_name(match[1]) and _is_told(match[1], match[2]):
+        if is_secret_name(match[1]) and _is_secret_value(match[1], match[2]):
             yield match.span(2)
 
 
-def _is_told(name: str, value: str) -> bool:
-    """Whether a text gives a secret away here, and does not only speak of one."""
+def _is_secret_value(name: str, value: str) -> bool:
+    """Whether the value behind this name is a secret, and not a placeholder or a word of a sentence."""
     if not value or NO_SECRET.fullmatch(value.rstrip(":.")):
         return False
     return name.lower() not in BARE or (len(value) >= LEAST_BARE and any(map(str.isdigit, value)))

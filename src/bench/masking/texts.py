@@ -1,4 +1,4 @@
-"""Texts and trees of values, masked. Nothing here changes what bench works with: mask at the last moment."""
+"""Texts and trees of values, masked. Only output is masked, as late as possible; bench computes with the originals."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def masked(text: str) -> str:
-    """The text with `***` for each secret that this process knows or that looks like one. Masked again, it is the same."""
+    """The text with `***` for each registered secret and for all that looks like one. Idempotent."""
     return masked_by_form(_without_known(text))
 
 

@@ -2,7 +2,7 @@
 
     while the command is imported     it ends at once: there is nothing to clean up            exit_at_once()
     while it works                    the first signal raises KeyboardInterrupt, once          handled()
-    while a start is written down     no signal raises; the first is kept in mind              deferred()
+    while a start is written down     no signal raises; the first is recorded                  deferred()
     while it waits in such a block    the first raises again, also if it came before           interruptible()
     when all is done                  signals are ignored: the exit code is decided
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Wait:
-    """Something that a person is kept waiting for. `at_most_s` is None where it has no bound."""
+    """Something that the user has to wait for. `at_most_s` is None where it has no bound."""
 
     what: str
     at_most_s: float | None
@@ -80,7 +80,7 @@ def exit_at_once() -> None:
 def handled() -> Iterator[None]:
     """The work of a command. An interruption ends it with 130 (INT), 143 (TERM), 129 (HUP) or 152 (XCPU), as a shell expects.
 
-    Within itself, and in another thread than the main one, it changes nothing.
+    Nested, or in another thread than the main one, it has no effect.
     """
     if _state.installed or threading.current_thread() is not threading.main_thread():
         yield
@@ -103,7 +103,7 @@ def handled() -> Iterator[None]:
 def deferred(what: str | None = None) -> Iterator[None]:
     """A block that no signal interrupts. One that came meanwhile raises KeyboardInterrupt at the end of the outermost.
 
-    `what` is shown to whoever interrupts, as what is waited for.
+    `what` is shown after a signal, as what is waited for.
     """
     with _mode(is_deferred=True), waiting_for(what):
         yield

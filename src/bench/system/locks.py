@@ -1,7 +1,7 @@
 """Locks between processes: one file each, locked with flock, which the kernel frees however its holder ends.
 
-The file stays when nobody holds it: removing it would let two processes hold two files of one name. Whoever holds it
-has written who that is into it, so that somebody who waits can be told for whom.
+The file stays when it is unlocked: removing it would let two processes hold two files of one name. The holder writes
+its identity into it, so that a waiting process can report the holder.
 """
 
 import fcntl
@@ -28,12 +28,12 @@ def locked(
 ) -> Iterator[None]:
     """Holds the lock file at `path`, which is made where it is missing, folder included, as long as the block lasts.
 
-    Others that want it exclusively wait; `shared` holders only keep exclusive ones away. A thread may take a lock that
+    Others that need it exclusively wait; `shared` holders only keep exclusive ones away. A thread may take a lock that
     it holds already. `on_wait` is given one sentence where it has to wait at all. `timeout_s` is how long that may last:
     None for ever, 0 not at all.
 
     Raises:
-        LockError: somebody else held it all the time, and who that is; or there can be no such file.
+        LockError: another process held it all the time (named in the message), or the file cannot be created.
         KeyboardInterrupt: a signal came while it waited.
     """
     key = threading.get_ident(), os.path.realpath(path)
@@ -56,7 +56,7 @@ def locked(
 
 
 def holder(path: Path) -> ProcessIdentity | None:
-    """Who says in that lock file that it holds it, if it may still be there; of shared holders the latest. None: not known."""
+    """The process recorded in that lock file as its holder, if it may still be alive; of shared holders the latest. None: not known."""
     try:
         with path.open("rb") as file:
             found = parse(file.read(LONGEST_NOTE).decode(errors="replace"))
@@ -81,7 +81,7 @@ def _acquired(path: Path, on_wait: Callable[[str], None], *, shared: bool, timeo
 
 
 def _try_once(path: Path, *, shared: bool) -> int | None:
-    """None: somebody else holds it, or took the file away meanwhile."""
+    """The locked descriptor. None: another process holds the lock, or removed the file meanwhile."""
     try:
         file = _open(path)
     except OSError as error:
@@ -100,7 +100,7 @@ def _try_once(path: Path, *, shared: bool) -> int | None:
 
 
 def _open(path: Path) -> int:
-    """For writing, as NFS wants it for a lock; else, where another user made it, for reading."""
+    """Opened for writing, which NFS requires for a lock; else, where another user made it, for reading."""
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
@@ -110,7 +110,7 @@ def _open(path: Path) -> int:
 
 
 def _write_note(file: int) -> None:
-    """A lock holds without its note too: where the disk is full, nobody is told who has it."""
+    """Writes this process's identity into the file. The lock holds without it too, as on a full disk."""
     with suppress(OSError):
         os.ftruncate(file, 0)
         os.pwrite(file, f"{this_process().as_text()}\n".encode(), 0)

@@ -1,7 +1,7 @@
-"""What bench prints: masked, in any locale, and never the end of what it does.
+"""Printing: masked, in any locale, and without ever raising.
 
 A terminal may be closed, a disk full, a reader gone (`| head -1`). A sweep goes on then, in silence, with the exit code that it would have
-had. Only where a printed text is all that a command gives, its loss is an error: see `exit_where_lost`.
+had. Only where the printed text is a command's whole result, its loss is an error: see `exit_where_lost`.
 """
 
 import errno
@@ -80,13 +80,13 @@ def _encodable(text: str, encoding: str | None) -> str:
 
 
 def visible(text: str) -> str:
-    """Control characters as they are written in Python: vLLM's words, and whatever it quotes, come to a terminal."""
+    """Control characters as they are written in Python: vLLM's texts, and what they quote, are printed to a terminal."""
     return CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def guard_output() -> None:
-    """From now on all that this process prints, tracebacks and other libraries' words too, goes through `Output`; and what its environment
-    and its command line hold of secrets is known.
+    """From now on all that this process prints, tracebacks and other libraries' output too, goes through `Output`; the secrets of its
+    environment and its command line are registered.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) in STANDARD_DESCRIPTORS:
         os.set_inheritable(descriptor, True)  # noqa: FBT003  # it was closed: the next file would get its number, and what is printed
@@ -99,12 +99,12 @@ def guard_output() -> None:
 
 
 def say(text: str) -> None:
-    """A line for a person, now; standard output stays free for what a command gives."""
+    """Prints a line for the user on standard error, flushed; standard output is for a command's result."""
     _print(sys.stderr, text)
 
 
 def give(text: str) -> None:
-    """A line of what a command gives, on standard output."""
+    """Prints a line of a command's result on standard output, flushed."""
     _print(sys.stdout, text)
 
 
@@ -115,8 +115,8 @@ def _print(stream: Any, text: str) -> None:
 
 
 def exit_where_lost() -> None:
-    """For a command of which nothing remains but what it gave: 1 where that could not be written. A reader who has gone (`| head -1`) has
-    all that he wants, and where standard output was closed from the beginning, nobody wanted anything.
+    """Exits with 1 where a command's only result, its standard output, could not be written. A closed pipe (`| head -1`) and a standard
+    output that was closed from the beginning are no errors.
     """
     failure = getattr(sys.stdout, "failure", None)
     if failure is not None and not isinstance(failure, BrokenPipeError):

@@ -1,7 +1,7 @@
 """What bench may remove from a disk: only a folder that carries its own marker.
 
 The marker is a file, `.bench`, that bench writes into each folder which it will have to empty or replace one day: caches, and checkpoints
-that it makes. A folder without it belongs to somebody else, whatever its name says. Links are never followed: neither a folder
+that it makes. A folder without it is not bench's, whatever its name. Links are never followed: neither a folder
 that is a link, nor a marker that is one.
 """
 

@@ -1,4 +1,4 @@
-"""Which process on which machine: written beside what a process holds, so that another one can tell whether it is still there."""
+"""Which process on which machine: written beside what a process holds, so that another process can check whether it is still alive."""
 
 import os
 import socket
@@ -12,10 +12,10 @@ ZOMBIE_OR_DEAD = ("Z", "X")
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process, told from every other one that ever had its number.
+    """A process, distinct from every other one that ever had its pid.
 
     `machine` and `boot` are the kernel's ids, `pid_namespace` the inode of that namespace (a container has its own numbers),
-    `started_ticks` the kernel's clock ticks from boot to the start of the process. "?": this host does not say.
+    `started_ticks` the kernel's clock ticks from boot to the start of the process. "?": not known on this host.
     """
 
     host: str
@@ -35,7 +35,7 @@ class ProcessIdentity:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has certainly ended. False also where this process cannot know: on another host, in another container."""
+        """Whether it has certainly ended. False also where that cannot be checked: on another host, in another container."""
         here = this_process()
         if (self.host, self.machine) != (here.host, here.machine) or UNKNOWN in (self.machine, self.boot):
             return False
@@ -47,7 +47,7 @@ class ProcessIdentity:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is a process that this one can see, so that `is_gone` is an answer and not a guess."""
+        """Whether it belongs to this host and pid namespace, so that `is_gone` is certain."""
         here = this_process()
         seen_from_here = (self.host, self.machine, self.boot, self.pid_namespace)
         return seen_from_here == (here.host, here.machine, here.boot, here.pid_namespace)
@@ -63,7 +63,7 @@ def parse(text: str) -> ProcessIdentity | None:
 
 
 def this_process() -> ProcessIdentity:
-    """The one that asks."""
+    """The identity of the calling process."""
     pid = os.getpid()
     return ProcessIdentity(*_this_machine(), pid, started_ticks(pid) or UNKNOWN)
 

@@ -1,9 +1,9 @@
-"""Runs that are RUNNING although the process that was to end them is gone: killed, or its host was restarted."""
+"""Runs that are RUNNING although the process that should end them is gone: killed, or its host was restarted."""
 
 from bench.config import Tracking
 from bench.start.tags import DRIVER, ENDED_BY
 from bench.system.process_identity import parse, this_process
-from bench.tracking.store import connect, search, talking_to
+from bench.tracking.store import connect, errors_translated, search
 
 
 def end_abandoned(tracking: Tracking) -> list[str]:
@@ -11,10 +11,10 @@ def end_abandoned(tracking: Tracking) -> list[str]:
     living processes stay as they are.
 
     Raises:
-        TrackingError: the store is away, or takes nothing.
+        TrackingError: the store is away, or cannot be written.
     """
     host, sentences = this_process().host.replace("'", ""), []
-    with talking_to(tracking.uri):
+    with errors_translated(tracking.uri):
         store = connect(tracking.uri)
         for run in [*search(store, f"attributes.status = 'RUNNING' AND tags.`{DRIVER.name}` LIKE '{host} %'")]:
             driver = parse(run.data.tags[DRIVER.name])

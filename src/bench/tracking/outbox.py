@@ -1,4 +1,4 @@
-"""Starts that MLflow does not have yet: a small file for each, which names its folder and the store that it is to go to.
+"""Starts that MLflow does not have yet: a small file for each, which names its folder and its target store.
 
 They lie in `caches_dir`/outbox, so that the next command finds them whatever folder it writes to.
 """
@@ -39,7 +39,7 @@ class Pending:
 
 
 def put(caches_dir: Path, key: str, tracking: Tracking, folder: Path) -> Path:
-    """Remember this start until its file is removed again.
+    """Enter this start into the outbox, until the returned file is removed.
 
     Raises:
         OSError: caches_dir cannot be written to.
@@ -55,11 +55,11 @@ def put(caches_dir: Path, key: str, tracking: Tracking, folder: Path) -> Path:
 
 
 def waiting(caches_dir: Path, uri: str) -> Iterator[tuple[Path, Pending]]:
-    """What waits for this store, with the file that says so."""
+    """The starts that wait for this store, each with its file in the outbox."""
     for path in sorted((caches_dir / OUTBOX).glob("*.json")):
         try:
             pending = Pending(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
-            continue  # brought in meanwhile, or nothing of ours
+            continue  # uploaded meanwhile, or not written by bench
         if pending.is_for(uri) and not pending.is_anothers:
             yield path, pending

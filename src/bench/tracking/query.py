@@ -8,7 +8,7 @@ from bench.errors import TrackingError
 from bench.start import tags as t
 from bench.tracking import sqlite_file
 from bench.tracking.runs import PARENT, each_once, is_complete
-from bench.tracking.store import Store, connect, masked, search, talking_to
+from bench.tracking.store import Store, connect, errors_translated, masked, search
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -31,7 +31,7 @@ def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
             f"tracking.uri={uri}: there is no such file, and so no sweep. Is this the folder where you ran it?"
         )
     store = connect(uri)
-    with talking_to(uri):
+    with errors_translated(uri):
         parent = _latest(store) if sweep == LATEST else _named(store, sweep)
         found = _sweep_record(store, parent)
     if not found.starts:
@@ -56,7 +56,7 @@ def _sweep_record(store: Store, parent: "Run") -> SweepRecord:
 
 
 def is_there(uri: str) -> bool:
-    """Whether a SQLite store is there: who only reads makes none."""
+    """Whether the store exists, as far as it is a SQLite file: reading must not create one."""
     path = sqlite_file.path_of(uri)
     return path is None or path.exists()
 
@@ -65,7 +65,7 @@ def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
     """The latest sweep of this signature, with all that it has done: what `resume=true` goes on with."""
     store = connect(uri)
     condition = f"{t.SIGNATURE.equals(signature)} AND {IS_SWEEP}"
-    with talking_to(uri):
+    with errors_translated(uri):
         parent = next(search(store, condition), None)
         return _sweep_record(store, parent) if parent else None
 
@@ -75,7 +75,7 @@ def sweep_if_known(uri: str, sweep_id: str) -> SweepRecord | None:
     if not is_there(uri):
         return None
     store = connect(uri)
-    with talking_to(uri):
+    with errors_translated(uri):
         parent = next(search(store, f"{t.SWEEP.equals(sweep_id)} AND {IS_SWEEP}"), None)
         return _sweep_record(store, parent) if parent else None
 
@@ -127,7 +127,7 @@ def _record(run: "Run") -> RunRecord:
 def download(uri: str, run_id: str, name: str, folder: Path) -> Path | None:
     """One of a run's artifacts, or None if it has no such file."""
     store = connect(uri)
-    with talking_to(uri):
+    with errors_translated(uri):
         if name not in {each.path for each in store.client.list_artifacts(run_id)}:
             return None
         return Path(store.client.download_artifacts(run_id, name, str(folder)))
@@ -136,5 +136,5 @@ def download(uri: str, run_id: str, name: str, folder: Path) -> Path | None:
 def download_all(uri: str, run_id: str, folder: Path) -> None:
     """All of a run's artifacts, with their folders."""
     store = connect(uri)
-    with talking_to(uri):
+    with errors_translated(uri):
         store.client.download_artifacts(run_id, "", str(folder))

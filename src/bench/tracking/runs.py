@@ -18,7 +18,7 @@ from bench.start.record import OUTPUTS, Startup
 from bench.start.trace import trace_of
 from bench.system.locks import locked
 from bench.system.process_identity import this_process
-from bench.tracking.store import Store, connect, experiment_id, log, log_files, search, talking_to, text_of
+from bench.tracking.store import Store, connect, errors_translated, experiment_id, log, log_files, search, text_of
 from bench.tracking.traces import log_trace
 from bench.vllm.plugin import PROBE
 from bench.weights.make import Made
@@ -38,7 +38,7 @@ PREPARATIONS = "-prepare"  # an experiment of their own: a start is never listed
 
 @dataclass(frozen=True)
 class SweepRun:
-    """What MLflow has to know of a sweep; beside its starts on disk too, for a store that is away when it begins or ends."""
+    """The data of a sweep's run; also saved beside its starts, for a store that is away when the sweep begins or ends."""
 
     sweep_id: str
     started_at: float  # UNIX time
@@ -66,7 +66,7 @@ class SweepRun:
 
 def log_sweep(tracking: Tracking, sweep: SweepRun) -> str:
     """The sweep's run, made where the store has none, and ended where the sweep has. Returns its id."""
-    with talking_to(tracking.uri):
+    with errors_translated(tracking.uri):
         store = connect(tracking.uri)
         found = _run_if_there(store, sweep.run_id) or _sweep_of(store, sweep.sweep_id)
     run_id = str(found.info.run_id) if found else None
@@ -89,7 +89,7 @@ def reopen_sweep(tracking: Tracking, run_id: str, *, is_resumed: bool) -> None:
     """The sweep's run is RUNNING again, and this process its driver, where an interrupted sweep goes on."""
     if not is_resumed:
         return
-    with talking_to(tracking.uri):
+    with errors_translated(tracking.uri):
         client = connect(tracking.uri).client
         _set(client, run_id, t.DRIVER.of(this_process().as_text()))
         client.update_run(run_id, status="RUNNING")
@@ -108,7 +108,7 @@ def open_sweep(  # noqa: PLR0913  # each is a fact of one run
     time, where it was not now.
     """
     store = connect(tracking.uri)
-    with talking_to(tracking.uri):
+    with errors_translated(tracking.uri):
         run_id = adopted or _create(
             store, experiment_id(store, tracking.experiment), sweep_id, started_at or time.time(), {}
         )
@@ -118,8 +118,8 @@ def open_sweep(  # noqa: PLR0913  # each is a fact of one run
 
 
 def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str | None, adopted: bool) -> None:
-    """End the sweep's run, and write down what ended it, where that is known. An adopted run is ended by the one that opened it."""
-    with talking_to(tracking.uri):
+    """End the sweep's run, and record what ended it, where that is known. An adopted run is ended by the one that opened it."""
+    with errors_translated(tracking.uri):
         client = connect(tracking.uri).client
         _set(client, run_id, t.ENDED_BY.of(ended_by))
         if not adopted:
@@ -138,7 +138,7 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
     What an earlier call has done, wherever and however it ended, is not done again: the start's key names its run. The run
     is KILLED until all of it is there.
     """
-    with _uploaded_by_us_alone(folder), talking_to(tracking.uri):
+    with _uploaded_by_us_alone(folder), errors_translated(tracking.uri):
         store = connect(tracking.uri)
         found = run_of(store, startup.key)
         if found and is_complete(found):
@@ -247,7 +247,7 @@ def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup)
     away is noticed by what follows.
     """
     try:
-        with talking_to(store.uri):
+        with errors_translated(store.uri):
             if tree := trace_of(startup):
                 log_trace(store, experiment, run_id, tree, startup.started_at)
     except (TrackingError, NotImplementedError) as error:
@@ -270,7 +270,7 @@ def log_preparation(
     """A checkpoint that was made, as a FINISHED run of the preparations' own experiment."""
     store, began_at = connect(tracking.uri), time.time() - made.duration_s
     metrics = {"prepare_s": made.duration_s, CHECKPOINT_SIZE.name: made.size_gib}
-    with talking_to(tracking.uri):
+    with errors_translated(tracking.uri):
         experiment = experiment_id(store, tracking.experiment + PREPARATIONS)
         own = t.KIND.of(t.Kind.PREPARE) | t.DRIVER.of(this_process().as_text())
         run_id = _create(store, experiment, made.folder.name, began_at, own | dict(tags))
@@ -290,6 +290,6 @@ def _create(store: Store, experiment: str, name: str, started_at: float, tags: d
 def log_report(tracking: Tracking, run_id: str, *, metrics: dict[str, float], note: str, files: Iterable[Path]) -> None:
     """The report of a sweep, in the sweep's own run: its files, its summary, and its table as the run's description."""
     store = connect(tracking.uri)
-    with talking_to(tracking.uri):
+    with errors_translated(tracking.uri):
         log(store, run_id, params={}, metrics=metrics, tags={NOTE: note})
         log_files(store, run_id, files, "report")

@@ -1,4 +1,4 @@
-"""The file of a SQLite store: made whole where there is none, looked at before MLflow opens it, and never harmed.
+"""The file of a SQLite store: made whole where there is none, checked before MLflow opens it, and never damaged.
 
 MLflow makes its tables step by step, so that two processes which open a new file at once break it for good; and where one
 of its tables is missing, it upgrades the file without being asked. So a new store is built elsewhere and copied into the file in
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PREFIX = "sqlite:///"
 BUSY_S = 20.0  # how long MLflow itself waits for another process that writes
-SETTLED_S = 30.0  # nobody is making tables in a file that has not changed for so long
+SETTLED_S = 30.0  # no process is creating tables in a file that has not changed for so long
 RETRY_S = 0.2
 LEAST_FREE_MIB = 20
 MIB = 1024**2
@@ -88,7 +88,7 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def _is_ready(path: Path) -> bool:
-    """Whether it is a store of this MLflow's. False: it is empty or missing, or somebody may just be making its tables."""
+    """Whether it is a store of this MLflow's. False: it is empty or missing, or another process may just be creating its tables."""
     if path.exists() and not path.is_file():
         raise StoreError(f"{path}: expected the file of a SQLite store, found a folder or a device.")
     if not path.exists():
@@ -140,7 +140,7 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _in_words(path: Path, error: sqlite3.Error) -> TrackingError:
-    """What waiting may mend is a TrackingError, all else a StoreError."""
+    """A TrackingError where a later attempt may succeed, else a StoreError."""
     words = str(error)
     if "locked" in words:
         return TrackingError(f"{path}: another process has kept this store locked for more than {BUSY_S:g} s.")
@@ -187,7 +187,7 @@ def _migrations() -> "ScriptDirectory":
 
 
 def _is_settled(path: Path) -> bool:
-    """Whether nobody is at work on it: neither the file nor its journal has changed lately. A missing file is nobody's."""
+    """Whether no process is writing to it: neither the file nor its journal has changed lately. True for a missing file."""
     changed_s = []
     for each in (path, path.with_name(f"{path.name}-journal"), path.with_name(f"{path.name}-wal")):
         with suppress(FileNotFoundError):
@@ -196,7 +196,7 @@ def _is_settled(path: Path) -> bool:
 
 
 def _fill(path: Path) -> None:
-    """A whole new store into a file that is missing or has no tables; nothing where somebody was quicker."""
+    """A whole new store into a file that is missing or has no tables; no effect where another process was faster."""
     statements = _new_store()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -212,7 +212,7 @@ def _fill(path: Path) -> None:
 
 @cache
 def _new_store() -> tuple[str, ...]:
-    """The statements that make an empty store, as MLflow makes it in a file that nobody else knows."""
+    """The statements that make an empty store, as MLflow makes it in a private temporary file."""
     from mlflow import MlflowClient
 
     with tempfile.TemporaryDirectory() as folder:

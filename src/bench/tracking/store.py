@@ -32,7 +32,7 @@ LENGTH = 300
 PARAM, TAG, KEY = 6000, 8000, 250  # the most characters that MLflow keeps; it cuts silently, or refuses
 PAGE = 1000
 BATCH = 90  # MLflow takes 100 params or tags a call, and 1,000 metrics
-REFUSED_STATUS = (400, 401, 403, 404, 405)  # of an HTTP answer: asking again changes nothing
+REFUSED_STATUS = (400, 401, 403, 404, 405)  # of an HTTP answer: a retry changes nothing
 ENVIRONMENT = {  # a user's own values win
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send while vLLM is being measured
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # its own 7 are four minutes
@@ -51,8 +51,8 @@ class Store:
 
 
 @contextmanager
-def talking_to(uri: str) -> Iterator[None]:
-    """Whatever is raised while MLflow does something becomes a TrackingError, in one line.
+def errors_translated(uri: str) -> Iterator[None]:
+    """Translates whatever MLflow raises in the block into a TrackingError with a one-line message.
 
     A server may answer anything, and MLflow then raises anything: only an `assert` passes, which is a mistake of ours.
     """
@@ -67,7 +67,7 @@ def talking_to(uri: str) -> Iterator[None]:
 
 
 def _is_lasting(error: Exception) -> bool:
-    """Whether asking again is of no use: what was asked for, or the address itself, is refused."""
+    """Whether the error is permanent: the request, or the address itself, is refused."""
     from mlflow.exceptions import InvalidUrlException, MlflowException
     from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
@@ -86,7 +86,7 @@ def _is_lasting(error: Exception) -> bool:
 
 
 def _shortened(text: str) -> str:
-    """Its beginning says what was tried, its end what went wrong."""
+    """The text shortened in its middle: it begins with what was tried, and ends with what went wrong."""
     return text if len(text) <= LENGTH else f"{text[: LENGTH // 3]} … {text[-2 * LENGTH // 3 :]}"
 
 
@@ -115,7 +115,7 @@ def connect(uri: str) -> Store:
     _refuse_address(uri)
     path = sqlite_file.path_of(uri)
     _quiet()
-    with talking_to(uri):
+    with errors_translated(uri):
         if path:
             sqlite_file.ensure(path, say)
         return _connected(uri)
@@ -143,12 +143,12 @@ def _quiet() -> None:
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401  # sets the level of its log itself
 
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised, and said once, by us
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised, and reported once, by bench
 
 
 @cache
 def _connected(uri: str) -> Store:
-    """A server is asked once a process."""
+    """A server is checked once a process."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -166,7 +166,7 @@ def check(tracking: Tracking) -> None:
     store = connect(tracking.uri)
     if path := sqlite_file.path_of(tracking.uri):
         sqlite_file.refuse_unwritable(path)
-    with talking_to(tracking.uri):
+    with errors_translated(tracking.uri):
         experiment_id(store, tracking.experiment)
 
 
@@ -246,7 +246,7 @@ def _taken(name: str, value: str, most: int) -> tuple[str, str]:
 
 
 def text_of(value: str, most: int = KEY) -> str:
-    """As MLflow takes it; what is cut says so. The whole value is in the start's own files."""
+    """As MLflow takes it; a cut one is marked as cut. The whole value is in the start's own files."""
     text = value.encode(errors="replace").decode()  # a name that is not UTF-8 is no text for a database
     note = f" … ({len(text)} characters, cut)"
     return text if len(text) <= most else text[: most - len(note)] + note

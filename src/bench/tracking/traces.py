@@ -107,6 +107,6 @@ def _status(span: TraceSpan, tree: TraceSpan) -> dict[str, str]:
 
 
 def _attributes(span: TraceSpan, trace: bytes) -> dict[str, Any]:
-    """MLflow wants each as JSON, the trace's id and the type of span among them."""
+    """MLflow requires each as JSON, the trace's id and the type of span among them."""
     own = {"mlflow.traceRequestId": f"tr-{trace.hex()}", "mlflow.spanType": span.kind.upper()}
     return {name: json.dumps(value) for name, value in (own | dict(span.attributes)).items()}

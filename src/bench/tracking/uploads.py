@@ -1,6 +1,6 @@
-"""What MLflow is to have: starts and sweeps that are on disk already, brought into a store that may be away, slow or broken.
+"""Uploads starts and sweeps from disk to a store that may be away, slow or broken.
 
-A start is never kept waiting for it for long: what is not uploaded in time goes on in the background, waits in the outbox, and is
+No start waits for it for long: what is not uploaded in time goes on in the background, waits in the outbox, and is
 brought in by the end of the sweep or by the next command.
 """
 
@@ -57,7 +57,7 @@ def open_store(settings: Settings, *, may_be_away: bool) -> None:
 
 
 def _check_in_time(tracking: Tracking) -> None:
-    """Where uploads are made, so that a store which never ends its answer holds up those alone.
+    """Runs `check` in the upload thread, so that a store whose answer never ends blocks only that thread.
 
     Raises:
         StoreError, TrackingError: as `check`; also where it has not ended in time.
@@ -80,7 +80,7 @@ def tidy(settings: Settings) -> None:
     Makes no store.
 
     Raises:
-        TrackingError: nothing can be asked of the store at all.
+        TrackingError: the store does not answer at all.
     """
     if not is_there(settings.tracking.uri):
         return
@@ -117,7 +117,7 @@ def _bring_in_pending(uri: str, path: Path, pending: outbox.Pending) -> bool:
 
 
 def bring_in(tracking: Tracking, folder: Path) -> str:
-    """A start that is on disk, into MLflow, or what an earlier call has not. Returns the run's id.
+    """Uploads a start from disk, or the rest of one that an earlier call has begun. Returns the run's id.
 
     Raises:
         TrackingError: MLflow is still away.
@@ -129,13 +129,13 @@ def bring_in(tracking: Tracking, folder: Path) -> str:
 
 
 def enqueue(settings: Settings, startup: Startup, folder: Path) -> None:
-    """Into the outbox before it is written down: whatever ends this process from now on, the next command brings in what is there."""
+    """Enters the start into the outbox before it is saved: if this process dies from now on, the next command uploads what is on disk."""
     with suppress(OSError):  # `upload_start` reports it
         outbox.put(Path(settings.caches_dir), startup.key, settings.tracking, folder)
 
 
 def upload_start(settings: Settings, folder: Path) -> str | None:
-    """Into MLflow. None: it is away or slow; the start stays on disk and in the outbox."""
+    """Uploads the start; returns its run's id. None: MLflow is away or slow; the start stays on disk and in the outbox."""
     job = _worker().submit(lambda: _from_outbox(settings, folder))
     try:
         return job.result(WAIT_S if _worker().waits_for_one else 0.0)
@@ -202,7 +202,7 @@ def begin_sweep(tracking: Tracking, sweep: SweepRun, folder: Path) -> str | None
 
 
 def end_sweep(tracking: Tracking, folder: Path, *, failed: bool, ended_by: str) -> None:
-    """Ends the sweep's run. Where MLflow is away, what `begin_sweep` wrote says how it ended."""
+    """Ends the sweep's run. Where MLflow is away, the end is recorded in the file that `begin_sweep` wrote."""
     sweep = SweepRun.load(folder)
     if sweep is None:
         say(f"{folder}: what MLflow should know of this sweep is not there any more; its run is not ended")
@@ -240,7 +240,7 @@ class _Worker:
             job, upload = self._jobs.get()
             try:
                 upload.set_result(job())
-            except BaseException as error:  # noqa: BLE001  # raised again where the result is asked for
+            except BaseException as error:  # noqa: BLE001  # raised again in Future.result()
                 upload.set_exception(error)
 
 
