@@ -23,10 +23,10 @@ LONGEST_BYTES = 129
 
 
 def api_key(folder: Path) -> str:
-    """The key in this folder, made where there is none, or none that is a key, ours and private. Processes that ask at once get the same.
+    """The key in this folder, created where there is no valid one that is private to this user. Concurrent processes get the same key.
 
     Raises:
-        StartError: it can be neither read nor made. vLLM without a key would answer everybody on this host.
+        StartError: it can be neither read nor made. vLLM without a key would serve every user of this host.
     """
     path = folder / NAME
     try:
@@ -44,7 +44,7 @@ def api_key(folder: Path) -> str:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """The kernel frees this lock when its process ends, however it ends. A file system without locks has none to offer."""
+    """The kernel frees this lock when its process ends, however it ends. Without effect on a file system without locks."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):
@@ -71,7 +71,7 @@ def _read(path: Path) -> str | None:
 
 
 def _make(path: Path) -> str:
-    """Whole or not at all: under another name first, which nobody else can read."""
+    """Creates the file atomically: written under a temporary name, readable by this user only, then renamed. Returns the key."""
     key = secrets.token_hex(16)
     descriptor, partial = mkstemp(dir=path.parent, prefix=f".{NAME}.")
     try:

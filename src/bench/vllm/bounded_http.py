@@ -1,4 +1,4 @@
-"""One HTTP exchange on this host that ends in time and takes no more memory than it may, whatever the other side does.
+"""One HTTP exchange on this host that ends in time and takes no more memory than it may, whatever the server does.
 
 http.client's time-out holds for each read, and a header or a line that drips resets it; here it holds for the whole, and the
 bytes are counted.
@@ -16,7 +16,7 @@ HEADERS_AT_MOST = 1 << 16  # bytes; a status line and headers
 
 
 class TooLong(http.client.HTTPException):
-    """The other side sent more than it may."""
+    """The server sent more bytes than allowed."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Whether the driver's own clock can be believed: it was not stopped, not starved of the processor, and nobody set the host's time.
+"""Whether the driver's own clock is reliable: it was not stopped or starved of the processor, and the host's time was not set.
 
-A thread looks at the clocks ten times a second. What it finds is that it was late itself, so it asks nothing of vLLM.
+A thread reads the clocks ten times a second. It detects that it ran late itself, so it sends no requests to vLLM.
 """
 
 import threading
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 BEAT_S = 0.1
 GAP_AT_LEAST_S = 0.25  # less is the ordinary delay of a busy host
 GAPS_AT_MOST = 1000
-STEP_AT_LEAST_S = 0.05  # less can be a pause between the looks at the two clocks
+STEP_AT_LEAST_S = 0.05  # less can be a pause between reading the two clocks
 SLEW = 0.0005  # by which ntpd and chrony let a clock run fast or slow: adjtimex(2)
 # From which length on a gap makes a start not count. One at the very moment that is measured (ready, first token) hides when that was. One
-# before makes lines of the log late and, when it lasts, lets vLLM wait for whoever reads its output.
+# before makes lines of the log late and, when it lasts, lets vLLM wait for the reader of its output.
 AT_A_MOMENT_S, AT_A_MOMENT_SHARE = 0.5, 0.02  # of the time to the first token, whichever is longer
 BEFORE_S, BEFORE_SHARE = 2.0, 0.05
-ASKED_EVERY_S = 0.3  # /health, at most: a gap that ended so long before the answer has delayed the asking
+ASKED_EVERY_S = 0.3  # /health, at most: a gap that ended so long before the answer has delayed the request
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Gap:
     lasted_s: float
 
     def hides(self, moment_s: float) -> bool:
-        """Whether what is known to have happened at this moment may have happened earlier, unseen."""
+        """Whether what is known to have happened at this moment may have happened earlier."""
         return self.began_s < moment_s <= self.began_s + self.lasted_s + ASKED_EVERY_S
 
 
@@ -62,7 +62,7 @@ class Clocks:
         return found
 
     def problems(self, moments_s: Sequence[float]) -> list[str]:
-        """Why what was measured cannot be believed. `moments_s`: when the start was ready, and its first token came."""
+        """Why the measured times are not reliable. `moments_s`: when the start was ready, and its first token came."""
         found, until_s = [], max(moments_s, default=None)
         at_a_moment_s = max(AT_A_MOMENT_S, AT_A_MOMENT_SHARE * (until_s or 0.0))
         before_s = max(BEFORE_S, BEFORE_SHARE * (until_s or 0.0))
@@ -86,7 +86,7 @@ class Clocks:
 
 
 class Watch:
-    """Looks at the clocks until it is stopped. `elapsed_s` is of CLOCK_MONOTONIC, 0 at exec."""
+    """Reads the clocks until it is stopped. `elapsed_s` is of CLOCK_MONOTONIC, 0 at exec."""
 
     def __init__(self, exec_at_s: float) -> None:
         self.clocks = Clocks()
@@ -111,7 +111,7 @@ class Watch:
         self.beat(before_s, time.monotonic())
 
     def beat(self, before_s: float, now_s: float) -> float:
-        """Note what has happened since the last look. Returns `now_s`."""
+        """Record gaps and steps since the last reading. Returns `now_s`."""
         late_s = now_s - before_s - BEAT_S
         if late_s > GAP_AT_LEAST_S and len(self.clocks.gaps) < GAPS_AT_MOST:
             self.clocks.gaps.append(Gap(before_s + BEAT_S - self._exec_at_s, late_s))
@@ -126,14 +126,14 @@ class Watch:
 
 
 def _ahead() -> tuple[float, float]:
-    """By how much UNIX time, and the time since boot that counts sleep, are ahead of CLOCK_MONOTONIC. Looked at twice: a pause
-    between the looks is no step.
+    """By how much UNIX time, and the time since boot that counts sleep, are ahead of CLOCK_MONOTONIC. Read twice, and
+    the faster reading is used: a pause between the clocks is no step.
     """
-    looks = [_look() for _ in range(2)]
-    return min(looks, key=lambda look: look[0])[1:]
+    readings = [_read_clocks() for _ in range(2)]
+    return min(readings, key=lambda reading: reading[0])[1:]
 
 
-def _look() -> tuple[float, float, float]:
+def _read_clocks() -> tuple[float, float, float]:
     began_s = time.monotonic()
     unix, boot = time.time(), began_s
     with suppress(OSError, AttributeError):

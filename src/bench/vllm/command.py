@@ -22,15 +22,15 @@ class Command:
     port: int
 
     def shown(self) -> str:
-        """For people and params: the variables, secrets masked, and the words, as a shell takes them."""
+        """The command as a shell would take it, for output and params: variables, secrets masked, and arguments."""
         variables = [f"{name}={masked_value(name, value)}" for name, value in sorted(self.environment.items())]
         return " ".join(map(_quoted, [*variables, *_masked(self.arguments)]))
 
 
-def _masked(words: Sequence[str]) -> Iterator[str]:
-    """Each word, `***` where it is a value of a secret's argument, of which there may be several."""
+def _masked(options: Sequence[str]) -> Iterator[str]:
+    """Each argument, `***` where it is a value of a secret's option, which may have several."""
     name = ""
-    for word in words:
+    for word in options:
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             yield f"--{name}={_shown(name, value)}" if equals else word
@@ -54,9 +54,9 @@ def _quoted(word: str) -> str:
 def command_for(settings: Settings, host: Host, port: int, variables: Mapping[str, str] | None = None) -> Command:
     """vLLM's server with these settings on this host. Where several decide something, the settings win.
 
-    `variables` are those that move vLLM's compile and JIT caches, and that make it send its spans.
+    `variables` are those that move vLLM's compile and JIT caches.
     """
-    words: dict[str, Any] = {
+    options: dict[str, Any] = {
         "model": settings.checkpoint_path,
         "host": HOST,
         "port": port,
@@ -71,28 +71,28 @@ def command_for(settings: Settings, host: Host, port: int, variables: Mapping[st
     }
     environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **(variables or {})}
     environment |= as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
-    return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(words)), environment, port)
+    return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(options)), environment, port)
 
 
 def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
-    """`enforce_eager: True` becomes `--enforce-eager`, False its `--no-` form, None nothing, a dict JSON, a list several words."""
-    words: list[str] = []
+    """`enforce_eager: True` becomes `--enforce-eager`, False its `--no-` form, None nothing, a dict JSON, a list several arguments."""
+    options: list[str] = []
     for name, value in arguments.items():
         if value is None or value == {}:
             continue
         flag = name.replace("_", "-")
         match value:
             case True:
-                words.append(f"--{flag}")
+                options.append(f"--{flag}")
             case False:
-                words.append(f"--no-{flag}")
+                options.append(f"--no-{flag}")
             case dict():
-                words += [f"--{flag}", json.dumps(value)]
+                options += [f"--{flag}", json.dumps(value)]
             case list():
-                words += [f"--{flag}", *map(str, value)]
+                options += [f"--{flag}", *map(str, value)]
             case _:
-                words += [f"--{flag}", str(value)]
-    return words
+                options += [f"--{flag}", str(value)]
+    return options
 
 
 def as_environment(values: Mapping[str, Any]) -> dict[str, str]:

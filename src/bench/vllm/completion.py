@@ -1,4 +1,4 @@
-"""The streamed greedy completion: what is asked, and what comes back, taken for nothing but what it is.
+"""The streamed greedy completion: its request, and a strict parser of its answer.
 
 Source: vllm/entrypoints/openai/completion/protocol.py. A version without `return_token_ids` ignores it.
 """
@@ -16,13 +16,13 @@ from bench.system.output import visible
 DATA, DONE = b"data:", b"[DONE]"
 LINE_AT_MOST = 1 << 20  # bytes; vLLM's have 300
 BYTES_AT_MOST, BYTES_PER_TOKEN = 1 << 20, 1 << 13  # of an answer
-SHOWN = 300  # characters of what vLLM said
+SHOWN = 300  # characters of vLLM's answer in a message
 TOKEN_ID_BELOW = 1 << 32
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The streamed greedy completion. Times are seconds since exec; `token_ids` is None where vLLM does not tell them."""
+    """The streamed greedy completion. Times are seconds since exec; `token_ids` is None where vLLM does not return them."""
 
     first_token_s: float
     ended_s: float
@@ -30,8 +30,8 @@ class Answer:
     token_ids: list[int] | None
 
 
-def question(model: str, asked: Completion) -> bytes:
-    """The body of the request."""
+def request_body(model: str, asked: Completion) -> bytes:
+    """The body of the request, as JSON."""
     return json.dumps({
         "model": model, "prompt": asked.prompt, "max_tokens": asked.max_tokens, "temperature": 0,
         "ignore_eos": True, "stream": True, "return_token_ids": True,
@@ -39,16 +39,16 @@ def question(model: str, asked: Completion) -> bytes:
 
 
 def bytes_at_most(asked: Completion) -> int:
-    """Of a whole answer."""
+    """The most bytes that a whole answer may have."""
     return BYTES_AT_MOST + BYTES_PER_TOKEN * asked.max_tokens
 
 
 def read_answer(lines: Iterable[bytes], asked: int, elapsed_s: Callable[[], float]) -> Answer:
-    """Server-sent events -> the answer, stamped as they come. `asked` is how many tokens.
+    """Server-sent events -> the answer, stamped as they come. `asked` is the number of tokens.
 
     Raises:
-        AnswerError: it is not what was asked for: malformed, without a token, with fewer or more than asked.
-        StartError: vLLM broke it off, or says that it failed.
+        AnswerError: it does not match the request: malformed, without a token, with fewer or more than asked.
+        StartError: vLLM broke it off, or reported an error in it.
     """
     stream = _Stream()
     for line in lines:
@@ -64,7 +64,7 @@ def read_answer(lines: Iterable[bytes], asked: int, elapsed_s: Callable[[], floa
 
 @dataclass
 class _Stream:
-    """What has come so far."""
+    """The part of the answer that has arrived."""
 
     first_token_s: float | None = None
     texts: list[str] = field(default_factory=list)
@@ -149,5 +149,5 @@ def _malformed(why: str, data: bytes) -> NoReturn:
 
 
 def short(body: bytes) -> str:
-    """The beginning of what was said, in one line."""
+    """The beginning of a body, masked, in one line."""
     return visible(masked(" ".join(body[: 4 * SHOWN].decode(errors="replace").split())))[:SHOWN]

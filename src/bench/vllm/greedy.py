@@ -1,4 +1,4 @@
-"""Greedy tokens with their log-probabilities, for a few fixed prompts: what a verification start is asked besides."""
+"""Greedy tokens with their log-probabilities, for a few fixed prompts: requested by verification starts only."""
 
 import json
 import secrets
@@ -21,7 +21,7 @@ ANSWER_AT_MOST = 1 << 20  # bytes; vLLM's have 3 kB
 
 @dataclass(frozen=True)
 class GreedyAnswer:
-    """What one prompt was answered with, at temperature 0. `logprobs`: of each token; None where vLLM gave none."""
+    """The answer to one prompt, at temperature 0. `logprobs`: of each token; None where vLLM gave none."""
 
     prompt: str
     tokens: tuple[int | str, ...]  # ids, or texts where this vLLM does not give ids
@@ -32,25 +32,25 @@ Round = tuple[GreedyAnswer, ...]
 
 
 def ask_twice(server: Server, model: str, timeout_s: float) -> tuple[Round, Round]:
-    """Every prompt, one at a time, and all of them a second time: how far two equal questions are apart.
+    """Sends every prompt, one at a time, and all of them again: the difference of two equal requests is their spread.
 
     Raises:
         StartError: vLLM refused, closed the connection, or took longer than `timeout_s` for one.
     """
-    first, second = (tuple(_ask(server, model, prompt, timeout_s) for prompt in PROMPTS) for _ in range(2))
+    first, second = (tuple(_request(server, model, prompt, timeout_s) for prompt in PROMPTS) for _ in range(2))
     return first, second
 
 
-def _ask(server: Server, model: str, prompt: str, timeout_s: float) -> GreedyAnswer:
-    """Source: vllm/entrypoints/openai/completion/protocol.py; what a version does not know it ignores."""
-    question = {
+def _request(server: Server, model: str, prompt: str, timeout_s: float) -> GreedyAnswer:
+    """Source: vllm/entrypoints/openai/completion/protocol.py; a version ignores fields that it does not have."""
+    fields = {
         "model": model, "prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0, "ignore_eos": True,
         "logprobs": 1, "return_token_ids": True, "cache_salt": secrets.token_hex(8),
     }  # fmt: skip
     try:
         with exchange(
             (HOST, server.port),
-            server.request(json.dumps(question).encode()),
+            server.request(json.dumps(fields).encode()),
             timeout_s=timeout_s,
             bytes_at_most=ANSWER_AT_MOST,
         ) as response:
@@ -63,7 +63,7 @@ def _ask(server: Server, model: str, prompt: str, timeout_s: float) -> GreedyAns
 
 
 def _answer(prompt: str, choice: dict[str, Any]) -> GreedyAnswer:
-    told = choice.get("logprobs") or {}
-    tokens = choice.get("token_ids") or told.get("tokens") or [choice["text"]]
-    logprobs = told.get("token_logprobs") or [None] * len(tokens)
+    reported = choice.get("logprobs") or {}
+    tokens = choice.get("token_ids") or reported.get("tokens") or [choice["text"]]
+    logprobs = reported.get("token_logprobs") or [None] * len(tokens)
     return GreedyAnswer(prompt, tuple(tokens), tuple(logprobs))

@@ -1,11 +1,11 @@
-"""Starts vLLM and answers for its whole process tree. Run as a script, between the driver and vLLM; standard library only.
+"""Starts vLLM and ends its whole process tree. Run as a script, between the driver and vLLM; standard library only.
 
     python keeper.py REPORT_FD STOP_TIMEOUT_S COMMAND...
 
     driver ── guard ── keeper ── vLLM ── …
 
 The keeper is the subreaper of everything that vLLM starts (prctl(2), PR_SET_CHILD_SUBREAPER): a process that is
-orphaned, or that moves to a session of its own, still ends up below the keeper, so nothing can hide from it. Its
+orphaned, or that moves to a session of its own, still ends up below the keeper, so no process escapes it. Its
 standard input is its line to the driver. The keeper ends the tree when a byte comes, because the start is over, with
 STOP_TIMEOUT_S between SIGTERM to vLLM and SIGKILL to all that is left; or when the line closes, because the driver failed, was
 interrupted or was killed, with HURRY_S at most. That is the one way a start ends, whatever happened.
@@ -22,7 +22,7 @@ It reports to the driver, as JSON lines on REPORT_FD: {"pid", "keeper_pid", "sta
 {"exit_code"} when vLLM itself ended, {"keeper_died"} if it was the guard that ended the tree, and {"read_bytes", "cpu_s",
 "keeper_cpu_s"} at the very end: what the whole tree has read from
 storage, the processor time that it took, and the keeper's own. The kernel adds a process's counts to those of the parent
-that buries it, and in the end that is the keeper. vLLM's own output is inherited and never passes through here.
+that reaps it, and in the end that is the keeper. vLLM's own output is inherited and never passes through here.
 """
 
 import ctypes
@@ -115,7 +115,7 @@ def adopt_orphans(*, on: bool = True) -> None:
 
 
 def read_bytes() -> int | None:
-    """From storage, by this process and all that it has buried. None: this kernel does not count. Source: proc(5)."""
+    """From storage, by this process and all that it has reaped. None: this kernel does not count. Source: proc(5)."""
     with suppress(OSError):
         for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines():
             if line.startswith("read_bytes: "):
@@ -130,9 +130,9 @@ def cpu_s(whose: int) -> float:
 
 
 def start(command: list[str]) -> int:
-    """Exec the command in a session of its own, reading from nothing, and asked to end by the kernel when the keeper dies.
+    """Exec the command in a session of its own, with /dev/null as standard input, and sent SIGTERM by the kernel when the keeper dies.
 
-    By hand, since neither posix_spawn nor a thread-safe wrapper knows PR_SET_PDEATHSIG; this process has one thread.
+    By hand, since neither posix_spawn nor a thread-safe wrapper supports PR_SET_PDEATHSIG; this process has one thread.
     """
     failed, failed_end = os.pipe()  # closed by exec; else the child writes its errno
     libc = ctypes.CDLL(None)
@@ -144,7 +144,7 @@ def start(command: list[str]) -> int:
             libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
             for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(name, signal.SIG_DFL)
-            os.execvp(command[0], command)  # noqa: S606  # no shell is wanted
+            os.execvp(command[0], command)  # noqa: S606  # no shell is needed
         except OSError as error:
             os.write(failed_end, str(error.errno).encode())
         finally:
@@ -159,21 +159,21 @@ def start(command: list[str]) -> int:
 
 
 def report(reports: int, **facts: Any) -> None:
-    """To the driver."""
-    with suppress(BrokenPipeError):  # the driver is gone: what it wanted to know no longer matters
+    """Writes a report, one JSON object, to the driver."""
+    with suppress(BrokenPipeError):  # the driver is gone, and no longer needs reports
         os.write(reports, json.dumps(facts).encode() + b"\n")
 
 
 def watch(pid: int, reports: int, shared_memory: SharedMemory) -> bool:
     """Return once the driver has enough: True for a byte, False for a closed line. vLLM's own end is reported as soon as it comes.
 
-    Whoever dies wakes the keeper up. In between it only asks twice a second whether /dev/shm has changed.
+    A child's end wakes the keeper. In between it only checks twice a second whether /dev/shm has changed.
     """
     deaths, wakeup = os.pipe()
     os.set_blocking(wakeup, False)  # positional only
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    reap(pid, reports)  # who died before
+    reap(pid, reports)  # children that ended before
     while True:
         readable = select.select([LINE, deaths], [], [], SHARED_MEMORY_EVERY_S)[0]
         if LINE in readable:
@@ -185,11 +185,11 @@ def watch(pid: int, reports: int, shared_memory: SharedMemory) -> bool:
 
 
 def end(pid: int | None, reports: int, patience_s: float, shared_memory: SharedMemory) -> None:
-    """End all that vLLM started: politely first, so that it can free its GPU and shared memory itself. `pid` is vLLM's; None: unknown."""
+    """End all that vLLM started: with SIGTERM first, so that it can free its GPU and shared memory itself. `pid` is vLLM's; None: unknown."""
     tree = descendants()
     shared_memory.look(tree)
-    for polite in tree if pid is None else [pid]:
-        kill(polite, signal.SIGTERM)
+    for first in tree if pid is None else [pid]:
+        kill(first, signal.SIGTERM)
     deadline_s, is_open = time.monotonic() + patience_s, True
     while reap(pid, reports) and time.monotonic() < deadline_s:
         if (
@@ -207,14 +207,14 @@ def end(pid: int | None, reports: int, patience_s: float, shared_memory: SharedM
 
 
 def kill_all(pids: Iterable[int], *, spare_trackers: bool) -> None:
-    """SIGKILL. A resource tracker, if it is spared, ends by itself once all are gone that told it of shared memory."""
+    """SIGKILL. A resource tracker, if it is spared, ends by itself once all processes that registered shared memory with it are gone."""
     for pid in pids:
         if not (spare_trackers and is_tracker(pid)):
             kill(pid, signal.SIGKILL)
 
 
 def kill(pid: int, name: int) -> None:
-    """A signal to a process that may have ended meanwhile, or become somebody else's."""
+    """A signal to a process that may have ended meanwhile, or whose pid may belong to another user's process."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, name)
 
@@ -227,9 +227,9 @@ def is_tracker(pid: int) -> bool:
 
 
 def reap(pid: int | None, reports: int) -> bool:
-    """Bury the dead, orphans too, and report vLLM's own exit code: negative for a signal, as subprocess has it.
+    """Reap ended children, orphans too, and report vLLM's own exit code: negative for a signal, as subprocess has it.
 
-    Returns whether anybody is left. Every orphan becomes a child of the subreaper, so nobody else can be.
+    Returns whether any child is left. Every orphan becomes a child of the subreaper, so then the whole tree has ended.
     """
     try:
         while (done := os.waitpid(-1, os.WNOHANG))[0]:

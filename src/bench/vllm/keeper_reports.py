@@ -95,7 +95,7 @@ class Kept:
         return self._exit_code
 
     def how_it_ended(self) -> str:
-        """In words. Call it when there is an exit code."""
+        """How the command ended, in words. Call it when there is an exit code."""
         if self.keeper_died:
             return "bench's keeper of its processes was killed"
         return how_it_ended(self._exit_code or 0)

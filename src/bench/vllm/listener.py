@@ -1,4 +1,4 @@
-"""Who listens on a TCP port of this host: our own process tree, or somebody else."""
+"""Which process listens on a TCP port of this host: one of our own tree, or another."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -12,7 +12,7 @@ ANY = ("00000000", "0" * 32)
 
 
 def is_elsewhere(port: int, pids: Iterable[int]) -> bool:
-    """Whether 127.0.0.1 at this port is answered by none of these processes. False where that cannot be known: /proc shows no
+    """Whether 127.0.0.1 at this port is answered by none of these processes. False where that cannot be determined: /proc shows no
     sockets here, or not those of all these processes.
     """
     listening = _listening(port)

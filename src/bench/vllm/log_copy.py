@@ -1,7 +1,7 @@
 """Output of a process -> its log, each line behind the seconds since exec at which its end arrived, whatever is printed and how much.
 
 Reading must never wait: a full pipe stalls vLLM, and the stall would be measured. So what is done with a line is done by another
-thread (`Follower`), which is given no more lines than it can bear; a line has a greatest length, the log a greatest size. Beyond
+thread (`Follower`), which is given a bounded number of lines; a line has a greatest length, the log a greatest size. Beyond
 that, output is only read, and its last part kept, since the reason of a failure stands at the end.
 """
 
@@ -37,7 +37,7 @@ class Copy:
     because they come too fast, `unread` is set.
 
     Progress bars end their lines with a carriage return: each state of a bar becomes a line of its own. Empty lines,
-    which bars leave in number, are left out. Whatever goes wrong here, the output is read on.
+    which bars leave in number, are left out. The output is read to its end, also after an error here.
     """
 
     def __init__(self, output: int, log_path: Path, on_line: OnLine) -> None:
@@ -67,7 +67,7 @@ class Copy:
         self._thread.start()
 
     def finish(self) -> None:
-        """Call it when the process tree is gone: what is in the pipe is read, and nothing waited for that may still come."""
+        """Call it when the process tree is gone: the rest of the pipe is read, without waiting for more."""
         if self._is_finished:
             return
         self._is_finished = True
@@ -105,14 +105,14 @@ class Copy:
             self._close()
 
     def _read(self) -> bytes:
-        """What there is; nothing at the end, which is where nobody has the pipe open, or the tree is gone and the pipe is empty."""
+        """The available bytes; empty at the end: no process has the pipe open, or the tree is gone and the pipe is empty."""
         with suppress(OSError):
             ready = {descriptor for descriptor, _ in self._poll.poll()}
             if self._over in ready and self._given_up_s is None:
                 self._given_up_s = time.monotonic() + LAST_OUTPUT_S / 2
             is_late = (
                 self._given_up_s is not None and time.monotonic() > self._given_up_s
-            )  # somebody outside of the tree prints
+            )  # a process outside of the tree prints
             if self._output in ready and not is_late:
                 return os.read(self._output, READ_SIZE if self._room > 0 else DRAIN_SIZE)
         return b""
@@ -204,7 +204,7 @@ class Lines:
 
 
 class Follower:
-    """Calls `on_line` for lines, in a thread of its own, so that whatever it waits for does not hold up who offers them."""
+    """Calls `on_line` for lines, in a thread of its own, so that a slow callback does not delay the reader."""
 
     def __init__(self, on_line: OnLine) -> None:
         self.failure: Exception | None = None

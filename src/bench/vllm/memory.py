@@ -1,6 +1,6 @@
 """The memory of a start, sampled from outside by a thread of the driver: vLLM's process tree, and the GPUs it was given.
 
-The driver must not disturb what it measures. So all is read ten times a second but for what is dear: PSS, and NVML where
+The driver must not disturb what it measures. So all is read ten times a second except what is expensive: PSS, and NVML where
 it is slow, are read as often as their share of wall time allows, and PSS once more when the completion is over.
 """
 
@@ -28,13 +28,13 @@ RANKS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
 def gpus_of(settings: Settings) -> GpuMemory:
-    """The GPUs that vLLM will take: of those that it sees, the first, one for each rank."""
+    """The GPUs that vLLM will take: the first of the visible ones, one for each rank."""
     arguments = {"tensor_parallel_size": settings.tensor_parallel_size} | settings.arguments
     return GpuMemory(visible_gpus(settings), prod(_count(arguments.get(name)) for name in RANKS))
 
 
 def _count(value: object) -> int:
-    """Of ranks; vLLM refuses what is no number, and says so in its log."""
+    """Of ranks; 1 where it is no number, which vLLM refuses."""
     with suppress(TypeError, ValueError):
         return max(1, int(str(value)))
     return 1
@@ -42,9 +42,9 @@ def _count(value: object) -> int:
 
 @contextmanager
 def sampled(process: Kept, gpus: GpuMemory, folder: Path) -> Iterator[MemoryRecord]:
-    """What is sampled while the block runs. When it is left it is whole, and in memory.csv in `folder`.
+    """What is sampled while the block runs. At its end the record is complete, and in memory.csv in `folder`.
 
-    Whatever goes wrong here is no reason for a start to fail.
+    An error here does not fail the start: it is recorded in `failure`.
     """
     record, over = MemoryRecord(), threading.Event()
 
@@ -73,7 +73,7 @@ def sampled(process: Kept, gpus: GpuMemory, folder: Path) -> Iterator[MemoryReco
 
 
 class Sampler:
-    """Looks at a tree and at GPUs, at each thing at its own pace."""
+    """Samples a process tree and GPUs, each quantity at its own rate."""
 
     def __init__(self, tree: Tree, gpus: GpuMemory, elapsed_s: Callable[[], float]) -> None:
         self._tree = tree
@@ -84,7 +84,7 @@ class Sampler:
         self._own = Pace(OWN_SHARE * len(gpus), OWN_EVERY_S)
 
     def until(self, over: threading.Event) -> Iterator[MemorySample]:
-        """A look every 0.1 s, and a last one, with PSS in any case, when it is over. One that would come late is left out."""
+        """A sample every 0.1 s, and a last one, always with PSS, when `over` is set. One that would be late is left out."""
         due_s = self._elapsed_s()
         while not over.wait(max(0.0, due_s - self._elapsed_s())):
             yield self.look()
@@ -92,7 +92,7 @@ class Sampler:
         yield self.look(last=True)
 
     def look(self, *, last: bool = False) -> MemorySample:
-        """What there is to see now."""
+        """One sample, now."""
         now_s = self._elapsed_s()
         tree = self._tree.look(now_s)
         pss = self._pss.maybe(self._tree.pss, now_s, size=tree.all / GIB, anyway=last) if tree else None

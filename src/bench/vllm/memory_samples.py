@@ -13,7 +13,7 @@ Gib = float | None
 
 @dataclass(frozen=True)
 class MemorySample:
-    """One look, `elapsed_s` after exec. The tree's amounts are sums over its processes. None: not read in this look.
+    """One sample, `elapsed_s` after exec. The tree's amounts are sums over its processes. None: not read in this sample.
 
     A page of `file_gib` or `shmem_gib` that several processes map is in it several times; in `pss_gib` once. Of each GPU
     `gpu_used_gib` is all that is in use on it, `gpu_own_gib` what vLLM's processes take.
@@ -30,14 +30,14 @@ class MemorySample:
 
 @dataclass
 class MemoryRecord:
-    """All looks at a start, in the order of time. `failure`: why there are no more of them; None: they are all there."""
+    """All samples of a start, in the order of time. `failure`: why there are no more of them; None: they are all there."""
 
     samples: list[MemorySample] = field(default_factory=list)
     failure: str | None = None
 
 
 def write_memory(samples: Sequence[MemorySample], path: Path) -> None:
-    """memory.csv: a line for each look; what was not read is empty. GPUs are numbered as vLLM sees them."""
+    """Writes memory.csv: a line for each sample; what was not read is empty. GPUs are numbered as in vLLM."""
     gpus = len(samples[0].gpu_used_gib) if samples else 0
     of_gpus = [f"gpu{index}{owner}_gib" for owner in ("", "_own") for index in range(gpus)]
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -67,7 +67,7 @@ def read_memory(path: Path) -> list[MemorySample]:
 
 
 def peaks(samples: Sequence[MemorySample]) -> MemorySample:
-    """The most that was seen of each amount, at whatever time. What was never read is None; of no samples, there is no GPU."""
+    """The maximum of each amount, each at its own time. What was never read is None; of no samples, there is no GPU."""
 
     def of_gpus(kind: str) -> tuple[Gib, ...]:
         return tuple(map(_most, zip(*(getattr(each, kind) for each in samples), strict=True)))

@@ -1,4 +1,4 @@
-"""How bench's plugin gets into every process of vLLM: by its environment, for this start only, whatever is installed there."""
+"""Loads bench's plugin into every process of vLLM, by environment variables of this start only; nothing is installed."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ PROBE = "probe"  # in the start's folder: what the probe wrote
 
 
 def with_plugin(command: Command, folder: Path, *, checksums: bool = False) -> Command:
-    """The same start, seen from inside: each process writes what it measures to a file of its own in `folder`; with
+    """The same command with the plugin: each process writes what it measures to a file of its own in `folder`; with
     `checksums`, each rank those of all that it has loaded.
     """
     folder.mkdir(exist_ok=True)
@@ -23,7 +23,7 @@ def with_plugin(command: Command, folder: Path, *, checksums: bool = False) -> C
 
 
 def plugin_environment(environment: Mapping[str, str], probe_folder: Path) -> dict[str, str]:
-    """What puts bench's plugin into every process of vLLM, in front of what PYTHONPATH and VLLM_PLUGINS say already.
+    """The variables that load bench's plugin into every process of vLLM; existing values of PYTHONPATH and VLLM_PLUGINS are kept.
 
     Each process writes what it measures to a file of its own in `probe_folder`.
     """

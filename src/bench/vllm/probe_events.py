@@ -62,13 +62,13 @@ class ProbeProcess:
     imported_s: float
     spans: tuple[Span, ...] = ()
     warnings: tuple[str, ...] = ()
-    sums: RankSums | None = None  # None: it was not asked for them, or did not finish
+    sums: RankSums | None = None  # None: they were not requested, or did not finish
 
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """All that reported, in the order of their start. `warnings` are of files that tell of no process, `unreadable` of what is
-    not what the probe writes: nothing of such a file is used.
+    """All that reported, in the order of their start. `warnings` are about files without a process, `unreadable` about
+    files that the probe did not write so: nothing of such a file is used.
     """
 
     processes: tuple[ProbeProcess, ...] = ()
@@ -106,7 +106,7 @@ def read_events(folder: Path, exec_at_s: float, ended_s: float = LONGEST_S) -> P
 
 
 def _read_process(path: Path, exec_at_s: float, ended_s: float) -> ProbeProcess | None:
-    """The process that wrote this file. None: the line that tells of it was cut.
+    """The process that wrote this file. None: the line that describes it was cut.
 
     Raises:
         EvidenceError: the probe does not write such a file.
@@ -125,7 +125,7 @@ def _checked(process: ProbeProcess, ended_s: float) -> ProbeProcess:
     """The same, if its values have the types and the size that they are declared with, and nothing is later than `ended_s`.
 
     Raises:
-        ValueError: says which has not.
+        ValueError: names the one that is wrong.
     """
     spans = process.spans
     if len(spans) > SPANS_AT_MOST:

@@ -20,7 +20,7 @@ from bench.vllm.shared_memory import SharedMemory
 
 UNKILLABLE_S = 60.0  # a process that SIGKILL does not end in this time sits in the kernel, and will not end at all
 POLL_S = 0.1
-PATIENT = b"."  # to the keeper: the start was good, give vLLM its time to end
+PATIENT = b"."  # to the keeper: the start succeeded, vLLM has its whole stop timeout
 
 
 @contextmanager
@@ -34,8 +34,8 @@ def kept(
 ) -> Iterator[Kept]:
     """The command, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`.
 
-    `environment` comes on top of the driver's own. `stop_timeout_s` is what a block that was left well leaves the command to end;
-    where it raised it is keeper.HURRY_S, if that is less.
+    `environment` comes on top of the driver's own. After a block that ends normally the command has `stop_timeout_s` to end;
+    after one that raised, keeper.HURRY_S, if that is less.
 
     Raises:
         StartError: it could not be executed, its log could not be written, or a process of its tree could not be ended even by
@@ -82,7 +82,7 @@ class Launched:
             ) from error
 
     def be_patient(self) -> None:
-        """The keeper may let the command end in peace, as long as its line stays open."""
+        """Gives the command its whole stop timeout, as long as the keeper's standard input stays open."""
         with suppress(OSError):  # the keeper died
             self._line.write(PATIENT)
             self.is_patient = True
@@ -96,7 +96,7 @@ class Launched:
         return self.process.stdin
 
     def await_end(self, running: Kept | None, stop_timeout_s: float) -> None:
-        """Until keeper and guard are gone. An interruption is raised when they are."""
+        """Waits until keeper and guard are gone. An interruption is raised after that."""
         interruption = None
         grace_s = stop_timeout_s if self.is_patient else min(keeper.HURRY_S, stop_timeout_s)
         deadline_s = time.monotonic() + stop_timeout_s + UNKILLABLE_S
@@ -124,7 +124,7 @@ class Launched:
             raise interruption
 
     def finish(self, running: Kept | None) -> None:
-        """Take in what was printed last."""
+        """Reads the last output, and collects its warnings."""
         self.copied.finish()
         if running:
             running.watch.stop()
@@ -138,7 +138,7 @@ def _launch(
     log_path: Path,
     on_line: OnLine,
 ) -> Launched:
-    """`stack` closes the driver's ends."""
+    """Starts guard and keeper. `stack` closes the driver's ends of the pipes."""
     try:
         with ExitStack() as others:
             (reports, reports_end), (output, output_end) = _pipe(stack, others), _pipe(stack, others)
@@ -168,7 +168,7 @@ def _pipe(stack: ExitStack, others: ExitStack) -> tuple[int, int]:
 
 
 class Orphans:
-    """What the tree is to the driver where both the keeper and its guard were killed: children that it has not started."""
+    """The rest of the tree where both keeper and guard were killed: children of the driver that it has not started."""
 
     def __init__(self) -> None:
         self._before = set(self._children())

@@ -1,4 +1,4 @@
-"""The memory of a whole process tree, read from outside. No process of the tree is stopped or asked.
+"""The memory of a whole process tree, read from outside. No process of the tree is stopped or contacted.
 
 /proc/PID/status is a few microseconds a process and can be read often. /proc/PID/smaps_rollup walks the page tables and
 holds the process's mmap_lock meanwhile: it is for rare moments. Source: proc(5).
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 KIB = 1024
 WHOLE = 1 << 14  # bytes; more than these files have
-LISTING_SHARE = 0.0005  # of wall time, for looking through all of /proc
+LISTING_SHARE = 0.0005  # of wall time, for listing all of /proc
 LISTING_EVERY_S = 1.0
 FIND_EVERY_S = 0.3  # new children
 
@@ -36,17 +36,17 @@ class Resident(NamedTuple):
 
 @dataclass(frozen=True)
 class Member:
-    """The files of one process, kept open: a number that is given to another process later does not deceive them."""
+    """The files of one process, kept open: they stay those of this process when its pid is reused."""
 
     status: int
-    children: int | None  # of its first thread; None: this kernel does not tell
+    children: int | None  # of its first thread; None: this kernel does not list them
 
 
 class Pace:
-    """Of something that takes time: no more often than `every_s`, and never for more than `share` of the wall time.
+    """Limits an expensive action: no more often than every `every_s`, and for at most `share` of the wall time.
 
-    What it will take is known from the last time, by `size`; before the first time it is `s_per_size`. Time is this
-    thread's CPU time: it is what others lack.
+    Its duration is estimated from the last call, in proportion to `size`; before the first call from `s_per_size`. Durations
+    are CPU time of this thread.
     """
 
     def __init__(self, share: float, every_s: float = 0.0, s_per_size: float = 0.0) -> None:
@@ -73,8 +73,8 @@ class Pace:
 class Tree:
     """Every process below `root`, and not `root` itself. It may be used by one thread, and is closed at the end.
 
-    Most are found within 0.3 s, as children of a process's first thread. Those that another thread has started are seen in
-    the list of all processes, which is looked through about once a second, less often where it is long.
+    Most are found within 0.3 s, as children of a process's first thread. Those that another thread has started are found in
+    the list of all processes, which is read about once a second, less often where it is long.
     """
 
     def __init__(self, root: int) -> None:
@@ -87,12 +87,12 @@ class Tree:
 
     def close(self) -> None:
         for pid in list(self._members):
-            self._forget(pid)
+            self._remove(pid)
         if self._root_children is not None:
             os.close(self._root_children)
 
     def look(self, elapsed_s: float) -> Resident | None:
-        """The sum over all that live now. None: nobody does, or this kernel does not tell them apart (Linux 4.5)."""
+        """The sum over all that live now. None: no process lives, or this kernel does not count them separately (before Linux 4.5)."""
         if elapsed_s >= self._find_s:
             self._find(elapsed_s)
         found = []
@@ -100,7 +100,7 @@ class Tree:
             try:
                 found.append(resident(os.pread(member.status, WHOLE, 0)))
             except OSError:  # it ended
-                self._forget(pid)
+                self._remove(pid)
         if None in found or not found:
             return None
         anon, file, shmem = map(sum, zip(*found, strict=True))
@@ -109,7 +109,7 @@ class Tree:
     def pss(self) -> int | None:
         """Bytes in memory where each page is shared out among the processes that map it, so that their sum is true.
 
-        Takes milliseconds. None: nobody lives, or one of them may not be read.
+        Takes milliseconds. None: no process lives, or one of them may not be read.
         """
         shares = []
         for pid in self._members:
@@ -122,32 +122,32 @@ class Tree:
         return sum(shares) if shares else None
 
     def pids(self) -> set[int]:
-        """Those that the last look found."""
+        """The pids that the last `look` found."""
         return set(self._members)
 
     def _find(self, elapsed_s: float) -> None:
         self._find_s = elapsed_s + FIND_EVERY_S
         frontier = [self._root_children, *(each.children for each in self._members.values())]
         while frontier:
-            new = [self._taken_in(pid) for pid in _pids_in(frontier.pop()) if pid not in self._members]
+            new = [self._added(pid) for pid in _pids_in(frontier.pop()) if pid not in self._members]
             frontier += [member.children for member in new if member]
-        self._listing.maybe(self._look_through_all, elapsed_s)
+        self._listing.maybe(self._list_all, elapsed_s)
 
-    def _look_through_all(self) -> None:
+    def _list_all(self) -> None:
         every = _every_pid()
         for pid in every - self._seen - self._members.keys():
             if pid != self._root and is_below(pid, self._root):
-                self._taken_in(pid)
+                self._added(pid)
         self._seen = every
 
-    def _taken_in(self, pid: int) -> Member | None:
+    def _added(self, pid: int) -> Member | None:
         status = _opened(f"/proc/{pid}/status")
         if status is None:  # it ended
             return None
         self._members[pid] = member = Member(status, _opened(f"/proc/{pid}/task/{pid}/children"))
         return member
 
-    def _forget(self, pid: int) -> None:
+    def _remove(self, pid: int) -> None:
         member = self._members.pop(pid)
         for file in (member.status, member.children):
             if file is not None:
@@ -155,7 +155,7 @@ class Tree:
 
 
 def resident(status: bytes) -> Resident | None:
-    """From the text of /proc/PID/status. A process that has ended and is not buried yet has no memory.
+    """From the text of /proc/PID/status. A process that has ended and is not reaped yet has no memory.
 
     None: this kernel gives one number for all of it.
     """

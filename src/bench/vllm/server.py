@@ -1,4 +1,4 @@
-"""One live vLLM server: started, awaited, asked for a completion, and gone at the end with all that it started."""
+"""One live vLLM server: started, awaited, sent a completion request, and ended with all that it started."""
 
 import http.client
 import secrets
@@ -17,7 +17,7 @@ from bench.errors import AnswerError, StartError, StartTimeout
 from bench.log.texts.stages import Stage, stage_of
 from bench.vllm.bounded_http import exchange
 from bench.vllm.command import HOST, Command
-from bench.vllm.completion import LINE_AT_MOST, SHOWN, Answer, bytes_at_most, question, read_answer, short
+from bench.vllm.completion import LINE_AT_MOST, SHOWN, Answer, bytes_at_most, read_answer, request_body, short
 from bench.vllm.keeper import descendants
 from bench.vllm.keeper_reports import Kept
 from bench.vllm.listener import is_elsewhere
@@ -25,10 +25,10 @@ from bench.vllm.log_copy import OnLine
 from bench.vllm.process import kept
 
 HEALTH_INTERVAL_S = 0.02
-# Before the engine is up nobody answers, and each question takes 0.4 ms of the cores that vLLM needs.
+# Before the engine is up there is no answer, and each request takes 0.4 ms of the cores that vLLM needs.
 FAR_INTERVAL_S = 0.25
 HEALTH_TIMEOUT_S = 5.0
-CHECK_TIMEOUT_S = 10.0  # of each question that follows the completion
+CHECK_TIMEOUT_S = 10.0  # of each request that follows the completion
 END_KNOWN_S = 0.5  # after which the end of a process is known
 COMPLETIONS = "/v1/completions"
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -42,11 +42,11 @@ class Server:
     process: Kept
     port: int
     api_key: str
-    engine_is_up: threading.Event = field(default_factory=threading.Event)  # by vLLM's own word
+    engine_is_up: threading.Event = field(default_factory=threading.Event)  # by a line of vLLM's log
 
     def wait_until_ready(self, timeout_s: float) -> float:
-        """Seconds since exec at the first 200 of /health, asked every 20 ms from the moment that vLLM says that its engine is
-        up, one to two seconds before, or prints so much that its word may be missed; every 0.25 s until then.
+        """Seconds since exec at the first 200 of /health. It is polled every 0.25 s until vLLM logs that its engine is up, one to
+        two seconds before, or prints so much that the line may be missed; every 20 ms from then on.
 
         Raises:
             StartError: vLLM ended, or was not ready in time.
@@ -58,7 +58,7 @@ class Server:
                 status = self._health(min(HEALTH_TIMEOUT_S, timeout_s - asked_s))
             if status == HTTPStatus.OK:
                 return self.process.elapsed_s()
-            self._must_live("before it was ready")
+            self._raise_if_ended("before it was ready")
             if self.process.elapsed_s() > timeout_s:
                 last = f": the last that /health said was {status}, expected 200" if status else ""
                 raise StartTimeout(f"not ready within vllm.ready_timeout_s={timeout_s:g}{last}")
@@ -74,14 +74,14 @@ class Server:
         return self.engine_is_up.is_set() or self.process.unread.is_set()
 
     def _health(self, timeout_s: float) -> int | None:
-        """None: no answer, or none that can be understood."""
+        """The status; None: no answer, or no valid HTTP."""
         try:
             with exchange((HOST, self.port), ("GET", "/health", None, {}), timeout_s=timeout_s) as response:
                 return response.status
         except BROKEN:
             return None
 
-    def _must_live(self, when: str) -> None:
+    def _raise_if_ended(self, when: str) -> None:
         if self.process.exit_code() is not None:
             raise StartError(f"vLLM ended {when}: {self.process.how_it_ended()}")
 
@@ -96,7 +96,7 @@ class Server:
         """One greedy completion, streamed; the first chunk that carries a token is the first token.
 
         Raises:
-            StartError: vLLM refused, closed the connection, ended, gave something else than was asked for, or took longer than
+            StartError: vLLM refused, closed the connection, ended, gave an answer that does not match the request, or took longer than
                 completion.timeout_s.
         """
         try:
@@ -113,7 +113,7 @@ class Server:
         try:
             with exchange(
                 (HOST, self.port),
-                self.request(question(model, asked)),
+                self.request(request_body(model, asked)),
                 timeout_s=asked.timeout_s,
                 bytes_at_most=bytes_at_most(asked),
             ) as response:
@@ -129,16 +129,16 @@ class Server:
             raise StartError(f"vLLM broke off the completion: {short(repr(error).encode())}") from error
 
     def request(self, body: bytes, key: str | None = None) -> tuple[str, str, bytes, dict[str, str]]:
-        """A completion asked for with our key, or another: for `exchange`."""
+        """A completion request with our key, or another: the argument of `exchange`."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key or self.api_key}"}
         return "POST", COMPLETIONS, body, headers
 
     def check(self, model: str, asked: Completion) -> None:
-        """Whether it was this vLLM that answered, and still would. To be called when everything is measured.
+        """Checks that this vLLM answered, and is still healthy. To be called when everything is measured.
 
         Raises:
-            StartError: it ended or is no longer healthy; another process listens on its port; or a wrong key was not refused, so
-                that it is somebody else's server, or one that serves anybody who disturbs what is measured.
+            StartError: it ended or is no longer healthy; another process listens on its port; or a wrong key was not refused: it
+                is another server, or one that serves other users, who would disturb the measurement.
         """
         health = self._health(CHECK_TIMEOUT_S)
         if is_elsewhere(self.port, descendants(self.process.keeper_pid)):
@@ -155,16 +155,16 @@ class Server:
                 f"the server on port {self.port} answered a wrong API key with {status or 'nothing'}, expected 401: "
                 "it is not the vLLM that was started, or does not check VLLM_API_KEY"
             )
-        self._must_live("after its completion")
+        self._raise_if_ended("after its completion")
 
-    def _failed_after(self, words: str) -> NoReturn:
-        """By these words, unless they are only what its end looks like."""
+    def _failed_after(self, reason: str) -> NoReturn:
+        """Raises with this reason, unless vLLM has ended, which would explain it."""
         self._ends_soon()
-        self._must_live("after its completion")
-        raise StartError(words)
+        self._raise_if_ended("after its completion")
+        raise StartError(reason)
 
     def _status_with_another_key(self, model: str, asked: Completion) -> int | None:
-        one_token = question(model, asked.model_copy(update={"max_tokens": 1}))
+        one_token = request_body(model, asked.model_copy(update={"max_tokens": 1}))
         request = self.request(one_token, secrets.token_hex(16))
         try:
             with exchange((HOST, self.port), request, timeout_s=CHECK_TIMEOUT_S) as response:
@@ -181,17 +181,19 @@ def serve(
     environment = command.environment | {"VLLM_API_KEY": api_key}
     engine_is_up = threading.Event()
 
-    def saw(elapsed_s: float, text: str) -> None:
+    def on_each(elapsed_s: float, text: str) -> None:
         if stage_of(text) == Stage.SERVER:
             engine_is_up.set()
         on_line(elapsed_s, text)
 
-    with kept(command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=saw) as process:
+    with kept(
+        command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=on_each
+    ) as process:
         yield Server(process, command.port, api_key, engine_is_up)
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
+    """A TCP port without a listener at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

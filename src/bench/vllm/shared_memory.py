@@ -1,7 +1,7 @@
 """What a process tree leaves behind in /dev/shm, found and removed. Standard library only: the keeper imports it.
 
-A segment of shared memory is a file there, and outlives a process that was killed. Who made a file the kernel does not say, so
-one counts as the tree's only if it was not there before exec and a process of the tree was seen with it open or mapped.
+A segment of shared memory is a file there, and outlives a process that was killed. The kernel does not record which process made a file, so
+one counts as the tree's only if it did not exist before exec and a process of the tree had it open or mapped.
 """
 
 import os
@@ -17,7 +17,7 @@ File = tuple[str, int]  # path, inode
 
 
 class SharedMemory:
-    """The files that a tree has made in `folder` since this was created, as far as they were seen."""
+    """The files that a tree has made in `folder` since this was created, as far as `look` found them."""
 
     def __init__(self, folder: str = FOLDER) -> None:
         self._folder = folder
@@ -27,8 +27,8 @@ class SharedMemory:
         self._looks_due = 0
 
     def look_if_changed(self, pids: Callable[[], Iterable[int]]) -> None:
-        """If files came or went since the last call, and once more at the next: a file is made first and mapped then. Who dies
-        meanwhile takes the knowledge along, so waiting for the end is not enough; reading maps takes a lock, so it is not done always.
+        """If files came or went since the last call, and once more at the next: a file is made first and mapped then. After a
+        process's end its files are no longer known, so one call at the end is not enough; reading maps takes a lock, so it is done rarely.
         """
         changed_ns = _changed_ns(self._folder)
         if changed_ns != self._changed_ns:
@@ -93,7 +93,7 @@ def _open_files(pid: int, folder: str) -> Iterator[File]:
     descriptors = f"/proc/{pid}/fd"
     try:
         names = os.listdir(descriptors)  # noqa: PTH208
-    except OSError:  # it ended, or is somebody else's
+    except OSError:  # it ended, or is another user's
         return
     for name in names:
         with suppress(OSError):

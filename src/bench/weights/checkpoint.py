@@ -132,12 +132,12 @@ def tensors_in(paths: Sequence[Path]) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def size_gib(settings: Settings) -> float | None:
-    """Unique bytes of the weights that this load format reads. None: it reads none that are seen here, or they lie in a hub."""
+    """Unique bytes of the weights that this load format reads. None: it reads no local files, or they are in a hub."""
     return sum(files_read(settings).values()) / GIB or None
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """What the folder says of itself; None where it says nothing."""
+    """The folder's manifest; None: it has none."""
     try:
         return Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
@@ -148,22 +148,22 @@ def read_manifest(folder: Path) -> Manifest | None:
         ) from error
 
 
-def check_manifest(folder: Path, wanted: Manifest, command: str) -> None:
-    """Refuse a checkpoint that is not the wanted one, or whose files are no longer those that were written.
+def check_manifest(folder: Path, required: Manifest, command: str) -> None:
+    """Refuse a checkpoint that is not the required one, or whose files were changed since they were written.
 
-    Of `wanted`, the files do not count: they are compared with the disk.
+    Of `required`, the files do not count: they are compared with the disk.
 
     Raises:
-        CheckpointError: says what differs, and the command that makes the right one.
+        CheckpointError: names the difference, and the command that makes the required one.
     """
     found = read_manifest(folder)
     if found is None:
         raise _refusal(folder, f"it has no {MANIFEST}, so it is unfinished or was not made by bench", command)
-    if (found.cut, found.format) != (wanted.cut, wanted.format) and wanted.cut is not None:
+    if (found.cut, found.format) != (required.cut, required.format) and required.cut is not None:
         how = "an earlier bench has cut it after its weights were processed for a kernel"
         raise _refusal(folder, how if found.cut is None else f"it was cut {found.cut}, format {found.format}", command)
     for name in ("tensor_parallel_size", "made_from", "made_by"):
-        was, should = getattr(found, name), getattr(wanted, name)
+        was, should = getattr(found, name), getattr(required, name)
         if was != should:
             raise _refusal(folder, f"{name}: {_shortest_difference(was, should)}", command)
     if (on_disk := weight_files(folder)) != found.files:
@@ -197,7 +197,7 @@ def _refusal(folder: Path, why: str, command: str) -> CheckpointError:
 
 @contextmanager
 def making(folder: Path) -> Iterator[Path]:
-    """A hidden folder to write a checkpoint into; moved to its place when the block ends well, removed when not.
+    """A hidden folder to write a checkpoint into; moved to its place when the block ends normally, removed when it raises.
 
     What an earlier, killed preparation left behind is removed too; not what one writes that may still run.
 

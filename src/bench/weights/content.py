@@ -1,7 +1,7 @@
 """What a checkpoint's files contain, in a few characters: cheap enough for every start, or of every byte.
 
 Two answers to two questions. `content_digest` is the same for equal files wherever they lie and whenever they were
-copied: it names and checks checkpoints. `file_stamps` is what this host's file system says of each file, and changes
+copied: it names and checks checkpoints. `file_stamps` is this host's file system's metadata of each file, and changes
 when a file is exchanged or written to, even where no sampled block did.
 """
 
@@ -25,7 +25,7 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What the file system says of a file; a link is followed to it."""
+    """The file system's metadata of a file; links are followed."""
 
     size: int  # bytes
     mtime_ns: int
@@ -38,7 +38,7 @@ def content_digest(folder: Path, *, full: bool = False) -> str:
     Takes in every weights file, every JSON file (index, config, tokenizer) and the model's own code at the top of the
     folder, but bench's own manifest. JSON and code are read whole. Of each weights file its size, its first and last block and 16 more at offsets that
     follow from its name and size are read, 72 KiB a file without read-ahead: 60 GiB cost milliseconds warm and some
-    300 reads cold. A change outside of these blocks is not seen: compare `file_stamps` too, or set `full`, which reads
+    300 reads cold. A change outside of these blocks is not detected: compare `file_stamps` too, or set `full`, which reads
     every byte (at the disk's speed) and gives another digest than the sample.
 
     Raises:

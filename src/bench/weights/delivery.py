@@ -17,7 +17,7 @@ Delivered = tuple[int, int]  # tensors, bytes
 
 
 def counts_of(path: Path) -> Delivered | None:
-    """Tensors and their bytes in a safetensors file. None: it is none."""
+    """Tensors and their bytes in a safetensors file. None: it is not one."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= LONGEST_HEADER:

@@ -13,7 +13,7 @@ from bench.vllm.probe_events import RankSums, TensorSum
 
 Kind = Literal["bitwise", "outputs", "same_files", "unverified", "FAILED", "dummy"]
 Pair = tuple[str, TensorSum | None, TensorSum | None]  # `TP0 name`, the baseline's, the candidate's
-NAMED = 3  # parameters that a sentence names; all of them are in fingerprint.json
+NAMED = 3  # parameters named in a message; all of them are in fingerprint.json
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,11 @@ class Fingerprint:
 
 
 def from_json(tree: dict[str, Any]) -> Fingerprint:
-    """What `as_json` wrote. Raises KeyError or TypeError where it is of another release of bench."""
+    """What `as_json` wrote.
+
+    Raises:
+        KeyError, TypeError: it was written by another release of bench.
+    """
     return Fingerprint(
         **tree
         | {
@@ -83,7 +87,7 @@ def merged(first: Fingerprint, second: Fingerprint) -> Fingerprint:
 def judge(baseline: Fingerprint, candidate: Fingerprint) -> Verdict:
     """The verdict on two verification starts that differ in their load format alone.
 
-    Only the baseline says what is padding: a candidate whose own loads differ where the baseline's do not is not excused.
+    Only the baseline decides what is padding: a candidate whose own loads differ where the baseline's do not is not excused.
     """
     unstable = set(baseline.unstable)
     pairs = [pair for pair in _pairs(baseline, candidate) if pair[0] not in unstable]

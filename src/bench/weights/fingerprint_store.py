@@ -1,6 +1,6 @@
 """Fingerprints on disk: what each holds for, where it is kept, and what a timed start is checked against.
 
-Fingerprints lie beside the caches: `caches_dir/fingerprints/<key>.json`. What the points of a sweep were found to be lies in
+Fingerprints lie beside the caches: `caches_dir/fingerprints/<key>.json`. The verdicts on a sweep's points are in
 `fingerprints/sweeps/<sweep>.json`, which each of its starts reads: a job may run in another process than the sweep.
 """
 
@@ -113,7 +113,7 @@ def can_be_verified(settings: Settings) -> bool:
 
 
 def delivered_in(report: ProbeReport) -> dict[str, Delivered]:
-    """Tensors and bytes that each rank was given; a rank of which the probe does not know is absent."""
+    """Tensors and bytes that each rank was given; a rank without a record of the probe is absent."""
     found: dict[str, Delivered] = {}
     for rank, process in sorted(report.ranks.items()):
         spans = [span for span in process.spans if span.facts.delivered_bytes is not None]
@@ -132,7 +132,7 @@ def fingerprint_of(
     report: ProbeReport,
     rounds: tuple[Round, Round],
 ) -> Fingerprint:
-    """What a verification start that came to its end has found."""
+    """The fingerprint from a completed verification start."""
     return Fingerprint(
         key=fingerprint_key(settings, host, files),
         made_from=made_from(settings, host, files),
@@ -156,7 +156,7 @@ def whole_digest(files: Files | None) -> str | None:
 
 
 def keep(caches_dir: str, fingerprint: Fingerprint, files: Files | None) -> Fingerprint:
-    """Beside the caches; with what an earlier load of the same files gave, where there was one."""
+    """Stores it beside the caches, merged with that of an earlier load of the same files, if any. Returns what was stored."""
     earlier = kept(caches_dir, fingerprint.key, files)
     whole = merged(earlier, fingerprint) if earlier else fingerprint
     _write(_place(caches_dir, fingerprint.key), {"files": files and asdict(files), "fingerprint": whole.as_json()})
@@ -175,7 +175,7 @@ def kept(caches_dir: str, key: str, files: Files | None) -> Fingerprint | None:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a point of a sweep was found to be before its first timed start."""
+    """The verdict on a point of a sweep before its first timed start."""
 
     files: Files | None
     key: str | None  # of its fingerprint; None: it was not verified
@@ -186,12 +186,12 @@ class Expected:
 
 
 def expect(caches_dir: str, sweep_id: str, points: dict[str, Expected]) -> None:
-    """For the starts of this sweep."""
+    """Writes the verdicts on all points, for the starts of this sweep."""
     _write(_sweep(caches_dir, sweep_id), {label: asdict(each) for label, each in points.items()})
 
 
 def expected(settings: Settings, host: Host, files: Files | None) -> Expected | None:
-    """What this start should be. A start on its own is checked against its verification alone; None: there is none."""
+    """The verdict that this start is checked against. A start on its own is checked against its verification alone; None: there is none."""
     place = settings.sweep
     if place.id and place.point:
         tree = (_read(_sweep(settings.caches_dir, place.id)) or {}).get(place.point)

@@ -17,7 +17,7 @@ from bench.weights.fingerprint_store import Files, changed_in, delivered_in, exc
 
 @dataclass(frozen=True)
 class StartWeights:
-    """What one start's record says of its weights. All None: it did not come to that. `document` is what fingerprint.json holds."""
+    """The weights in one start's record. All None: it ended before they were loaded. `document` is what fingerprint.json holds."""
 
     read: str | None = None  # whole, part, unknown
     content: str | None = None  # a digest of the files

@@ -12,7 +12,7 @@ from bench.host.host import Host
 from bench.vllm.log_copy import OnLine
 from bench.weights.checkpoint import GIB, Manifest, check_manifest, making, read_manifest
 from bench.weights.recipes.write import made_from, write_random
-from bench.weights.sharded import LOG, command_words, cut, wanted_manifest
+from bench.weights.sharded import LOG, command_arguments, cut, required_manifest
 from bench.weights.space import needs_of, refuse_without_space
 
 
@@ -37,8 +37,8 @@ def ensure_checkpoint(
     The log of a vLLM that had to run for it goes to `folder`.
 
     Raises:
-        CheckpointError: what is there is not what is needed; says the command that makes the right one. Or a disk has no room.
-        StartError: vLLM could not cut the checkpoint; the reason in its own words.
+        CheckpointError: the existing one is not the required one; names the command that makes it. Or a disk has too little space.
+        StartError: vLLM could not cut the checkpoint; with the reason from its log.
     """
     refuse_without_space(needs_of(settings, folder, remake=remake))
     sharded = settings.load_format.checkpoint == "sharded"
@@ -56,14 +56,14 @@ def _ensure_original(settings: Settings, *, remake: bool) -> list[Made]:
                 f"model.path={settings.model.path}: there is no such folder, and it cannot be a hub id."
             )
         return []
-    wanted = Manifest(made_from(recipe), {}, None, {})
+    required = Manifest(made_from(recipe), {}, None, {})
     found = read_manifest(place)
     known = found.made_from.get(f"random_{recipe.family}", {}) if found else recipe.model_dump()
     changed = [
         f"model.random.{name}={value}" for name, value in recipe if name != "family" and known.get(name) != value
     ]
     command = _command([f"model={settings.model.name}", *changed])
-    return _ensure(place, wanted, command, lambda partial: write_random(recipe, partial), remake=remake)
+    return _ensure(place, required, command, lambda partial: write_random(recipe, partial), remake=remake)
 
 
 def _must_be_a_folder(path: str) -> bool:
@@ -75,15 +75,15 @@ def _ensure_sharded(settings: Settings, host: Host, folder: Path, on_line: OnLin
     def make(partial: Path) -> Manifest:
         return cut(settings, host, partial, folder / LOG, on_line)
 
-    command = _command(command_words(settings))
-    return _ensure(Path(settings.checkpoint_path), wanted_manifest(settings, host), command, make, remake=remake)
+    command = _command(command_arguments(settings))
+    return _ensure(Path(settings.checkpoint_path), required_manifest(settings, host), command, make, remake=remake)
 
 
 def _ensure(
-    place: Path, wanted: Manifest, command: str, make: Callable[[Path], Manifest], *, remake: bool
+    place: Path, required: Manifest, command: str, make: Callable[[Path], Manifest], *, remake: bool
 ) -> list[Made]:
     if place.exists() and not remake:
-        check_manifest(place, wanted, command)
+        check_manifest(place, required, command)
         return []
     if place.exists() and any(place.iterdir()) and read_manifest(place) is None:
         raise CheckpointError(

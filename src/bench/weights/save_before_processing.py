@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def finish_when_written(model: str, folder: Path) -> None:
-    """Whatever vLLM makes of it: at the latest soon after the last rank has written."""
+    """Ends this process soon after the last rank has written, whatever vLLM does."""
     while not all_written(folder):
         time.sleep(POLL_S)
     time.sleep(ENDING_S)
@@ -74,7 +74,9 @@ def finish(model: str, folder: Path) -> NoReturn:
     """Copy the rest, and end this process: the keeper of its tree ends what is left of vLLM."""
     with FINISHING:
         copy_the_rest(local_folder(model), folder)
-        say(f"all ranks have written their state to {folder}. Then vLLM was ended: errors above that say so are meant.")
+        print_line(
+            f"all ranks have written their state to {folder}. Then vLLM was ended: errors above that say so are meant."
+        )
         os._exit(0)
 
 
@@ -91,7 +93,7 @@ def save_before_processing() -> None:
     ].__func__  # of several views of one tensor the largest
 
     @functools.wraps(initialize)
-    def remembered(*args: Any, **kwargs: Any) -> Any:
+    def recorded(*args: Any, **kwargs: Any) -> Any:
         model = initialize(*args, **kwargs)
         FRESH.append(described(select(model.state_dict())))
         return model
@@ -106,7 +108,7 @@ def save_before_processing() -> None:
             finish(model=sys.argv[1], folder=folder)
         os._exit(0)
 
-    replace_everywhere(initialize, remembered)
+    replace_everywhere(initialize, recorded)
     replace_everywhere(process, saved_first)
 
 
@@ -136,8 +138,8 @@ def replace_everywhere(function: Any, replacement: Any) -> None:
                 namespace[name] = replacement
 
 
-def say(text: str) -> None:
-    """A line of the log that bench keeps."""
+def print_line(text: str) -> None:
+    """Prints a line into the log that bench keeps."""
     sys.stdout.write(f"bench: {text}\n")
     sys.stdout.flush()
 
@@ -148,7 +150,7 @@ def all_written(folder: Path) -> bool:
 
 
 def list_of(rank: int) -> str:
-    """The file that says which tensors a rank's files hold. Written last, so it also says that they are whole."""
+    """The path of the list of a rank's tensors. It is written last, so its existence shows that the files are whole."""
     return f"bench_tensors-rank-{rank}.json"
 
 
@@ -177,7 +179,7 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
     parts = [(folder / f"model-rank-{rank}-part-{part}.safetensors", each) for part, each in enumerate(in_parts(state))]
     with ThreadPoolExecutor(WRITERS, initializer=use_device, initargs=(device,)) as pool:
         written = sum(pool.map(lambda part: write_file(*part), parts))
-    say(f"rank {rank} wrote {written / 1024**3:.2f} GiB in {time.monotonic() - began_s:.1f} s")
+    print_line(f"rank {rank} wrote {written / 1024**3:.2f} GiB in {time.monotonic() - began_s:.1f} s")
     partial = folder / f"bench_rank-{rank}.partial"
     partial.write_text(json.dumps(fresh), encoding="utf-8")
     partial.rename(folder / list_of(rank))

@@ -31,8 +31,8 @@ BEFORE_PROCESSING = "before_processing"  # how it was cut, in the manifest
 FORMAT = 2  # of the manifest
 
 
-def wanted_manifest(settings: Settings, host: Host) -> Manifest:
-    """What a checkpoint that is cut for these settings says of itself. Its own files and content are not known before.
+def required_manifest(settings: Settings, host: Host) -> Manifest:
+    """The manifest of a checkpoint that is cut for these settings, without its files and content, which are not known before.
 
     Raises:
         CheckpointError: the original cannot be read.
@@ -58,20 +58,20 @@ def cut(settings: Settings, host: Host, partial: Path, log_path: Path, on_line: 
         StartError: vLLM could not; the reason in its own words.
         CheckpointError: what it wrote is not whole.
     """
-    wanted = wanted_manifest(settings, host)
+    required = required_manifest(settings, host)
     run_vllm(settings, host, partial, log_path, on_line)
     check_whole(partial, settings.tensor_parallel_size)
-    if wanted_manifest(settings, host).made_from != wanted.made_from:
+    if required_manifest(settings, host).made_from != required.made_from:
         raise CheckpointError(f"{settings.model.path} changed while it was cut. Cut it again when nobody writes to it.")
     manifest = Manifest(
-        wanted.made_from,
-        wanted.made_by,
-        wanted.tensor_parallel_size,
+        required.made_from,
+        required.made_by,
+        required.tensor_parallel_size,
         weight_files(partial),
         content=content_digest(partial),
-        cut=wanted.cut,
-        format=wanted.format,
-        source_path=wanted.source_path,
+        cut=required.cut,
+        format=required.format,
+        source_path=required.source_path,
     )
     write_manifest(partial, manifest)
     return manifest
@@ -87,15 +87,15 @@ def check_whole(folder: Path, ranks: int) -> None:
         path = folder / save_before_processing.list_of(rank)
         if not path.exists():
             raise CheckpointError(f"{folder}: rank {rank} of {ranks} has written no list of its tensors ({path.name}).")
-        wanted = {
+        required = {
             name: (dtype, tuple(shape)) for name, (dtype, shape) in json.loads(path.read_text(encoding="utf-8")).items()
         }
         found = tensors_in(sorted(folder.glob(f"model-rank-{rank}-part-*.safetensors")))
-        if wrong := sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)):
+        if wrong := sorted(name for name in required.keys() | found.keys() if required.get(name) != found.get(name)):
             name = wrong[0]
             raise CheckpointError(
-                f"{folder}: of rank {rank}'s {len(wanted)} tensors {len(wrong)} are not as in a fresh model, among them {name}: "
-                f"{_in_words(found.get(name))} where {_in_words(wanted.get(name))} is needed."
+                f"{folder}: of rank {rank}'s {len(required)} tensors {len(wrong)} are not as in a fresh model, among them {name}: "
+                f"{_in_words(found.get(name))} where {_in_words(required.get(name))} is needed."
             )
 
 
@@ -103,7 +103,7 @@ def _in_words(tensor: tuple[str, tuple[int, ...]] | None) -> str:
     return "nothing" if tensor is None else f"{tensor[0]} {list(tensor[1])}"
 
 
-def command_words(settings: Settings) -> list[str]:
+def command_arguments(settings: Settings) -> list[str]:
     """The settings that make this checkpoint, as they are typed."""
     model = settings.model
     words = [f"model={model.name}", *_changed(settings)] if model.random else ["model=hf", f"model.path={model.path}"]

@@ -27,7 +27,7 @@ class Need:
 
 
 def refuse_without_space(needs: Iterable[Need]) -> None:
-    """Refuse to begin what a disk has no room for. Places on one disk are added up; a place that is needed twice counts once.
+    """Refuse to begin what a disk has too little space for. Places on one disk are added up; a place that is needed twice counts once.
 
     Raises:
         CheckpointError: how much is needed for what, how much is free, and where.

@@ -15,7 +15,7 @@ BLOCK_BYTES = 16
 
 
 def config(recipe: RandomGptOss) -> dict[str, Any]:
-    """config.json, in transformers' words."""
+    """config.json, with transformers' names."""
     return {
         "architectures": ["GptOssForCausalLM"],
         "model_type": "gpt_oss",

@@ -9,7 +9,7 @@ from bench.weights.recipes.tokenizer import SPECIAL_IDS
 
 
 def config(recipe: RandomLlama) -> dict[str, Any]:
-    """config.json, in transformers' words."""
+    """config.json, with transformers' names."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",

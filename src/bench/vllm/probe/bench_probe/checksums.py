@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-ASKED = "BENCH_PROBE_CHECKSUMS"  # the variable that asks for them
+ASKED = "BENCH_PROBE_CHECKSUMS"  # the variable that requests them
 WORD_BYTES = 8
 BLOCK_WORDS = 2**17  # 1 MiB
 BLOCKS_AT_ONCE = {"cpu": 1, "other": 64}  # enough to fill a GPU, and 128 MiB of its memory besides

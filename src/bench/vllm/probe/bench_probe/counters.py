@@ -60,13 +60,13 @@ def _read(path: str) -> bytes:
 
 
 def _cuda() -> Any | None:
-    """torch.cuda, where this process uses a GPU already: to ask must not be what initialises it."""
+    """torch.cuda, where this process uses a GPU already: a query must not initialise it."""
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     return cuda if cuda is not None and cuda.is_initialized() else None
 
 
 def synchronize() -> None:
-    """Wait for what the GPU was told to do, so that it counts to the phase in which it was told."""
+    """Wait for the GPU's pending work, so that it counts to the phase in which it was launched."""
     cuda = _cuda()
     if cuda is not None:
         cuda.synchronize()

@@ -42,12 +42,12 @@ def measure_engine_core(module: ModuleType) -> None:
         events.warn(f"no EngineCore in {module.__name__}: its start is not measured")
         return
     if not hooks.is_ours(init):
-        base.__init__ = announcing(init)  # type: ignore[misc]  # mypy wants no __init__ replaced
+        base.__init__ = recording_begin(init)  # type: ignore[misc]  # mypy accepts no __init__ that is replaced
         hooks.adapt_family(base, measure_loop)
 
 
-def announcing(init: FunctionType) -> Any:
-    """EngineCore.__init__, which says that it has begun."""
+def recording_begin(init: FunctionType) -> Any:
+    """EngineCore.__init__, whose begin is recorded."""
 
     @hooks.wraps(init)
     def beginning(*arguments: Any, **options: Any) -> None:
@@ -63,10 +63,10 @@ def measure_loop(cls: type) -> None:
     """
     loop = vars(cls).get("run_busy_loop")
     if isinstance(loop, FunctionType) and not hooks.is_ours(loop):
-        cls.run_busy_loop = arriving(loop)  # type: ignore[attr-defined]  # `type` has none; this class does
+        cls.run_busy_loop = recording_arrival(loop)  # type: ignore[attr-defined]  # `type` has none; this class does
 
 
-def arriving(loop: FunctionType) -> Any:
+def recording_arrival(loop: FunctionType) -> Any:
     """The loop, before which all since the plugin's turn becomes a span."""
 
     @hooks.wraps(loop)

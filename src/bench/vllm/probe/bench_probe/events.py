@@ -68,7 +68,7 @@ class Journal:
 
 
 JOURNAL = Journal()
-SAID: set[tuple[int, str]] = set()  # warnings, by process
+WARNED: set[tuple[int, str]] = set()  # warnings, by process
 
 
 def open_in(folder: str) -> bool:
@@ -77,21 +77,21 @@ def open_in(folder: str) -> bool:
         return False
     try:
         JOURNAL.open_in(folder)
-    except Exception:  # noqa: BLE001  # the driver sees that this process did not report
+    except Exception:  # noqa: BLE001  # the driver finds no file of this process
         return False
     return True
 
 
 def write(event: str, t: float | None = None, **facts: Any) -> None:
-    """One event, at this moment unless `t` says when. A disk that is full, say, loses the event and disturbs nobody."""
+    """One event, at time `t`, by default now. On an error such as a full disk the event is lost, and nothing is raised."""
     with suppress(Exception):
         JOURNAL.write(event, time.monotonic() if t is None else t, facts)
 
 
 def warn(text: str) -> None:
-    """Something could not be measured: said once, since it may come again with every tensor."""
-    if (os.getpid(), text) not in SAID:
-        SAID.add((os.getpid(), text))
+    """Records a warning that something could not be measured: once a process, since it may recur with every tensor."""
+    if (os.getpid(), text) not in WARNED:
+        WARNED.add((os.getpid(), text))
         write("warning", text=text)
 
 

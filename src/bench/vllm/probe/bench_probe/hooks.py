@@ -21,7 +21,7 @@ WRAPPERS: weakref.WeakSet[Any] = weakref.WeakSet()  # ours; what functools.wraps
 
 
 def wraps(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """functools.wraps, and remembered as ours, so that nothing is wrapped twice."""
+    """functools.wraps, and recorded as ours, so that nothing is wrapped twice."""
 
     def remember(wrapper: Callable[..., Any]) -> Callable[..., Any]:
         functools.update_wrapper(wrapper, function)
@@ -37,7 +37,7 @@ def is_ours(function: object) -> bool:
 
 
 class Finder:
-    """Sees the modules that are wanted being imported. Finding and loading them is left to those who always do it."""
+    """A finder that is notified of imports of certain modules. The regular finders and loaders do the importing."""
 
     def __init__(self) -> None:
         self.actions: dict[str, Action] = {}

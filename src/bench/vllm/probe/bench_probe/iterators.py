@@ -34,7 +34,7 @@ class Count:
         self.facts: dict[str, Any] | None = None  # None: it was never the outermost
 
     def enter(self) -> bool:
-        """The consumer asks for the next item. True: it is nobody else's, and the wait counts."""
+        """The consumer requests the next item. True: no other iterator is being waited for, and the wait counts."""
         if getattr(HERE, "waiting", False):
             return False
         HERE.waiting = True

@@ -37,7 +37,7 @@ def timed(
     before: Callable[[Any], None] | None = None,
     after: Callable[[Any], None] | None = None,
 ) -> Callable[..., Any]:
-    """The function, with its calls recorded. `before` and `after` are told its first argument, a method's self."""
+    """The function, with its calls recorded. `before` and `after` are called with its first argument, a method's self."""
 
     @hooks.wraps(function)
     def measured(*arguments: Any, **options: Any) -> Any:

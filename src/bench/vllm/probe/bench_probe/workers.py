@@ -29,7 +29,7 @@ SPANS = {
     "compile_or_warm_up_model": "warm_up",
 }
 TOGETHER = "together took"  # in the message of a stretch that holds a forward pass besides
-TOLD: list[str] = []  # the rank, once it is known
+WRITTEN_RANKS: list[str] = []  # the rank, once it was written
 
 
 def measure_workers(module: ModuleType) -> None:
@@ -88,7 +88,7 @@ def compiling(monitor: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watched(load_model: FunctionType) -> Any:
-    """The worker's load_model, in which a loader must have been seen."""
+    """The worker's load_model, in which a loader must have been measured."""
 
     @hooks.wraps(load_model)
     def watching(*arguments: Any, **options: Any) -> Any:
@@ -103,13 +103,13 @@ def watched(load_model: FunctionType) -> Any:
 
 
 def tell_rank(worker: Any) -> None:
-    """Before the process groups are there by arithmetic, so that a crash in them has a rank; then by what they say."""
+    """Before the process groups are there by arithmetic, so that a crash in them has a rank; then by the groups themselves."""
     rank = _rank_by_groups() or _rank_by_arithmetic(worker)
-    if TOLD[-1:] == [rank]:
+    if WRITTEN_RANKS[-1:] == [rank]:
         return
-    TOLD.append(rank)
+    WRITTEN_RANKS.append(rank)
     kind = events.process_kind()
-    events.write("rank", rank=rank, kind="worker" if kind == "api_server" else kind)  # Ray's own names say nothing
+    events.write("rank", rank=rank, kind="worker" if kind == "api_server" else kind)  # Ray's own names hold no kind
 
 
 def _rank_by_arithmetic(worker: Any) -> str:
@@ -136,7 +136,7 @@ def _rank_by_groups() -> str | None:
 def _named(places: list[tuple[str, int, int]]) -> str:
     """TP0, PP1_TP0, DP1_PP0_TP0: TP always, the others where there are several.
 
-    Which data-parallel replica it is says the engine core's name: a dense model's replicas know nothing of each other.
+    The data-parallel replica is in the engine core's name: a dense model's replicas are not connected with each other.
     """
     parts = [f"{name}{place}" for name, size, place in places if size > 1 or name == "TP"]
     replica = next((found for name in events.process_names() if (found := DATA_PARALLEL.search(name))), None)
