@@ -401,7 +401,7 @@ def test_a_name_that_is_gone_is_a_warning(run):
 BROKEN = {
     "counters.host": "bytes and memory were not read",
     "counters.synchronize": "the GPU was not waited for",
-    "workers.tell_rank": "at init_device",
+    "workers.write_rank": "at init_device",
     "iterators.Count.enter": "get_all_weights was not counted",
     "iterators.Count.add": "an item of weights was not counted",
     "loaders._shadow": "what the model is given is not counted",

@@ -14,7 +14,7 @@ from bench.host.device import Device, compiler, find_device, interpreter, measur
 
 @dataclass(frozen=True)
 class Needs:
-    """Arguments and environment on top of what the settings say; `notes` explain each decision in words."""
+    """Arguments and environment besides those of the settings; `notes` explain each decision in words."""
 
     arguments: dict[str, Any]
     environment: dict[str, str]

@@ -1,4 +1,4 @@
-"""A text as a reader sees it, and where each part of it stands in what was written: without a terminal's colours, decoded from a URL. Pure."""
+"""A text without a terminal's colours and decoded from a URL, with the position of each part in the original. Pure."""
 
 import re
 from bisect import bisect_right

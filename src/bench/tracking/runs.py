@@ -205,7 +205,7 @@ def _own_experiment(store: Store, tracking: Tracking, startup: Startup) -> str:
 
 
 def _parent_of(store: Store, tracking: Tracking, startup: Startup, folder: Path) -> "Run | None":
-    """The sweep's run, whose experiment is the start's too, whatever it is called by now. Where the store lost it, or was away
+    """The sweep's run, whose experiment is the start's too, even if it was renamed. Where the store lost it, or was away
     when the sweep began, it is made from what the sweep wrote beside its starts.
     """
     if t.KIND.in_(startup.tags) is t.Kind.PRIME:

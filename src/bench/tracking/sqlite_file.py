@@ -156,15 +156,15 @@ def _in_words(path: Path, error: sqlite3.Error) -> TrackingError:
 def _other_schema(path: Path, found: str | None) -> str:
     from mlflow import __version__
 
-    wanted = f"MLflow {__version__} needs version {newest_schema()}"
+    required = f"MLflow {__version__} needs version {newest_schema()}"
     if found is None:
-        return f"{path}: this database was not made by MLflow, or never finished: it has tables, but no schema version; {wanted}. Choose another tracking.uri."
+        return f"{path}: this database was not made by MLflow, or never finished: it has tables, but no schema version; {required}. Choose another tracking.uri."
     if found in known_schemas():
         return (
-            f"{path}: this store was made by an older MLflow (schema version {found}); {wanted}. bench never upgrades a store. "
+            f"{path}: this store was made by an older MLflow (schema version {found}); {required}. bench never upgrades a store. "
             f"After a backup:  mlflow db upgrade {PREFIX}{path}"
         )
-    return f"{path}: this store was made by a newer MLflow (schema version {found}, unknown here); {wanted}. Install that MLflow, or choose another tracking.uri."
+    return f"{path}: this store was made by a newer MLflow (schema version {found}, unknown here); {required}. Install that MLflow, or choose another tracking.uri."
 
 
 @cache

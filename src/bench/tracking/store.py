@@ -125,7 +125,7 @@ def _refuse_address(uri: str) -> None:
     """A server needs a name, and a port, if any, that is a number: no waiting mends that.
 
     Raises:
-        StoreError: the address can be nobody's.
+        StoreError: the address cannot be that of a server.
     """
     if not uri.lower().startswith(("http:", "https:")):
         return
@@ -171,7 +171,7 @@ def check(tracking: Tracking) -> None:
 
 
 def experiment_id(store: Store, name: str) -> str:
-    """The experiment of this name, created if missing, by whoever is the first.
+    """The experiment of this name, created if missing, also with several processes at once.
 
     Raises:
         StoreError: it lies in MLflow's trash. Like MLflow itself, bench does not take it out unasked.

@@ -32,7 +32,7 @@ END_WAIT_S = 60.0  # for all that is left at the end of a sweep
 
 
 def open_store(settings: Settings, *, may_be_away: bool) -> None:
-    """Before the first start: refuses what can be known to fail, and brings in what earlier commands have left.
+    """Before the first start: refuses a store that cannot work, and uploads what earlier commands have left in the outbox.
 
     `may_be_away`: a store that only does not answer (a server, a locked file) is reported, and the start is measured all the
     same and waits in the outbox. A sweep is refused then: its user is still there, and it may take hours.
@@ -76,7 +76,7 @@ def _check_in_time(tracking: Tracking) -> None:
 
 
 def tidy(settings: Settings) -> None:
-    """Ends runs whose driver is gone, and brings in the starts that wait. What cannot be brought in now is reported and left.
+    """Ends runs whose driver is gone, and uploads the starts that wait in the outbox. Those that cannot be uploaded now are reported, and stay there.
     Makes no store.
 
     Raises:

@@ -1,7 +1,7 @@
 """Checkpoints on disk: their files and bytes, and the manifest of those that were made here.
 
 A checkpoint made here is written to a hidden folder beside its place and moved there whole, its manifest in it. So a
-folder without a manifest was never finished here, and a finished one says what it was made from.
+folder without a manifest was never finished here, and a finished one records what it was made from.
 """
 
 import json

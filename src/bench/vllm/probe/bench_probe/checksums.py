@@ -6,7 +6,7 @@ tensors lie. A tensor's bytes in logical order are 64-bit words w_i, in blocks o
     sum of  mix(w_i * a_i) * b_i  modulo 2**64,   mix(x) = x ^ (x >> 32 & 0xffffffff),   a_i, b_i odd and of the place i
 
 and the tensor's digest is BLAKE2b over the sums of its blocks. Each term is a bijection of its word, so one changed word,
-a flipped bit say, always changes the sum; words that change places meet other factors.
+such as a flipped bit, always changes the sum; words that change places meet other factors.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ def measure_workers(module: ModuleType) -> None:
 def measure_worker(cls: type) -> None:
     """What the class defines itself."""
     for method, name in SPANS.items():
-        tells = tell_rank if name == "init_device" else None
-        spans.measure_method(cls, method, name, tells, tells)
+        writes = write_rank if name == "init_device" else None
+        spans.measure_method(cls, method, name, writes, writes)
     load_model = vars(cls).get("load_model")
     if isinstance(load_model, FunctionType) and not hooks.is_ours(load_model):
         cls.load_model = watched(load_model)  # type: ignore[attr-defined]  # `type` has none; this class does
@@ -102,7 +102,7 @@ def watched(load_model: FunctionType) -> Any:
     return watching
 
 
-def tell_rank(worker: Any) -> None:
+def write_rank(worker: Any) -> None:
     """Before the process groups are there by arithmetic, so that a crash in them has a rank; then by the groups themselves."""
     rank = _rank_by_groups() or _rank_by_arithmetic(worker)
     if WRITTEN_RANKS[-1:] == [rank]:
