@@ -1,7 +1,7 @@
 """The condition of one start: the host is brought into the state that was asked for, and what it was is written down."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.config import Settings
@@ -14,7 +14,7 @@ from bench.host.state import HostState
 from bench.weights.checkpoint import files_read
 
 
-@dataclass
+@dataclass(frozen=True)
 class Condition:
     """What is known before exec, and of the end."""
 
@@ -51,20 +51,20 @@ def establish(settings: Settings, waiting: Waiting = nobody) -> Condition:
     folder = Path(settings.checkpoint_path)
     paths = unique_files(folder / name for name in files_read(settings))
     condition = Condition(settings, paths, rig=rig, noise=noise)
-    if not condition.paths:
+    if not paths:
         return condition
+    holders: tuple[str, ...] = ()
     if settings.page_cache == "cold":
-        _refuse_mapped(condition.paths)
-        condition.gauge = find_gauge(condition.paths)
-        make_cold(condition.paths, condition.gauge)
-        condition.mapped_by = tuple(_named(mapped_by(condition.paths)))  # somebody may have come meanwhile
+        _refuse_mapped(paths)
+        gauge = find_gauge(paths)
+        make_cold(paths, gauge)
+        holders = tuple(_named(mapped_by(paths)))  # somebody may have come meanwhile
     elif settings.page_cache == "warm":
-        condition.gauge = find_gauge(condition.paths)
-        make_warm(condition.paths, condition.gauge)
+        gauge = find_gauge(paths)
+        make_warm(paths, gauge)
     else:
-        condition.gauge = agreeing_gauge(condition.paths)
-    condition.resident_before = residency(condition.paths, condition.gauge).share
-    return condition
+        gauge = agreeing_gauge(paths)
+    return replace(condition, gauge=gauge, mapped_by=holders, resident_before=residency(paths, gauge).share)
 
 
 def _refuse_mapped(paths: list[Path]) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +47,7 @@ def measure(settings: Settings, folder: Path, on_line: OnLine, steps: Steps) -> 
     attempt = None if steps.failures else steps.take("preparing the start", prepared, None)
     began_s = time.monotonic()
     if attempt:
-        run(attempt, reached, on_line, steps)
+        reached = run(attempt, reached, on_line, steps)
     lasted_s = time.monotonic() - began_s
     described = (
         steps.take("describing the start", partial(describe, attempt, reached, steps), None) if attempt else None
@@ -75,39 +77,45 @@ def keep_what_was_learnt(attempt: Attempt, startup: Startup, lasted_s: float) ->
         mark_primed(caches_of(attempt.settings, attempt.host), startup.name)
 
 
-def run(attempt: Attempt, reached: Reached, on_line: OnLine, steps: Steps) -> None:
-    """vLLM from exec to its completion, and to the end of its last process; how far it came is in `reached`. Interruptible only where
+def run(attempt: Attempt, tried: Reached, on_line: OnLine, steps: Steps) -> Reached:
+    """vLLM from exec to its completion, and to the end of its last process; how far it came, from `tried` on. Interruptible only where
     it waits for the host and for vLLM; a start that is complete when a signal comes stays complete.
     """
-    settings = attempt.settings
+    settings, reached = attempt.settings, tried
     try:
         with interruptible(), checkpoints_claimed(settings, say):
             ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
         with checkpoints_claimed(settings, say, shared=True):
-            serve_once(attempt, reached, on_line)
+            for further in stages(attempt, tried, on_line):
+                reached = further
     except (StartTimeout, AnswerError) as error:
-        reached.reason = str(error)
+        return replace(reached, reason=str(error))
     except StartError as error:
-        reached.reason, reached.log_knows_better = str(error), True
+        return replace(reached, reason=str(error), log_knows_better=True)
     except BenchError as error:
-        reached.reason = str(error)
+        return replace(reached, reason=str(error))
     except KeyboardInterrupt:
         complete = reached.answer and (all(reached.rounds) or not verifies(settings))
-        reached.reason = None if complete else INTERRUPTED
+        return replace(reached, reason=None if complete else INTERRUPTED)
     except Exception as error:  # noqa: BLE001  # a full disk, too many open files: the world's, or a bug
         steps.failures.append(Failure("starting vLLM", error))
+    return reached
 
 
-def serve_once(attempt: Attempt, reached: Reached, on_line: OnLine) -> None:
-    """The host prepared, vLLM started, asked and ended; how far it came is in `reached`, whatever is raised."""
+def stages(attempt: Attempt, reached: Reached, on_line: OnLine) -> Iterator[Reached]:
+    """The host prepared, vLLM started, ready, asked and ended: each time how far the start has come. What raises is none that was reached.
+
+    No signal interrupts where a value is handed on, so vLLM's end is never left to whoever forgets this iterator.
+    """
     settings, command = attempt.settings, attempt.command
 
     def waiting(noise: list[str]) -> None:
         say(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
 
     with interruptible():
-        reached.files = files_of(settings)  # before the page cache is made what it is to be
-        condition = reached.condition = establish(settings, waiting)
+        files = files_of(settings)  # before the page cache is made what it is to be
+        condition = establish(settings, waiting)
+    yield (reached := replace(reached, files=files, condition=condition))
     if settings.probe:
         command = with_plugin(command, attempt.folder / PROBE, checksums=verifies(settings))
     with (
@@ -119,15 +127,20 @@ def serve_once(attempt: Attempt, reached: Reached, on_line: OnLine) -> None:
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=on_line,
         ) as vllm,
-        sampled(vllm.process, gpus, attempt.folder) as reached.memory,
+        sampled(vllm.process, gpus, attempt.folder) as memory,
     ):
-        reached.started_at, reached.exec_at_s = vllm.process.started_at, vllm.process.exec_at_s
-        reached.clocks, reached.lost_output = vllm.process.clocks, vllm.process.warnings
+        process = vllm.process
+        reached = replace(reached, started_at=process.started_at, exec_at_s=process.exec_at_s, memory=memory)
+        yield (reached := replace(reached, clocks=process.clocks, lost_output=process.warnings))
         with interruptible():
-            reached.ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
-            reached.answer = vllm.complete(settings.checkpoint_path, settings.completion)
-            if verifies(settings):
-                reached.rounds = ask_twice(vllm, settings.checkpoint_path, settings.completion.timeout_s)
+            ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
+        yield (reached := replace(reached, ready_s=ready_s))
+        with interruptible():
+            answer = vllm.complete(settings.checkpoint_path, settings.completion)
+        yield (reached := replace(reached, answer=answer))
+        if verifies(settings):
+            with interruptible():
+                rounds = ask_twice(vllm, settings.checkpoint_path, settings.completion.timeout_s)
+            yield (reached := replace(reached, rounds=rounds))
         vllm.check(settings.checkpoint_path, settings.completion)
-    condition.tree_read = vllm.process.read_bytes
-    reached.cpu = vllm.process.cpu
+    yield replace(reached, condition=replace(condition, tree_read=process.read_bytes), cpu=process.cpu)

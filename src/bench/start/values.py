@@ -28,9 +28,9 @@ class Attempt:
     folder: Path
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reached:
-    """How far a start came. Times are seconds since exec; `started_at` is its UNIX time, or when it was tried."""
+    """How far a start has come; further is another value. Times are seconds since exec; `started_at` is its UNIX time, or when it was tried."""
 
     started_at: float
     exec_at_s: float | None = None  # on CLOCK_MONOTONIC; None: nothing was executed
