@@ -20,7 +20,7 @@ from bench.vllm.process_tree import Pace, Tree
 GIB = 1024**3
 EVERY_S = 0.1
 PSS_SHARE, PSS_EVERY_S = 0.001, 1.0  # share of wall time
-PSS_S_PER_GIB = 0.03  # at first; then as it was. docs/decisions.md
+PSS_S_PER_GIB = 0.03  # at first; then as it was. docs/decisions
 GPU_SHARE = 0.001  # of wall time, for each GPU
 OWN_SHARE, OWN_EVERY_S = 0.0002, 1.0
 LAST_LOOK_S = 10.0
