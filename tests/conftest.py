@@ -61,9 +61,6 @@ class Workplace:
         self, *overrides: str, python: tuple[str, ...] = (), environment: dict[str, str] | None = None
     ) -> subprocess.Popen[str]:
         """`python -m bench …` with the fake vLLM, running."""
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # a shell's background jobs would pass on that they ignore it
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return subprocess.Popen(
             [sys.executable, *python, "-m", "bench", *overrides, *fake_for(overrides)],
@@ -161,6 +158,13 @@ def end_all(mark: str) -> None:
     for process in living(mark):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_of_a_terminal() -> None:
+    """A shell's background job, and what runs under nohup, ignores INT and HUP, and passes that on to each command that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
