@@ -187,7 +187,7 @@ def test_a_health_that_redirects_is_not_healthy_and_one_with_an_endless_body_is(
 
 
 def read(*lines: bytes, asked: int = 2) -> object:
-    return read_answer(iter(lines), asked, lambda: 1.0)
+    return read_answer(iter(lines), "mine", asked, lambda: 1.0)
 
 
 def event(choice: str, rest: str = "") -> bytes:
@@ -217,6 +217,8 @@ def event(choice: str, rest: str = "") -> bytes:
         (b"data: " + b"[" * 100_000, "is no JSON .too deeply nested"),
         (b"data: " + b"9" * 5_000, "is no JSON"),
         (b'data: {"error": {"message": "out of memory"}}', "the completion failed: .*out of memory"),
+        (b'data: {"model": "other", "choices": []}', "is of the model 'other', 'mine' was asked"),
+        (b'data: {"model": "\\ud800", "choices": []}', "is of the model '.', 'mine' was asked"),
     ],
 )
 def test_what_is_no_chunk_is_a_sentence(line, why):

@@ -117,28 +117,25 @@ def test_the_first_token_comes_after_ready_and_before_the_last(start):
     assert ready_s < answer.first_token_s < answer.ended_s
 
 
-def test_a_stream_that_breaks_off_is_a_failure(ask):
-    """Tokens have come, but not all that were asked for: the start cannot be compared with another."""
-    with pytest.raises(StartError, match=r"^vLLM broke off the completion"):
-        ask("break_stream")
+@pytest.mark.parametrize(
+    ("mode", "why"),
+    [
+        ("break_stream", "vLLM broke off the completion"),
+        ("refuse_completion", "the completion was refused with 400: .*maximum context length"),
+        ("no_tokens", "the completion ended without a token$"),
+        ("other_model", f"the completion is of the model 'other', '{MODEL}' was asked$"),
+    ],
+)
+def test_an_answer_that_is_not_the_one_that_was_asked_for_is_a_failure(ask, mode, why):
+    """Such a start cannot be compared with another."""
+    with pytest.raises(StartError, match=f"^{why}"):
+        ask(mode)
 
 
 def test_a_stream_that_stalls_is_not_waited_for_longer_than_told(ask):
     """A connection that stays open says nothing about vLLM."""
     with pytest.raises(StartTimeout, match=r"^no completion within completion.timeout_s=0.5$"):
         ask("stall_stream", QUESTION.model_copy(update={"timeout_s": 0.5}))
-
-
-def test_a_refusal_is_told_in_the_words_of_vllm(ask):
-    """As of a prompt that is longer than max_model_len."""
-    with pytest.raises(StartError, match=r"^the completion was refused with 400: .*maximum context length"):
-        ask("refuse_completion")
-
-
-def test_a_completion_without_a_token_is_a_failure(ask):
-    """Ready, and yet it says nothing: there is no time to the first token."""
-    with pytest.raises(StartError, match=r"^the completion ended without a token$"):
-        ask("no_tokens")
 
 
 def test_another_key_is_refused(start):

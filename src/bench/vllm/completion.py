@@ -43,14 +43,14 @@ def bytes_at_most(asked: Completion) -> int:
     return BYTES_AT_MOST + BYTES_PER_TOKEN * asked.max_tokens
 
 
-def read_answer(lines: Iterable[bytes], asked: int, elapsed_s: Callable[[], float]) -> Answer:
+def read_answer(lines: Iterable[bytes], model: str, asked: int, elapsed_s: Callable[[], float]) -> Answer:
     """Server-sent events -> the answer, stamped as they come. `asked` is the number of tokens.
 
     Raises:
-        AnswerError: it does not match the request: malformed, without a token, with fewer or more than asked.
+        AnswerError: it does not match the request: malformed, of another model, without a token, with fewer or more than asked.
         StartError: vLLM broke it off, or reported an error in it.
     """
-    stream = _Stream()
+    stream = _Stream(model)
     for line in lines:
         data = line.strip().removeprefix(DATA).strip()
         if not line.startswith(DATA):
@@ -64,8 +64,9 @@ def read_answer(lines: Iterable[bytes], asked: int, elapsed_s: Callable[[], floa
 
 @dataclass
 class _Stream:
-    """The part of the answer that has arrived."""
+    """The part of the answer that has arrived. `model` is the one that was asked."""
 
+    model: str
     first_token_s: float | None = None
     texts: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
@@ -76,6 +77,7 @@ class _Stream:
         chunk = _parsed(data)
         if chunk.get("error"):
             raise StartError(f"the completion failed: {short(data)}")
+        refuse_other_model(chunk, self.model)
         choices = _checked(chunk, "choices", list, data)
         for choice in choices:
             if not isinstance(choice, dict):
@@ -122,6 +124,18 @@ def _parsed(data: bytes) -> dict[str, Any]:
     if not isinstance(chunk, dict):
         _malformed("a chunk is no object", data)
     return chunk
+
+
+def refuse_other_model(answer: dict[str, Any], model: str) -> None:
+    """Refuse the answer of another model than the one that was asked. vLLM names it in each.
+
+    Raises:
+        AnswerError: with both names.
+    """
+    named = answer.get("model", model)
+    if named != model:
+        found = short(str(named).encode(errors="replace"))
+        raise AnswerError(f"the completion is of the model {found!r}, {model!r} was asked")
 
 
 def no_number(name: str) -> NoReturn:

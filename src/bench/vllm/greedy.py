@@ -9,7 +9,7 @@ from typing import Any
 from bench.errors import StartError
 from bench.vllm.bounded_http import exchange
 from bench.vllm.command import HOST
-from bench.vllm.completion import no_number, short
+from bench.vllm.completion import no_number, refuse_other_model, short
 from bench.vllm.server import BROKEN, Server
 
 # Shorter than a block of the KV cache (16 tokens) even where each byte is a token, and salted: so prefix caching never has
@@ -57,7 +57,9 @@ def _request(server: Server, model: str, prompt: str, timeout_s: float) -> Greed
             body = response.read(ANSWER_AT_MOST)
             if response.status != HTTPStatus.OK:
                 raise StartError(f"a verification prompt was refused with {response.status}: {short(body)}")
-            return _answer(prompt, json.loads(body, parse_constant=no_number)["choices"][0])
+            answer = json.loads(body, parse_constant=no_number)
+            refuse_other_model(answer, model)
+            return _answer(prompt, answer["choices"][0])
     except (*BROKEN, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise StartError(f"vLLM did not answer a verification prompt: {short(repr(error).encode())}") from error
 

@@ -122,7 +122,7 @@ class Server:
                         f"the completion was refused with {response.status}: {short(response.read(4 * SHOWN))}"
                     )
                 lines = iter(lambda: response.readline(LINE_AT_MOST), b"")
-                return read_answer(lines, asked.max_tokens, self.process.elapsed_s)
+                return read_answer(lines, model, asked.max_tokens, self.process.elapsed_s)
         except TimeoutError as error:
             raise StartTimeout(f"no completion within completion.timeout_s={asked.timeout_s:g}") from error
         except BROKEN as error:
