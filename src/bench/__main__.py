@@ -14,7 +14,7 @@ from bench.errors import BenchError, SettingError
 from bench.host.output_folders import refuse_current_folder
 from bench.sweep.single import single
 from bench.system.interrupts import handled
-from bench.system.output import exit_where_lost, guard_output, say
+from bench.system.output import exit_where_lost, guard_output, print_message
 
 # Hydra's flags with which nothing remains but what is printed.
 PRINTING = frozenset({"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"})
@@ -31,7 +31,7 @@ def main() -> None:
             with hydra_composing():
                 start()
         except SettingError as error:
-            say(str(error))
+            print_message(str(error))
             sys.exit(2)
         finally:
             if PRINTING & set(sys.argv):
@@ -56,7 +56,7 @@ def start(config: DictConfig) -> object:
             run_job(before.as_settings(), folder / PRIME)
         outcome = run_job(settings, folder)
     except BenchError as error:
-        say(str(error))
+        print_message(str(error))
         sys.exit(2)
     if outcome.reason or not outcome.run_id:
         sys.exit(1)

@@ -6,9 +6,9 @@ from functools import wraps
 
 from bench.errors import BenchError
 from bench.host.output_folders import refuse_current_folder
-from bench.start.steps import OF_THE_WORLD, in_words
+from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import handled
-from bench.system.output import exit_where_lost, give, guard_output, say
+from bench.system.output import exit_where_lost, guard_output, print_message, print_result
 
 
 def command(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
@@ -24,15 +24,15 @@ def command(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callab
             guard_output()
             arguments = sys.argv[1:]
             if {"-h", "--help"} & set(arguments):
-                give((usage or "").strip())
+                print_result((usage or "").strip())
                 exit_where_lost()
                 return
             with handled():
                 try:
                     refuse_current_folder()
                     main(arguments)
-                except (BenchError, *OF_THE_WORLD) as error:
-                    say(in_words(error))
+                except (BenchError, *ENVIRONMENT_ERRORS) as error:
+                    print_message(describe_error(error))
                     sys.exit(2)
 
         return run

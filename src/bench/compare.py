@@ -27,7 +27,7 @@ from bench.report.published_table import published_table, refuse_foreign_table
 from bench.report.write import write_report
 from bench.sweep.publish import pack_starts, refuse_name
 from bench.system.interrupts import unbroken
-from bench.system.output import give
+from bench.system.output import print_result
 from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
 from bench.tracking.uploads import tidy
@@ -56,9 +56,9 @@ def main(arguments: list[str]) -> None:
         pack_starts(sweep, tracking.uri, [each for each in arguments if each.startswith(REPORT_OPTIONS)], folder)
         (folder.parent / "README.md").write_text(published_table(folder.parent), encoding="utf-8")
     tables = summary_markdown(report_of(comparison))
-    give(tables)
-    give(f"\nreport   {folder / 'report.md'}")
-    give(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")
+    print_result(tables)
+    print_result(f"\nreport   {folder / 'report.md'}")
+    print_result(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")
     logging = partial(log_report, metrics=summary_metrics(comparison), note=tables, files=files)
     unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")
 

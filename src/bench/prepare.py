@@ -16,7 +16,7 @@ from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.host.output_folders import refuse_places
 from bench.sweep.prepare import prepare_and_log, unused
-from bench.system.output import give
+from bench.system.output import print_result
 from bench.weights.space import needs_of, refuse_without_space
 
 OWN = {"remake": "false"}
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     for settings in points:
         place = Path(settings.checkpoint_path)
         prepare_and_log(settings, unused(folder / place.name), remake=remake)
-        give(f"ready: {place}")
+        print_result(f"ready: {place}")
 
 
 def _switch(name: str, given: str) -> bool:

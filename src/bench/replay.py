@@ -25,7 +25,7 @@ from bench.start.record import FILE
 from bench.sweep.publish import bring_in_result
 from bench.sweep.replay import replay_sweep
 from bench.system.interrupts import unbroken
-from bench.system.output import exit_where_lost, give
+from bench.system.output import exit_where_lost, print_result
 from bench.tracking.runs import SWEEP_FILE, SweepRun, log_sweep
 from bench.tracking.uploads import RUN, bring_in, tidy
 
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
         _bring_in_result(tracking, result)
     for folder in starts:
         there = " is there already:" if (folder / RUN).is_file() else ""
-        give(f"{folder}:{there} run {bring_in(tracking, folder)}")
+        print_result(f"{folder}:{there} run {bring_in(tracking, folder)}")
     for sweep in filter(None, map(SweepRun.load, folders)):
         log_sweep(tracking, sweep)
 
@@ -66,7 +66,7 @@ def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
     with tempfile.TemporaryDirectory() as place:
         recordings = [each for name in logs for each in recordings_in(log_file(name, Path(place)), start)]
         sweep_id = replay_sweep(tracking, recordings)
-    give(
+    print_result(
         f"replayed {_counted(recordings, logs)} as sweep {sweep_id}\n"
         f"compare them:  python -m bench.compare sweep={sweep_id}"
     )
@@ -74,7 +74,7 @@ def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
 
 def _bring_in_result(tracking: Tracking, folder: Path) -> None:
     found = bring_in_result(tracking, folder)
-    give(
+    print_result(
         f"{folder}: {found.starts} starts of sweep {found.sweep_id}\n"
         f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={found.sweep_id}', *found.options])}"
     )
@@ -85,8 +85,8 @@ def _explain(logs: list[str], start: int | None) -> None:
         for name in logs:
             for recording in recordings_in(log_file(name, Path(place)), start):
                 for line in explanation(recording):
-                    give(line)
-                give("")
+                    print_result(line)
+                print_result("")
     exit_where_lost()
 
 

@@ -13,7 +13,7 @@ from bench.log.server_info import info_params
 from bench.log.start_log import StartLog, read_start
 from bench.log.starts import starts_of
 from bench.start.log_metrics import summarise
-from bench.start.recorded import metrics_told
+from bench.start.recorded import metrics_of_log
 from bench.start.tagging import info_tags, outcome_tags
 from bench.start.timeline import log_spans
 from read_lines import info_in, read_log, start_log_of
@@ -97,7 +97,7 @@ def test_a_recorded_log_is_read_as_a_person_reads_it(log: str) -> None:
         "bench.stopped_in": label.get("stopped_in"),
     }
 
-    assert metrics_told(start.readings) == pytest.approx(expected_metrics(label))
+    assert metrics_of_log(start.readings) == pytest.approx(expected_metrics(label))
     assert outcome_tags(start.ending) == {name: value for name, value in ended.items() if value}
     assert begins_alike(start.ending.reason, label.get("reason"))
     assert info_params(start.info) == {name: str(value) for name, value in label["params"].items()}

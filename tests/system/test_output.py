@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.system.output import Output, say
+from bench.system.output import Output, print_message
 
 SAYS = """
 import sys
-from bench.system.output import exit_where_lost, give, guard_output, say
+from bench.system.output import exit_where_lost, guard_output, print_message, print_result
 guard_output()
 for number in range(20_000):
-    give(f"line {{number}} of the result")
-say("done \\u00e9 \\udcff")
+    print_result(f"line {{number}} of the result")
+print_message("done \\u00e9 \\udcff")
 open({path!r}, "w").write("went on")
 exit_where_lost()
 """
@@ -107,7 +107,7 @@ def test_what_would_do_something_to_a_terminal_is_written_out(monkeypatch):
     """In a line of ours, which may quote vLLM's words; what moves the line of a start on a terminal passes."""
     written = io.StringIO()
     monkeypatch.setattr("sys.stderr", Output(written))
-    say("\x1b[2J \x00 \x9b31m \u202e \u00e9\tx")
+    print_message("\x1b[2J \x00 \x9b31m \u202e \u00e9\tx")
     sys.stderr.write("\x1b[2K")
 
     assert written.getvalue() == "\\x1b[2J \\x00 \\x9b31m \\u202e \u00e9\tx\n\x1b[2K"

@@ -164,11 +164,11 @@ def _noise_of_gpu(gpu: Gpu, limits: RigLimits, level_gib: Mapping[str, float]) -
     return found
 
 
-def nobody(_: list[str]) -> None:
+def ignore_noise(_: list[str]) -> None:
     """No-op callback."""
 
 
-def quiet_rig(settings: Settings, waiting: Waiting = nobody) -> tuple[Rig, list[str]]:
+def quiet_rig(settings: Settings, waiting: Waiting = ignore_noise) -> tuple[Rig, list[str]]:
     """`settle` for the GPUs that this start's vLLM will see."""
     return settle(settings.rig, lambda: look_at_rig(visible_gpus(settings)), waiting=waiting)
 
@@ -184,7 +184,7 @@ def settle(
     look: Callable[[], Rig] = look_at_rig,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-    waiting: Waiting = nobody,
+    waiting: Waiting = ignore_noise,
 ) -> tuple[Rig, list[str]]:
     """Measures the rig, and waits at most `wait_s` for the noise to end. Returns the last measurement, and the noise that remains.
 

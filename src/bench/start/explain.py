@@ -12,7 +12,7 @@ from bench.log.server_info import InfoReader, ServerInfo, info_params
 from bench.masking import masked
 from bench.start.log_metrics import METRICS
 from bench.start.metrics import READY
-from bench.start.recorded import expected_of, metrics_told, reason_of
+from bench.start.recorded import expected_of, metrics_of_log, reason_of
 from bench.start.tagging import info_tags, outcome_tags
 from bench.start.tags import REASON
 
@@ -47,7 +47,7 @@ def explanation(recording: Recording) -> Iterator[str]:
 def _taken(readings: list[Reading], ending: Ending, info: ServerInfo, sources: list[LogLine]) -> list[Taken]:
     """In the order of the log. What several of us take from a line is said once."""
     found: dict[tuple[int, str], Taken] = {}
-    metrics = metrics_told(readings)
+    metrics = metrics_of_log(readings)
     of_info = [(line, words) for line in sources for words in _info_in(line, info)]
     of_readings = [(reading.line, words) for reading in readings for words in _numbers(reading, metrics)]
     for line, words in [*of_info, *of_readings, *_of_ending(ending)]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.start.record import PRIME, Startup, refuse_taken
 from bench.start.steps import Steps
-from bench.system.output import say
+from bench.system.output import print_message
 
 RESERVE = ".bench-reserve"
 RESERVE_BYTES = 4 << 20  # as much as a startup.json ever takes
@@ -45,7 +45,7 @@ def _free(folder: Path) -> None:
 
 def _elsewhere(folder: Path) -> Path:
     place = Path(tempfile.mkdtemp(prefix="bench-start-"))
-    say(f"  {folder} cannot be written: this start is kept in {place}")
+    print_message(f"  {folder} cannot be written: this start is kept in {place}")
     return place
 
 

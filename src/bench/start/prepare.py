@@ -8,7 +8,7 @@ from bench.config import Settings
 from bench.errors import StartError
 from bench.host.compile_cache import Caches, caches_of, empty
 from bench.host.host import Host
-from bench.host.noise import Rig, Waiting, nobody, quiet_rig
+from bench.host.noise import Rig, Waiting, ignore_noise, quiet_rig
 from bench.host.page_cache import agreeing_gauge, find_gauge, make_cold, make_warm, mapped_by, residency, unique_files
 from bench.host.state import HostState
 from bench.weights.checkpoint import files_read
@@ -41,7 +41,7 @@ def caches_for_plan(settings: Settings, host: Host) -> dict[str, str]:
     return caches_of(settings, host).environment
 
 
-def establish(settings: Settings, waiting: Waiting = nobody) -> Condition:
+def establish(settings: Settings, waiting: Waiting = ignore_noise) -> Condition:
     """Wait for a quiet host, then make the page cache cold or warm, and measure it: the last thing before exec.
 
     Raises:

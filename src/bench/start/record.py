@@ -13,7 +13,7 @@ from bench.errors import EvidenceError, OwnershipError
 from bench.log.readings import Reading
 from bench.masking import masked, masked_tree, private
 from bench.start.tags import HOST_NAME, KEY
-from bench.start.timeline import FIRST_TOKEN, merged, told_of
+from bench.start.timeline import FIRST_TOKEN, log_and_clock_spans, merged
 from bench.start.waterfall import Lane, lanes, waterfall
 from bench.system.regular_files import read_at_most
 from bench.vllm.plugin import PROBE
@@ -67,7 +67,7 @@ class Startup:
     @property
     def phases(self) -> list[Span]:
         """What the log and the clock tell, by its begin."""
-        return told_of(self.spans)
+        return log_and_clock_spans(self.spans)
 
     @property
     def chain(self) -> list[Span]:

@@ -50,7 +50,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
         ended_at=now,
         ready_s=ready_s,
         reason=reason_of(ending),
-        metrics=metrics_told(readings) | named({COVERAGE: coverage(readings, expected).share}),
+        metrics=metrics_of_log(readings) | named({COVERAGE: coverage(readings, expected).share}),
         spans=log_spans(log.milestones, readings, ready_s, None),
         warnings=[
             *([] if ready_s is not None else ["the log does not say when vLLM was ready"]),
@@ -73,7 +73,7 @@ def _place_tags(recording: Recording, label: str) -> dict[str, str]:
     )
 
 
-def metrics_told(readings: list[Reading]) -> dict[str, float]:
+def metrics_of_log(readings: list[Reading]) -> dict[str, float]:
     """The numbers of a start, with the time to ready where whoever recorded it wrote it down."""
     return summarise(readings) | named({READY: _ready(readings)})
 

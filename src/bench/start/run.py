@@ -21,10 +21,10 @@ from bench.start.record import LOG, Startup
 from bench.start.steps import Failure, Steps
 from bench.start.values import INTERRUPTED, Attempt, Reached
 from bench.system.interrupts import interruptible
-from bench.system.output import say
+from bench.system.output import print_message
 from bench.vllm.api_key import api_key
 from bench.vllm.command import command_for
-from bench.vllm.greedy import ask_twice
+from bench.vllm.greedy import complete_twice
 from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
 from bench.vllm.plugin import PROBE, with_plugin
@@ -83,9 +83,9 @@ def run(attempt: Attempt, tried: Reached, on_line: OnLine, steps: Steps) -> Reac
     """
     settings, reached = attempt.settings, tried
     try:
-        with interruptible(), checkpoints_claimed(settings, say):
+        with interruptible(), checkpoints_claimed(settings, print_message):
             ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
-        with checkpoints_claimed(settings, say, shared=True):
+        with checkpoints_claimed(settings, print_message, shared=True):
             for further in stages(attempt, tried, on_line):
                 reached = further
     except (StartTimeout, AnswerError) as error:
@@ -110,7 +110,7 @@ def stages(attempt: Attempt, reached: Reached, on_line: OnLine) -> Iterator[Reac
     settings, command = attempt.settings, attempt.command
 
     def waiting(noise: list[str]) -> None:
-        say(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
+        print_message(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
 
     with interruptible():
         files = files_of(settings)  # before the page cache is made what it is to be
@@ -140,7 +140,7 @@ def stages(attempt: Attempt, reached: Reached, on_line: OnLine) -> Iterator[Reac
         yield (reached := replace(reached, answer=answer))
         if verifies(settings):
             with interruptible():
-                rounds = ask_twice(vllm, settings.checkpoint_path, settings.completion.timeout_s)
+                rounds = complete_twice(vllm, settings.checkpoint_path, settings.completion.timeout_s)
             yield (reached := replace(reached, rounds=rounds))
         vllm.check(settings.checkpoint_path, settings.completion)
     yield replace(reached, condition=replace(condition, tree_read=process.read_bytes), cpu=process.cpu)

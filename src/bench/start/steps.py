@@ -17,7 +17,7 @@ ERRORS = "error.txt"
 LONGEST = 500  # characters of a reason; the rest is in error.txt
 
 # What is nobody's bug: a disk, a limit, a name that cannot be encoded. A command ends with a sentence.
-OF_THE_WORLD = (OSError, MemoryError, RecursionError, UnicodeError)
+ENVIRONMENT_ERRORS = (OSError, MemoryError, RecursionError, UnicodeError)
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Failure:
     error: BaseException
 
     def __str__(self) -> str:
-        words = masked(" ".join(f"{self.step} failed: {in_words(self.error)}".split()))
+        words = masked(" ".join(f"{self.step} failed: {describe_error(self.error)}".split()))
         return words if len(words) <= LONGEST else f"{words[:LONGEST]} …"
 
 
@@ -64,7 +64,7 @@ class Steps:
             private(folder / ERRORS).write_text(masked("\n".join(texts)), encoding="utf-8", errors="backslashreplace")
 
 
-def in_words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """For people, in one line; of an error of bench's own, in its lines."""
     match error:
         case BenchError():

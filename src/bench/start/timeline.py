@@ -122,14 +122,14 @@ def processes_of(spans: Iterable[Span]) -> list[Process]:
     return [Process(own, tuple(calls)) for own, *calls in groups]
 
 
-def told_of(spans: Iterable[Span]) -> list[Span]:
+def log_and_clock_spans(spans: Iterable[Span]) -> list[Span]:
     """What the log and the clock tell."""
     return [span for span in spans if span.source != "probe"]
 
 
-def told_alone(spans: Sequence[Span]) -> list[Span]:
+def spans_not_probed(spans: Sequence[Span]) -> list[Span]:
     """What the log and the clock tell and the probe has not seen."""
     probed = {span.name for span in spans if span.source == "probe"}
     seen = probed | {log for name, log in IN_THE_LOG.items() if name in probed}
     seen |= STARTS_OF_PROCESSES if probed else set()
-    return [span for span in told_of(spans) if span.name not in seen]
+    return [span for span in log_and_clock_spans(spans) if span.name not in seen]

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 
 from bench.start.metrics import FIRST_TOKEN, READY
 from bench.start.record import Startup
-from bench.start.timeline import IMPORTS, Process, processes_of, told_alone, told_of
+from bench.start.timeline import IMPORTS, Process, log_and_clock_spans, processes_of, spans_not_probed
 from bench.start.trace_tree import Attributes, TraceSpan, fitted, in_order, nested
 from bench.vllm.span import Memory, Span
 
@@ -37,7 +37,7 @@ def trace_of(startup: Startup) -> TraceSpan | None:
     A process is there to the end: the probe does not see it leave. A span that did not end is `unfinished`, and ends with
     what it was in. What reaches out of what it was in is cut, and `clipped_s` says by how much.
     """
-    processes, told = processes_of(startup.spans), told_alone(startup.spans)
+    processes, told = processes_of(startup.spans), spans_not_probed(startup.spans)
     children = (*_processes(None, processes, told), *_ranks_of_the_log(told), *_of_the_start(told))
     if not children:
         return None
@@ -59,7 +59,7 @@ def _ended_s(startup: Startup, processes: Iterable[Process]) -> float:
     if startup.first_token_s is not None:
         return startup.first_token_s
     lasted_s = startup.ended_at - startup.started_at if startup.failed else 0.0
-    seen = [span.until_s for span in told_of(startup.spans)] + [_last_s(process) for process in processes]
+    seen = [span.until_s for span in log_and_clock_spans(startup.spans)] + [_last_s(process) for process in processes]
     return max([lasted_s, startup.ready_s or 0.0, *seen])
 
 

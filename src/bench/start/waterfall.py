@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from bench.start.metrics import Step, step_of
-from bench.start.timeline import FIRST_TOKEN, IMPORTS, IN_THE_LOG, Process, processes_of, told_of
+from bench.start.timeline import FIRST_TOKEN, IMPORTS, IN_THE_LOG, Process, log_and_clock_spans, processes_of
 from bench.vllm.span import Facts, Source, Span
 
 UNATTRIBUTED = "unattributed"
@@ -53,13 +53,16 @@ def waterfall(spans: Sequence[Span], ready_s: float, first_token_s: float) -> li
     processes = processes_of(spans)
     if not processes:
         return []
-    layers = [*_known(processes, told_of(spans), ready_s), _part(FIRST_TOKEN, ready_s, first_token_s, "clock")]
+    layers = [
+        *_known(processes, log_and_clock_spans(spans), ready_s),
+        _part(FIRST_TOKEN, ready_s, first_token_s, "clock"),
+    ]
     return list(_joined(_painted(layers, first_token_s)))
 
 
 def lanes(spans: Sequence[Span], ready_s: float | None) -> list[Lane]:
     """Every process beside the others, also of a start that failed: parallel ranks are never added."""
-    told, found = told_of(spans), []
+    told, found = log_and_clock_spans(spans), []
     for process in processes_of(spans):
         layers: list[Span] = []
         if process.kind == "api_server" and ready_s is not None:
@@ -174,7 +177,7 @@ def _painted(layers: Sequence[Span], end_s: float) -> Iterator[Span]:
     edges = sorted({0.0, end_s, *(edge for start, end, _ in inside if start < end for edge in (start, end))})
     for started_s, ended_s in pairwise(edges):
         over = [each for start, end, each in inside if start <= started_s and ended_s <= end]
-        top = over[-1] if over else _part(UNATTRIBUTED, started_s, ended_s, "nobody")
+        top = over[-1] if over else _part(UNATTRIBUTED, started_s, ended_s, "none")
         yield replace(top, start_s=started_s, end_s=ended_s, facts=Facts())
 
 

@@ -8,7 +8,7 @@ from bench.start.prepare import caches_for_plan
 from bench.sweep.plan import Point, blocks_of, describe_duration, describe_plan
 from bench.sweep.prime import describe_untimed, untimed
 from bench.sweep.stop import REPEATS
-from bench.system.output import exit_where_lost, give
+from bench.system.output import exit_where_lost, print_result
 from bench.vllm.command import command_for
 
 
@@ -29,8 +29,8 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     before = untimed(points)
     every = [*(each.as_settings() for each in before), *(start.point.settings for start in starts)]
     durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]
-    give(describe_plan(starts, commands, ends, order, before=describe_untimed(before)) + "\n")
-    give(describe_duration(durations_s))
+    print_result(describe_plan(starts, commands, ends, order, before=describe_untimed(before)) + "\n")
+    print_result(describe_duration(durations_s))
     exit_where_lost()
 
 

@@ -17,7 +17,7 @@ from bench.start.steps import Steps
 from bench.start.tags import ORDER, POINT, REPEAT
 from bench.sweep.progress import following, outcome
 from bench.system.interrupts import deferred, handled, unbroken
-from bench.system.output import say
+from bench.system.output import print_message
 from bench.tracking.uploads import enqueue, upload_start
 
 
@@ -48,7 +48,7 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
     with handled(), deferred(f"{name} to be written down"):
         folder = place_for(folder, steps)
         with ExitStack() as claims:
-            claiming = partial(claims.enter_context, caches_claimed(settings, say))
+            claiming = partial(claims.enter_context, caches_claimed(settings, print_message))
             claim = steps.take("claiming caches_dir", claiming, Claim(0.0))
             progress = claims.enter_context(following(name, place.position, place.starts))
             startup = measure(settings, folder, progress.on_line, steps)
@@ -58,7 +58,7 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
         before = len(steps.failures)
         run_id = unbroken(partial(steps.take, "uploading", uploading, None), f"MLflow to take {name}")
         for failure in steps.failures[before:]:
-            say(f"  {failure}")
+            print_message(f"  {failure}")
     return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id), claim.waited_s)
 
 

@@ -13,11 +13,11 @@ from bench.host.claims import checkpoints_claimed
 from bench.host.device import describe_source
 from bench.host.host import look_at_host
 from bench.masking import masked, seal
-from bench.start.steps import OF_THE_WORLD, in_words
+from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.start.tags import SOURCE
 from bench.sweep.plan import Point
 from bench.system.interrupts import unbroken
-from bench.system.output import say
+from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
 from bench.weights.checkpoint import MANIFEST
 from bench.weights.make import Made, ensure_checkpoint
@@ -36,8 +36,12 @@ def prepare_points(points: Sequence[Point], folder: Path) -> None:
         place = unused(folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}"))
         try:
             prepare_and_log(point.settings, place)
-        except (StartError, TrackingError, *OF_THE_WORLD) as error:  # its starts will fail with this reason, each a run
-            say(f"{point.label}: {in_words(error)}")
+        except (
+            StartError,
+            TrackingError,
+            *ENVIRONMENT_ERRORS,
+        ) as error:  # its starts will fail with this reason, each a run
+            print_message(f"{point.label}: {describe_error(error)}")
 
 
 def unused(folder: Path) -> Path:
@@ -49,10 +53,10 @@ def unused(folder: Path) -> Path:
 def prepare_and_log(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
     """Make what is missing for these settings, and log each as a run of the preparations' experiment. Returns what was made."""
     if not Path(settings.checkpoint_path).exists():
-        say(f"preparing {settings.checkpoint_path}")
+        print_message(f"preparing {settings.checkpoint_path}")
     with own_folder(folder):
         try:
-            with checkpoints_claimed(settings, say):
+            with checkpoints_claimed(settings, print_message):
                 made = ensure_checkpoint(settings, look_at_host(settings), folder, lambda *_: None, remake=remake)
         finally:
             seal([folder / PREPARE_LOG])
@@ -68,8 +72,8 @@ def log_made(settings: Settings, folder: Path, made: Sequence[Made]) -> None:
         try:
             unbroken(logging, f"MLflow to take {each.folder.name}")
         except TrackingError as error:  # the checkpoint exists nevertheless
-            say(f"{error}\nThis preparation is no run in MLflow; {each.folder / MANIFEST} describes it.")
-        say(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
+            print_message(f"{error}\nThis preparation is no run in MLflow; {each.folder / MANIFEST} describes it.")
+        print_message(f"made {each.folder}: {each.size_gib:.2f} GiB in {each.duration_s:.1f} s")
 
 
 @contextmanager

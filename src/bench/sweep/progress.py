@@ -16,7 +16,7 @@ from rich.text import Text
 
 from bench.log.texts.stages import stage_of
 from bench.start.record import Startup
-from bench.system.output import say
+from bench.system.output import print_message
 
 REFRESHES_PER_S = 2  # the driver shares the host with what it measures
 FIRST_STAGE = "importing"
@@ -41,7 +41,7 @@ class Progress:
         if stage and stage != self.stage:
             self.stage = stage
             if self.plain:
-                say(f"{self.head()}  {elapsed_s:7.1f} s  {stage}")
+                print_message(f"{self.head()}  {elapsed_s:7.1f} s  {stage}")
 
     def head(self) -> str:
         return f"start {self.position}/{self.starts}  {self.name}"
@@ -65,7 +65,7 @@ def following(name: str, position: int, starts: int) -> Iterator[Progress]:
     console = Console(stderr=True)
     progress = Progress(name, position, starts, not console.is_terminal, time.monotonic())
     if progress.plain:
-        say(f"{progress.head()}{progress.remaining(0.0)}")
+        print_message(f"{progress.head()}{progress.remaining(0.0)}")
         yield progress
     else:
         with Live(progress, console=console, refresh_per_second=REFRESHES_PER_S, transient=True):
@@ -75,14 +75,14 @@ def following(name: str, position: int, starts: int) -> Iterator[Progress]:
 def outcome(startup: Startup, progress: Progress) -> None:
     """Prints the result of a start, its problems and its warnings."""
     if startup.reason:
-        say(f"{progress.head()}  FAILED: {startup.reason}")
+        print_message(f"{progress.head()}  FAILED: {startup.reason}")
     else:
         _lasted_s.append(startup.ended_at - startup.started_at)
-        say(f"{progress.head()}  ready {startup.ready_s:.2f} s, first token {startup.first_token_s:.2f} s")
+        print_message(f"{progress.head()}  ready {startup.ready_s:.2f} s, first token {startup.first_token_s:.2f} s")
     for problem in startup.problems:
-        say(f"  INVALID: {problem}")
+        print_message(f"  INVALID: {problem}")
     for warning in startup.warnings:
-        say(f"  warning: {warning}")
+        print_message(f"  warning: {warning}")
 
 
 def clock(seconds: float) -> str:

@@ -30,7 +30,7 @@ from bench.sweep.prime import Untimed, describe_untimed, untimed
 from bench.sweep.stop import REPEATS, why_stop
 from bench.sweep.verify import found_of, to_load_again
 from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
-from bench.system.output import say
+from bench.system.output import print_message
 from bench.tracking.query import unfinished_sweep
 from bench.tracking.runs import SweepRun
 from bench.tracking.uploads import begin_sweep, bring_in_rest, end_sweep, open_store
@@ -108,7 +108,9 @@ def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, fold
             failed = sweep.ended_by is None or any(outcome.reason for outcome in sweep.outcomes)
             closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=sweep.ended_by or INTERRUPTION)
             if is_interrupted():
-                say(f"sweep {sweep.sweep_id} was interrupted; go on with it:  the same command with resume=true")
+                print_message(
+                    f"sweep {sweep.sweep_id} was interrupted; go on with it:  the same command with resume=true"
+                )
             unbroken(closing, "MLflow to close the sweep")
 
 
@@ -146,7 +148,7 @@ def open_or_resume(
         claims.enter_context(sweep_claimed(settings, found.sweep_id))
         found = unfinished_sweep(settings.tracking.uri, name) or found  # again: its state after the lock was acquired
         done = tuple(start for start in found.starts if not start.failed and not start.invalid_reason)
-        say(f"resuming sweep {found.sweep_id}: {len(done)} starts are done")
+        print_message(f"resuming sweep {found.sweep_id}: {len(done)} starts are done")
         seed = _seed(settings, found.sweep_id) if found.seed is None else found.seed
         again = SweepRun(
             found.sweep_id,
@@ -189,7 +191,7 @@ def verify(sweep: Sweep, launch: Launch) -> None:
     expect(sweep.points[0].settings.caches_dir, sweep.sweep_id, found)
     for label, each in found.items():
         if each.kind == "FAILED":
-            say(f"  {label}: weights FAILED: {each.why}")
+            print_message(f"  {label}: weights FAILED: {each.why}")
 
 
 def start_untimed(sweep: Sweep, starts: Sequence[Untimed], launch: Launch) -> None:
@@ -201,10 +203,10 @@ def start_untimed(sweep: Sweep, starts: Sequence[Untimed], launch: Launch) -> No
         point = next(point for point in sweep.points if point.settings is start.settings)
         place = sweep.place(Start(point, 0, position), parent_run_id="null", starts=len(starts))
         jobs.append([*place, *start.overrides()])
-    say(describe_untimed(starts))
+    print_message(describe_untimed(starts))
     for outcome in launch(jobs):
         if outcome.reason:
-            say(f"  {outcome.name} could not be started for this: {outcome.reason}")
+            print_message(f"  {outcome.name} could not be started for this: {outcome.reason}")
 
 
 def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
@@ -248,12 +250,12 @@ def print_summary(outcomes: Sequence[Outcome], sweep_id: str) -> None:
     """Prints the starts that failed or are invalid, with their reasons, and the command that compares the sweep."""
     failures = [outcome for outcome in outcomes if outcome.reason]
     invalid = [outcome for outcome in outcomes if outcome.invalid_reason and not outcome.reason]
-    say(f"sweep {sweep_id}: {len(outcomes) - len(failures)} of {len(outcomes)} starts finished")
+    print_message(f"sweep {sweep_id}: {len(outcomes) - len(failures)} of {len(outcomes)} starts finished")
     for outcome in invalid:
-        say(f"  INVALID {outcome.name}: {outcome.invalid_reason}")
+        print_message(f"  INVALID {outcome.name}: {outcome.invalid_reason}")
     for outcome in failures:
-        say(f"  FAILED  {outcome.name}: {outcome.reason}")
-    say(f"compare them:  python -m bench.compare sweep={sweep_id}")
+        print_message(f"  FAILED  {outcome.name}: {outcome.reason}")
+    print_message(f"compare them:  python -m bench.compare sweep={sweep_id}")
 
 
 def _params(points: Sequence[Point], seed: int) -> dict[str, str]:

@@ -17,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from bench.compose import composed, hydra_errors_translated, refuse_moving, settings_from
 from bench.config import Settings
 from bench.errors import BenchError, SettingError
-from bench.start.steps import OF_THE_WORLD, in_words
+from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
-from bench.system.output import say
+from bench.system.output import print_message
 
 
 class CheckSingle(Callback):
@@ -50,8 +50,8 @@ class CheckSingle(Callback):
                 sys.exit(0)
             refuse_taken(folder, "hydra.run.dir")
             unbroken(partial(open_store, settings, may_be_away=True), "MLflow to answer")
-        except (BenchError, *OF_THE_WORLD) as error:
-            say(in_words(error))
+        except (BenchError, *ENVIRONMENT_ERRORS) as error:
+            print_message(describe_error(error))
             sys.exit(2)
 
 

@@ -98,12 +98,12 @@ def guard_output() -> None:
             setattr(sys, name, Output(stream))
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Prints a line for the user on standard error, flushed; standard output is for a command's result."""
     _print(sys.stderr, text)
 
 
-def give(text: str) -> None:
+def print_result(text: str) -> None:
     """Prints a line of a command's result on standard output, flushed."""
     _print(sys.stdout, text)
 
@@ -120,5 +120,5 @@ def exit_where_lost() -> None:
     """
     failure = getattr(sys.stdout, "failure", None)
     if failure is not None and not isinstance(failure, BrokenPipeError):
-        say(f"standard output: {getattr(failure, 'strerror', None) or failure}")
+        print_message(f"standard output: {getattr(failure, 'strerror', None) or failure}")
         sys.exit(1)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from bench import masking
 from bench.config import Tracking
 from bench.errors import BenchError, StoreError, TrackingError
-from bench.system.output import say
+from bench.system.output import print_message
 from bench.tracking import sqlite_file
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def connect(uri: str) -> Store:
     _quiet()
     with errors_translated(uri):
         if path:
-            sqlite_file.ensure(path, say)
+            sqlite_file.ensure(path, print_message)
         return _connected(uri)
 
 

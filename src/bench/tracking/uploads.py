@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.config import Settings, Tracking
 from bench.errors import BenchError, StoreError, TrackingError
 from bench.start.record import FILE, Startup, load_startup
-from bench.system.output import say
+from bench.system.output import print_message
 from bench.tracking import outbox
 from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import is_there
@@ -48,12 +48,12 @@ def open_store(settings: Settings, *, may_be_away: bool) -> None:
     except TrackingError as error:
         if not may_be_away:
             raise
-        say(f"{error}\nThe start is measured all the same; it stays on disk until MLflow is back.")
+        print_message(f"{error}\nThe start is measured all the same; it stays on disk until MLflow is back.")
         return
     try:
         tidy(settings)
     except TrackingError as error:
-        say(str(error))
+        print_message(str(error))
 
 
 def _check_in_time(tracking: Tracking) -> None:
@@ -85,30 +85,30 @@ def tidy(settings: Settings) -> None:
     if not is_there(settings.tracking.uri):
         return
     for sentence in end_abandoned(settings.tracking):
-        say(sentence)
+        print_message(sentence)
     try:
         waiting = outbox.waiting(Path(settings.caches_dir), settings.tracking.uri)
         if brought := sum(_bring_in_pending(settings.tracking.uri, path, pending) for path, pending in waiting):
-            say(f"brought {brought} starts into MLflow that had waited for it")
+            print_message(f"brought {brought} starts into MLflow that had waited for it")
     except TrackingError as error:
-        say(str(error))
+        print_message(str(error))
 
 
 def _bring_in_pending(uri: str, path: Path, pending: outbox.Pending) -> bool:
     folder = Path(pending.folder)
     if not (folder / FILE).is_file():
-        say(f"{folder}: this start waited for MLflow, and was not written down or is not there any more")
+        print_message(f"{folder}: this start waited for MLflow, and was not written down or is not there any more")
         path.unlink(missing_ok=True)
         return False
     try:
         bring_in(Tracking(uri=uri, experiment=pending.experiment), folder)
     except StoreError as error:  # of this start alone, such as an experiment in the trash: those behind it may be taken
-        say(f"{folder}: {error}")
+        print_message(f"{folder}: {error}")
         return False
     except TrackingError:
         raise
     except (BenchError, OSError, ValueError, TypeError, KeyError) as error:
-        say(f"{folder}: this start cannot be read: {error!r}")
+        print_message(f"{folder}: this start cannot be read: {error!r}")
         with suppress(OSError):  # caches_dir may be read-only by now
             path.rename(path.with_suffix(".unreadable"))
         return False
@@ -140,9 +140,11 @@ def upload_start(settings: Settings, folder: Path) -> str | None:
     try:
         return job.result(WAIT_S if _worker().waits_for_one else 0.0)
     except TimeoutError:
-        say(f"MLflow has not taken this start within {WAIT_S:g} s; the upload goes on while others are measured")
+        print_message(
+            f"MLflow has not taken this start within {WAIT_S:g} s; the upload goes on while others are measured"
+        )
     except TrackingError as error:
-        say(f"{error}\nNothing is lost. Later:  {_replay_command(folder, settings.tracking)}")
+        print_message(f"{error}\nNothing is lost. Later:  {_replay_command(folder, settings.tracking)}")
     return None
 
 
@@ -150,7 +152,7 @@ def _from_outbox(settings: Settings, folder: Path) -> str:
     try:
         place = outbox.put(Path(settings.caches_dir), load_startup(folder).key, settings.tracking, folder)
     except OSError as error:
-        say(f"caches_dir={settings.caches_dir}: the outbox cannot be written ({error.strerror})")
+        print_message(f"caches_dir={settings.caches_dir}: the outbox cannot be written ({error.strerror})")
         return bring_in(settings.tracking, folder)
     run_id = bring_in(settings.tracking, folder)
     place.unlink(missing_ok=True)
@@ -174,12 +176,14 @@ def bring_in_rest(settings: Settings, folders: Sequence[Path]) -> dict[Path, str
         try:
             _worker().submit(bring_in_all).result(END_WAIT_S)
         except TimeoutError:
-            say(f"MLflow has not taken {len(folders) - len(done)} starts within {END_WAIT_S:g} s")
+            print_message(f"MLflow has not taken {len(folders) - len(done)} starts within {END_WAIT_S:g} s")
         except TrackingError as error:
-            say(str(error))
+            print_message(str(error))
     if len(done) < len(folders):
         command = _replay_command(folders[0].parent, settings.tracking)
-        say(f"{len(folders) - len(done)} starts wait for MLflow. The next command brings them in, or:  {command}")
+        print_message(
+            f"{len(folders) - len(done)} starts wait for MLflow. The next command brings them in, or:  {command}"
+        )
     return dict(done)
 
 
@@ -196,7 +200,7 @@ def begin_sweep(tracking: Tracking, sweep: SweepRun, folder: Path) -> str | None
     except StoreError:
         raise
     except TrackingError as error:
-        say(f"{error}\nThe sweep's run is made when MLflow is back.")
+        print_message(f"{error}\nThe sweep's run is made when MLflow is back.")
     sweep.save(folder)
     return sweep.run_id
 
@@ -205,14 +209,16 @@ def end_sweep(tracking: Tracking, folder: Path, *, failed: bool, ended_by: str) 
     """Ends the sweep's run. Where MLflow is away, the end is recorded in the file that `begin_sweep` wrote."""
     sweep = SweepRun.load(folder)
     if sweep is None:
-        say(f"{folder}: what MLflow should know of this sweep is not there any more; its run is not ended")
+        print_message(f"{folder}: what MLflow should know of this sweep is not there any more; its run is not ended")
         return
     sweep = replace(sweep, failed=failed, ended_by=ended_by)
     try:
         sweep.save(folder)
         log_sweep(tracking, sweep)
     except (TrackingError, OSError) as error:
-        say(f"{error}\nThe sweep's run is not ended in MLflow yet. Later:  {_replay_command(folder, tracking)}")
+        print_message(
+            f"{error}\nThe sweep's run is not ended in MLflow yet. Later:  {_replay_command(folder, tracking)}"
+        )
 
 
 class _Worker:

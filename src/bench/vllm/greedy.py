@@ -31,7 +31,7 @@ class GreedyAnswer:
 Round = tuple[GreedyAnswer, ...]
 
 
-def ask_twice(server: Server, model: str, timeout_s: float) -> tuple[Round, Round]:
+def complete_twice(server: Server, model: str, timeout_s: float) -> tuple[Round, Round]:
     """Sends every prompt, one at a time, and all of them again: the difference of two equal requests is their spread.
 
     Raises:

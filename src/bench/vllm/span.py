@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 # What a file holds is checked against these types: nothing is converted, and neither NaN nor infinity is a time.
 EXACT = ConfigDict(strict=True, allow_inf_nan=False, revalidate_instances="always")
 
-Source = Literal["probe", "log", "clock", "nobody"]
+Source = Literal["probe", "log", "clock", "none"]
 
 
 @dataclass(frozen=True)

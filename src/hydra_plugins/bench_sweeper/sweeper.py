@@ -47,9 +47,9 @@ class BlockSweeper(Sweeper):
         """The whole sweep. Ends the process: with 1 where a start failed, with 2 where a setting is not allowed."""
         from bench.compose import composed, refuse_moving
         from bench.errors import BenchError
-        from bench.start.steps import OF_THE_WORLD, in_words
+        from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
         from bench.sweep.run import run_sweep
-        from bench.system.output import say
+        from bench.system.output import print_message
 
         assert self.config is not None
         composed()
@@ -60,8 +60,8 @@ class BlockSweeper(Sweeper):
             folder = self.folder()
             self.launched = first_free(folder)
             outcomes = run_sweep(points, folder, self.launch)
-        except (BenchError, *OF_THE_WORLD) as error:
-            say(in_words(error))
+        except (BenchError, *ENVIRONMENT_ERRORS) as error:
+            print_message(describe_error(error))
             sys.exit(2)
         if any(outcome.reason or not outcome.run_id for outcome in outcomes):
             sys.exit(1)
