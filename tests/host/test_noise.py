@@ -17,7 +17,8 @@ import pytest
 from bench.compose import compose_settings
 from bench.config import RigLimits
 from bench.host import noise as rig_module
-from bench.host.gpus import GIB, Gpu, GpuMemory, look_at_gpus
+from bench.host.device import find_device
+from bench.host.gpus import GIB, Gpu, Gpus, look_at_gpus
 from bench.host.noise import Rig, look_at_rig, noise, quiet_rig, settle
 from bench.start.measured import rig_metrics
 from bench.start.prepare import establish
@@ -435,7 +436,7 @@ def fake_host(monkeypatch: pytest.MonkeyPatch, read: Callable[[], str]) -> Rig:
     return look_at_rig("")
 
 
-# GPUs, as NVML tells of them.
+# GPUs by NVML.
 
 
 class NvmlError(Exception):
@@ -450,9 +451,10 @@ MIG = "MIG-f9a7ea0c-2b4e-5f3d-8a31-1f2e3d4c5b6a"
 def nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A pynvml with two GPUs, the second of them in use. What is taken away from `answers` is not supported."""
     module: Any = ModuleType("pynvml")
-    module.NVMLError, module.NVML_CLOCK_SM = NvmlError, 1
+    module.NVMLError = NvmlError
     module.open = 0
     module.answers = {
+        "nvmlSystemGetDriverVersion": lambda: "570.0",
         "nvmlDeviceGetCount": lambda: 2,
         "nvmlDeviceGetHandleByIndex": lambda index: index,
         "nvmlDeviceGetHandleByUUID": {MIG: "slice"}.__getitem__,
@@ -497,9 +499,18 @@ USED = Gpu(
 )
 
 
-def test_what_nvml_tells_of_every_gpu_is_seen(nvml):
+def test_every_gpu_is_described(nvml):
     """Processes without their folders; of the reasons those that slow a GPU down, which idling and chosen clocks do not."""
     assert look_at_gpus(None) == (IDLE, USED)
+
+
+def test_a_host_with_gpus_is_a_cuda_host_whose_gpus_are_all_named(nvml):
+    """Whatever CUDA_VISIBLE_DEVICES hides, and with a placeholder for a name that NVML does not have."""
+    found = find_device()
+    del nvml.answers["nvmlDeviceGetName"]
+
+    assert (found.kind, found.names, found.driver) == ("cuda", ("NVIDIA H100 80GB HBM3",) * 2, "570.0")
+    assert find_device().names == ("unknown",) * 2
 
 
 @pytest.mark.parametrize(
@@ -555,8 +566,8 @@ def test_a_mig_slice_is_a_gpu_of_its_own(nvml):
     ],
 )
 @pytest.mark.parametrize("missing", ["refused by the driver", "not in this release of pynvml"])
-def test_what_nvml_does_not_tell_is_none(function, unknown, missing, nvml):
-    """And never 0, and no reason for a start to fail; the rest is told all the same."""
+def test_what_nvml_does_not_answer_is_none(function, unknown, missing, nvml):
+    """And never 0, and no reason for a start to fail; the rest is there all the same."""
     del nvml.answers[function]
     if missing == "not in this release of pynvml":
         delattr(nvml, function)
@@ -580,6 +591,7 @@ def test_a_host_without_a_driver_has_no_gpus(nvml, monkeypatch):
     monkeypatch.setattr(nvml, "nvmlInit", absent)
 
     assert look_at_gpus(None) == ()
+    assert find_device().kind != "cuda"
 
 
 def test_a_gpu_that_fell_off_the_bus_is_left_out(nvml):
@@ -595,14 +607,14 @@ def test_a_gpu_that_fell_off_the_bus_is_left_out(nvml):
     assert look_at_gpus(None) == (USED,)
 
 
-# The GPUs' memory, asked again and again.
+# The GPUs' memory, queried repeatedly.
 
 
-def test_the_memory_of_the_first_gpus_is_told(nvml):
+def test_the_memory_of_the_first_gpus_is_read(nvml):
     """As many as vLLM takes of those that it sees, in its order."""
-    with closing(GpuMemory("1,0", 1)) as second:
+    with closing(Gpus("1,0", 1)) as second:
         assert (len(second), second.used_gib()) == (1, (33.0,))
-    with closing(GpuMemory(None, 8)) as both:
+    with closing(Gpus(None, 8)) as both:
         assert (len(both), both.used_gib()) == (2, (1.0, 33.0))
 
 
@@ -610,17 +622,17 @@ def test_our_own_processes_memory_is_told_apart(nvml):
     """Where NVML knows them by the numbers that they have here; else it is unknown, and not 0."""
     neighbour, ours = SimpleNamespace(pid=77, usedGpuMemory=2 * GIB), SimpleNamespace(pid=78, usedGpuMemory=30 * GIB)
     nvml.answers["nvmlDeviceGetComputeRunningProcesses"] = lambda handle: [[], [neighbour, ours]][handle]
-    with closing(GpuMemory(None, 2)) as gpus:
+    with closing(Gpus(None, 2)) as gpus:
         assert gpus.own_gib({78, 79}) == (None, 30.0)
         assert gpus.own_gib({1078}) == (None, None)
 
 
-def test_memory_that_nvml_does_not_tell_is_none(nvml):
+def test_memory_that_nvml_does_not_report_is_none(nvml):
     """Of the device, of all processes, or of one of them, as on a MIG slice."""
     hidden = SimpleNamespace(pid=78, usedGpuMemory=None)
     nvml.answers["nvmlDeviceGetComputeRunningProcesses"] = lambda _: [hidden]
     del nvml.answers["nvmlDeviceGetMemoryInfo"]
-    with closing(GpuMemory(None, 1)) as gpus:
+    with closing(Gpus(None, 1)) as gpus:
         assert gpus.used_gib() == gpus.own_gib({78}) == (None,)
         del nvml.answers["nvmlDeviceGetComputeRunningProcesses"]
         assert gpus.own_gib({78}) == (None,)
@@ -633,5 +645,5 @@ def test_a_host_without_a_driver_has_no_gpu_memory(nvml, monkeypatch):
         raise NvmlError("Shared Library Not Found")
 
     monkeypatch.setattr(nvml, "nvmlInit", absent)
-    with closing(GpuMemory(None, 1)) as gpus:
+    with closing(Gpus(None, 1)) as gpus:
         assert (len(gpus), gpus.used_gib(), gpus.own_gib({78})) == (0, (), ())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.compose import compose_settings
-from bench.host.gpus import GpuMemory
+from bench.host.gpus import Gpus
 from bench.start.measured import memory_metrics
 from bench.vllm import memory
 from bench.vllm.keeper_reports import Kept
@@ -145,7 +145,7 @@ def running(tmp_path: Path) -> Iterator[Kept]:
 
 def test_what_was_sampled_is_whole_when_the_block_is_left(running, tmp_path):
     """In the record and in the file alike."""
-    with closing(GpuMemory("", 0)) as gpus, sampled(running, gpus, tmp_path) as record:
+    with closing(Gpus("", 0)) as gpus, sampled(running, gpus, tmp_path) as record:
         until(lambda: any(each.anon_gib for each in record.samples))
 
     read = read_memory(tmp_path / FILE)
@@ -192,7 +192,7 @@ def test_no_file_is_nothing_sampled(tmp_path):
 def test_the_gpus_of_a_start_are_as_many_as_its_ranks(overrides, count, monkeypatch):
     """The others that vLLM sees belong to somebody else."""
     asked = []
-    monkeypatch.setattr(memory, "GpuMemory", lambda visible, ranks: asked.append((visible, ranks)))
+    monkeypatch.setattr(memory, "Gpus", lambda visible, ranks: asked.append((visible, ranks)))
     (settings,) = compose_settings([*overrides, "vllm.env.CUDA_VISIBLE_DEVICES='4,5'"])
     gpus_of(settings)
 
@@ -204,7 +204,7 @@ def test_a_look_that_hangs_does_not_hold_up_the_end(running, tmp_path, monkeypat
     go_on = threading.Event()
     monkeypatch.setattr(memory, "LAST_LOOK_S", 0.2)
     monkeypatch.setattr(Sampler, "look", lambda *_, **__: go_on.wait())
-    with closing(GpuMemory("", 0)) as gpus, sampled(running, gpus, tmp_path) as record:
+    with closing(Gpus("", 0)) as gpus, sampled(running, gpus, tmp_path) as record:
         pass
     go_on.set()
 

@@ -10,10 +10,12 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import SettingError
+from bench.host.gpus import Gpus
 from bench.host.short_command import ShortCommandError, run_short
 
 # Runs in the measured environment's interpreter; reads metadata only, since importing vllm takes seconds.
@@ -46,28 +48,10 @@ class Device:
 def find_device() -> Device:
     """CUDA GPUs by NVML, ROCm by its device node; a host with neither is a CPU host."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
-    gpus, driver = _nvidia_gpus()
-    if gpus:
-        return Device("cuda", gpus, driver, cores)
-    if Path("/dev/kfd").exists():
-        return Device("rocm", (), None, cores)
-    return Device("cpu", (), None, cores)
-
-
-def _nvidia_gpus() -> tuple[tuple[str, ...], str | None]:
-    import pynvml  # from nvidia-ml-py
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return (), None
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(str(pynvml.nvmlDeviceGetName(handle)) for handle in handles), str(
-            pynvml.nvmlSystemGetDriverVersion()
-        )
-    finally:
-        pynvml.nvmlShutdown()
+    with closing(Gpus()) as gpus:
+        if gpus:
+            return Device("cuda", tuple(each.name or "unknown" for each in gpus.look()), gpus.driver(), cores)
+    return Device("rocm" if Path("/dev/kfd").exists() else "cpu", cores=cores)
 
 
 def compiler() -> str | None:

@@ -1,11 +1,12 @@
-"""The GPUs as they are now: memory, processes, clocks and what slows them down, by NVML, without importing torch."""
+"""The GPUs of this host by NVML, without importing torch: names, memory, processes, clocks and what slows them down. Only this module imports NVML."""
 
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 GIB = 1024**3
+SM_CLOCK = 1  # nvml.h, NVML_CLOCK_SM
 
 # What makes a GPU slower than it could be. An idle one, and clocks that were set by hand, are not among them.
 # Source: nvml.h, nvmlClocksEventReason*.
@@ -36,110 +37,113 @@ class Gpu:
     throttle_reasons: tuple[str, ...] | None = None
 
 
-def look_at_gpus(visible: str | None) -> tuple[Gpu, ...]:
-    """Those that `visible` names as CUDA_VISIBLE_DEVICES does; None: all. Empty on a host without NVML.
+class Gpus:
+    """The first `count` GPUs that `visible` names as CUDA_VISIBLE_DEVICES does; None: all. No GPUs on a host without NVML.
 
-    A failed query never fails a start: its value is None.
-    """
-    import pynvml  # from nvidia-ml-py
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()
-    try:
-        return tuple(_gpu(pynvml, name, handle) for name, handle in _handles(pynvml, visible).items())
-    finally:
-        pynvml.nvmlShutdown()
-
-
-class GpuMemory:
-    """The memory in use on the first `count` GPUs that `visible` names, for repeated queries. No GPUs on a host without NVML.
-
-    NVML stays open until it is closed: opening it takes longer than all queries.
+    NVML stays open until `close`: opening it takes longer than all queries. A query that fails is None, never an error.
     """
 
-    def __init__(self, visible: str | None, count: int) -> None:
-        import pynvml
-
-        self._nvml = pynvml
-        self._handles: list[Any] = []
-        self._open = False
-        with suppress(pynvml.NVMLError):
-            pynvml.nvmlInit()
-            self._open = True
-            self._handles = list(_handles(pynvml, visible).values())[:count]
+    def __init__(self, visible: str | None = None, count: int | None = None) -> None:
+        self._nvml = _opened()
+        self._handles = dict(list(self._visible(visible).items())[:count]) if self._nvml else {}
 
     def __len__(self) -> int:
         return len(self._handles)
 
+    def driver(self) -> str | None:
+        """The driver's version."""
+        version: str | None = self._query("nvmlSystemGetDriverVersion")
+        return version
+
+    def look(self) -> tuple[Gpu, ...]:
+        """Each GPU as it is now."""
+        return tuple(self._gpu(name, handle) for name, handle in self._handles.items())
+
     def used_gib(self) -> tuple[float | None, ...]:
         """GiB in use on each whole device, the driver's own and other processes' included."""
-        answers = [_query(self._nvml, "nvmlDeviceGetMemoryInfo", handle) for handle in self._handles]
+        answers = [self._query("nvmlDeviceGetMemoryInfo", handle) for handle in self._handles.values()]
         return tuple(None if memory is None else memory.used / GIB for memory in answers)
 
     def own_gib(self, pids: AbstractSet[int]) -> tuple[float | None, ...]:
         """GiB that these processes use on each device. None: they use none there yet, or NVML lists them under other pids,
         as in most containers.
         """
-        answers = [_query(self._nvml, "nvmlDeviceGetComputeRunningProcesses", handle) for handle in self._handles]
+        answers = [self._query("nvmlDeviceGetComputeRunningProcesses", handle) for handle in self._handles.values()]
         return tuple(_own_gib(running or (), pids) for running in answers)
 
     def close(self) -> None:
-        if self._open:
-            _query(self._nvml, "nvmlShutdown")
+        if self._nvml:
+            self._query("nvmlShutdown")
+
+    def _visible(self, visible: str | None) -> dict[str, Any]:
+        """Handles by id. As for CUDA, an unknown one hides all behind it. CUDA may number unequal GPUs otherwise.
+
+        Source: CUDA C++ Programming Guide, "CUDA Environment Variables".
+        """
+        indices = range(self._query("nvmlDeviceGetCount") or 0)
+        every = {str(index): self._query("nvmlDeviceGetHandleByIndex", index) for index in indices}
+        if visible is None:
+            return {name: handle for name, handle in every.items() if handle is not None}
+        uuids = {name: str(self._query("nvmlDeviceGetUUID", handle)) for name, handle in every.items()}
+        found: dict[str, Any] = {}
+        for item in visible.replace(" ", "").split(","):
+            full = next(
+                (name for name, uuid in uuids.items() if item.startswith("GPU-") and uuid.startswith(item)), item
+            )
+            is_slice = full.startswith("MIG-")
+            handle = self._query("nvmlDeviceGetHandleByUUID", full) if is_slice else every.get(full)
+            if handle is None:
+                break
+            found[full] = handle
+        return found
+
+    def _gpu(self, name: str, handle: Any) -> Gpu:
+        memory = self._query("nvmlDeviceGetMemoryInfo", handle)
+        running = self._query("nvmlDeviceGetComputeRunningProcesses", handle)
+        reasons = self._query("nvmlDeviceGetCurrentClocksEventReasons", handle)
+        return Gpu(
+            id=name,
+            name=self._query("nvmlDeviceGetName", handle),
+            memory_used_gib=None if memory is None else memory.used / GIB,
+            memory_total_gib=None if memory is None else memory.total / GIB,
+            processes=None if running is None else tuple((each.pid, self._process_name(each.pid)) for each in running),
+            sm_clock_mhz=self._query("nvmlDeviceGetClockInfo", handle, SM_CLOCK),
+            max_sm_clock_mhz=self._query("nvmlDeviceGetMaxClockInfo", handle, SM_CLOCK),
+            throttle_reasons=None if reasons is None else tuple(SLOWED_BY[bit] for bit in SLOWED_BY if reasons & bit),
+        )
+
+    def _process_name(self, pid: int) -> str:
+        """The process's name by NVML, without its folder. /proc is not read: in a container the pid may be another process's there."""
+        name = self._query("nvmlSystemGetProcessName", pid)
+        return name.rpartition("/")[2] if name else "a process without a name"
+
+    def _query(self, function: str, *arguments: Any) -> Any:
+        """None where this GPU, driver, user or release of pynvml has no answer, or none that can be decoded."""
+        if self._nvml is None:
+            return None
+        try:
+            return getattr(self._nvml, function)(*arguments)
+        except (self._nvml.NVMLError, AttributeError, UnicodeDecodeError):
+            return None
+
+
+def look_at_gpus(visible: str | None) -> tuple[Gpu, ...]:
+    """The GPUs that `visible` names, once."""
+    with closing(Gpus(visible)) as gpus:
+        return gpus.look()
+
+
+def _opened() -> Any:
+    """The module pynvml, with NVML open; None on a host without NVML."""
+    import pynvml  # from nvidia-ml-py
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
 
 
 def _own_gib(running: Any, pids: AbstractSet[int]) -> float | None:
     own = [each.usedGpuMemory for each in running if each.pid in pids]
     return sum(own) / GIB if own and None not in own else None
-
-
-def _handles(nvml: Any, visible: str | None) -> dict[str, Any]:
-    """The GPUs by their id. As for CUDA, an unknown one hides all behind it. CUDA may number unequal GPUs otherwise.
-
-    Source: CUDA C++ Programming Guide, "CUDA Environment Variables".
-    """
-    indices = range(_query(nvml, "nvmlDeviceGetCount") or 0)
-    every = {str(index): _query(nvml, "nvmlDeviceGetHandleByIndex", index) for index in indices}
-    if visible is None:
-        return {name: handle for name, handle in every.items() if handle is not None}
-    uuids = {name: str(_query(nvml, "nvmlDeviceGetUUID", handle)) for name, handle in every.items()}
-    found: dict[str, Any] = {}
-    for item in visible.replace(" ", "").split(","):
-        full = next((name for name, uuid in uuids.items() if item.startswith("GPU-") and uuid.startswith(item)), item)
-        handle = _query(nvml, "nvmlDeviceGetHandleByUUID", full) if full.startswith("MIG-") else every.get(full)
-        if handle is None:
-            break
-        found[full] = handle
-    return found
-
-
-def _gpu(nvml: Any, name: str, handle: Any) -> Gpu:
-    memory = _query(nvml, "nvmlDeviceGetMemoryInfo", handle)
-    running = _query(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
-    reasons = _query(nvml, "nvmlDeviceGetCurrentClocksEventReasons", handle)
-    return Gpu(
-        id=name,
-        name=_query(nvml, "nvmlDeviceGetName", handle),
-        memory_used_gib=None if memory is None else memory.used / GIB,
-        memory_total_gib=None if memory is None else memory.total / GIB,
-        processes=None if running is None else tuple((each.pid, _process_name(nvml, each.pid)) for each in running),
-        sm_clock_mhz=_query(nvml, "nvmlDeviceGetClockInfo", handle, nvml.NVML_CLOCK_SM),
-        max_sm_clock_mhz=_query(nvml, "nvmlDeviceGetMaxClockInfo", handle, nvml.NVML_CLOCK_SM),
-        throttle_reasons=None if reasons is None else tuple(SLOWED_BY[bit] for bit in SLOWED_BY if reasons & bit),
-    )
-
-
-def _process_name(nvml: Any, pid: int) -> str:
-    """The process's name by NVML, without its folder. /proc is not read: in a container the pid may be another process's there."""
-    name = _query(nvml, "nvmlSystemGetProcessName", pid)
-    return name.rpartition("/")[2] if name else "a process without a name"
-
-
-def _query(nvml: Any, function: str, *arguments: Any) -> Any:
-    """NVML's answer; None where this GPU, this driver, this release of pynvml or this user gets none, or none that can be decoded."""
-    try:
-        return getattr(nvml, function)(*arguments)
-    except (nvml.NVMLError, AttributeError, UnicodeDecodeError):
-        return None

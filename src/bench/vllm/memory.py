@@ -11,13 +11,12 @@ from math import prod
 from pathlib import Path
 
 from bench.config import Settings
-from bench.host.gpus import GpuMemory
+from bench.host.gpus import GIB, Gpus
 from bench.host.noise import visible_gpus
 from bench.vllm.keeper_reports import Kept
 from bench.vllm.memory_samples import FILE, Gib, MemoryRecord, MemorySample, write_memory
 from bench.vllm.process_tree import Pace, Tree
 
-GIB = 1024**3
 EVERY_S = 0.1
 PSS_SHARE, PSS_EVERY_S = 0.001, 1.0  # share of wall time
 PSS_S_PER_GIB = 0.03  # at first; then as it was. docs/decisions
@@ -27,10 +26,10 @@ LAST_LOOK_S = 10.0
 RANKS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
-def gpus_of(settings: Settings) -> GpuMemory:
+def gpus_of(settings: Settings) -> Gpus:
     """The GPUs that vLLM will take: the first of the visible ones, one for each rank."""
     arguments = {"tensor_parallel_size": settings.tensor_parallel_size} | settings.arguments
-    return GpuMemory(visible_gpus(settings), prod(_count(arguments.get(name)) for name in RANKS))
+    return Gpus(visible_gpus(settings), prod(_count(arguments.get(name)) for name in RANKS))
 
 
 def _count(value: object) -> int:
@@ -41,7 +40,7 @@ def _count(value: object) -> int:
 
 
 @contextmanager
-def sampled(process: Kept, gpus: GpuMemory, folder: Path) -> Iterator[MemoryRecord]:
+def sampled(process: Kept, gpus: Gpus, folder: Path) -> Iterator[MemoryRecord]:
     """What is sampled while the block runs. At its end the record is complete, and in memory.csv in `folder`.
 
     An error here does not fail the start: it is recorded in `failure`.
@@ -75,7 +74,7 @@ def sampled(process: Kept, gpus: GpuMemory, folder: Path) -> Iterator[MemoryReco
 class Sampler:
     """Samples a process tree and GPUs, each quantity at its own rate."""
 
-    def __init__(self, tree: Tree, gpus: GpuMemory, elapsed_s: Callable[[], float]) -> None:
+    def __init__(self, tree: Tree, gpus: Gpus, elapsed_s: Callable[[], float]) -> None:
         self._tree = tree
         self._gpus = gpus
         self._elapsed_s = elapsed_s
