@@ -254,7 +254,7 @@ def test_runs_whose_driver_is_gone_are_ended_and_no_others(settings):
         "unreadable": f"{here.host} and so on",
     }
     client = connect(settings.tracking.uri).client
-    opened = {name: open_sweep(settings.tracking, name, adopted=None, params={}, tags={}) for name in drivers}
+    opened = {name: open_sweep(settings.tracking, SweepRun(name, 0.0, {}, {})) for name in drivers}
     for name, driver in drivers.items():
         client.set_tag(opened[name], DRIVER.name, driver)
     (sentence,) = end_abandoned(settings.tracking)

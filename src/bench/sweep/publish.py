@@ -18,7 +18,7 @@ from bench.start.steps import Steps
 from bench.start.tags import KEY
 from bench.sweep.job import draw
 from bench.tracking.query import download_all, sweep_if_known
-from bench.tracking.runs import close_sweep, open_sweep
+from bench.tracking.runs import SweepRun, close_sweep, open_sweep
 from bench.tracking.uploads import bring_in
 
 SWEEP = "sweep.json"
@@ -143,16 +143,10 @@ def _bring_in(tracking: Tracking, described: dict[str, Any], folders: list[Path]
                     bring_in(tracking, folder)
             failed = False
         finally:
-            close_sweep(tracking, parent, failed=failed, ended_by=described["ended_by"], adopted=False)
+            close_sweep(tracking, parent, failed=failed, ended_by=described["ended_by"])
     return Published(described["sweep_id"], len(folders), described["compare"])
 
 
 def _open(tracking: Tracking, described: dict[str, Any]) -> str:
-    return open_sweep(
-        tracking,
-        described["sweep_id"],
-        adopted=None,
-        params=described["params"],
-        tags=described["tags"],
-        started_at=described["started_at"],
-    )
+    sweep = SweepRun(*(described[name] for name in ("sweep_id", "started_at", "params", "tags")))
+    return open_sweep(tracking, sweep)

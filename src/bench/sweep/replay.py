@@ -17,7 +17,7 @@ from bench.start.record import LOG, Startup, write_excerpts
 from bench.start.recorded import labels_of, startup_of
 from bench.start.tags import POINTS, REPLAYED, SWEEP
 from bench.system.interrupts import deferred, interruptible, unbroken
-from bench.tracking.runs import close_sweep, log_start, open_sweep
+from bench.tracking.runs import SweepRun, close_sweep, log_start, open_sweep
 
 
 def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
@@ -25,7 +25,7 @@ def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     labels = [*map(masked, labels_of(recordings))]
     tags = POINTS.of(tuple(labels)) | REPLAYED.of(value=True)
-    opening = partial(open_sweep, tracking, sweep_id, adopted=None, params={}, tags=tags)
+    opening = partial(open_sweep, tracking, SweepRun(sweep_id, time.time(), {}, tags))
     failed = True
     with deferred():
         parent = unbroken(opening, "MLflow to open the sweep")
@@ -34,7 +34,7 @@ def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
                 _replay(tracking, recording, label, parent, sweep_id)
             failed = False
         finally:
-            closing = partial(close_sweep, failed=failed, ended_by="the last log", adopted=False)
+            closing = partial(close_sweep, failed=failed, ended_by="the last log")
             unbroken(partial(closing, tracking, parent), "MLflow to close the sweep")
     return sweep_id
 

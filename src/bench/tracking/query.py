@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bench.analysis.records import RunRecord, SweepRecord
 from bench.errors import TrackingError
+from bench.masking import masked
 from bench.start import tags as t
 from bench.tracking import sqlite_file
 from bench.tracking.runs import PARENT, each_once, is_complete
-from bench.tracking.store import Store, connect, errors_translated, masked, search
+from bench.tracking.store import Store, connect, errors_translated, search
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -70,54 +70,34 @@ def log_sweep(tracking: Tracking, sweep: SweepRun) -> str:
         store = connect(tracking.uri)
         found = _run_if_there(store, sweep.run_id) or _sweep_of(store, sweep.sweep_id)
     run_id = str(found.info.run_id) if found else None
-    if found is None or sweep.adopted:
-        run_id = open_sweep(
-            tracking,
-            sweep.sweep_id,
-            adopted=run_id,
-            params=sweep.params,
-            tags=sweep.tags,
-            started_at=sweep.started_at,
-        )
-    assert run_id is not None
+    if run_id is None or sweep.adopted:
+        run_id = open_sweep(tracking, sweep, adopted=run_id)
     if sweep.ended_by:
         close_sweep(tracking, run_id, failed=sweep.failed, ended_by=sweep.ended_by, adopted=sweep.adopted)
     return run_id
 
 
-def reopen_sweep(tracking: Tracking, run_id: str, *, is_resumed: bool) -> None:
-    """The sweep's run is RUNNING again, and this process its driver, where an interrupted sweep goes on."""
-    if not is_resumed:
-        return
+def reopen_sweep(tracking: Tracking, run_id: str) -> None:
+    """An interrupted sweep goes on: its run is RUNNING again, and this process its driver."""
     with errors_translated(tracking.uri):
         client = connect(tracking.uri).client
         _set(client, run_id, t.DRIVER.of(this_process().as_text()))
         client.update_run(run_id, status="RUNNING")
 
 
-def open_sweep(  # noqa: PLR0913  # each is a fact of one run
-    tracking: Tracking,
-    sweep_id: str,
-    *,
-    adopted: str | None,
-    params: dict[str, str],
-    tags: dict[str, str],
-    started_at: float | None = None,
-) -> str:
-    """The sweep's run, RUNNING: a new one, or the run that `mlflow run` has opened for this process. `started_at` is UNIX
-    time, where it was not now.
-    """
+def open_sweep(tracking: Tracking, sweep: SweepRun, *, adopted: str | None = None) -> str:
+    """The sweep's run, RUNNING: a new one, or `adopted`, which `mlflow run` has opened for this process. Returns its id."""
     store = connect(tracking.uri)
     with errors_translated(tracking.uri):
         run_id = adopted or _create(
-            store, experiment_id(store, tracking.experiment), sweep_id, started_at or time.time(), {}
+            store, experiment_id(store, tracking.experiment), sweep.sweep_id, sweep.started_at, {}
         )
-        kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep_id) | t.DRIVER.of(this_process().as_text())
-        log(store, run_id, params=params, metrics={}, tags=tags | kind | {NAME: sweep_id})
+        kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep.sweep_id) | t.DRIVER.of(this_process().as_text())
+        log(store, run_id, params=sweep.params, metrics={}, tags=sweep.tags | kind | {NAME: sweep.sweep_id})
     return run_id
 
 
-def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str | None, adopted: bool) -> None:
+def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str | None, adopted: bool = False) -> None:
     """End the sweep's run, and record what ended it, where that is known. An adopted run is ended by the one that opened it."""
     with errors_translated(tracking.uri):
         client = connect(tracking.uri).client

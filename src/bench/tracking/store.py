@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from bench import masking
 from bench.config import Tracking
 from bench.errors import BenchError, StoreError, TrackingError
+from bench.masking import masked, masked_tree
 from bench.system.output import print_message
 from bench.tracking import sqlite_file
 
@@ -61,7 +61,7 @@ def errors_translated(uri: str) -> Iterator[None]:
     except (BenchError, AssertionError, NotImplementedError):
         raise
     except Exception as error:
-        words = _shortened(masking.masked(" ".join((str(error) or repr(error)).split())))
+        words = _shortened(masked(" ".join((str(error) or repr(error)).split())))
         kind = StoreError if _is_lasting(error) else TrackingError
         raise kind(f"tracking.uri={masked(uri)}: MLflow did not do as asked: {words}") from error
 
@@ -88,11 +88,6 @@ def _is_lasting(error: Exception) -> bool:
 def _shortened(text: str) -> str:
     """The text shortened in its middle: it begins with what was tried, and ends with what went wrong."""
     return text if len(text) <= LENGTH else f"{text[: LENGTH // 3]} … {text[-2 * LENGTH // 3 :]}"
-
-
-def masked(uri: str) -> str:
-    """The address without the password that it may hold."""
-    return masking.masked(uri)
 
 
 def absolute(uri: str) -> str:
@@ -226,7 +221,7 @@ def log(store: Store, run_id: str, *, params: dict[str, str], metrics: dict[str,
     """
     from mlflow.entities import Metric, Param, RunTag
 
-    params, metrics, tags = masking.masked_tree((params, metrics, tags))
+    params, metrics, tags = masked_tree((params, metrics, tags))
     now_ms = int(time.time() * 1000)
     there = store.client.get_run(run_id).data
     numbers = {name: value for name, value in metrics.items() if math.isfinite(value)}

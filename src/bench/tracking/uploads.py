@@ -17,13 +17,14 @@ from pathlib import Path
 
 from bench.config import Settings, Tracking
 from bench.errors import BenchError, StoreError, TrackingError
+from bench.masking import masked
 from bench.start.record import FILE, Startup, load_startup
 from bench.system.output import print_message
 from bench.tracking import outbox
 from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import is_there
 from bench.tracking.runs import SweepRun, log_start, log_sweep, reopen_sweep
-from bench.tracking.store import check, masked
+from bench.tracking.store import check
 
 RUN = "mlflow_run.json"
 CHECK_S = 120.0  # for the store's first answers: MLflow's own time-outs are for each read, not for the whole
@@ -195,7 +196,8 @@ def begin_sweep(tracking: Tracking, sweep: SweepRun, folder: Path) -> str | None
     """
     try:
         run_id = log_sweep(tracking, sweep)
-        reopen_sweep(tracking, run_id, is_resumed=sweep.run_id is not None and not sweep.adopted)
+        if sweep.run_id is not None and not sweep.adopted:
+            reopen_sweep(tracking, run_id)
         sweep = replace(sweep, run_id=run_id)
     except StoreError:
         raise
