@@ -15,9 +15,8 @@ from bench.cli import command, split_arguments
 from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.host.output_folders import refuse_places
-from bench.sweep.prepare import prepare_and_log, unused
+from bench.sweep.prepare import prepare_and_log, refuse_checkpoints, unused
 from bench.system.output import print_result
-from bench.weights.space import needs_of, refuse_without_space
 
 OWN = {"remake": "false"}
 
@@ -30,7 +29,7 @@ def main(arguments: list[str]) -> None:
     remake = _switch("remake", own["remake"])
     points = compose_settings(overrides)
     refuse_places(points, folder, "the log's folder")
-    refuse_without_space(need for settings in points for need in needs_of(settings, folder, remake=remake))
+    refuse_checkpoints(points, folder, remake=remake)
     for settings in points:
         place = Path(settings.checkpoint_path)
         prepare_and_log(settings, unused(folder / place.name), remake=remake)

@@ -69,6 +69,20 @@ def test_what_no_start_can_be_written_to_is_refused_in_a_sentence(
     check_refused(workplace, preloaded, "bench", *words, said=said)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("bench",), ("bench", "-m", "load_format=auto,sharded_state"), ("bench.prepare", "load_format=sharded_state")],
+    ids=" ".join,
+)
+def test_a_checkpoint_that_bench_did_not_make_is_refused_before_a_start(
+    workplace: Workplace, preloaded: Preloaded, words
+):
+    """A user's own, where bench would make one: neither replaced nor taken for the one that is needed."""
+    (workplace.models / "tiny_llama").mkdir(parents=True)
+    (workplace.models / "tiny_llama" / "model.safetensors").touch()
+    check_refused(workplace, preloaded, *words, said="models/tiny_llama is not the checkpoint that is needed", lines=2)
+
+
 @pytest.mark.parametrize("words", [("model.path=mine", "remake=true"), ("remake=perhaps",)], ids=" ".join)
 def test_a_preparation_that_is_refused_leaves_nothing(workplace: Workplace, preloaded: Preloaded, words):
     """Not even the folders of its log."""
@@ -77,14 +91,14 @@ def test_a_preparation_that_is_refused_leaves_nothing(workplace: Workplace, prel
     check_refused(workplace, preloaded, "bench.prepare", *words, said=words[0].partition("=")[2])
 
 
-def check_refused(place: Workplace, preloaded: Preloaded, module: str, *words: str, said: str) -> None:
+def check_refused(place: Workplace, preloaded: Preloaded, module: str, *words: str, said: str, lines: int = 1) -> None:
     """With 2 and in one line, with nothing made; not of locks, which are kept."""
     before = sorted(place.folder.rglob("*"))
     running = command(preloaded, place, module, *words, *fake_for(words))
 
     assert running.ended() == 2, running.err
     assert said in running.err
-    assert len(running.err.splitlines()) == 1, running.err
+    assert len(running.err.splitlines()) == lines, running.err
     assert [path for path in sorted(place.folder.rglob("*")) if path.suffix != ".lock"] == before
 
 

@@ -20,18 +20,24 @@ from bench.system.interrupts import unbroken
 from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
 from bench.weights.checkpoint import MANIFEST
-from bench.weights.make import Made, ensure_checkpoint
+from bench.weights.make import Made, ensure_checkpoint, refuse_checkpoint
 from bench.weights.sharded import LOG as PREPARE_LOG
 from bench.weights.space import needs_of, refuse_without_space
 
 
-def prepare_points(points: Sequence[Point], folder: Path) -> None:
-    """Make every checkpoint that a point needs, before the first start.
+def refuse_checkpoints(every: Sequence[Settings], folder: Path, *, remake: bool = False) -> None:
+    """Before anything is made or started. `folder` is for what is written besides.
 
     Raises:
         CheckpointError: an existing one is not the required one, or a disk has too little space for all of them.
     """
-    refuse_without_space(need for point in points for need in needs_of(point.settings, folder))  # for all together
+    refuse_without_space(need for each in every for need in needs_of(each, folder, remake=remake))  # for all together
+    for settings in every:
+        refuse_checkpoint(settings, look_at_host(settings), remake=remake)
+
+
+def prepare_points(points: Sequence[Point], folder: Path) -> None:
+    """Make every checkpoint that a point needs, before the first start."""
     for point in points:
         place = unused(folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}"))
         try:

@@ -25,7 +25,7 @@ from bench.start.tags import POINTS, SIGNATURE
 from bench.sweep.dry_run import hosts_of, print_plan
 from bench.sweep.job import Outcome
 from bench.sweep.plan import Point, Start, blocks_of, seed_of, signature, with_baseline_again
-from bench.sweep.prepare import prepare_points, source_tags
+from bench.sweep.prepare import prepare_points, refuse_checkpoints, source_tags
 from bench.sweep.prime import Untimed, describe_untimed, untimed
 from bench.sweep.stop import REPEATS, why_stop
 from bench.sweep.verify import found_of, to_load_again
@@ -84,6 +84,7 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     if settings.dry_run:
         print_plan(points, hosts)
         return []
+    refuse_checkpoints([point.settings for point in points], folder)
     unbroken(partial(open_store, settings, may_be_away=False), "MLflow to answer")
     with deferred(), folder_claimed(folder), opened(points, hosts, adopted, folder) as sweep, interruptible():
         prepare_points(points, folder)

@@ -32,6 +32,7 @@ class CheckSingle(Callback):
         from bench.start.record import refuse_taken
         from bench.sweep.dry_run import print_plan
         from bench.sweep.plan import Point
+        from bench.sweep.prepare import refuse_checkpoints
         from bench.tracking.uploads import open_store
 
         composed()
@@ -45,10 +46,12 @@ class CheckSingle(Callback):
             if not given.strip():
                 raise SettingError(f"hydra.run.dir={given!r}: must not be empty.")
             refuse_places([settings], folder, "hydra.run.dir")
+            point = Point(settings.load_format.name, (), settings)
             if settings.dry_run:
-                print_plan([Point(settings.load_format.name, (), settings)], [host])
+                print_plan([point], [host])
                 sys.exit(0)
             refuse_taken(folder, "hydra.run.dir")
+            refuse_checkpoints([settings], folder)
             unbroken(partial(open_store, settings, may_be_away=True), "MLflow to answer")
         except (BenchError, *ENVIRONMENT_ERRORS) as error:
             print_message(describe_error(error))

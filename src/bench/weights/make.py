@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.config import Settings
@@ -29,70 +30,96 @@ class Made:
         return sum(self.manifest.files.values()) / GIB
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A checkpoint that a start reads, and how it is made."""
+
+    place: Path
+    required: Manifest
+    command: str  # that makes it
+    make: Callable[[Path], Manifest]
+    remake: bool
+
+    def is_there(self) -> bool:
+        """Whether it need not be made.
+
+        Raises:
+            CheckpointError: something else lies in its place.
+        """
+        if not self.place.exists():
+            return False
+        if not self.remake:
+            check_manifest(self.place, self.required, self.command)
+            return True
+        if any(self.place.iterdir()) and read_manifest(self.place) is None:
+            raise CheckpointError(
+                f"{self.place} was not made by bench, so it is not overwritten. Move it away, or choose another place."
+            )
+        return False
+
+    def made(self) -> Made:
+        began_s = time.monotonic()
+        with making(self.place) as partial:
+            manifest = self.make(partial)
+        return Made(self.place, manifest, time.monotonic() - began_s)
+
+
 def ensure_checkpoint(
     settings: Settings, host: Host, folder: Path, on_line: OnLine, *, remake: bool = False
 ) -> list[Made]:
     """Everything that a start with these settings reads: made if missing, checked if there. Returns what was made.
 
-    The log of a vLLM that had to run for it goes to `folder`.
+    The log of a vLLM that had to run for it goes to `folder`. `remake`: the one that the start reads itself is made anew.
 
     Raises:
         CheckpointError: the existing one is not the required one; names the command that makes it. Or a disk has too little space.
         StartError: vLLM could not cut the checkpoint; with the reason from its log.
     """
     refuse_without_space(needs_of(settings, folder, remake=remake))
-    sharded = settings.load_format.checkpoint == "sharded"
-    made = _ensure_original(settings, remake=remake and not sharded)
-    if sharded:
-        made += _ensure_sharded(settings, host, folder, on_line, remake=remake)
-    return made
+    every = wanted(settings, host, folder, on_line, remake=remake)
+    return [each.made() for each in every if not each.is_there()]
 
 
-def _ensure_original(settings: Settings, *, remake: bool) -> list[Made]:
-    place, recipe = Path(settings.model.path), settings.model.random
-    if recipe is None:
-        if not place.exists() and _must_be_a_folder(settings.model.path):
-            raise CheckpointError(
-                f"model.path={settings.model.path}: there is no such folder, and it cannot be a hub id."
-            )
-        return []
-    required = Manifest(made_from(recipe), {}, None, {})
-    found = read_manifest(place)
-    known = found.made_from.get(f"random_{recipe.family}", {}) if found else recipe.model_dump()
-    changed = [
-        f"model.random.{name}={value}" for name, value in recipe if name != "family" and known.get(name) != value
-    ]
-    command = _command([f"model={settings.model.name}", *changed])
-    return _ensure(place, required, command, lambda partial: write_random(recipe, partial), remake=remake)
+def refuse_checkpoint(settings: Settings, host: Host, *, remake: bool = False) -> None:
+    """What `ensure_checkpoint` would refuse, as far as it is known before anything is made.
+
+    Raises:
+        CheckpointError: an existing one is not the required one; names the command that makes it.
+    """
+    every = wanted(settings, host, Path(), lambda *_: None, remake=remake)
+    while (each := next(every, None)) and each.is_there():
+        pass
+
+
+def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, remake: bool) -> Iterator[Wanted]:
+    """The original, if bench makes it, then the one that is cut from it: what that must be is known when the original is there.
+    `remake` is for the last.
+    """
+    place, recipe, is_cut = (
+        Path(settings.model.path),
+        settings.model.random,
+        settings.load_format.checkpoint == "sharded",
+    )
+    if recipe:
+        found = read_manifest(place)
+        known = found.made_from.get(f"random_{recipe.family}", {}) if found else recipe.model_dump()
+        changed = [
+            f"model.random.{name}={value}" for name, value in recipe if name != "family" and known.get(name) != value
+        ]
+        command = _command([f"model={settings.model.name}", *changed])
+        required, make = Manifest(made_from(recipe), {}, None, {}), partial(write_random, recipe)
+        yield Wanted(place, required, command, make, remake=remake and not is_cut)
+    elif not place.exists() and _must_be_a_folder(settings.model.path):
+        raise CheckpointError(f"model.path={settings.model.path}: there is no such folder, and it cannot be a hub id.")
+    if is_cut:
+        make = partial(cut, settings, host, log_path=folder / LOG, on_line=on_line)
+        command = _command(command_arguments(settings))
+        yield Wanted(Path(settings.checkpoint_path), required_manifest(settings, host), command, make, remake=remake)
 
 
 def _must_be_a_folder(path: str) -> bool:
     """A hub id is `name` or `organisation/name`."""
     return not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path)
-
-
-def _ensure_sharded(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, remake: bool) -> list[Made]:
-    def make(partial: Path) -> Manifest:
-        return cut(settings, host, partial, folder / LOG, on_line)
-
-    command = _command(command_arguments(settings))
-    return _ensure(Path(settings.checkpoint_path), required_manifest(settings, host), command, make, remake=remake)
-
-
-def _ensure(
-    place: Path, required: Manifest, command: str, make: Callable[[Path], Manifest], *, remake: bool
-) -> list[Made]:
-    if place.exists() and not remake:
-        check_manifest(place, required, command)
-        return []
-    if place.exists() and any(place.iterdir()) and read_manifest(place) is None:
-        raise CheckpointError(
-            f"{place} was not made by bench, so it is not overwritten. Move it away, or choose another place."
-        )
-    began_s = time.monotonic()
-    with making(place) as partial:
-        manifest = make(partial)
-    return [Made(place, manifest, time.monotonic() - began_s)]
 
 
 def _command(words: list[str]) -> str:
