@@ -51,21 +51,10 @@ NO_SECRET = re.compile(
     r"true|false|bearer|basic|digest|negotiate|none|null|\*+|-?\d{1,7}(?:\.\d+)?|\$\{?\w+\}?|\.\.\.|…|#\d+",
     re.IGNORECASE,
 )
+# Words of ordinary sentences too.
 BARE = {
-    "key",
-    "keys",
-    "token",
-    "tokens",
-    "private",
-    "sig",
-    "pass",
-    "auth",
-    "pin",
-    "pat",
-    "salt",
-    "headers",
-    "signature",
-}  # words of ordinary sentences too
+    "key", "keys", "token", "tokens", "private", "sig", "pass", "auth", "pin", "pat", "salt", "headers", "signature",
+}  # fmt: skip
 LEAST_BARE = 6
 RUN = re.compile(r"[A-Za-z0-9_.:+/=-]{24,}")  # the least that detect-secrets' tokens have
 
@@ -77,7 +66,7 @@ def masked_by_form(text: str) -> str:
 
 
 def secrets_in(text: str) -> set[str]:
-    """What looks like a secret in this text."""
+    """All that looks like a secret in this text."""
     found = {text[start:stop] for start, stop in spans_in(text)}
     return found | {password for each in found if (password := each.partition(":")[2]) and f"://{each}@" in text}
 
@@ -147,15 +136,8 @@ def _of_services() -> tuple[re.Pattern[str], ...]:
     )
 
     detectors = (
-        aws.AWSKeyDetector(),
-        azure_storage_key.AzureStorageKeyDetector(),
-        discord.DiscordBotTokenDetector(),
-        mailchimp.MailchimpDetector(),
-        openai.OpenAIDetector(),
-        sendgrid.SendGridDetector(),
-        slack.SlackDetector(),
-        square_oauth.SquareOAuthDetector(),
-        stripe.StripeDetector(),
-        telegram_token.TelegramBotTokenDetector(),
-    )
-    return tuple(pattern for detector in detectors for pattern in detector.denylist)
+        aws.AWSKeyDetector, azure_storage_key.AzureStorageKeyDetector, discord.DiscordBotTokenDetector, mailchimp.MailchimpDetector,
+        openai.OpenAIDetector, sendgrid.SendGridDetector, slack.SlackDetector, square_oauth.SquareOAuthDetector, stripe.StripeDetector,
+        telegram_token.TelegramBotTokenDetector,
+    )  # fmt: skip
+    return tuple(pattern for detector in detectors for pattern in detector().denylist)
