@@ -14,7 +14,7 @@ import pytest
 from bench.analysis.comparison import compare
 from bench.host.page_cache import find_gauge
 from bench.report.content import report_of
-from bench.report.markdown import report_markdown
+from bench.report.write import report_markdown
 from conftest import Workplace
 from made_sweeps import made_start, made_sweep
 from whole_sweeps import (

@@ -21,10 +21,9 @@ from bench.cli import command, split_arguments
 from bench.compose import compose_settings
 from bench.masking import masked, masked_tree
 from bench.report.content import report_of
-from bench.report.markdown import summary_markdown
 from bench.report.metrics_json import summary_metrics
 from bench.report.published_table import published_table, refuse_foreign_table
-from bench.report.write import write_report
+from bench.report.write import summary_markdown, write_report
 from bench.sweep.publish import pack_starts, refuse_name
 from bench.system.interrupts import unbroken
 from bench.system.output import print_result

@@ -5,7 +5,7 @@ import pytest
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
 from bench.report.content import report_of
-from bench.report.markdown import summary_markdown
+from bench.report.write import summary_markdown
 from made_sweeps import made_start, made_sweep
 
 

@@ -12,11 +12,10 @@ from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
 from bench.report import write
 from bench.report.content import report_of
-from bench.report.markdown import render, report_markdown
 from bench.report.metrics_json import as_json
 from bench.report.style import COMPARISON_FIGURE
 from bench.report.tables import size_text
-from bench.report.write import write_report
+from bench.report.write import render, report_markdown, write_report
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 STREAMED = {

@@ -9,9 +9,9 @@ from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
 from bench.analysis.statistics import Interval
 from bench.report.content import report_of
-from bench.report.markdown import report_markdown
 from bench.report.metrics_json import as_json
 from bench.report.tables import saved_text
+from bench.report.write import report_markdown
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 SLOW = {"01_api_server_imports": 8.0, "09_load_weights": 20.0, "17_first_token": 1.0, "99_unattributed": 2.0}

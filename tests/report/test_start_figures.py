@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.report.start_figures import draw_lanes
-from bench.report.style import PHASE_COLOURS, PHASE_TITLES, phase_title
+from bench.report.style import PHASES, phase
 from bench.start.record import Startup
 from bench.start.timeline import merged
 from bench.start.waterfall import NUMBERS
@@ -40,6 +40,8 @@ def test_where_no_process_has_reported_there_is_no_picture(tmp_path: Path):
 
 def test_every_phase_has_a_name_and_a_colour_of_its_own():
     """Two of one colour could not be told apart."""
-    assert PHASE_TITLES.keys() == PHASE_COLOURS.keys() == NUMBERS.keys()
-    assert len(set(PHASE_COLOURS.values())) == len(NUMBERS)
-    assert phase_title("something_new") == "Something new"
+    assert PHASES.keys() == NUMBERS.keys()
+    assert (
+        len({each.colour for each in PHASES.values()}) == len({each.title for each in PHASES.values()}) == len(NUMBERS)
+    )
+    assert phase("something_new").title == "Something new"

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point
 from bench.analysis.statistics import Interval
-from bench.report.bars import TEXT, Bar, draw_bars, write_beside
+from bench.report.bars import Bar, draw_bars, write_beside
 from bench.report.style import COMPARISON_FIGURE, GREY, LEGEND_WIDTH, colour, figure, plain
+from bench.report.tables import ratio_text
 from bench.start.metrics import DRAWN, SPEEDUPS
 
 if TYPE_CHECKING:
@@ -58,41 +59,24 @@ def _time(point: Point, metric: str, shade: str) -> list[Bar]:
 
 
 def _draw_speedups(axes: "Axes", comparison: Comparison, points: list[Point]) -> None:
-    colours = {point.label: colour(index) for index, point in enumerate(points)}
     candidates = [label for label in comparison.baselines if label not in comparison.withheld]
-    metrics = [
-        each
-        for each in (metric.name for metric in SPEEDUPS)
-        if any(comparison.speedup(label, each) for label in candidates)
+    shades = {point.label: colour(index) for index, point in enumerate(points)}
+    found = [(metric.name, [comparison.speedup(label, metric.name) for label in candidates]) for metric in SPEEDUPS]
+    rows = [
+        (TITLES[name], [[_ratio(each.ratio, shades[each.candidate])] if each else [] for each in speedups])
+        for name, speedups in found
+        if any(speedups)
     ]
-    thickness = 0.8 / max(1, len(candidates))
-    furthest = 1.0
-    for index, label in enumerate(candidates):
-        offset = (index - (len(candidates) - 1) / 2) * thickness
-        for row, metric in enumerate(metrics):
-            if found := comparison.speedup(label, metric):
-                furthest = max(furthest, _draw_interval(axes, found.ratio, row + offset, colours[label]))
+    axes.set_xlim(0, ROOM_FOR_SPEEDUPS * max(1.0, *(dot.end for _, lanes in rows for dots in lanes for dot in dots)))
+    draw_bars(axes, rows, write_beside)
+    axes.set_ylim(max(len(rows), FEWEST_ROWS) - 0.5, -0.5)
     axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
-    axes.set_yticks(range(len(metrics)), [TITLES[metric] for metric in metrics])
-    axes.set_ylim(max(len(metrics), FEWEST_ROWS) - 0.5, -0.5)
-    axes.set_xlim(0, furthest * ROOM_FOR_SPEEDUPS)
     axes.set_xlabel("speedup: baseline ÷ candidate (1: equal)\nline: 95 % interval, grey where 1 is inside")
-    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_interval(axes: "Axes", ratio: Interval, y: float, colour: str) -> float:
-    """A ratio as a dot on its interval; hollow where one start of each gives none. Returns how far right it reaches."""
+def _ratio(ratio: Interval, shade: str) -> Bar:
+    """A dot on its interval, since a bare bar reads as a win."""
     if ratio.low is None or ratio.high is None:
-        axes.plot([ratio.mean], [y], "o", markersize=7, markerfacecolor="white", markeredgecolor=colour)
-        _write(axes, ratio.mean, y, f"{ratio.mean:.2f}x (n = {ratio.n})", gap_points=8)
-        return ratio.mean
-    shown = GREY if ratio.low <= 1.0 <= ratio.high else colour
-    axes.plot([ratio.low, ratio.high], [y, y], color=shown, linewidth=2.5, solid_capstyle="butt")
-    axes.plot([ratio.mean], [y], "o", markersize=7, color=shown)
-    _write(axes, ratio.high, y, f"{ratio.mean:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]")
-    return ratio.high
-
-
-def _write(axes: "Axes", x: float, y: float, text: str, *, gap_points: int = 4) -> None:
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-    axes.annotate(text, (x, y), xytext=(gap_points, 0), color=GREY, bbox=box, **TEXT)
+        return Bar(ratio.mean, shade, f"{ratio_text(ratio)} (n = {ratio.n})", is_dot=True)
+    shown = GREY if ratio.low <= 1.0 <= ratio.high else shade
+    return Bar(ratio.mean, shown, ratio_text(ratio), interval=ratio, is_dot=True)

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from bench.errors import OwnershipError
-from bench.report.markdown import render
 from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
 from bench.report.tables import Cell, Row, Table
+from bench.report.write import render
 from bench.start.metric import Metric
 from bench.start.metrics import LOAD_WEIGHTS, PROBE_LOAD_WEIGHTS, READY
 

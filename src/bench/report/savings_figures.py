@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.analysis.comparison import Comparison
 from bench.analysis.savings import Savings, Waterfall, steps_of
 from bench.analysis.statistics import Interval
-from bench.report.bars import Bar, Lanes, draw_bars, write_in_column, write_inside
+from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_in_column, write_inside
 from bench.report.style import (
     GREY,
     LEGEND_COLUMNS,
@@ -16,14 +17,16 @@ from bench.report.style import (
     WATERFALL_FIGURE,
     colour,
     figure,
-    phase_colour,
-    phase_hatch,
+    phase,
     phase_legend,
-    phase_title,
     plain,
 )
 from bench.report.tables import TOTAL, saved_text, savings_by_state, waterfalls_by_state
 from bench.start.metrics import Step
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH = 11  # inches
 HEIGHT = 0.56  # of a waterfall's row
@@ -44,9 +47,8 @@ def draw_waterfalls(comparison: Comparison, folder: Path) -> Path | None:
     longest_s = max(sum(each.mean_s for each in waterfall.steps) for _, found in groups for waterfall in found)
     heights = [0.35 + 0.6 * len(found) for _, found in groups]
     drawn = figure(WIDTH, 0.8 + sum(heights) + 0.2 * len(steps) / LEGEND_COLUMNS)
-    panels = drawn.subplots(len(groups), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
-    for axes, (caption, found) in zip(panels, groups, strict=True):
-        axes.set_title(caption, loc="left", fontsize=9, color=GREY)
+    panels = _panels(drawn, heights, [caption for caption, _ in groups])
+    for axes, (_, found) in zip(panels, groups, strict=True):
         axes.set_xlim(0, longest_s * 1.02 or 1.0)
         draw_bars(axes, [("", [_stacked(waterfall, steps)]) for waterfall in found], write_inside, height=HEIGHT)
         for row, waterfall in enumerate(found):
@@ -66,14 +68,19 @@ def draw_waterfalls(comparison: Comparison, folder: Path) -> Path | None:
     return path
 
 
+def _panels(drawn: "Figure", heights: Sequence[float], captions: Sequence[str]) -> "list[Axes]":
+    """One below the other, on one axis of seconds."""
+    panels = list(drawn.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
+    for axes, caption in zip(panels, captions, strict=True):
+        axes.set_title(caption, loc="left", fontsize=9, color=GREY)
+    return panels
+
+
 def _stacked(waterfall: Waterfall, steps: Sequence[Step]) -> list[Bar]:
     """In the order of `steps`: all that is before ready, what nothing explains too, and then what comes after it."""
     found = [(step.name, seconds) for step in steps if (seconds := waterfall.mean_s(step) or 0.0) > 0]
     starts = accumulate((seconds for _, seconds in found), initial=0.0)
-    return [
-        Bar(seconds, phase_colour(name), f"{seconds:.1f}", start, phase_hatch(name))
-        for (name, seconds), start in zip(found, starts, strict=False)
-    ]
+    return [phase_bar(name, start, seconds) for (name, seconds), start in zip(found, starts, strict=False)]
 
 
 def draw_savings(comparison: Comparison, folder: Path) -> Path | None:
@@ -90,10 +97,9 @@ def draw_savings(comparison: Comparison, folder: Path) -> Path | None:
     rows = [_rows(found, least_s, colours) for _, found in groups]
     heights = [0.4 + len(shown) * (0.12 + 0.16 * len(found)) for shown, (_, found) in zip(rows, groups, strict=True)]
     drawn = figure(WIDTH, 0.9 + sum(heights) + 0.2 * len(everyone))
-    panels = drawn.subplots(len(groups), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    panels = _panels(drawn, heights, [caption for caption, _ in groups])
     panels[0].set_xlim(*_limits(everyone))
-    for axes, shown, (caption, _) in zip(panels, rows, groups, strict=True):
-        axes.set_title(caption, loc="left", fontsize=9, color=GREY)
+    for axes, shown in zip(panels, rows, strict=True):
         draw_bars(axes, shown, write_in_column)
         axes.axvline(0.0, color=GREY, linewidth=0.8)
         axes.axhline(len(shown) - 1.5, color=GREY, linewidth=0.5, linestyle=":")
@@ -118,7 +124,7 @@ def _rows(candidates: Sequence[Savings], least_s: float, colours: dict[str, str]
     """The phases, in the order of the chain, in which a candidate saves or loses at least so much; and the sum."""
     found = [(colours[each.candidate], {saving.step: saving.saved_s for saving in each.steps}) for each in candidates]
     rows = [
-        (phase_title(step.name), [[_bar(saved[step], shade)] if step in saved else [] for shade, saved in found])
+        (phase(step.name).title, [[_bar(saved[step], shade)] if step in saved else [] for shade, saved in found])
         for step in _steps(candidates)
         if any(abs(saved[step].mean) >= least_s for _, saved in found if step in saved)
     ]

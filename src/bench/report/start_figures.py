@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.report.bars import Bar, Lanes, draw_bars, write_beside, write_inside
+from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_beside, write_inside
 from bench.report.style import (
     GREY,
     LEGEND_COLUMNS,
     WATERFALL_FIGURE,
     colour,
     figure,
-    phase_colour,
-    phase_hatch,
     phase_legend,
     plain,
 )
@@ -75,15 +73,12 @@ def draw_lanes(startup: Startup, folder: Path) -> Path | None:
     drawn = figure(11, 1.3 + 0.45 * len(lanes) + 0.2 * len(names) / LEGEND_COLUMNS)
     axes = drawn.add_subplot()
     axes.set_xlim(0, 1.01 * max(part.until_s for lane in lanes for part in lane.spans))
-    rows = [(lane.name, [[_bar(part) for part in lane.spans]]) for lane in lanes]
+    rows = [
+        (lane.name, [[phase_bar(each.name, each.start_s, each.duration_s) for each in lane.spans]]) for lane in lanes
+    ]
     draw_bars(axes, rows, write_inside, height=0.66)
     phase_legend(drawn, names)
     return _saved(drawn, axes, startup, folder / WATERFALL_FIGURE)
-
-
-def _bar(part: Span) -> Bar:
-    seconds = part.duration_s
-    return Bar(seconds, phase_colour(part.name), f"{seconds:.1f}", part.start_s, phase_hatch(part.name))
 
 
 def _saved(drawn: "Figure", axes: "Axes", startup: Startup, path: Path) -> Path:

@@ -4,7 +4,7 @@ The colours of points can be told apart by colour-blind readers. Figures are dra
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,50 +20,39 @@ COMPARISON_FIGURE = "vllm_load_benchmark.png"
 WATERFALL_FIGURE = "waterfall.png"
 SAVINGS_FIGURE = "savings.png"
 
-# A family of colours for each process of the chain, from dark to light; the weights stand out.
-PHASE_COLOURS = {
-    "api_server_imports": "#08519C",
-    "config": "#4292C6",
-    "engine_client": "#9ECAE1",
-    "engine_core_imports": "#54278F",
-    "engine_core_init": "#9E9AC8",
-    "worker_imports": "#00664B",
-    "init_device": "#009E73",
-    "build_model": "#8FD3BC",
-    "load_weights": "#D55E00",
-    "process_weights": "#FDAE6B",
-    "profile": "#7A0177",
-    "compile": "#C51B8A",
-    "kv_cache": "#F4A6C0",
-    "warm_up": "#8C6D1F",
-    "capture": "#E6C229",
-    "server": "#5C4033",
-    "first_token": "#222222",
-    "unattributed": "#DDDDDD",
-}
-PHASE_TITLES = {
-    "api_server_imports": "API server: imports",
-    "config": "API server: config",
-    "engine_client": "API server: engine client",
-    "engine_core_imports": "Engine core: imports",
-    "engine_core_init": "Engine core: init",
-    "worker_imports": "Worker: imports",
-    "init_device": "Worker: device",
-    "build_model": "Build the model",
-    "load_weights": "Load weights",
-    "process_weights": "Process weights",
-    "profile": "Profile",
-    "compile": "Compile",
-    "kv_cache": "KV cache",
-    "warm_up": "Warm up",
-    "capture": "Graph capture",
-    "server": "Server",
-    "first_token": "Ready to first token",
-    "unattributed": "Unattributed",
-}
-UNKNOWN = GREY
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue; ITU-R BT.601
 LIGHT = 0.5  # luma above which black is read better than white
+
+
+class Phase(NamedTuple):
+    """How a phase of the critical chain is shown."""
+
+    title: str
+    colour: str
+    hatch: str | None = None
+
+
+# A family of colours for each process of the chain, from dark to light; the weights stand out, and what belongs to no phase is hatched.
+PHASES = {
+    "api_server_imports": Phase("API server: imports", "#08519C"),
+    "config": Phase("API server: config", "#4292C6"),
+    "engine_client": Phase("API server: engine client", "#9ECAE1"),
+    "engine_core_imports": Phase("Engine core: imports", "#54278F"),
+    "engine_core_init": Phase("Engine core: init", "#9E9AC8"),
+    "worker_imports": Phase("Worker: imports", "#00664B"),
+    "init_device": Phase("Worker: device", "#009E73"),
+    "build_model": Phase("Build the model", "#8FD3BC"),
+    "load_weights": Phase("Load weights", "#D55E00"),
+    "process_weights": Phase("Process weights", "#FDAE6B"),
+    "profile": Phase("Profile", "#7A0177"),
+    "compile": Phase("Compile", "#C51B8A"),
+    "kv_cache": Phase("KV cache", "#F4A6C0"),
+    "warm_up": Phase("Warm up", "#8C6D1F"),
+    "capture": Phase("Graph capture", "#E6C229"),
+    "server": Phase("Server", "#5C4033"),
+    "first_token": Phase("Ready to first token", "#222222"),
+    "unattributed": Phase("Unattributed", "#DDDDDD", "////"),
+}
 
 
 def figure(width: float, height: float) -> "Figure":
@@ -87,19 +76,9 @@ def plain(text: str) -> str:
     return shown.replace("$", r"\$")
 
 
-def phase_title(name: str) -> str:
-    """What a person reads; a phase that is not known here has its name in words."""
-    return PHASE_TITLES.get(name, name.replace("_", " ").capitalize())
-
-
-def phase_colour(name: str) -> str:
-    """Grey where it is not known here."""
-    return PHASE_COLOURS.get(name, UNKNOWN)
-
-
-def phase_hatch(name: str) -> str | None:
-    """What belongs to no phase looks like nothing else."""
-    return "////" if name == "unattributed" else None
+def phase(name: str) -> Phase:
+    """One that is not known here is grey, with its name in words."""
+    return PHASES.get(name) or Phase(name.replace("_", " ").capitalize(), GREY)
 
 
 def ink_on(background: str) -> str:
@@ -114,6 +93,7 @@ def phase_legend(drawn: "Figure", names: Sequence[str]) -> None:
     """Below the axes: each phase with its colour."""
     from matplotlib.patches import Patch
 
-    patches = [Patch(facecolor=phase_colour(name), edgecolor="white", hatch=phase_hatch(name)) for name in names]
-    titles = [phase_title(name) for name in names]
+    shown = [phase(name) for name in names]
+    patches = [Patch(facecolor=each.colour, edgecolor="white", hatch=each.hatch) for each in shown]
+    titles = [each.title for each in shown]
     drawn.legend(patches, titles, loc="outside lower left", ncols=LEGEND_COLUMNS, frameon=False, fontsize=8)

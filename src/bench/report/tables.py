@@ -8,7 +8,7 @@ from bench.analysis.comparison import Comparison, Speedup
 from bench.analysis.records import Point, RunRecord
 from bench.analysis.savings import Savings, Waterfall, mean_waterfall, savings, steps_of
 from bench.analysis.statistics import Interval
-from bench.report.style import phase_title
+from bench.report.style import phase
 from bench.start.metric import Metric
 from bench.start.metrics import FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS, Step
 
@@ -162,7 +162,7 @@ def _seconds(caption: str, waterfalls: Sequence[Waterfall], sizes: dict[str, int
 
 
 def _means(step: Step, waterfalls: Sequence[Waterfall]) -> Row:
-    return Row(phase_title(step.name), tuple(_mean_s(step, waterfall) for waterfall in waterfalls))
+    return Row(phase(step.name).title, tuple(_mean_s(step, waterfall) for waterfall in waterfalls))
 
 
 def _mean_s(step: Step, waterfall: Waterfall) -> Cell:
@@ -184,7 +184,7 @@ def saved_seconds(comparison: Comparison) -> tuple[Table, ...]:
 def _saved(caption: str, base: str, candidates: Sequence[Savings]) -> Table:
     found = [{saving.step: saving.saved_s for saving in each.steps} for each in candidates]
     rows = [
-        Row(phase_title(step.name), tuple(_saved_cell(saved.get(step)) for saved in found))
+        Row(phase(step.name).title, tuple(_saved_cell(saved.get(step)) for saved in found))
         for step in sorted({step for saved in found for step in saved})
     ]
     total = Row(TOTAL, tuple(_saved_cell(each.saved_s) for each in candidates), total=True)

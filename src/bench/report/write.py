@@ -1,23 +1,29 @@
-"""A Comparison as a folder: report.md, figures, JSON, and each start's log and excerpts."""
+"""A Comparison as a folder: report.md from bench.report.templates, figures, JSON, and each start's log and excerpts."""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point, RunRecord
 from bench.errors import OwnershipError
 from bench.masking import mask_file
 from bench.report.comparison_figure import draw_comparison
-from bench.report.content import report_of
-from bench.report.markdown import report_markdown
+from bench.report.content import Report, report_of
 from bench.report.metrics_json import METRICS, is_report, write_metrics
 from bench.report.savings_figures import draw_savings, draw_waterfalls
+from bench.report.style import COMPARISON_FIGURE, SAVINGS_FIGURE, WATERFALL_FIGURE
+from bench.report.tables import ratio_text
 from bench.system.ownership import is_real_folder
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 REPORT = "report.md"
 LONGEST = 120  # characters of a file's name
@@ -99,3 +105,40 @@ def _excerpts(point: Point, logs: dict[str, list[Path]]) -> str | None:
             if path.name.endswith("_excerpts.log"):
                 return path.read_text(encoding="utf-8", errors="replace")
     return None
+
+
+def report_markdown(report: Report, excerpts: Mapping[str, str], beside: Sequence[str]) -> str:
+    """report.md. `excerpts`: of each point's first start, by label. `beside`: the names of the files in its folder."""
+    return render("report.md.j2", report=report, excerpts=excerpts, beside=beside)
+
+
+def summary_markdown(report: Report) -> str:
+    """For the terminal and the sweep's note in MLflow: key metrics, speedups, and which starts failed or are invalid."""
+    return render("summary.md.j2", report=report).strip()
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of bench.report.templates with these values. A name that it lacks is an error, not an empty text."""
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
+
+    folder = files("bench.report") / "templates"
+    made = Environment(
+        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.globals |= {
+        "comparison_figure": COMPARISON_FIGURE,
+        "waterfall_figure": WATERFALL_FIGURE,
+        "savings_figure": SAVINGS_FIGURE,
+    }
+    made.filters |= {"ratio": ratio_text, "cell": lambda text: text.replace("|", "\\|")}
+    return made
