@@ -36,7 +36,8 @@ from bench.compose import compose_settings
 from bench.config import Settings
 from bench.host.device import Device, find_device
 from bench.host.host import look_at_host
-from bench.log.texts.stages import Stage, stage_of
+from bench.log.texts import Stage
+from bench.log.texts.phases import stage_of
 from bench.start.prepare import caches_for
 from bench.start.run import measure
 from bench.vllm.api_key import api_key

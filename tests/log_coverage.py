@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from bench.log.filter import RULES
 from bench.log.texts import Rule
+from bench.log.texts.phases import RULES
 from log_facts import READ, Fact, filled, read_facts, release_key, why_unread
 
 # Of a group of columns: title, the rules' phases and the field that they must have.

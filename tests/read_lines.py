@@ -3,17 +3,29 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 
-from bench.log.filter import RULES, found_in
-from bench.log.lines import LogLine, parsed
+from bench.log.filter import found_in
+from bench.log.lines import LogLine, Ranks, parsed
 from bench.log.outcome import Ending
-from bench.log.pieces import Piece, pieces
-from bench.log.processes import Ranks
+from bench.log.pieces import LOOKED_AT, Piece, PieceReader, numbered
 from bench.log.readings import Reading
 from bench.log.server_info import InfoReader, ServerInfo
 from bench.log.start_log import StartLog, StartReader
 from bench.log.texts import Rule
+from bench.log.texts.phases import RULES
 from bench.log.unwrap import Wrapping, plain
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
+    """All that was printed, in order. Blank lines are left out and counted."""
+    reader, lines = PieceReader(), iter(lines)
+    first = list(islice(lines, LOOKED_AT))
+    reader.learn(first)
+    number = 0
+    for number, raw in numbered(chain(first, lines)):
+        yield from reader.pieces_of(number, raw)
+    yield from reader.rest(number)
 
 
 def parse_line(text: str, number: int = 1) -> LogLine:

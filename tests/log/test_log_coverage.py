@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.filter import RULES
+from bench.log.texts.phases import RULES
 from log_coverage import HOLES, TABLES, releases_of, render
 from log_facts import READ, UNREAD, Fact, filled, read_facts, release_key, why_unread
 from read_lines import fields_in

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.filter import RULES
-from bench.log.texts.stages import stage_of
+from bench.log.texts.phases import RULES, stage_of
 from read_lines import fields_in, read_log
 
 LOGS = Path(__file__).parents[1] / "logs"

@@ -7,7 +7,7 @@ from PIL import Image
 
 from bench.report.memory_figure import FILE, draw_memory, outermost
 from bench.start.record import Startup
-from bench.vllm.memory_samples import FILE as SAMPLES
+from bench.vllm.memory import FILE as SAMPLES
 from made_starts import told
 
 HOST = "elapsed_s,anon_gib,file_gib,shmem_gib,pss_gib\n0.0,,,,\n0.1,1.0,0.5,0.0,\n0.2,2.0,0.5,0.0,2.1\n"

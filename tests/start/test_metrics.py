@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.filter import RULES
+from bench.log.texts.phases import RULES
 from bench.start.log_metrics import summarise, with_checkpoint
 from bench.start.metric import FromLog
 from bench.start.metrics import CATALOGUE, FAMILIES, LOAD_WEIGHTS, Step, find, name_of_rank, rank_of, step_of

@@ -3,6 +3,7 @@
 import json
 import shlex
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from bench.compose import compose_settings
 from bench.config import Settings
 from bench.host.device import Device
 from bench.host.host import Host, Needs
-from bench.vllm.command import Command, as_arguments, as_environment, command_for
+from bench.vllm.command import Command, as_arguments, as_environment, command_for, with_probe
 from conftest import cut_name
 
 
@@ -256,3 +257,35 @@ def test_what_only_sounds_long_is_not_masked():
 
     assert "--max-num-batched-tokens 4096" in command.shown()
     assert "MAX_TOKENS=16" in command.shown()
+
+
+def environment_with_probe(folder, **variables: str) -> dict[str, str]:
+    return with_probe(Command((), variables, 8000), folder).environment
+
+
+def test_the_plugin_comes_in_front_of_what_pythonpath_says_already(tmp_path):
+    """The user's own modules stay where they were."""
+    probe, *others = environment_with_probe(tmp_path, PYTHONPATH="/mine:/yours")["PYTHONPATH"].split(":")
+
+    assert (Path(probe) / "bench_probe" / "__init__.py").is_file()
+    assert others == ["/mine", "/yours"]
+
+
+def test_a_list_of_allowed_plugins_allows_ours_too(tmp_path, monkeypatch):
+    """vLLM loads every plugin where VLLM_PLUGINS is not set, and only those named where it is."""
+    monkeypatch.delenv("VLLM_PLUGINS", raising=False)
+
+    assert environment_with_probe(tmp_path, VLLM_PLUGINS="mine")["VLLM_PLUGINS"] == "mine,bench_probe"
+    assert "VLLM_PLUGINS" not in environment_with_probe(tmp_path)
+
+
+def test_the_probe_is_told_where_to_write(tmp_path, monkeypatch):
+    """To a folder that is there before vLLM is, and of which a relative path would mislead its workers. The rest stays."""
+    monkeypatch.chdir(tmp_path)
+    asked = Command(("python", "-m", "vllm"), {"MINE": "1"}, 8000)
+    command = with_probe(asked, Path("probe"))
+
+    assert (command.arguments, command.port) == (asked.arguments, asked.port)
+    assert command.environment["BENCH_PROBE_DIR"] == str(tmp_path / "probe")
+    assert command.environment["MINE"] == "1"
+    assert (tmp_path / "probe").is_dir()

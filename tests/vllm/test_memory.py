@@ -12,8 +12,7 @@ from bench.host.gpus import Gpus
 from bench.start.measured import memory_metrics
 from bench.vllm import memory
 from bench.vllm.keeper_reports import Kept
-from bench.vllm.memory import Sampler, gpus_of, sampled
-from bench.vllm.memory_samples import FILE, MemorySample, read_memory
+from bench.vllm.memory import FILE, MemorySample, Sampler, gpus_of, read_memory, sampled
 from bench.vllm.process import kept
 from bench.vllm.process_tree import Resident
 from conftest import until

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bench.vllm.plugin import CHECKSUMS
+from bench.vllm.command import CHECKSUMS
 from fake_package import PROBE
 
 torch = pytest.importorskip("torch")

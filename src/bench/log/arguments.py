@@ -13,6 +13,8 @@ from ast import literal_eval
 from collections.abc import Iterator
 from functools import lru_cache
 
+from bench.log.texts.server_info import ASKED, CONFIG, NAMESPACE
+
 Value = str | int | float | bool | None
 Values = dict[str, Value]
 
@@ -22,12 +24,6 @@ WANTED = frozenset(
     {"model", "model_tag", "load_format", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "dtype",
      "max_model_len", "max_seq_len", "gpu_memory_utilization", "enforce_eager", "device_config"}
 )  # fmt: skip
-
-ASKED = re.compile(r"non-default args: \{")
-NAMESPACE = re.compile(r"\bargs: Namespace\(")
-CONFIG = re.compile(
-    r"(?:Initializing an?|Dumping input data for) (?:(?P<engine>V\d) )?LLM engine \(v(?P<version>[^)\s]+)\) with config: "
-)
 
 IN_DICT = re.compile(r"\s*'(?P<name>\w+)'\s*:\s*(?P<value>.+)", re.DOTALL)
 IN_CALL = re.compile(r"\s*(?P<name>\w+)=(?P<value>.+)", re.DOTALL)

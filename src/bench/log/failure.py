@@ -9,7 +9,7 @@ import re
 from bench.log.cause import Cause, message_text, one_line, place_of, usage_in
 from bench.log.filter import SUSPICIOUS, Found
 from bench.log.lines import LogLine, Width, Wrapped
-from bench.log.texts import has_any
+from bench.log.texts import Stage, has_any
 from bench.log.texts.failures import (
     ANCHORS,
     ECHOES,
@@ -18,7 +18,6 @@ from bench.log.texts.failures import (
     REPLACED,
     SURVIVED,
 )
-from bench.log.texts.stages import Stage
 
 NEAR = 20  # lines of the log within which an exception goes on
 FOLLOWING = 3  # lines of its process that show whether it was replaced

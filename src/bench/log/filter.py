@@ -12,16 +12,22 @@ from typing import NamedTuple
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from bench.log.lines import READ
-from bench.log.texts import Rule, Text
+from bench.log.texts import Rule, Stage, Text
 from bench.log.texts.endings import IN_USE, LOADING, OF_A_SERVER, PATTERN_TEXTS, SERVER_NAMES, SERVING, SIGNS, STARTING
-from bench.log.texts.engine import CACHES, ENGINE, RANKS
 from bench.log.texts.failures import SUSPECT
-from bench.log.texts.phases import COMPILED, COMPILING, LOAD_FAILED, LOADED, WEIGHTS
+from bench.log.texts.phases import (
+    COMPILED,
+    ENGINE_DONE,
+    LOAD_FAILED,
+    LOADED,
+    MILESTONES,
+    OPENS_A_STAGE,
+    RANKS,
+    RULES,
+    STAGES,
+)
 from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG_TEXT, INFO_ROWS, OPENINGS
-from bench.log.texts.stages import ENGINE_DONE, MILESTONES, STAGES, Stage
 from bench.log.unwrap import shape_of
-
-RULES = (*WEIGHTS, *COMPILING, *CACHES, *ENGINE)
 
 # What a line holds by a text of it. From RULE to SUSPICIOUS, one for each table.
 (RULE, RANK_ASSIGNED, MILESTONE, STAGE, COMPILES, LOADS_COMPILED, LOAD_FAILS, INFO, OPENING) = (
@@ -50,7 +56,7 @@ def _grouped() -> dict[str, int]:
         (RULE, RULES),
         (RANK_ASSIGNED, [RANKS]),
         (MILESTONE, [row for _, rows in MILESTONES for row in rows]),
-        (STAGE, [row for _, row in STAGES]),
+        (STAGE, [row for row in (*OPENS_A_STAGE, *RULES) if row.stage]),
         (COMPILES, COMPILED),
         (LOADS_COMPILED, LOADED),
         (LOAD_FAILS, [LOAD_FAILED]),
@@ -83,7 +89,6 @@ WRITTEN = {
 }  # fmt: skip
 
 _RULES_BY_TEXT = {rule.text: tuple(at for at, each in enumerate(RULES) if each.text == rule.text) for rule in RULES}
-_STAGES_BY_TEXT = {row.text: place for place, (_, row) in reversed(list(enumerate(STAGES)))}
 
 
 def _automaton(texts: Iterable[str]) -> BytesAhoCorasick:
@@ -114,12 +119,12 @@ def found_in(text: str) -> Found:
     if len(text) > READ:
         near_texts = {_TEXTS[index] for index, _, _ in _FIND(text[:READ].encode(errors="replace"), overlapping=True)}
         near = _joined(near_texts)
-    stage = min((_STAGES_BY_TEXT[each] for each in near_texts if each in _STAGES_BY_TEXT), default=None)
+    stage = next((stage for each, stage in STAGES.items() if each in near_texts), None) if near & STAGE else None
     places = sorted(place for each in texts for place in _RULES_BY_TEXT.get(each, ()))
     rules = tuple(RULES[place] for place in places if RULES[place].pattern.search(text))
     if not rules:
         groups &= ~RULE
-    return Found(groups, near, None if stage is None else STAGES[stage][0], rules)
+    return Found(groups, near, stage, rules)
 
 
 def _joined(texts: Iterable[str]) -> int:

@@ -1,4 +1,4 @@
-"""Pieces of a log -> LogLines: which process printed it, when, and what. Pure.
+"""Pieces of a log -> LogLines: which process of which rank printed it, when, and what. Pure.
 
 A line of vLLM's log carries up to four things in front of its text: what the place it was captured in put there (unwrap.py), the
 stamp of bench (seconds since exec), the processes that it came through, innermost last (processes.py), and vLLM's own time and
@@ -6,11 +6,13 @@ source. All but the last are taken off. What is glued behind a progress bar may 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.log.arguments import LONGEST
 from bench.log.pieces import STAMP, Piece
 from bench.log.processes import TORCH, origin_of, without_repeats
+from bench.log.texts.phases import RANKS
 from bench.log.unwrap import shape_of
 
 READ = 2000  # characters of a line in which it can show how a start ended
@@ -19,6 +21,11 @@ READ = 2000  # characters of a line in which it can show how a start ended
 NARROWEST, WIDEST = 60, 400  # characters
 ENOUGH = 2  # lines that end at its edge
 RECORD = re.compile(r"\(?(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b")
+
+ASSIGNED = re.compile(rf"rank (?P<rank>\d+) in world size \d+ {RANKS.text} .{{0,200}}?\bTP rank (?P<tp>\d+)")
+MOST_PROCESSES = 100_000
+
+Process = tuple[str | None, int]  # node and pid: pids of two nodes can be the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +115,43 @@ class Width:
     def cuts(self, line: LogLine) -> bool:
         """Whether this line, which was seen, ends where another one does, beyond which there is none."""
         return NARROWEST <= len(line.raw) == self._widest and len(self._as_wide) == ENOUGH
+
+
+class Ranks:
+    """Which rank each process of a log is, wherever in the log that is printed: a worker prints other things first."""
+
+    def __init__(self, lines: Iterable[LogLine] = ()) -> None:
+        self._named: dict[Process, str] = {}
+        self._numbered: dict[Process, str] = {}  # by rank=N, which runs on through pipeline stages
+        self._assigned: dict[Process, str] = {}
+        self._world: dict[str, set[str]] = {}
+        for line in lines:
+            self.note(line)
+
+    def note(self, line: LogLine) -> None:
+        """Reads the next line. A log of more processes than there can be is of something else."""
+        if len(self._named) + len(self._numbered) + len(self._assigned) + len(self._world) >= MOST_PROCESSES:
+            return
+        if line.pid is not None and line.rank:
+            (self._numbered if _by_number(line) else self._named)[line.node, line.pid] = line.rank
+        if RANKS.text in line.text and (found := ASSIGNED.search(line.text)):
+            self._world.setdefault(found["rank"], set()).add(f"TP{found['tp']}")
+            if line.pid is not None:
+                self._assigned.setdefault((line.node, line.pid), f"TP{found['tp']}")
+
+    def of(self, line: LogLine) -> str | None:
+        """The line's own rank, or its process's. None where that is not certain: a line without a process is nobody's."""
+        if line.pid is None and line.rank:
+            return line.rank
+        if line.pid is None:
+            torch = TORCH.match(line.raw) if line.raw.startswith("[rank") else None
+            certain = self._world.get(torch["rank"], set()) if torch else ()
+            return next(iter(certain)) if len(certain) == 1 else None
+        if line.rank and not _by_number(line):
+            return line.rank
+        process = (line.node, line.pid)
+        return self._named.get(process) or self._assigned.get(process) or self._numbered.get(process)
+
+
+def _by_number(line: LogLine) -> bool:
+    return line.process == "VllmWorker" and "(VllmWorker rank=" in line.raw

@@ -1,9 +1,12 @@
-"""Which line begins a start. Pure."""
+"""Which line begins a start, so that the lines of one container or file are divided into starts. Pure."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
+from bench.log.filter import ANY_LINE, OPENING, READINGS, Found
 from bench.log.lines import LogLine
+from bench.log.start_log import StartReader
 from bench.log.texts.server_info import ENGINE, FRONT, PREFACE
 
 VLLM_PROCESS = re.compile(r"(?:API|Api)Server|EngineCore|Worker|VllmWorker|MainProcess|DPSupervisor|DPCoordinator")
@@ -45,3 +48,53 @@ def begins(opening: Opening, opened: set[Opening], *, has_numbers: bool) -> bool
         return True
     behind = "usage" in kinds or ("engine" in kinds and opening.kind != "engine") or (kinds and opening.kind == "usage")
     return opening in opened or bool(behind and not opening.who)
+
+
+class Source:
+    """Takes its lines that may matter, and gives each start when the next one begins. What comes before the first belongs to it."""
+
+    def __init__(self, start: StartReader) -> None:
+        self.start = start  # of the start that its lines are of now
+        self.is_empty = True
+        self._opened: set[Opening] = set()
+        self._has_numbers = False  # whether a number of this start was read
+        self._preface: list[tuple[LogLine, Found]] = []
+
+    @property
+    def wanted(self) -> int:
+        """The groups of which a line matters, ANY_LINE where the next one does, whatever it is."""
+        if self._preface:
+            return ANY_LINE
+        return self.start.wanted if self._opened or self._has_numbers else self.start.wanted | READINGS
+
+    def see(self, line: LogLine, found: Found, following: Callable[[int], StartReader]) -> StartReader | None:
+        """The start that ended before this line, if it is the first of another, which `following` makes."""
+        opening = opening_of(line) if found.groups & OPENING else None
+        if found.groups & OPENING and opening is None:
+            # Printed before the server's own lines, and by every process after it.
+            self._preface.append((line, found))
+            return None
+        ended = None
+        if opening and begins(opening, self._opened, has_numbers=self._has_numbers):
+            ended = self._end(self._preface[0][0].number if self._preface else line.number, following)
+        if opening:
+            self._opened.add(opening)
+        self.take_preface()
+        self._has_numbers = self._has_numbers or any(rule.phase != "version" for rule in found.rules)
+        self.start.see(line, found)
+        self.is_empty = False
+        return ended
+
+    def _end(self, next_number: int, following: Callable[[int], StartReader]) -> StartReader:
+        ended = self.start
+        ended.last_number = next_number - 1
+        self.start, self._opened, self._has_numbers = following(next_number), set(), False
+        self.start.source = ended.source
+        return ended
+
+    def take_preface(self) -> None:
+        """It belongs to the start that goes on, or has begun."""
+        for line, found in self._preface:
+            self.start.see(line, found)
+            self.is_empty = False
+        self._preface.clear()

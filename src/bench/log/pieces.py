@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
 from typing import NamedTuple
 
 from bench.log.unwrap import DIGITS, DIGITS_MATTER, LEVEL_AND_TIME, LINE_BYTES, Wrapping, plain
@@ -26,17 +25,6 @@ class Piece(NamedTuple):
     text: str
     cut: bool = False
     source: str = ""  # the container, unit or file that it comes from, by what stands in front of it
-
-
-def pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
-    """All that was printed, in order. Blank lines are left out and counted."""
-    reader, lines = PieceReader(), iter(lines)
-    first = list(islice(lines, LOOKED_AT))
-    reader.learn(first)
-    number = 0
-    for number, raw in numbered(chain(first, lines)):
-        yield from reader.pieces_of(number, raw)
-    yield from reader.rest(number)
 
 
 def numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -26,14 +26,13 @@ from bench.log.filter import (
     found_in,
     uncoloured,
 )
-from bench.log.lines import LogLine, parsed
+from bench.log.lines import LogLine, Ranks, parsed
 from bench.log.outcome import Ending, Watch, is_of_a_server
 from bench.log.pieces import LOOKED_AT, PieceReader, numbered
-from bench.log.processes import Ranks
 from bench.log.readings import Reading, added_up, readings_of
 from bench.log.server_info import InfoReader, ServerInfo
 from bench.log.texts import Rule, Text, has_any
-from bench.log.texts.stages import MILESTONES
+from bench.log.texts.phases import MILESTONES
 from bench.log.unwrap import DIGITS
 
 # More than any start prints. What comes behind is left out: a log can hold anything.

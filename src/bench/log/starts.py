@@ -23,7 +23,7 @@ from bench.log.filter import (
     uncoloured,
 )
 from bench.log.lines import LogLine, parsed
-from bench.log.openings import Opening, begins, is_preface, opening_of
+from bench.log.openings import Source, is_preface, opening_of
 from bench.log.outcome import is_of_a_server
 from bench.log.pieces import LOOKED_AT, Piece, PieceReader, numbered
 from bench.log.start_log import StartLog, StartReader
@@ -205,7 +205,7 @@ class LogReader:
         if ended:
             self.ended.append(ended.start_log())
 
-    def _source(self, piece: Piece, found: Found) -> "Source":
+    def _source(self, piece: Piece, found: Found) -> Source:
         """Whose line it is. A database beside vLLM, or the kernel, prints nothing of a start, and is no source of one."""
         source = self._sources.get(piece.source)
         if source is None and piece.source and found.groups & OF_A_SOURCE and len(self._sources) < MOST_SOURCES:
@@ -218,53 +218,3 @@ class LogReader:
 def names_in(line: LogLine) -> int:
     """The groups of a line by the name of its process."""
     return (SERVER_NAME if is_of_a_server(line.process) else 0) | (RANK_NAME if line.rank is not None else 0)
-
-
-class Source:
-    """Takes its lines that may matter, and gives each start when the next one begins. What comes before the first belongs to it."""
-
-    def __init__(self, start: StartReader) -> None:
-        self.start = start  # of the start that its lines are of now
-        self.is_empty = True
-        self._opened: set[Opening] = set()
-        self._has_numbers = False  # whether a number of this start was read
-        self._preface: list[tuple[LogLine, Found]] = []
-
-    @property
-    def wanted(self) -> int:
-        """The groups of which a line matters, ANY_LINE where the next one does, whatever it is."""
-        if self._preface:
-            return ANY_LINE
-        return self.start.wanted if self._opened or self._has_numbers else self.start.wanted | READINGS
-
-    def see(self, line: LogLine, found: Found, following: Callable[[int], StartReader]) -> StartReader | None:
-        """The start that ended before this line, if it is the first of another, which `following` makes."""
-        opening = opening_of(line) if found.groups & OPENING else None
-        if found.groups & OPENING and opening is None:
-            # Printed before the server's own lines, and by every process after it.
-            self._preface.append((line, found))
-            return None
-        ended = None
-        if opening and begins(opening, self._opened, has_numbers=self._has_numbers):
-            ended = self._end(self._preface[0][0].number if self._preface else line.number, following)
-        if opening:
-            self._opened.add(opening)
-        self.take_preface()
-        self._has_numbers = self._has_numbers or any(rule.phase != "version" for rule in found.rules)
-        self.start.see(line, found)
-        self.is_empty = False
-        return ended
-
-    def _end(self, next_number: int, following: Callable[[int], StartReader]) -> StartReader:
-        ended = self.start
-        ended.last_number = next_number - 1
-        self.start, self._opened, self._has_numbers = following(next_number), set(), False
-        self.start.source = ended.source
-        return ended
-
-    def take_preface(self) -> None:
-        """It belongs to the start that goes on, or has begun."""
-        for line, found in self._preface:
-            self.start.see(line, found)
-            self.is_empty = False
-        self._preface.clear()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bench.report.start_figures import TITLES
 from bench.report.style import GREY, colour, figure, plain
 from bench.start.record import Startup
-from bench.vllm.memory_samples import FILE as SAMPLES
-from bench.vllm.memory_samples import MemorySample, peaks, read_memory
+from bench.vllm.memory import FILE as SAMPLES
+from bench.vllm.memory import MemorySample, peaks, read_memory
 from bench.vllm.span import Span
 
 if TYPE_CHECKING:

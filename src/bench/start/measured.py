@@ -7,7 +7,7 @@ from bench.host.state import HostState
 from bench.start import metrics as m
 from bench.start.metric import named
 from bench.start.values import Reached
-from bench.vllm.memory_samples import MemorySample, peaks
+from bench.vllm.memory import MemorySample, peaks
 
 
 def clock_metrics(reached: Reached) -> dict[str, float]:

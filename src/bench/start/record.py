@@ -16,7 +16,7 @@ from bench.start.tags import HOST_NAME, KEY
 from bench.start.timeline import FIRST_TOKEN, log_and_clock_spans, merged
 from bench.start.waterfall import Lane, lanes, waterfall
 from bench.system.regular_files import read_at_most
-from bench.vllm.plugin import PROBE
+from bench.vllm.command import PROBE
 from bench.vllm.probe_events import ProbeReport, read_events
 from bench.vllm.span import Span
 

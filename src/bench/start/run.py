@@ -23,11 +23,10 @@ from bench.start.values import INTERRUPTED, Attempt, Reached
 from bench.system.interrupts import interruptible
 from bench.system.output import print_message
 from bench.vllm.api_key import api_key
-from bench.vllm.command import command_for
+from bench.vllm.command import PROBE, command_for, with_probe
 from bench.vllm.greedy import complete_twice
 from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
-from bench.vllm.plugin import PROBE, with_plugin
 from bench.vllm.server import free_port, serve
 from bench.weights.fingerprint_store import files_of, verifies
 from bench.weights.make import ensure_checkpoint
@@ -117,7 +116,7 @@ def stages(attempt: Attempt, reached: Reached, on_line: OnLine) -> Iterator[Reac
         condition = establish(settings, waiting)
     yield (reached := replace(reached, files=files, condition=condition))
     if settings.probe:
-        command = with_plugin(command, attempt.folder / PROBE, checksums=verifies(settings))
+        command = with_probe(command, attempt.folder / PROBE, checksums=verifies(settings))
     with (
         closing(gpus_of(settings)) as gpus,
         serve(

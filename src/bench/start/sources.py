@@ -17,7 +17,7 @@ from bench.start.timeline import log_spans, merged
 from bench.start.values import Attempt, Reached
 from bench.start.waterfall import waterfall
 from bench.system.regular_files import open_regular
-from bench.vllm.plugin import PROBE
+from bench.vllm.command import PROBE
 from bench.vllm.probe_events import ProbeReport, read_events
 from bench.vllm.span import Span
 

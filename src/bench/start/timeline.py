@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from bench.log.lines import LogLine
 from bench.log.readings import Reading
 from bench.log.texts import has_any
-from bench.log.texts.stages import MILESTONES
+from bench.log.texts.phases import MILESTONES
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
 from bench.vllm.span import Facts, Span
 

@@ -12,7 +12,7 @@ from bench.vllm.command import Command
 from bench.vllm.completion import Answer
 from bench.vllm.greedy import Round
 from bench.vllm.keeper_reports import Cpu
-from bench.vllm.memory_samples import MemoryRecord
+from bench.vllm.memory import MemoryRecord
 from bench.weights.fingerprint_store import Files
 
 INTERRUPTED = "interrupted"

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from bench.log.texts.stages import stage_of
+from bench.log.texts.phases import stage_of
 from bench.start.record import Startup
 from bench.system.output import print_message
 

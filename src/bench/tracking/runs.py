@@ -20,7 +20,7 @@ from bench.system.locks import locked
 from bench.system.process_identity import this_process
 from bench.tracking.store import Store, connect, errors_translated, experiment_id, log, log_files, search, text_of
 from bench.tracking.traces import log_trace
-from bench.vllm.plugin import PROBE
+from bench.vllm.command import PROBE
 from bench.weights.make import Made
 
 if TYPE_CHECKING:

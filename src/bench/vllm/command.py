@@ -1,9 +1,11 @@
-"""Settings -> the exact command and environment of one start of vLLM. Pure."""
+"""Settings -> the exact command and environment of one start of vLLM, with the probe in it. Pure, but for the probe's folder."""
 
 import json
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from bench.config import Settings
@@ -11,6 +13,8 @@ from bench.host.host import Host
 from bench.masking import masked_json, masked_value
 
 HOST = "127.0.0.1"
+CHECKSUMS = "BENCH_PROBE_CHECKSUMS"  # as in bench_probe/checksums.py
+PROBE = "probe"  # in the start's folder: what the probe wrote
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,22 @@ def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
         for name, value in values.items()
         if value is not None
     }
+
+
+def with_probe(command: Command, folder: Path, *, checksums: bool = False) -> Command:
+    """The same command, whose environment loads the probe into every process of vLLM; nothing is installed. Each process writes what it
+    measures to a file of its own in `folder`, which is made; with `checksums`, each rank those of all that it has loaded.
+    """
+    folder.mkdir(exist_ok=True)
+    inherited = os.environ | command.environment
+    environment = {
+        "BENCH_PROBE": "1",
+        "BENCH_PROBE_DIR": str(folder.resolve()),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(Path(__file__).parent / "probe"), inherited.get("PYTHONPATH")])
+        ),
+    }
+    if plugins := inherited.get("VLLM_PLUGINS"):  # an allow-list
+        environment["VLLM_PLUGINS"] = f"{plugins},bench_probe"
+    environment |= {CHECKSUMS: "1"} if checksums else {}
+    return replace(command, environment=command.environment | environment)

@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from bench.config import Completion
 from bench.errors import AnswerError, StartError, StartTimeout
-from bench.log.texts.stages import Stage, stage_of
+from bench.log.texts import Stage
+from bench.log.texts.phases import stage_of
 from bench.vllm.bounded_http import exchange
 from bench.vllm.command import HOST, Command
 from bench.vllm.completion import LINE_AT_MOST, SHOWN, Answer, bytes_at_most, read_answer, request_body, short

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from bench.vllm.greedy import GreedyAnswer
 from bench.vllm.probe_events import RankSums, TensorSum
 
 Kind = Literal["bitwise", "outputs", "same_files", "unverified", "FAILED", "dummy"]
 Pair = tuple[str, TensorSum | None, TensorSum | None]  # `TP0 name`, the baseline's, the candidate's
+Delivered = tuple[int, int]  # tensors, bytes
 NAMED = 3  # parameters named in a message; all of them are in fingerprint.json
 
 
@@ -26,7 +29,7 @@ class Fingerprint:
     ranks: dict[str, RankSums]
     answers: tuple[GreedyAnswer, ...]
     again: tuple[GreedyAnswer, ...]  # the same prompts a second time, or in a second start
-    delivered: dict[str, tuple[int, int]]  # tensors and bytes that each rank was given
+    delivered: dict[str, Delivered]  # to each rank
     unstable: tuple[str, ...] = ()  # `TP0 name`: differs between two equal loads, as padding does
     loads: int = 1
     content: str | None = None  # digest of every byte of the files; None: there are no files here, or they went away
@@ -35,33 +38,13 @@ class Fingerprint:
         return asdict(self)
 
 
-def from_json(tree: dict[str, Any]) -> Fingerprint:
+def from_json(tree: Any) -> Fingerprint:
     """What `as_json` wrote.
 
     Raises:
-        KeyError, TypeError: it was written by another release of bench.
+        ValueError: it was written by another release of bench, or by nobody.
     """
-    return Fingerprint(
-        **tree
-        | {
-            "ranks": {rank: _rank_from(each) for rank, each in tree["ranks"].items()},
-            "answers": tuple(map(_answer_from, tree["answers"])),
-            "again": tuple(map(_answer_from, tree["again"])),
-            "delivered": {rank: (each[0], each[1]) for rank, each in tree["delivered"].items()},
-            "unstable": tuple(tree["unstable"]),
-        }
-    )
-
-
-def _rank_from(tree: dict[str, Any]) -> RankSums:
-    tensors = {
-        name: TensorSum(each["dtype"], tuple(each["shape"]), each["digest"]) for name, each in tree["tensors"].items()
-    }
-    return RankSums(**tree | {"tensors": tensors})
-
-
-def _answer_from(tree: dict[str, Any]) -> GreedyAnswer:
-    return GreedyAnswer(tree["prompt"], tuple(tree["tokens"]), tuple(tree["logprobs"]))
+    return TypeAdapter(Fingerprint).validate_python(tree)
 
 
 @dataclass(frozen=True)

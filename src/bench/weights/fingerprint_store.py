@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from bench.config import Settings
 from bench.host.host import Host
 from bench.vllm.greedy import Round
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.content import content_digest, content_files
-from bench.weights.delivery import Delivered
-from bench.weights.fingerprint import Fingerprint, from_json, merged
+from bench.weights.fingerprint import Delivered, Fingerprint, from_json, merged
 
 FILE = "fingerprint.json"
 FOLDER = "fingerprints"
@@ -169,7 +170,7 @@ def kept(caches_dir: str, key: str, files: Files | None) -> Fingerprint | None:
     try:
         same = tree is not None and tree["files"] == (files and asdict(files))
         return from_json(tree["fingerprint"]) if tree and same else None
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 
@@ -195,7 +196,7 @@ def expected(settings: Settings, host: Host, files: Files | None) -> Expected | 
     place = settings.sweep
     if place.id and place.point:
         tree = (_read(_sweep(settings.caches_dir, place.id)) or {}).get(place.point)
-        return Expected(**tree | {"files": tree["files"] and Files(**tree["files"])}) if tree else None
+        return TypeAdapter(Expected).validate_python(tree) if tree else None
     key = fingerprint_key(settings, host, files)
     if settings.verify and kept(settings.caches_dir, key, files):
         return Expected(files, key, "unverified", "a start on its own has no baseline to be compared with", "")

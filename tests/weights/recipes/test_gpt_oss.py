@@ -17,8 +17,7 @@ from bench.errors import SettingError
 from bench.weights.checkpoint import GIB, check_manifest, read_manifest, weight_files
 from bench.weights.recipes import write
 from bench.weights.recipes.gpt_oss import config, tensors
-from bench.weights.recipes.tensor import Tensor
-from bench.weights.recipes.values import PIECE_BYTES, draw, normal_table, pieces
+from bench.weights.recipes.tensor import PIECE_BYTES, Tensor, draw, normal_table, pieces
 from bench.weights.recipes.write import files_of, made_from, size_bytes, write_file, write_random
 
 SMALL = RandomGptOss(

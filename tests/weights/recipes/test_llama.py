@@ -20,9 +20,8 @@ from bench.config import RandomLlama
 from bench.errors import CheckpointError
 from bench.weights.checkpoint import GIB, Manifest, check_manifest, read_manifest, weight_files
 from bench.weights.recipes.llama import config, tensors
-from bench.weights.recipes.tensor import Tensor
+from bench.weights.recipes.tensor import Tensor, draw
 from bench.weights.recipes.tokenizer import tokenizer
-from bench.weights.recipes.values import draw
 from bench.weights.recipes.write import files_of, made_from, write_random
 
 INDEX = "model.safetensors.index.json"

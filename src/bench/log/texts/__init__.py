@@ -3,14 +3,36 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 # Bounded, as all that is of any length in a pattern: a line can be megabytes of anything.
 NUMBER = r"-?\d{1,15}(?:\.\d{1,20})?"
 COUNT = r"\d[\d,]{0,20}"
 UNIT = r"[Bb]ytes?|[KMGTP]i?B"
+# What rules read, by the name of its field.
+DURATION_S = rf"(?P<duration_s>{NUMBER})"
+MEMORY_GIB = rf"(?P<memory_gib>{NUMBER})"
+SIZE = rf"(?P<size>{NUMBER}) (?P<size_unit>{UNIT})"
+RATE = rf"(?P<rate>{NUMBER}) (?P<rate_unit>{UNIT})/s"
 
 # Releases of a text that stands in no recorded log: read in vLLM's source or in public logs, or not vLLM's own text.
 ELSEWHERE = "not recorded"
+
+
+class Stage(StrEnum):
+    """A stage of a start, in the order of a start. The value is for people who wait, and for the tag `bench.stopped_in`."""
+
+    CONFIG = "reading the model's config"
+    ENGINE = "starting the engine"
+    WEIGHTS = "loading weights"
+    AFTER_WEIGHTS = "finishing the weights"
+    PROFILING = "profiling"
+    COMPILING = "compiling"
+    MEMORY = "measuring memory"
+    KV_CACHE = "setting up the KV cache"
+    WARMUP = "warming up"
+    GRAPHS = "capturing graphs"
+    SERVER = "starting the server"
 
 
 @dataclass(frozen=True)
@@ -24,6 +46,7 @@ class Text:
     text: str
     example: str
     releases: str
+    stage: Stage | None = None  # that a line with it opens
 
 
 def has_any(text: str, rows: Iterable[Text]) -> bool:
@@ -39,19 +62,21 @@ class Rule:
     """A line that vLLM prints, and the fields that are read in it.
 
     The name of a group is the field and its unit. `size` and `rate` come with the unit that was printed, in `size_unit`
-    and `rate_unit`. A group may be left out by a line.
+    and `rate_unit`. A group may be left out by a line. `vllm`: the releases that print it, first to last; open: still printed in the
+    newest known; any: not vLLM's text.
     """
 
     phase: str
     text: str  # stands in every match: only lines with it are matched
     pattern: re.Pattern[str]
     example: str  # a real line, or vLLM's format with numbers in it
-    vllm: (
-        str  # the releases that print it, first to last; open: still printed in the newest known; any: not vLLM's text
-    )
+    vllm: str
+    stage: Stage | None = None  # that a line with its text opens
     running: bool = False  # the number counts on from one model to the next of a process
 
 
-def rule(phase: str, text: str, pattern: str, example: str, vllm: str, *, running: bool = False) -> Rule:  # noqa: PLR0913
-    """A row, its pattern compiled."""
-    return Rule(phase, text, re.compile(pattern), example, vllm, running)
+def rule(  # noqa: PLR0913
+    phase: str, text: str, behind: str, example: str, vllm: str, *, before: str = "", stage: Stage | None = None, running: bool = False
+) -> Rule:  # fmt: skip
+    """A row. Its pattern is the text as it stands between two regular expressions: what comes before it, and behind it."""
+    return Rule(phase, text, re.compile(before + re.escape(text) + behind), example, vllm, stage, running)

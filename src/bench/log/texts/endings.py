@@ -3,7 +3,15 @@
 import re
 
 from bench.log.texts import ELSEWHERE, Text
-from bench.log.texts.stages import ENGINE_BEGINS, ENGINE_BEGINS_V0, LOADING_MODEL, SERVER_STARTS, SERVER_STARTS_API
+from bench.log.texts.failures import API_SERVERS_FAIL, DIED
+from bench.log.texts.phases import (
+    ENGINE_BEGINS,
+    ENGINE_BEGINS_V0,
+    LOADING_MODEL,
+    READY_SECONDS,
+    SERVER_STARTS,
+    SERVER_STARTS_API,
+)
 
 # fmt: off
 # Somebody uses the engine, or the one who recorded the log waited for it.
@@ -11,7 +19,7 @@ IN_USE = (
     Text("Processed prompts:", "Processed prompts:   0%|          | 0/1 [00:00<?, ?it/s, est. speed input: 0.00 toks/s, output: 0.00 toks/s]", "recorded 0.26.0 - 0.32.0"),
     Text("Adding requests:", "Adding requests:   0%|          | 0/1 [00:00<?, ?it/s]", ELSEWHERE),
     Text("Rendering prompts:", "Rendering prompts:   0%|          | 0/1 [00:00<?, ?it/s]", "recorded 0.26.0 - 0.32.0"),
-    Text("BENCHMARK_READY_SECONDS", "BENCHMARK_READY_SECONDS=62.2471", "recorded 0.26.0 - 0.32.0"),
+    READY_SECONDS,
 )
 # The Rust frontend's texts too.
 SERVING = (
@@ -50,7 +58,7 @@ OF_A_SERVER = (
     Text("Launching Rust frontend", "INFO 11-24 02:56:27 [utils.py:370] Launching Rust frontend: /vllm/vllm-rs frontend --listen-fd 15", ELSEWHERE),
     Text("API server processes", "INFO 11-24 02:56:27 [utils.py:261] Started 4 API server processes", ELSEWHERE),
     Text("Waiting for API servers to complete", "INFO 11-24 02:56:27 [utils.py:502] Waiting for API servers to complete ...", ELSEWHERE),
-    Text("Exception occurred while running API servers", "Exception occurred while running API servers: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE),
+    API_SERVERS_FAIL,
 )
 SERVER_NAMES = ("APIServer", "ApiServer", "RustFrontend")  # what the names of processes that answer requests begin with
 # Who died, or had to, without an exception of its own.
@@ -94,7 +102,7 @@ LLM_IS_MADE = re.compile(r"\bllm\.py:\d+\] Supported[_ ]tasks: ")  # the last th
 PATTERN_TEXTS = (
     Text("Supported", "(APIServer pid=6760) INFO 11-24 16:58:24 [entry.py:136] Supported tasks: ['generate']", "recorded 0.10.1.1 - 0.32.0"),
     Text("NPU function error: ", "NPU function error: g(), error code is 507", ELSEWHERE),
-    Text("died unexpectedly", ":56:02 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly (exit code: None), shutting down executor.", "recorded 0.32.0"),
+    DIED,
     Text("died, exit", "ERROR 11-24 16:34:06 [multiproc_worker_utils.py:120] Worker VllmWorkerProcess pid 29680 died, exit code: -9", "recorded 0.8.5"),
     Text("Killed", "bash: line 1:   812 Killed                  vllm serve tiny", ELSEWHERE),
     Text("Terminated", "Terminated", ELSEWHERE),

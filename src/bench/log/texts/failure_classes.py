@@ -6,7 +6,7 @@ so what is special stands before what is general.
 
 import re
 
-from bench.log.texts.stages import Stage
+from bench.log.texts import Stage
 
 UNKNOWN = "unknown"
 

@@ -20,6 +20,10 @@ OF_RUST = (  # one is in what it prints
 VALIDATION = re.compile(r"^\d+ validation errors? for \S+$")  # pydantic: the indented lines after it say what
 REPLACED = Text("During handling of the above exception, another exception occurred", "During handling of the above exception, another exception occurred:", ELSEWHERE)
 
+# Of the endings' tables too.
+DIED = Text("died unexpectedly", ":56:02 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly (exit code: None), shutting down executor.", "recorded 0.32.0")
+API_SERVERS_FAIL = Text("Exception occurred while running API servers", "Exception occurred while running API servers: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE)
+
 # What a process prints of another that is gone, or when it has to go: not of an accident of its own.
 ECHOES = (
     Text("Engine core initialization failed", '(APIServer pid=25090)     raise RuntimeError("Engine core initialization failed. "', "recorded 0.10.1.1 - 0.32.0"),
@@ -28,7 +32,7 @@ ECHOES = (
     Text("Engine process failed to start", "RuntimeError: Engine process failed to start. See stack trace for the root cause.", "recorded 0.8.5"),
     Text("EngineCore encountered an issue", "sync_llm.py:416] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.", "recorded 0.9.1 - 0.32.0"),
     Text("EngineDeadError", "ERROR 11-24 16:38:27 [async_llm.py:416] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trac", "recorded 0.9.1 - 0.32.0"),
-    Text("died unexpectedly", ":56:02 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly (exit code: None), shutting down executor.", "recorded 0.32.0"),
+    DIED,
     Text("died with exit code", "RuntimeError: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE),
     Text("See root cause above", "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}", "recorded 0.10.1.1 - 0.32.0"),
     Text("See stack trace", "RuntimeError: Engine process failed to start. See stack trace for the root cause.", "recorded 0.8.5 - 0.32.0"),
@@ -52,7 +56,7 @@ ANCHORS = (
     Text("WorkerProc failed to st", "ERROR 11-24 16:40:52 [multiproc_executor.py:743] WorkerProc failed to start.", "recorded 0.11.2 - 0.32.0"),
     Text("WorkerProc hit an exception", "(Worker_TP1 pid=28000) ERROR 11-24 16:29:32 [multiproc_executor.py:671] WorkerProc hit an exception.", "recorded 0.9.1 - 0.11.0"),
     Text("WorkerProc failed.", "ERROR 11-24 02:54:00 [multiproc_executor.py:1] WorkerProc failed.", ELSEWHERE),
-    Text("Exception occurred while running API servers", "Exception occurred while running API servers: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE),
+    API_SERVERS_FAIL,
     Text("Exception in worker VllmWorkerProcess while processing method", "27454) ERROR 11-24 16:27:04 [multiproc_worker_utils.py:238] Exception in worker VllmWorkerProcess while processing method init_device.", "recorded 0.8.5"),
     Text("Error executing method", "Error executing method 'load_model'. This might cause deadlock in distributed execution.", ELSEWHERE),
 )

@@ -3,15 +3,22 @@
 import re
 
 from bench.log.texts import ELSEWHERE, Text
-from bench.log.texts.stages import LOADING_MODEL
+from bench.log.texts.phases import ARGUMENTS, LOADING_MODEL, VERSION
 
 # fmt: off
-VERSION_TEXT = Text("version ", "INFO 11-24 16:33:05 [api_server.py:1043] vLLM API server version 0.8.5", "recorded 0.8.5 - 0.32.0")
 ARGUMENTS_TEXT = Text("args: ", "INFO 11-24 02:47:12 [api_utils.py:273] non-default args: {'max_model_len': 4096, 'disable_log_stats': True, 'model': 'models/base'}", "recorded 0.8.5 - 0.32.0")
 CONFIG_TEXT = Text("LLM engine (v", "INFO 11-24 02:53:47 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny-tp2'", "recorded 0.8.5 - 0.32.0")
 
+# Arguments in each of the three forms that log/arguments.py reads.
+ASKED = re.compile(rf"{ARGUMENTS.text}: \{{")
+NAMESPACE = re.compile(r"\bargs: Namespace\(")
+ENGINE = re.compile(r"Initializing an? (?:V\d )?LLM engine \(v")
+CONFIG = re.compile(
+    r"(?:Initializing an?|Dumping input data for) (?:(?P<engine>V\d) )?LLM engine \(v(?P<version>[^)\s]+)\) with config: "
+)
+
 # It ends at what cannot be of a version, and where somebody left out the rest of it there is none.
-VERSION = re.compile(
+VERSION_NUMBER = re.compile(
     r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})version "
     r"(?P<version>v?\d+\.\d+\.(?:dev)?\d+(?:[.+_-]?[A-Za-z\d]+)*+)(?!…|\.\.)"
 )
@@ -46,7 +53,7 @@ DEVICE_SOURCE = re.compile(
 
 # What it is, a text of its line, where it stands there.
 INFO_ROWS = (
-    ("version", VERSION_TEXT, VERSION),
+    ("version", VERSION, VERSION_NUMBER),
     ("kind", Text("detected platform", "INFO 11-24 16:38:01 [__init__.py:235] Automatically detected platform cpu.", "recorded 0.8.5 - 0.11.0"), PLATFORM),
     ("plugin", Text("Platform plugin ", "INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", ELSEWHERE), PLUGIN),
     ("rocm", Text("rocm.py:", "INFO 02-11 09:00:00 rocm.py:131] Using Triton backend.", ELSEWHERE), ROCM_SOURCE),
@@ -77,17 +84,16 @@ INFO_ROWS = (
 FRONT = (
     ("usage", re.compile(r"^usage: (?:\S+ -m )?\S*(?:api_server|vllm)\b")),
     ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█ {1,4}version ")),
-    ("arguments", re.compile(r"non-default args: ")),
-    ("namespace", re.compile(r"\bargs: Namespace\(")),
+    ("arguments", ASKED),
+    ("namespace", NAMESPACE),
 )
-ENGINE = re.compile(r"Initializing an? (?:V\d )?LLM engine \(v")
 # Printed before the beginning of a start, by every process.
 PREFACE = re.compile(
     r"(?:(?:DEBUG|INFO|WARNING) [\d-]+ [\d:]+ \[?\w+\.py:\d+\]? )?(?:Automatically detected platform |Triton )"
 )
 # One is in each line that one of the patterns above can match.
 OPENINGS = (
-    VERSION_TEXT,
+    VERSION,
     ARGUMENTS_TEXT,
     CONFIG_TEXT,
     Text("Triton ", "Triton is installed, but doesn't include CPU backend. Disabling Triton.", "recorded 0.10.0 - 0.32.0"),

@@ -19,9 +19,8 @@ from bench.config import RandomRecipe
 from bench.weights.checkpoint import GIB, Manifest, weight_files, write_manifest
 from bench.weights.content import content_digest
 from bench.weights.recipes import gpt_oss, llama
-from bench.weights.recipes.tensor import ITEM_BYTES, Tensor
+from bench.weights.recipes.tensor import ITEM_BYTES, Draw, Tensor, pieces
 from bench.weights.recipes.tokenizer import tokenizer, tokenizer_config
-from bench.weights.recipes.values import Draw, pieces
 
 FAMILIES: dict[str, ModuleType] = {"llama": llama, "gpt_oss": gpt_oss}
 THREADS_AT_MOST = 16

@@ -9,7 +9,6 @@
     checksums.py  what a rank has loaded, in a verification start
     engine.py     what is measured of the API server and the engine core
     workers.py    what is measured of every worker, and which rank it is
-    streamer.py   lets Run:ai Model Streamer's own lines reach the log
 
 Nothing here may disturb vLLM: a measured call returns, raises and yields what it would without the probe, and what
 fails inside the probe is an event of its own, a warning. bench.vllm.probe_events reads what is written here. It runs
@@ -20,10 +19,6 @@ and after that imports most of what is measured here. Names were checked against
 """
 
 import os
-
-from .streamer import name_streamer_lines
-
-__all__ = ["name_streamer_lines", "register"]
 
 
 def register() -> None:
@@ -37,6 +32,24 @@ def register() -> None:
         if events.open_in(folder):
             with events.guarded("the probe was not set up"):
                 measure()
+
+
+def name_streamer_lines() -> None:
+    """Let Run:ai Model Streamer's own lines reach the log, with the process that they come from.
+
+    To 0.15.0 it prints them; 0.15.1 to 0.16.1 log them to a logger without a handler; 0.17 shows them without a pid, so
+    that the ranks cannot be distinguished. It takes a handler with this mark for its own and adds none (its
+    `__init__.py`). Nothing is imported: the logger is only named.
+    """
+    import logging
+
+    handler = logging.StreamHandler()
+    handler._runai_stderr_handler = True  # type: ignore[attr-defined]  # noqa: SLF001  # the mark that it looks for
+    handler.setFormatter(logging.Formatter("(%(processName)s pid=%(process)d) %(asctime)s [%(levelname)s] %(message)s"))
+    logger = logging.getLogger("runai_model_streamer")
+    if not logger.handlers:
+        logger.addHandler(handler)
+        logger.propagate = False
 
 
 def measure() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.weights.delivery import indexed, read_whole
+from bench.weights.loaded import indexed, read_whole
 
 
 def write(path: Path, **sizes: int) -> Path:
