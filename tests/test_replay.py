@@ -474,7 +474,7 @@ def away(new_workplace: Callable[[], Workplace]) -> Away:
 def test_a_sweep_does_not_begin_where_mlflow_is_away(away):
     """Hours later is too late to say so: one line, before any start."""
     assert away.sweep.code == 2
-    assert away.sweep.err.startswith(f"{NOWHERE}: MLflow did not do as asked: ")
+    assert away.sweep.err.startswith(f"{NOWHERE}: the request to MLflow failed: ")
     assert away.sweep.err.count("\n") == 1
     assert list(away.place.folder.glob("multirun/**/vllm.log")) == []
 

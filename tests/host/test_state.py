@@ -172,7 +172,7 @@ def test_everything_that_is_wrong_is_said():
 @pytest.mark.parametrize("state", [cold(resident_before=0.5), cold(read={"TP0": 0}), warm(resident_before=0.5)])
 def test_a_state_that_was_another_is_not_called_by_the_asked_word(state):
     """Whoever searches MLflow for tags.`bench.page_cache` = 'cold' must not find a start that was warm."""
-    assert judge(state).page_cache != state.page_cache_asked
+    assert judge(state).page_cache != state.page_cache_requested
 
 
 # Formats that read past the page cache.

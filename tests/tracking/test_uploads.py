@@ -244,6 +244,19 @@ def test_a_store_that_hangs_keeps_no_start_waiting_for_long(settings, folder, mo
     )
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"sweep_id": "S"}', '{"sweep_id": "S", "started_at": "then", "params": {}, "tags": {}}']
+)
+def test_the_file_of_a_sweeps_run_is_read_as_written_or_not_at_all(text, tmp_path):
+    """Cut, of another shape or of other types: none of it reaches MLflow."""
+    sweep = SweepRun("S", 1000.5, {"a": "b"}, {}, run_id="r", ended_by="the last block")
+    sweep.save(tmp_path)
+    assert SweepRun.load(tmp_path) == sweep
+
+    (tmp_path / runs.SWEEP_FILE).write_text(text)
+    assert SweepRun.load(tmp_path) is None
+
+
 def test_runs_whose_driver_is_gone_are_ended_and_no_others(settings):
     """Not those of a living process, of another host, or without a driver's name."""
     here = this_process()

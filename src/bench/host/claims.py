@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.config import Settings
@@ -23,23 +22,16 @@ LOCK = ".bench.lock"
 OnWait = Callable[[str], None]
 
 
-@dataclass
-class Claim:
-    """`waited_s` is how long others kept this process waiting for it."""
-
-    waited_s: float
-
-
 @contextmanager
-def caches_claimed(settings: Settings, on_wait: OnWait) -> Iterator[Claim]:
-    """Other starts of this host with this caches_dir wait until the block ends.
+def caches_claimed(settings: Settings, on_wait: OnWait) -> Iterator[float]:
+    """Other starts of this host with this caches_dir wait until the block ends. Yields how long this process has waited for them, in s.
 
     Raises:
         LockError: no lock can be created in caches_dir.
     """
     began_s = time.monotonic()
     with locked(Path(settings.caches_dir) / LOCK, on_wait):
-        yield Claim(time.monotonic() - began_s)
+        yield time.monotonic() - began_s
 
 
 @contextmanager

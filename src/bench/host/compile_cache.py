@@ -2,7 +2,7 @@
 
 vLLM's own compile cache is keyed by the model's path and max_model_len, not by the load format: in a sweep over formats
 the first start compiles for all others, and a pre-sharded folder shares nothing with its original. FlashInfer, Triton,
-Inductor and CUDA keep caches of their own elsewhere. So each start is given folders that belong to one key, made of all
+Inductor and CUDA keep caches of their own elsewhere. So each start has folders that belong to one key, made of all
 that such a cache may depend on, and a primed one was filled by a start that is never compared.
 """
 
@@ -32,7 +32,7 @@ FOLDERS = {
 class Caches:
     """The folders of one start. `folder` is None where the user's own are used as they are."""
 
-    asked: str  # compile_cache of the settings: primed, fresh, as_is
+    requested: str  # compile_cache of the settings: primed, fresh, as_is
     folder: Path | None
 
     @property

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +10,7 @@ from typing import Any
 
 from bench.config import Settings
 from bench.errors import SettingError
-from bench.host.device import Device, compiler, find_device, interpreter, measured_versions
+from bench.host.device import Device, compiler, find_device, measured_versions
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,11 @@ def look_at_host(settings: Settings) -> Host:
         SettingError: the interpreter has no vLLM, or this device cannot hold the ranks.
     """
     device = _device()
-    python = interpreter(settings.vllm.python)
+    python = settings.vllm.python or sys.executable
     return Host(device, python, _versions(python), needs_of(settings, device, compiler()))
 
 
 _device = cache(find_device)
-
-
 _versions = cache(measured_versions)
 
 

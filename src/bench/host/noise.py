@@ -102,7 +102,7 @@ def _busy_cores() -> float | None:
 
 
 def _ticks() -> tuple[int, int] | None:
-    """Of the cores that we may use, since boot: busy and not. What a hypervisor gave to its other guests is busy too.
+    """Of the cores that we may use, since boot: busy and not. Time that a hypervisor took for its other guests is busy too.
 
     Source: proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests are in user and nice already.
     """

@@ -39,7 +39,7 @@ def refuse_current_folder() -> None:
         raise SettingError("the folder that bench was started in is gone. Change to one that is there.") from error
     except UnicodeEncodeError as error:
         raise SettingError(
-            f"the folder that bench was started in has a name that is not UTF-8, or the locale says so: {os.fsencode(here)!r}. "
+            f"the folder that bench was started in has a name that is not UTF-8, or the locale is not: {os.fsencode(here)!r}. "
             "Start bench in another folder, or set LC_ALL=C.UTF-8."
         ) from error
 

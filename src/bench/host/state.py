@@ -22,8 +22,8 @@ class HostState:
     process took from storage while it loaded them.
     """
 
-    page_cache_asked: str  # cold, warm, as_is
-    compile_cache_asked: str  # primed, fresh, as_is
+    page_cache_requested: str  # cold, warm, as_is
+    compile_cache_requested: str  # primed, fresh, as_is
     reads_weights: bool = True  # False: this format reads no local file
     direct_io: bool = False  # this format is known to read past the page cache
     shared_files: bool = False  # all ranks read the same files: through the page cache, one of them reads for all
@@ -92,7 +92,7 @@ def judge(state: HostState) -> Verdict:
 def state_doubts(state: HostState) -> list[str]:
     """What is not wrong enough to make a start invalid."""
     again = state.read_amplification
-    if state.page_cache_asked != "warm" or state.bypasses_page_cache or again is None or again <= LOST_AT_MOST:
+    if state.page_cache_requested != "warm" or state.bypasses_page_cache or again is None or again <= LOST_AT_MOST:
         return []
     return [
         f"{again:.0%} of the checkpoint came from storage in a warm start: this host took pages away after exec, or libraries had to be read again"
@@ -100,24 +100,24 @@ def state_doubts(state: HostState) -> list[str]:
 
 
 def _judge_page_cache(state: HostState) -> tuple[str, list[str]]:
-    asked = state.page_cache_asked
+    requested = state.page_cache_requested
     if not state.reads_weights:
         return "none", []
-    if asked == "as_is":
+    if requested == "as_is":
         return "as_is", []
     if state.resident_before is None:
         return "unverified", []
     problems = _check_residency(state) + _check_reads(state)
-    return ("wrong" if problems else asked), problems
+    return ("wrong" if problems else requested), problems
 
 
 def _check_residency(state: HostState) -> list[str]:
-    share, asked = state.resident_before, state.page_cache_asked
+    share, requested = state.resident_before, state.page_cache_requested
     assert share is not None
     who = f"; mapped by {', '.join(state.mapped_by)}" if state.mapped_by else ""
-    if asked == "cold" and (share > COLD_AT_MOST or state.mapped_by):
+    if requested == "cold" and (share > COLD_AT_MOST or state.mapped_by):
         return [f"page_cache=cold was asked, but {share:.0%} of the checkpoint was in the page cache before exec{who}"]
-    if asked == "warm" and share < WARM_AT_LEAST:
+    if requested == "warm" and share < WARM_AT_LEAST:
         return [f"page_cache=warm was asked, but only {share:.0%} of the checkpoint was in the page cache before exec"]
     return []
 
@@ -128,20 +128,23 @@ def _check_reads(state: HostState) -> list[str]:
         return _tree_read_too_little(state)
     read = f"{state.read_gib:.2f} GiB from storage, {amplification:.0%} of the checkpoint"
     problems = [
-        f"page_cache={state.page_cache_asked} was asked, but {rank} read nothing while others read"
+        f"page_cache={state.page_cache_requested} was asked, but {rank} read nothing while others read"
         for rank, count in state.read.items()
-        if state.page_cache_asked == "cold" and count == 0 and amplification > 0 and not _another_read_for_all(state)
+        if state.page_cache_requested == "cold"
+        and count == 0
+        and amplification > 0
+        and not _another_read_for_all(state)
     ]
-    if state.page_cache_asked == "cold" and amplification < READ_ALMOST_NOTHING:
+    if state.page_cache_requested == "cold" and amplification < READ_ALMOST_NOTHING:
         problems.append(f"page_cache=cold was asked, but vLLM read only {read}: a cache has answered")
-    if state.page_cache_asked == "warm" and amplification > READ_THE_WHOLE and not state.bypasses_page_cache:
+    if state.page_cache_requested == "warm" and amplification > READ_THE_WHOLE and not state.bypasses_page_cache:
         problems.append(f"page_cache=warm was asked, but vLLM read {read}: the cache did not hold it")
     return problems
 
 
 def _tree_read_too_little(state: HostState) -> list[str]:
     """Where the probe has no count of the loading processes, all that the tree read is still an upper bound."""
-    if state.page_cache_asked != "cold" or state.tree_read is None or not state.must_read:
+    if state.page_cache_requested != "cold" or state.tree_read is None or not state.must_read:
         return []
     if (share := state.tree_read / state.must_read) >= READ_ALMOST_NOTHING:
         return []
@@ -158,16 +161,16 @@ def _another_read_for_all(state: HostState) -> bool:
 
 
 def _judge_compile_cache(state: HostState) -> tuple[str, list[str]]:
-    asked, found = state.compile_cache_asked, state.compile_cache_found
+    requested, found = state.compile_cache_requested, state.compile_cache_found
     if found in {None, "none"}:
-        return ("as_is" if asked == "as_is" else "none"), []
-    if asked == "primed" and found == "load_failed":
+        return ("as_is" if requested == "as_is" else "none"), []
+    if requested == "primed" and found == "load_failed":
         return "unloadable", []  # vLLM's own failure, the same in every start: vLLM 0.32.0 on a CPU does so
-    if asked == "primed" and found != "loaded":
+    if requested == "primed" and found != "loaded":
         return "wrong", [f"compile_cache=primed was asked, but vLLM {_described(found)}"]
-    if asked == "fresh" and found != "compiled":
+    if requested == "fresh" and found != "compiled":
         return "wrong", [f"compile_cache=fresh was asked, but vLLM {_described(found)}"]
-    return asked, []
+    return requested, []
 
 
 def _described(found: str | None) -> str:

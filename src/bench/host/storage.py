@@ -73,7 +73,7 @@ def _unescaped(text: str) -> str:
 
 def _disk_of(mount: Mount) -> Path | None:
     number = mount.number
-    if number.startswith("0:") and mount.source.startswith("/dev/"):  # btrfs gives its subvolumes numbers of their own
+    if number.startswith("0:") and mount.source.startswith("/dev/"):  # subvolumes of btrfs have numbers of their own
         try:
             device = Path(mount.source).stat().st_rdev
         except OSError:

@@ -2,7 +2,7 @@
 
 By value: whatever stands behind a secret's name in the environment, on the command line or in the settings is registered once in this
 process, in every usual spelling. By form: URLs with a password, `Authorization` headers, `name=value` behind a secret's name, private keys,
-tokens of known shapes. The values given to vLLM are unchanged; only output is masked.
+tokens of known shapes. The values that vLLM gets are unchanged; only output is masked.
 """
 
 from bench.masking.collect import collect_environment, collect_settings, collect_value, collect_words

@@ -39,7 +39,7 @@ def masked_value(name: str, value: object) -> str:
 
 def masked_tree(value: T) -> T:
     """Every text in a tree of dicts, lists, tuples and dataclasses masked, names of dicts too. Numbers stay."""
-    return _masked_tree(value)  # type: ignore[no-any-return]  # it returns what it was given, masked
+    return _masked_tree(value)  # type: ignore[no-any-return]  # the same type as its argument
 
 
 def _masked_tree(value: Any) -> Any:

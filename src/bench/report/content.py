@@ -1,4 +1,4 @@
-"""What a report says of a comparison, as one frozen value without markup; the templates write it. Pure."""
+"""The content of a report, as one frozen value without markup; the templates render it. Pure."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from bench.start.metric import Metric
 from bench.start.metrics import READY, STREAM, STREAM_RATE, STREAM_SIZE, name_of_rank, rank_of
 from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VERSION, VLLM_VERSION, Tag
 
-# What a reader must know of every start: title, param or tag.
+# The conditions that every start is listed with: title, param or tag.
 CONDITIONS = (
     ("Model", "model.path"),
     ("tensor_parallel_size", "tensor_parallel_size"),
@@ -108,7 +108,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report says. Sections that have nothing to say are empty or None."""
+    """The sections of a report; one without content is empty or None."""
 
     title: str
     comparison: Comparison
@@ -128,7 +128,7 @@ class Report:
 
 
 def report_of(comparison: Comparison) -> Report:
-    """What a report of this comparison says."""
+    """The content of this comparison's report."""
     waterfalls = {each.point for _, found in tables.waterfalls_by_state(comparison) for each in found}
     return Report(
         title=title_of(comparison),

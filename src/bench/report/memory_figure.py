@@ -66,7 +66,7 @@ def _draw_host(axes: "Axes", samples: Sequence[MemorySample], most: MemorySample
 
 
 def _draw_gpus(axes: "Axes", samples: Sequence[MemorySample], most: MemorySample) -> None:
-    """All that is in use on each GPU, and dashed what of it vLLM's processes take, where NVML tells that."""
+    """All that is in use on each GPU, and dashed what of it vLLM's processes take, where NVML reports it."""
     for index in range(len(samples[0].gpu_used_gib)):
         for kind, style, words in (("gpu_used_gib", "-", "in use"), ("gpu_own_gib", "--", "vLLM's own")):
             amounts = [(each.elapsed_s, getattr(each, kind)[index]) for each in samples]

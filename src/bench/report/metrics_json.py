@@ -63,7 +63,7 @@ def write_metrics(comparison: Comparison, folder: Path) -> Path:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """All values of all starts, so that nobody has to read them off a table."""
+    """The file's tree: all values of all starts."""
     return {
         "sweep": comparison.sweep.sweep_id,
         "run_id": comparison.sweep.run_id,

@@ -1,6 +1,6 @@
 """How every figure of bench looks, and how phases are named and coloured in figures and tables alike.
 
-The colours of points can be told apart by colour-blind readers. Figures are drawn without a display.
+The colours of points are distinct for colour-blind readers. Figures are drawn without a display.
 """
 
 from collections.abc import Sequence

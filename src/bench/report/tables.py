@@ -134,7 +134,7 @@ def single_starts(comparison: Comparison) -> Table | None:
 
 
 def outcomes(starts: Iterable[RunRecord], reason: Callable[[RunRecord], str]) -> Table | None:
-    """Starts that failed, or whose state was not what was asked for, with the reason. None: there is no such start."""
+    """Starts that failed, or whose state was not the requested one, with the reason. None: there is no such start."""
     rows = tuple(_words(start.name, reason(start)) for start in starts)
     return Table(("Start", "Reason"), rows, numeric=False) if rows else None
 

@@ -31,7 +31,7 @@ class Condition:
 def caches_for(settings: Settings, host: Host) -> Caches:
     """The compile and JIT caches of this start, emptied where fresh ones were asked for."""
     caches = caches_of(settings, host)
-    if caches.asked == "fresh":
+    if caches.requested == "fresh":
         empty(caches)
     return caches
 
@@ -87,8 +87,10 @@ def conclude(condition: Condition, compile_cache: str, read: Mapping[str, int | 
     settings = condition.settings
     reads_weights = settings.load_format.checkpoint != "config_only"
     return HostState(
-        page_cache_asked=settings.page_cache,
-        compile_cache_asked=settings.compile_cache if settings.sweep.kind == "start" else "as_is",  # a priming fills it
+        page_cache_requested=settings.page_cache,
+        compile_cache_requested=settings.compile_cache
+        if settings.sweep.kind == "start"
+        else "as_is",  # a priming fills it
         reads_weights=reads_weights,
         direct_io=settings.load_format.direct_io,
         shared_files=settings.load_format.checkpoint == "original",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.analysis.records import RunRecord
 from bench.config import Settings
-from bench.host.claims import Claim, caches_claimed
+from bench.host.claims import caches_claimed
 from bench.start.describe import concluded, name_of
 from bench.start.folder import place_for, saved
 from bench.start.perfetto import write_trace
@@ -49,7 +49,7 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
         folder = place_for(folder, steps)
         with ExitStack() as claims:
             claiming = partial(claims.enter_context, caches_claimed(settings, print_message))
-            claim = steps.take("claiming caches_dir", claiming, Claim(0.0))
+            waited_s = steps.take("claiming caches_dir", claiming, 0.0)
             progress = claims.enter_context(following(name, place.position, place.starts))
             startup = measure(settings, folder, progress.on_line, steps)
         startup, folder = write_down(settings, startup, folder, steps)
@@ -59,7 +59,7 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
         run_id = unbroken(partial(steps.take, "uploading", uploading, None), f"MLflow to take {name}")
         for failure in steps.failures[before:]:
             print_message(f"  {failure}")
-    return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id), claim.waited_s)
+    return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id), waited_s)
 
 
 def write_down(settings: Settings, startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from bench.config import Tracking
 from bench.errors import LockError, TrackingError
 from bench.masking import masked, masked_tree, private
@@ -59,8 +61,8 @@ class SweepRun:
     def load(folder: Path) -> "SweepRun | None":
         """None: there is none, or none that can be read."""
         try:
-            return SweepRun(**json.loads((folder / SWEEP_FILE).read_text()))
-        except (OSError, ValueError, TypeError):
+            return TypeAdapter(SweepRun).validate_json((folder / SWEEP_FILE).read_bytes())
+        except (OSError, ValueError):
             return None
 
 

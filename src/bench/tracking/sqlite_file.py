@@ -1,7 +1,7 @@
 """The file of a SQLite store: made whole where there is none, checked before MLflow opens it, and never damaged.
 
 MLflow makes its tables step by step, so that two processes which open a new file at once break it for good; and where one
-of its tables is missing, it upgrades the file without being asked. So a new store is built elsewhere and copied into the file in
+of its tables is missing, it upgrades the file unrequested. So a new store is built elsewhere and copied into the file in
 one transaction, under a lock, and a file with other tables than this MLflow's is refused before MLflow sees it.
 """
 

@@ -63,7 +63,7 @@ def errors_translated(uri: str) -> Iterator[None]:
     except Exception as error:
         words = _shortened(masked(" ".join((str(error) or repr(error)).split())))
         kind = StoreError if _is_lasting(error) else TrackingError
-        raise kind(f"tracking.uri={masked(uri)}: MLflow did not do as asked: {words}") from error
+        raise kind(f"tracking.uri={masked(uri)}: the request to MLflow failed: {words}") from error
 
 
 def _is_lasting(error: Exception) -> bool:
@@ -205,7 +205,7 @@ def search(store: Store, condition: str, experiments: list[str] | None = None) -
 
 
 def _pages(page: "Callable[[str | None], PagedList[T]]") -> Iterator[T]:
-    """All that MLflow gives, page by page."""
+    """All results, page by page."""
     token = None
     while True:
         found = page(token)

@@ -211,7 +211,9 @@ def end_sweep(tracking: Tracking, folder: Path, *, failed: bool, ended_by: str) 
     """Ends the sweep's run. Where MLflow is away, the end is recorded in the file that `begin_sweep` wrote."""
     sweep = SweepRun.load(folder)
     if sweep is None:
-        print_message(f"{folder}: what MLflow should know of this sweep is not there any more; its run is not ended")
+        print_message(
+            f"{folder}: the file of the sweep's run (sweep_run.json) is missing or damaged; its run in MLflow is not ended"
+        )
         return
     sweep = replace(sweep, failed=failed, ended_by=ended_by)
     try:
