@@ -89,19 +89,22 @@ def test_who_comes_while_another_process_makes_the_tables_waits_for_it(store_fil
     assert told == [f"waiting for another process to finish the tables of {path}"]
 
 
+VERSION = "UPDATE alembic_version SET version_num = "
+
+
 @pytest.mark.parametrize(
-    ("version", "words"),
+    ("statement", "words"),
     [
-        ("c48cb773bb87", "made by an older MLflow"),
-        ("badc0ffee000", "made by a newer MLflow"),
-        (None, "was not made by MLflow"),
+        (f"{VERSION}'c48cb773bb87'", "made by an older MLflow"),
+        (f"{VERSION}'badc0ffee000'", "made by a newer MLflow"),
+        ("DROP TABLE alembic_version", "was not made by MLflow"),
+        ("DROP TABLE metrics", "is damaged: .*: metrics.is_nan, metrics.key, metrics.run_uuid, …"),
+        ("ALTER TABLE runs DROP COLUMN name", "is damaged: .*: runs.name, trace_tags.key, "),
     ],
 )
-def test_a_store_of_another_schema_is_refused_and_not_changed(store_file, version, words):
+def test_a_store_of_another_schema_is_refused_and_not_changed(store_file, statement, words):
     """MLflow itself would upgrade one that lacks a table, unasked."""
-    execute(store_file, "DROP TABLE trace_tags")
-    other = f"UPDATE alembic_version SET version_num = '{version}'"  # noqa: S608  # three texts of ours
-    execute(store_file, other if version else "DROP TABLE alembic_version")
+    execute(store_file, "DROP TABLE trace_tags", statement)
     os.utime(store_file, (1, 1))
     before = store_file.read_bytes()
 
@@ -129,6 +132,7 @@ def test_what_nobody_can_be_making_into_a_store_is_not_waited_for(store_file, st
     ("uri", "words"),
     [
         ("foo://somewhere", "foo://somewhere"),
+        ("databricks", "credential"),
         ("folder", "maintenance mode"),
         ("sqlite://", "names no file"),
         ("sqlite:///folder", "found a folder"),
@@ -185,6 +189,21 @@ def test_an_experiment_in_the_trash_is_refused_with_how_to_restore_it(store_file
         store.client.delete_experiment(number)
 
     with pytest.raises(StoreError, match=f"restore --experiment-id {number}"):
+        checked(store_file)
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [("thesis.txt/1", "is no folder"), ("foo://bucket/1", "foo")],
+)
+def test_artifacts_that_cannot_be_written_are_refused_before_the_first_start(store_file, tmp_path, location, words):
+    """A run that cannot take its log is none."""
+    (tmp_path / "thesis.txt").touch()
+    location = location if "://" in location else str(tmp_path / location)
+    with quiet():
+        connect(f"sqlite:///{store_file}").client.create_experiment("bench", artifact_location=location)
+
+    with pytest.raises(StoreError, match=words):
         checked(store_file)
 
 

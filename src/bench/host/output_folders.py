@@ -22,7 +22,7 @@ def refuse_places(every: Iterable[Settings], folder: Path, setting: str) -> None
         folders["caches_dir", Path(settings.caches_dir)] = None
         if not os.path.lexists(settings.checkpoint_path) and settings.model.random:
             folders["models_dir", Path(settings.models_dir)] = None
-    if found := list(filter(None, (_problem(name, place) for name, place in folders))):
+    if found := list(filter(None, (why_unwritable(name, place) for name, place in folders))):
         raise SettingError("\n".join(found))
 
 
@@ -44,7 +44,7 @@ def refuse_current_folder() -> None:
         ) from error
 
 
-def _problem(setting: str, place: Path) -> str | None:
+def why_unwritable(setting: str, place: Path) -> str | None:
     """Why this place cannot be written, in a sentence; None: it can."""
     shown = f"{setting}={place}"
     try:

@@ -26,8 +26,10 @@ PREFIX = "sqlite:///"
 BUSY_S = 20.0  # how long MLflow itself waits for another process that writes
 SETTLED_S = 30.0  # no process is creating tables in a file that has not changed for so long
 RETRY_S = 0.2
+COLUMNS = "SELECT it.name, its.name FROM sqlite_master it, pragma_table_xinfo(it.name) its WHERE it.type = 'table'"
 LEAST_FREE_MIB = 20
 MIB = 1024**2
+SHOWN = 3  # columns
 
 
 def path_of(uri: str) -> Path | None:
@@ -98,10 +100,37 @@ def _is_ready(path: Path) -> bool:
     except sqlite3.Error as error:
         raise _in_words(path, error) from error
     if found == newest_schema():
+        _refuse_incomplete(path)
         return True
     if has_tables and (_is_settled(path) or _is_never_ours(path, found)):
         raise StoreError(_other_schema(path, found))
     return False
+
+
+def _refuse_incomplete(path: Path) -> None:
+    """Before MLflow sees it, which would add a missing table as it was in its first release.
+
+    Raises:
+        StoreError: a table or a column is missing.
+    """
+    with closing(_open(path, "ro")) as connection:
+        there = set(connection.execute(COLUMNS))
+    if missing := [".".join(each) for each in sorted(_columns() - there)]:
+        shown = ", ".join(missing[:SHOWN]) + (", …" if missing[SHOWN:] else "")
+        raise StoreError(
+            f"{path}: this store is damaged: it lacks columns of its schema version, {newest_schema()}: {shown}. Restore it from a "
+            "backup, or choose another tracking.uri."
+        )
+
+
+@cache
+def _columns() -> frozenset[tuple[str, str]]:
+    """Table and column of all that the installed MLflow writes."""
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # which knows all tables
+    from mlflow.store.db.base_sql_model import Base
+
+    tables = Base.metadata.tables.values()
+    return frozenset((table.name, column.name) for table in tables for column in table.columns)
 
 
 def _is_never_ours(path: Path, found: str | None) -> bool:

@@ -14,9 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from bench.config import Tracking
 from bench.errors import BenchError, StoreError, TrackingError
+from bench.host.output_folders import why_unwritable
 from bench.masking import masked, masked_tree
 from bench.system.output import print_message
 from bench.tracking import sqlite_file
@@ -24,6 +26,7 @@ from bench.tracking import sqlite_file
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.exceptions import MlflowException
     from mlflow.store.entities import PagedList
 
 T = TypeVar("T")
@@ -32,6 +35,7 @@ LENGTH = 300
 PARAM, TAG, KEY = 6000, 8000, 250  # the most characters that MLflow keeps; it cuts silently, or refuses
 PAGE = 1000
 BATCH = 90  # MLflow takes 100 params or tags a call, and 1,000 metrics
+ALL_OF_A_RUN = "metrics.m > 0 AND params.p = '' AND tags.t = ''"  # a condition that reads all that runs have
 REFUSED_STATUS = (400, 401, 403, 404, 405)  # of an HTTP answer: a retry changes nothing
 ENVIRONMENT = {  # a user's own values win
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send while vLLM is being measured
@@ -78,11 +82,20 @@ def _is_lasting(error: Exception) -> bool:
     text = str(error)
     if "valid JSON" in text:  # a page, from something that is no MLflow server
         return True
+    if _is_by_mlflow_itself(error):
+        return True
     no_answer = "failed with exception" in text or error.error_code in {
         "TEMPORARILY_UNAVAILABLE",
         "REQUEST_LIMIT_EXCEEDED",
     }
     return not no_answer and int(error.get_http_status_code()) in REFUSED_STATUS  # type: ignore[no-untyped-call]  # MLflow has no types there
+
+
+def _is_by_mlflow_itself(error: "MlflowException") -> bool:
+    """Whether nobody was asked before it was raised: credentials are missing, or an address that this MLflow does not serve."""
+    from mlflow.exceptions import RestException
+
+    return not isinstance(error, RestException) and error.__context__ is None and error.error_code == "INTERNAL_ERROR"
 
 
 def _shortened(text: str) -> str:
@@ -155,14 +168,33 @@ def check(tracking: Tracking) -> None:
     """Before the first start: whether the starts can be written where they are to go.
 
     Raises:
-        StoreError: not now and not later: the address, the store's schema, the right to write, an experiment in the trash.
+        StoreError: not now and not later: the address, credentials, the store's schema, the right to write, an experiment in the trash,
+            a place for artifacts that cannot be written.
         TrackingError: not now, but perhaps later: a server that is away, a file that is locked.
     """
     store = connect(tracking.uri)
     if path := sqlite_file.path_of(tracking.uri):
         sqlite_file.refuse_unwritable(path)
     with errors_translated(tracking.uri):
-        experiment_id(store, tracking.experiment)
+        experiment = experiment_id(store, tracking.experiment)
+        next(search(store, ALL_OF_A_RUN, [experiment]), None)  # a server's database that lacks a table fails here
+        _refuse_artifacts(store, experiment, f"tracking.experiment={tracking.experiment}, artifact_location")
+
+
+def _refuse_artifacts(store: Store, experiment: str, setting: str) -> None:
+    """Asks the place for an experiment's artifacts for something that is not there. What is missing (credentials, a package, the place
+    itself) is an error.
+
+    Raises:
+        StoreError: it is a folder that cannot be written.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    location = str(store.client.get_experiment(experiment).artifact_location)
+    path = url2pathname(location.removeprefix("file://"))
+    if path.startswith("/") and (why := why_unwritable(setting, Path(path))):
+        raise StoreError(why)
+    get_artifact_repository(location, tracking_uri=store.uri).list_artifacts("bench-check")
 
 
 def experiment_id(store: Store, name: str) -> str:
