@@ -18,7 +18,7 @@ ALONE = ("load_format=auto", *MINE)
 AT_IMPORT = Path(__file__).with_name("at_import")
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGQUIT", 131), ("SIGHUP", 129)])
 @pytest.mark.parametrize(
     ("module", "imported"),
     [("bench", "hydra"), ("bench.compare", "bench.compose"), ("bench.replay", "bench.start.recorded")],

@@ -24,7 +24,10 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGXCPU", 152)])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("SIGINT", 130), ("SIGQUIT", 131), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGUSR1", 138), ("SIGXCPU", 152)],
+)
 def test_a_command_ends_with_the_exit_code_that_a_shell_expects(name, code, capfd):
     """128 and the number of the signal, and a word instead of a traceback."""
     with pytest.raises(SystemExit) as ended, handled():

@@ -15,6 +15,7 @@ import pytest
 
 from bench.errors import StartError
 from bench.host.page_cache import evict
+from bench.vllm.forsaken import end_forsaken
 from bench.vllm.keeper_reports import Kept, Reports, how_it_ended
 from bench.vllm.log_copy import Copy
 from bench.vllm.process import kept
@@ -387,6 +388,15 @@ def test_killing_benchs_own_processes_leaves_nothing(tmp_path, mark, victims):
     assert (living(mark), loading.left()) == ([], [])
 
 
+def test_a_command_that_ends_while_its_keepers_are_stopped_is_known_to(tmp_path, mark):
+    """They are continued: nobody waits for ready_timeout_s, or, where a checkpoint is cut, for ever."""
+    with shell("sleep 0.5; exit 7", tmp_path, mark) as running:
+        for pid in keeper_and_guard(running)[::-1]:
+            os.kill(pid, signal.SIGSTOP)
+
+        assert running.wait() == 7
+
+
 def test_stopped_keepers_do_not_hold_up_the_end(tmp_path, mark):
     """They are continued."""
     loading = Loading()
@@ -411,6 +421,25 @@ def test_a_tree_ends_when_its_keepers_are_stopped_and_the_driver_is_killed(tmp_p
         driver.kill()
 
     until(lambda: not living(mark))
+
+
+def test_what_is_left_when_driver_guard_and_keeper_are_killed_at_once_is_ended_by_the_next_command(tmp_path, mark):
+    """Whatever title a process has given itself: vLLM's do, in the place of their environment."""
+    pytest.importorskip("setproctitle")
+    log, title = tmp_path / "log", "import setproctitle as s; s.setproctitle('VLLM::Worker'); print('up', flush=True)"
+    script = f"trap '' TERM; setsid {sys.executable} -c \"{title}; import time; time.sleep(1000)\" & {STUBBORN}"
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER, script], cwd=tmp_path, env=os.environ | {MARK: mark}
+    ) as driver:
+        until(lambda: log.exists() and log.read_bytes().count(b"up") == 2)
+        keepers = [pid for pid in living(mark) if b"keeper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (driver.pid, *keepers):
+                os.kill(pid, number)
+    assert len(living(mark)) == 3  # the shell, its sleep, and the one with a title
+
+    assert [sentence.split()[:2] for sentence in end_forsaken()] == [["ended", "3"]]
+    assert living(mark) == []
 
 
 def test_what_failed_is_ended_sooner(tmp_path, mark):

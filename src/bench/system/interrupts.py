@@ -1,4 +1,5 @@
-"""INT (Ctrl-C), TERM (a scheduler), HUP (a closed terminal) and XCPU (ulimit -t), at every moment of a command.
+"""INT (Ctrl-C), QUIT (Ctrl-Backslash), TERM, USR1 and USR2 (schedulers), HUP (a closed terminal), ALRM (timeout -s) and XCPU (ulimit -t), at
+every moment of a command.
 
     while the command is imported     it ends at once: there is nothing to clean up            exit_at_once()
     while it works                    the first signal raises KeyboardInterrupt, once          handled()
@@ -11,7 +12,6 @@ waited for. Code that must not be interrupted at an arbitrary line lies in `defe
 KeyboardInterrupt is only ever raised in the main thread, which is where all of this is to be used.
 
 A signal that is ignored when the command starts stays ignored: SIGHUP under nohup, SIGINT in a shell's background job.
-SIGQUIT is left to the kernel: it ends the driver as SIGKILL does, and the keeper ends vLLM.
 """
 
 import atexit
@@ -26,7 +26,9 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, TypeVar
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
+SIGNALS = (
+    signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU,
+)  # fmt: skip
 STDERR = 2
 GRACE_S = 10.0  # for what is under way when a signal comes, such as an upload
 POLL_S = 0.1
@@ -78,7 +80,7 @@ def exit_at_once() -> None:
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """The work of a command. An interruption ends it with 130 (INT), 143 (TERM), 129 (HUP) or 152 (XCPU), as a shell expects.
+    """The work of a command. An interruption ends it with 128 and the number of the signal, as a shell expects: 130 for INT.
 
     Nested, or in another thread than the main one, it has no effect.
     """

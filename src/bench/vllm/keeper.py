@@ -13,7 +13,7 @@ interrupted or was killed, with HURRY_S at most. That is the one way a start end
 The guard is the subreaper above: if the keeper is killed, the tree becomes the guard's, which ends it; if it is stopped, the
 guard continues it. The guard itself is continued by the kernel when the driver dies. If the guard is killed, the keeper goes on
 alone; if both are, the driver, a subreaper too, ends the tree. If all three are killed at once, the kernel sends SIGTERM to vLLM's
-first process, which ends the others unless it is still loading: more is not possible without a cgroup of its own.
+first process, which ends the others unless it is still loading; what remains is ended by the next command (forsaken.py).
 
 What the tree leaves in /dev/shm is removed: Python's resource trackers, which do that, outlive the rest by TRACKERS_S, and what
 they do not know of is removed here.
@@ -51,12 +51,13 @@ HURRY_S = 3.0  # for what failed or was interrupted: vLLM takes no notice of SIG
 TRACKERS_S = 3.0
 TRACKER = b"multiprocessing.resource_tracker"
 LINE = 0  # standard input
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 def main() -> None:
     """Become the guard of a keeper, and the keeper."""
     reports, stop_timeout_s, command = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for name in IGNORED:
         signal.signal(name, signal.SIG_IGN)  # only the driver's line ends a start
     adopt_orphans()
     prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
@@ -142,7 +143,7 @@ def start(command: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_RDONLY), LINE)
             os.setsid()
             libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-            for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for name in IGNORED:
                 signal.signal(name, signal.SIG_DFL)
             os.execvp(command[0], command)  # noqa: S606  # no shell is needed
         except OSError as error:

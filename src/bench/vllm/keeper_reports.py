@@ -87,7 +87,10 @@ class Kept:
         return time.monotonic() - self.exec_at_s
 
     def exit_code(self) -> int | None:
-        """Of the command itself, None while it runs; negative for the signal that killed it."""
+        """Of the command itself, None while it runs; negative for the signal that killed it. A keeper that was stopped goes on."""
+        with suppress(OSError):
+            if not self._reports.closed:
+                os.kill(self.keeper_pid, signal.SIGCONT)
         while self._exit_code is None and (report := self._reports.next(0.0)):
             self.take(report)
         if self._exit_code is None and self._reports.closed:

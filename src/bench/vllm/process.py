@@ -14,6 +14,7 @@ from typing import Any
 from bench.errors import StartError
 from bench.system.interrupts import is_interrupted, waiting_for
 from bench.vllm import keeper
+from bench.vllm.forsaken import marks
 from bench.vllm.keeper_reports import Kept, Reports
 from bench.vllm.log_copy import Copy, OnLine
 from bench.vllm.shared_memory import SharedMemory
@@ -42,7 +43,9 @@ def kept(
             SIGKILL.
     """
     with _adopting() as orphans, ExitStack() as stack:
-        launched = _launch(stack, [str(stop_timeout_s), *arguments], os.environ | environment, log_path, on_line)
+        launched = _launch(
+            stack, [str(stop_timeout_s), *arguments], os.environ | environment | marks(), log_path, on_line
+        )
         running = None
         try:
             running = Kept(launched.reports)
@@ -102,10 +105,9 @@ class Launched:
         deadline_s = time.monotonic() + stop_timeout_s + UNKILLABLE_S
         if not self.is_patient:
             self.hurry()
-        for stopped in [self.process.pid, *([running.keeper_pid] if running and not self.reports.closed else [])]:
-            keeper.kill(stopped, signal.SIGCONT)
         with waiting_for("vLLM's processes, which are then killed", grace_s):
             while not self.reports.closed and time.monotonic() < deadline_s:
+                keeper.kill(self.process.pid, signal.SIGCONT)
                 try:
                     if (report := self.reports.next(POLL_S)) and running:
                         running.take(report)

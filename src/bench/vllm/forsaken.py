@@ -1,0 +1,63 @@
+"""vLLM's processes that nobody keeps any more: driver, guard and keeper were killed at once. The next command ends them.
+
+Each process of a tree inherits a variable with the identity of its driver. vLLM sets titles for its processes, for which setproctitle takes
+the memory of their environment unless SPT_NOENV is set. Source: README of setproctitle.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from bench.system.process_identity import ProcessIdentity, parse, this_process
+from bench.vllm import keeper
+from bench.vllm.shared_memory import every_pid
+
+DRIVER = "BENCH_DRIVER"
+KEEPER_ENDS_S = keeper.HURRY_S + keeper.TRACKERS_S + 2.0  # in which a keeper that is still there has ended its tree
+UNKILLABLE_S = 30.0  # a process that is still there after so long sits in the kernel
+
+
+def marks() -> dict[str, str]:
+    """The variables for a tree of this driver."""
+    return {DRIVER: this_process().as_text(), "SPT_NOENV": "1"}
+
+
+def end_forsaken() -> list[str]:
+    """Waits for the keepers that are still there, and ends by SIGKILL what has none. Returns a sentence for each tree, none as a rule."""
+    began_s, sentences = time.monotonic(), dict[str, str]()
+    while (trees := forsaken()) and (lasted_s := time.monotonic() - began_s) < UNKILLABLE_S:
+        for driver, pids in trees.items():
+            if lasted_s < KEEPER_ENDS_S and any(map(_is_keeper, pids)):
+                continue
+            sentences.setdefault(
+                driver, f"ended {len(pids)} processes of vLLM that {parse(driver)} had started: it is gone"
+            )
+            keeper.kill_all(pids, spare_trackers=lasted_s < keeper.TRACKERS_S)
+        time.sleep(keeper.POLL_S)
+    left = [f"{driver} is gone, and its processes cannot be ended: {pids}" for driver, pids in trees.items()]
+    return [*sentences.values(), *left]
+
+
+def forsaken() -> dict[str, list[int]]:
+    """The processes of trees whose driver is gone, by driver, keepers among them."""
+    found: dict[str, list[int]] = {}
+    for pid, driver in _marked():
+        if driver.is_gone:
+            found.setdefault(driver.as_text(), []).append(pid)
+    return found
+
+
+def _marked() -> Iterator[tuple[int, ProcessIdentity]]:
+    prefix = f"{DRIVER}=".encode()
+    for pid in every_pid():
+        with suppress(OSError):  # another user's, or it ended
+            for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                if variable.startswith(prefix) and (driver := parse(variable[len(prefix) :].decode(errors="replace"))):
+                    yield pid, driver
+
+
+def _is_keeper(pid: int) -> bool:
+    with suppress(OSError):
+        return keeper.__file__.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return False
