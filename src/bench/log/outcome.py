@@ -7,7 +7,7 @@ is not looked at, and before it only what ends a process counts.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.log.cause import message_text, one_line
+from bench.log.cause import Cause, message_text, one_line
 from bench.log.failure import Causes
 from bench.log.filter import ENDINGS, IS_DONE, IS_SERVERS, LOADS, SERVES, SIGN, STARTS_SERVER, USES, Found
 from bench.log.lines import READ, LogLine
@@ -36,13 +36,14 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Sign:
-    """That a process is gone. `order` counts lines."""
+class Failure:
+    """What ended a start, in words, and the line that shows it. `order` counts lines. `known`: its class, where the words need not show it."""
 
     words: str
     stage: str | None
     order: int
-    line: LogLine
+    line: LogLine | None
+    known: str | None = None
 
 
 class Watch:
@@ -51,7 +52,7 @@ class Watch:
     def __init__(self) -> None:
         self._causes = Causes()
         self._ready = self._taken_back = self._server = self._server_starting = self._engine_done = False
-        self._sign: Sign | None = None  # the first
+        self._sign: Failure | None = None  # the first
         self._up: LogLine | None = None  # the last that shows how far it has come up
 
     @property
@@ -97,36 +98,37 @@ class Watch:
         self._server_starting = self._server_starting or bool(near & STARTS_SERVER)
         self._engine_done = self._engine_done or bool(near & IS_DONE)
         if self._sign is None and near & SIGN and (words := _sign(line, text)):
-            self._sign = Sign(words, self._causes.stage_of(line), self._causes.order, line)
+            self._sign = Failure(words, self._causes.stage_of(line), self._causes.order, line)
 
     def ending(self) -> Ending:
         """As far as the lines went."""
         if self._is_ready():
             return Ending("ready" if self._server else "ready_offline", line=self._up)
         if failure := self._failure():
-            words, stage, known, line = failure
-            return Ending("failed", one_line(words), known or classify(words, stage), stage, line)
+            reason_class = failure.known or classify(failure.words, failure.stage)
+            return Ending("failed", one_line(failure.words), reason_class, failure.stage, failure.line)
         if self._engine_done and not self._server:
             return Ending("ready_offline", line=self._up)
         if self._engine_done or self._server_starting:
             return Ending("server_starting", stage=self._causes.stage, line=self._up)
         return Ending("incomplete", stage=self._causes.stage)
 
-    def _failure(self) -> tuple[str, str | None, str | None, LogLine | None] | None:
-        """What ended it, when, its class where that is known besides, and the line that shows it.
-
-        A process that ends an engine which it has used prints that in words like a failure's.
-        """
-        if cause := self._causes.first(echoes=False):
-            return cause.words, cause.stage, "bad_argument" if cause.usage else None, cause.line
+    def _failure(self) -> Failure | None:
+        """What ended it. A process that ends an engine which it has used prints that in words like a failure's."""
+        causes = self._causes
+        if cause := causes.first(echoes=False):
+            return _by(cause)
         if self._engine_done and not self._server:
             return None
-        found = [each for each in (self._sign, self._causes.first(echoes=True)) if each]
-        if found:
-            first = min(found, key=lambda each: each.order)
-            return first.words, first.stage, None, first.line
-        causes = self._causes
-        return (causes.anchor, causes.stage, None, causes.anchor_line) if causes.anchor else None
+        found = [self._sign] if self._sign else []
+        found += [_by(echo)] if (echo := causes.first(echoes=True)) else []
+        if not found and causes.anchor:
+            return Failure(causes.anchor, causes.stage, causes.order, causes.anchor_line)
+        return min(found, key=lambda each: each.order, default=None)
+
+
+def _by(cause: Cause) -> Failure:
+    return Failure(cause.words, cause.stage, cause.order, cause.line, "bad_argument" if cause.usage else None)
 
 
 def is_of_a_server(process: str | None) -> bool:

@@ -4,17 +4,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from bench.log.unwrap import DIGITS, DIGITS_MATTER, LEVEL_AND_TIME, LINE_BYTES, Wrapping, plain
+from bench.log.processes import ANY_PROCESS
+from bench.log.unwrap import DIGITS, DIGITS_MATTER, LEVEL_AND_TIME, LEVELS, LINE_BYTES, Wrapping, plain
 
 OMITTED = " … ".encode()
 LOOKED_AT = 100  # lines that are looked at before the first is given out, to learn what stands around lines
 
 STAMP = re.compile(r" *(\d{1,9}\.\d{3}) ")  # bench's own
 RECORD = re.compile(LEVEL_AND_TIME)
-PROCESS = r"(?:\((?:[A-Za-z_][\w:.<>-]{0,100} (?:[\w=]{1,40} )?)?pid=\d{1,10}(?:, ip=[\w.:-]{1,60})?\) ?)"
-WHOLE_RECORD = re.compile(PROCESS + "{0,4}" + LEVEL_AND_TIME)
-NAMED_RECORD = re.compile(PROCESS + "{1,4}" + LEVEL_AND_TIME)
-LEVELS = ("INFO ", "WARNING ", "ERROR ", "DEBUG ", "CRITICAL ")
+WHOLE_RECORD = re.compile(ANY_PROCESS + "{0,4}" + LEVEL_AND_TIME)
+NAMED_RECORD = re.compile(ANY_PROCESS + "{1,4}" + LEVEL_AND_TIME)
 BEFORE_RECORD_CHARACTERS = 800  # at most, of the processes in front of it
 
 
@@ -106,7 +105,7 @@ def _divided(piece: Piece) -> list[Piece]:
     first = WHOLE_RECORD.match(text, begin)
     heads, at = [0], first.end() if first else begin + 1
     glued = NAMED_RECORD if first else WHOLE_RECORD
-    while any(text.find(level, at) >= 0 for level in LEVELS) and (record := RECORD.search(text, at)):
+    while any(text.find(f"{level} ", at) >= 0 for level in LEVELS) and (record := RECORD.search(text, at)):
         if head := glued.search(text, max(at, record.start() - BEFORE_RECORD_CHARACTERS)):
             heads.append(head.start())
             glued = NAMED_RECORD

@@ -13,7 +13,8 @@ PROCESS = re.compile(
     r"\((?:(?P<name>[A-Za-z_][\w:.<>-]{0,100})(?: (?P<beside>[A-Z]+\d+(?:_[A-Z]+\d+)*|rank=\d{1,6}))? )?"
     r"pid=(?P<pid>\d{1,10})(?:, ip=(?P<node>[\w.:-]{1,60}))?\) ?"
 )
-PROCESSES = re.compile(rf"(?:{re.sub(r'[?]P<[a-z]+>', '?:', PROCESS.pattern)})+")
+ANY_PROCESS = rf"(?:{re.sub(r'[?]P<[a-z]+>', '?:', PROCESS.pattern)})"
+PROCESSES = re.compile(f"{ANY_PROCESS}+")
 # Where somebody took the ids away: only names that one process of a start has.
 NAMED = re.compile(
     r"\((?P<name>(?:APIServer|ApiServer|EngineCore)(?:_(?:DP)?\d+)?|Worker(?:_[A-Z]+\d+)+|VllmWorker(?= TP))(?: (?P<beside>TP\d+))?\) ?"

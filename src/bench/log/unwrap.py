@@ -22,19 +22,13 @@ MOST_WAITING = 32  # lines whose end is still to come
 
 LEVELS = ("INFO", "WARNING", "ERROR", "DEBUG", "CRITICAL")
 LEVEL_AND_TIME = rf"(?:{'|'.join(LEVELS)}) \d\d-\d\d \d\d:\d\d:\d\d "
-VLLM = re.compile(
-    rf"(?: *\d{{1,9}}\.\d{{3}} )?(?:\((?:[A-Za-z_][^()]{{0,100}} )?pid=\d|{LEVEL_AND_TIME}|(?:INFO|WARNING|ERROR): {{3,}}"
-    r'|\{"(?:asctime|message|levelname|log)":)'
+BEGINNING = (
+    rf"\((?:[A-Za-z_][^()]{{0,100}} )?pid=\d|{LEVEL_AND_TIME}|(?:INFO|WARNING|ERROR): {{3,}}"
+    r'|\{"(?:asctime|message|levelname|log)":'
 )
-
+VLLM = re.compile(rf"(?: *\d{{1,9}}\.\d{{3}} )?(?:{BEGINNING})")
 TRACEBACK = "Traceback (most recent call last):"
-# The same in a file's bytes, wherever in a line it begins; or a traceback.
-BEGINS = re.compile(
-    (
-        rf"{re.escape(TRACEBACK)}|\((?:[A-Za-z_][^()]{{0,100}} )?pid=\d|{LEVEL_AND_TIME}|(?:INFO|WARNING|ERROR): {{3,}}"
-        r'|\{"(?:asctime|message|levelname|log)":'
-    ).encode()
-)
+BEGINS = re.compile(f"{re.escape(TRACEBACK)}|{BEGINNING}".encode())  # in a file's bytes, wherever in a line
 # One is in each line in which that begins.
 SIGNS = (b"pid=", b"INFO", b"ERROR", b"WARNING", b"DEBUG", b"CRITICAL", b'{"', b"Traceback")
 

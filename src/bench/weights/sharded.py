@@ -6,6 +6,7 @@ What it was cut from is known by content, not by path: the content's digest is i
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,7 @@ def cut(settings: Settings, host: Host, partial: Path, log_path: Path, on_line: 
     check_whole(partial, settings.tensor_parallel_size)
     if required_manifest(settings, host).made_from != required.made_from:
         raise CheckpointError(f"{settings.model.path} changed while it was cut. Cut it again when nobody writes to it.")
-    manifest = Manifest(
-        required.made_from,
-        required.made_by,
-        required.tensor_parallel_size,
-        weight_files(partial),
-        content=content_digest(partial),
-        cut=required.cut,
-        format=required.format,
-        source_path=required.source_path,
-    )
+    manifest = replace(required, files=weight_files(partial), content=content_digest(partial))
     write_manifest(partial, manifest)
     return manifest
 
