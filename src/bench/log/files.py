@@ -18,7 +18,7 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what their files begin with
 
 
 def log_lines(path: Path, name: str | None = None) -> Iterator[bytes]:
-    """The lines of a log, for `read_start` and `starts_of`. The file's first bytes tell how it is packed, not its name. `name` is for
+    """The lines of a log, for `read_start` and `starts_of`. How it is packed is read from its first bytes, not from its name. `name` is for
     messages.
 
     Raises:

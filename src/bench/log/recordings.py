@@ -1,9 +1,9 @@
 """Words of the command line -> log files, and the starts of vLLM that were recorded in them."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
+from itertools import chain, pairwise
 from pathlib import Path
 
 from bench.errors import LogError
@@ -76,16 +76,18 @@ def log_file(name: str, place: Path) -> LogFile:
 
 
 def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
-    """The starts in a log that tell anything, or only that of this number. The file is read once, in little memory.
+    """The starts in a log of which anything was read, or only that of this number. The file is read once, in little memory.
 
     Raises:
-        LogError: it cannot be read, tells nothing about a start of vLLM, has too many of them, or fewer than that.
+        LogError: it cannot be read, has no line about a start of vLLM, has too many of them, or fewer than that.
     """
     found: list[Recording] = []
     count = 0
     lines = log_lines(file.path, file.name)
     starts = starts_of(lines, is_wanted=lambda each: start == each if start else each <= MOST_STARTS)
-    for count, (log, is_alone) in enumerate(_in_company(starts), 1):  # noqa: B007 - it counts them
+    for count, (log, following) in enumerate(pairwise(chain(starts, [None])), 1):
+        assert log is not None
+        is_alone = count == 1 and following is None
         if log.is_wanted and _has_facts(log):
             found.append(Recording(file, log.number, is_alone=is_alone, log=log))
         if start == log.number:
@@ -104,16 +106,6 @@ def _check_count(file: LogFile, start: int | None, count: int) -> None:
         raise LogError(f"{file.name}: there is no start={start}: {_count(count)} in this file.")
     if count > MOST_STARTS:
         raise LogError(f"{file.name}: {_count(count)} in this file, too many to be one sweep. Choose one:  start=N")
-
-
-def _in_company(starts: Iterator[StartLog]) -> Iterator[tuple[StartLog, bool]]:
-    """Each, and whether it is the only one."""
-    log = next(starts, None)
-    is_first = True
-    while log:
-        following = next(starts, None)
-        yield log, is_first and following is None
-        log, is_first = following, False
 
 
 def _has_facts(log: StartLog) -> bool:

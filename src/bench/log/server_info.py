@@ -94,7 +94,7 @@ class InfoReader:
         is_new = False
         for name, row, pattern in INFO_ROWS:
             if row.text in text and name not in self._first and (found := pattern.search(text[:LONGEST])):
-                self._first[name] = found[name]
+                self._first[name] = found.groupdict().get(name, "")
                 self._lines_since = 0 if name == "version" else self._lines_since
                 is_new = True
         return is_new

@@ -1,4 +1,4 @@
-"""Span: a stretch of a start. One type for what the log, the probe and the driver's clock tell, and for all that is drawn of it."""
+"""Span: a stretch of a start. One type for the log's, the probe's and the driver's clock's, and for all that is drawn of them."""
 
 import math
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the probe knows of a span besides its times. None: not reported, or not of this kind of span."""
+    """What the probe recorded of a span besides its times. None: not reported, or not of this kind of span."""
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
     # Of a call. What iterators delivered stands at the innermost call around them.

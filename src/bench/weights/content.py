@@ -10,7 +10,6 @@ import os
 import random
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
@@ -21,15 +20,6 @@ SAMPLED_BLOCKS = 16  # of each file, besides its first and its last
 FULL_BLOCK_BYTES = 8 * 1024**2
 THREADS = 8  # files at a time
 DIGEST_BYTES = 16
-
-
-@dataclass(frozen=True)
-class FileStamp:
-    """The file system's metadata of a file; links are followed."""
-
-    size: int  # bytes
-    mtime_ns: int
-    inode: int
 
 
 def content_digest(folder: Path, *, full: bool = False) -> str:
@@ -65,10 +55,10 @@ def content_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith((OURS, ".")))
 
 
-def file_stamps(folder: Path) -> dict[str, FileStamp]:
-    """Of every content file, by name: equal stamps on one host are the same, untouched files."""
+def file_stamps(folder: Path) -> dict[str, list[int]]:
+    """Of every content file, by name: size, mtime_ns, ctime_ns and inode. Equal stamps on one host are the same, untouched files."""
     stats = {path.name: path.stat() for path in content_files(folder)}
-    return {name: FileStamp(stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}
+    return {name: [each.st_size, each.st_mtime_ns, each.st_ctime_ns, each.st_ino] for name, each in stats.items()}
 
 
 def digest_of(parts: Iterable[str]) -> str:

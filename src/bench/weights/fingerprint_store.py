@@ -18,7 +18,7 @@ from bench.config import Settings
 from bench.host.host import Host
 from bench.vllm.greedy import Round
 from bench.vllm.probe_events import ProbeReport
-from bench.weights.content import content_digest, content_files
+from bench.weights.content import content_digest, file_stamps
 from bench.weights.fingerprint import Delivered, Fingerprint, from_json, merged
 
 FILE = "fingerprint.json"
@@ -33,7 +33,7 @@ OF_THE_WEIGHTS = re.compile(
 
 @dataclass(frozen=True)
 class Files:
-    """A checkpoint's files as they are at a moment. `stamps`: size, mtime_ns, ctime_ns and inode of each."""
+    """A checkpoint's files as they are at a moment. `stamps`: of each, by the file system."""
 
     path: str  # every link followed
     digest: str
@@ -46,9 +46,7 @@ def files_of(settings: Settings) -> Files | None:
     if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
         return None
     try:
-        stats = {path.name: path.stat() for path in content_files(folder)}
-        stamps = {name: [each.st_size, each.st_mtime_ns, each.st_ctime_ns, each.st_ino] for name, each in stats.items()}
-        return Files(str(folder.resolve()), content_digest(folder), stamps)
+        return Files(str(folder.resolve()), content_digest(folder), file_stamps(folder))
     except OSError:
         return None
 

@@ -17,66 +17,53 @@ CONFIG = re.compile(
     r"(?:Initializing an?|Dumping input data for) (?:(?P<engine>V\d) )?LLM engine \(v(?P<version>[^)\s]+)\) with config: "
 )
 
-# It ends at what cannot be of a version, and where somebody left out the rest of it there is none.
-VERSION_NUMBER = re.compile(
-    r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})version "
-    r"(?P<version>v?\d+\.\d+\.(?:dev)?\d+(?:[.+_-]?[A-Za-z\d]+)*+)(?!…|\.\.)"
-)
 REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
-MODEL = re.compile(rf"{LOADING_MODEL.text} (?P<model>[^\s,]+?)\.\.\.")
-LENGTH = re.compile(r"Using max model len (?P<length>\d{1,9})(?!\d)")
-# The model_config's max_model_len, in V0 and V1, also where it was fitted to the memory.
-LENGTH_OF_CACHE = re.compile(r"Maximum concurrency for (?P<cache_length>\d[\d,]{0,12}) tokens per request: ")
-SHARE = re.compile(r"[Dd]esired (?:\w+ )?memory utilization (?:is )?\((?P<share>0?\.\d+|1\.0), ")
-SHARE_OF_ADVICE = re.compile(
-    r"(?:The current --gpu-memory-utilization=|increase --gpu-memory-utilization from )(?P<share>0\.\d{4}|1\.0000) (?:is equivalent|to )"
-)
-SHARE_OF_V0 = re.compile(r"GiB(?:\) x|,?) gpu_memory_utilization[ =]\(?(?P<share>0\.\d\d|1\.00)(?!\d)")  # in hundredths
-# A drafter's config has the enforce_eager of its model. The same to 0.13, with other words behind the comma.
-EAGER = re.compile(r"(?P<eager>Enforce eager set), ")
 
-# The V0 engine's executor of a single process, to 0.6; those of several have longer names.
-ALONE = re.compile(r"[ \[](?P<alone>gpu_executor)\.py:\d")
 
-PLATFORM = re.compile(r"Automatically detected platform (?P<kind>\w+)\.")
-PLUGIN = re.compile(r"Platform plugin (?P<plugin>ascend) is activated")  # vllm-ascend's platform calls its device npu
-# What vLLM prints on an AMD GPU only, which its config calls cuda: its platform's source, its own attention, its NCCL.
-ROCM_SOURCE = re.compile(r"[ \[/](?P<rocm>rocm)\.py:\d")
-ROCM_ATTENTION = re.compile(r"Using (?P<rocm>ROCm)FlashAttention backend")
-ROCM_NCCL = re.compile(r"(?:Found|Loading) nccl from library \S{0,200}lib(?P<rocm>rccl)\.so")
-ROCM_REDUCE = re.compile(r"custom all-reduce kernel because it is not supported on (?P<rocm>AMD) GPUs")
+def _row(name: str, text: Text, behind: str = "", before: str = "") -> tuple[str, Text, re.Pattern[str]]:
+    """What it is, a text of its line, and the pattern: the text between two regular expressions. The value is the group of this name; of
+    a pattern without it only counts that there is such a line.
+    """
+    return name, text, re.compile(before + re.escape(text.text) + behind)
+
+
+ADVICE = r"(?P<share>0\.\d{4}|1\.0000) (?:is equivalent|to )"
+DESIRED, SHARE = r"[Dd]esired (?:\w+ )?", r"(?P<share>0?\.\d+|1\.0), "
 # The source of a record, of which there is a worker for one kind of device only.
-DEVICE_SOURCE = re.compile(
-    r" ?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:[\d-]{5,10} [\d:.]{8,15} )?\[?(?:[\w./-]{1,200}/)?"
-    r"(?P<source>xpu(?=\.)|(?:cpu|tpu|xpu)(?=_(?:worker|model_runner)\.))\w*\.py:\d+\]"
-)
+SOURCE = r" ?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:[\d-]{5,10} [\d:.]{8,15} )?\[?(?:[\w./-]{1,200}/)?(?=(?P<source>[ctx]pu))"
 
-# What it is, a text of its line, where it stands there.
 INFO_ROWS = (
-    ("version", VERSION, VERSION_NUMBER),
-    ("kind", Text("detected platform", "INFO 11-24 16:38:01 [__init__.py:235] Automatically detected platform cpu.", "recorded 0.8.5 - 0.11.0"), PLATFORM),
-    ("plugin", Text("Platform plugin ", "INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", ELSEWHERE), PLUGIN),
-    ("rocm", Text("rocm.py:", "INFO 02-11 09:00:00 rocm.py:131] Using Triton backend.", ELSEWHERE), ROCM_SOURCE),
-    ("rocm", Text("ROCmFlashAttention", "INFO 01-07 09:00:00 selector.py:120] Using ROCmFlashAttention backend.", ELSEWHERE), ROCM_ATTENTION),
-    ("rocm", Text("librccl.so", "INFO 01-07 09:00:00 pynccl.py:59] Loading nccl from library librccl.so.1", ELSEWHERE), ROCM_NCCL),
-    ("rocm", Text("supported on AMD GPUs", "INFO 01-07 09:00:00 config.py:9] Disabled the custom all-reduce kernel because it is not supported on AMD GPUs.", ELSEWHERE), ROCM_REDUCE),
-    ("model", LOADING_MODEL, MODEL),
-    ("length", Text("max model len ", "INFO 11-24 16:38:14 [config.py:1604] Using max model len 512", "recorded 0.10.0 - 0.32.0"), LENGTH),
-    ("cache_length", Text(" tokens per request: ", "INFO 11-24 16:26:01 [executor_base.py:117] Maximum concurrency for 512 tokens per request: 512.00x", "recorded 0.8.5 - 0.32.0"), LENGTH_OF_CACHE),
-    ("share", Text("memory utilization is (", "Free memory on device (78.66/79.18 GiB) on startup. Desired GPU memory utilization is (0.92, 72.84 GiB).", "recorded 0.26.0"), SHARE),
-    ("share", Text("memory utilization (", "ode 0 (20.79/23.54 GiB) on startup is less than desired CPU memory utilization (1.0, 23.54 GiB). On the CPU backend, the", "recorded 0.32.0"), SHARE),
-    ("share", Text("current --gpu-memory-utilization=", "The current --gpu-memory-utilization=0.9000 is equivalent to --gpu-memory-utilization=0.8971 without CUDA graph", ELSEWHERE), SHARE_OF_ADVICE),
-    ("share", Text("increase --gpu-memory-utilization from ", "To try it now, set X=1 and increase --gpu-memory-utilization from 0.6000 to 0.6042 to maintain the same effective size", ELSEWHERE), SHARE_OF_ADVICE),
-    ("share", Text("gpu_memory_utilization", "api_utils.py:286] non-default args: {'max_model_len': 512, 'gpu_memory_utilization': 0.4, 'disable_log_stats': True, 'model': 'tiny'", "recorded 0.8.5 - 0.32.0"), SHARE_OF_V0),
-    ("eager", Text("Enforce eager set, ", "(APIServer pid=411) WARNING 11-24 16:42:46 [vllm.py:665] Enforce eager set, overriding optimization level to -O0", "recorded 0.12.0 - 0.32.0"), EAGER),
-    ("alone", Text("gpu_executor.py:", "INFO 07-24 03:57:34 gpu_executor.py:86] # GPU blocks: 22839, # CPU blocks: 2048", ELSEWHERE), ALONE),
-    ("source", Text("xpu.py:", "INFO 11-24 02:56:46 [xpu.py:91] hello", ELSEWHERE), DEVICE_SOURCE),
-    ("source", Text("xpu_worker.py:", "(Worker pid=7) INFO 11-24 02:56:46 [xpu_worker.py:80] hello", ELSEWHERE), DEVICE_SOURCE),
-    ("source", Text("xpu_model_runner.py:", "INFO 11-24 02:56:46 [xpu_model_runner.py:427] hello", ELSEWHERE), DEVICE_SOURCE),
-    ("source", Text("tpu_worker.py:", "INFO 11-24 02:56:46 [tpu_worker.py:80] hello", ELSEWHERE), DEVICE_SOURCE),
-    ("source", Text("tpu_model_runner.py:", "INFO 11-24 02:56:46 [v1/worker/tpu_model_runner.py:12] hello", ELSEWHERE), DEVICE_SOURCE),
-    ("source", Text("cpu_worker.py:", "INFO 11-24 16:36:01 [cpu_worker.py:145] auto thread-binding list: 0,1", "recorded 0.8.5 - 0.32.0"), DEVICE_SOURCE),
-    ("source", Text("cpu_model_runner.py:", "INFO 11-24 16:38:26 [cpu_model_runner.py:54] Starting to load model /models/tiny_llama...", "recorded 0.9.1 - 0.32.0"), DEVICE_SOURCE),
+    # It ends at what cannot be of a version, and where somebody left out the rest of it there is none.
+    _row("version", VERSION, r"(?P<version>v?\d+\.\d+\.(?:dev)?\d+(?:[.+_-]?[A-Za-z\d]+)*+)(?!…|\.\.)", r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})"),
+    _row("kind", Text("detected platform", "INFO 11-24 16:38:01 [__init__.py:235] Automatically detected platform cpu.", "recorded 0.8.5 - 0.11.0"), r" (?P<kind>\w+)\.", "Automatically "),
+    # vllm-ascend's platform calls its device npu.
+    _row("plugin", Text("Platform plugin ", "INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", ELSEWHERE), "ascend is activated"),
+    # What vLLM prints on an AMD GPU only, which its config calls cuda: its platform's source, its own attention, its NCCL.
+    _row("rocm", Text("rocm.py:", "INFO 02-11 09:00:00 rocm.py:131] Using Triton backend.", ELSEWHERE), r"\d", r"[ \[/]"),
+    _row("rocm", Text("ROCmFlashAttention", "INFO 01-07 09:00:00 selector.py:120] Using ROCmFlashAttention backend.", ELSEWHERE), " backend", "Using "),
+    _row("rocm", Text("librccl.so", "INFO 01-07 09:00:00 pynccl.py:59] Loading nccl from library librccl.so.1", ELSEWHERE), "", r"(?:Found|Loading) nccl from library \S{0,200}"),
+    _row("rocm", Text("supported on AMD GPUs", "INFO 01-07 09:00:00 config.py:9] Disabled the custom all-reduce kernel because it is not supported on AMD GPUs.", ELSEWHERE), "", "custom all-reduce kernel because it is not "),
+    _row("model", LOADING_MODEL, r" (?P<model>[^\s,]+?)\.\.\."),
+    _row("length", Text("max model len ", "INFO 11-24 16:38:14 [config.py:1604] Using max model len 512", "recorded 0.10.0 - 0.32.0"), r"(?P<length>\d{1,9})(?!\d)", "Using "),
+    # The model_config's max_model_len, in V0 and V1, also where it was fitted to the memory.
+    _row("cache_length", Text(" tokens per request: ", "INFO 11-24 16:26:01 [executor_base.py:117] Maximum concurrency for 512 tokens per request: 512.00x", "recorded 0.8.5 - 0.32.0"), "", r"Maximum concurrency for (?P<cache_length>\d[\d,]{0,12})"),
+    _row("share", Text("memory utilization is (", "Free memory on device (78.66/79.18 GiB) on startup. Desired GPU memory utilization is (0.92, 72.84 GiB).", "recorded 0.26.0"), SHARE, DESIRED),
+    _row("share", Text("memory utilization (", "ode 0 (20.79/23.54 GiB) on startup is less than desired CPU memory utilization (1.0, 23.54 GiB). On the CPU backend, the", "recorded 0.32.0"), SHARE, DESIRED),
+    _row("share", Text("current --gpu-memory-utilization=", "The current --gpu-memory-utilization=0.9000 is equivalent to --gpu-memory-utilization=0.8971 without CUDA graph", ELSEWHERE), ADVICE, "The "),
+    _row("share", Text("increase --gpu-memory-utilization from ", "To try it now, set X=1 and increase --gpu-memory-utilization from 0.6000 to 0.6042 to maintain the same effective size", ELSEWHERE), ADVICE),
+    # The V0 engine's, in hundredths.
+    _row("share", Text("gpu_memory_utilization", "api_utils.py:286] non-default args: {'max_model_len': 512, 'gpu_memory_utilization': 0.4, 'disable_log_stats': True, 'model': 'tiny'", "recorded 0.8.5 - 0.32.0"), r"[ =]\(?(?P<share>0\.\d\d|1\.00)(?!\d)", r"GiB(?:\) x|,?) "),
+    # A drafter's config has the enforce_eager of its model. The same to 0.13, with other words behind the comma.
+    _row("eager", Text("Enforce eager set, ", "(APIServer pid=411) WARNING 11-24 16:42:46 [vllm.py:665] Enforce eager set, overriding optimization level to -O0", "recorded 0.12.0 - 0.32.0")),
+    # The V0 engine's executor of a single process, to 0.6; those of several have longer names.
+    _row("alone", Text("gpu_executor.py:", "INFO 07-24 03:57:34 gpu_executor.py:86] # GPU blocks: 22839, # CPU blocks: 2048", ELSEWHERE), r"\d", r"[ \[]"),
+    _row("source", Text("xpu.py:", "INFO 11-24 02:56:46 [xpu.py:91] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("xpu_worker.py:", "(Worker pid=7) INFO 11-24 02:56:46 [xpu_worker.py:80] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("xpu_model_runner.py:", "INFO 11-24 02:56:46 [xpu_model_runner.py:427] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("tpu_worker.py:", "INFO 11-24 02:56:46 [tpu_worker.py:80] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("tpu_model_runner.py:", "INFO 11-24 02:56:46 [v1/worker/tpu_model_runner.py:12] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("cpu_worker.py:", "INFO 11-24 16:36:01 [cpu_worker.py:145] auto thread-binding list: 0,1", "recorded 0.8.5 - 0.32.0"), r"\d+\]", SOURCE),
+    _row("source", Text("cpu_model_runner.py:", "INFO 11-24 16:38:26 [cpu_model_runner.py:54] Starting to load model /models/tiny_llama...", "recorded 0.9.1 - 0.32.0"), r"\d+\]", SOURCE),
 )
 
 # The front of a start first. A picture with the version is the banner of newer releases; how it is called, all that a start with a

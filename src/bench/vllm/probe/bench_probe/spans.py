@@ -42,7 +42,7 @@ def timed(
     @hooks.wraps(function)
     def measured(*arguments: Any, **options: Any) -> Any:
         subject = arguments[0] if arguments else None
-        _tell(name, before, subject)
+        _call(name, before, subject)
         span = begin(name, subject)
         if span is None:
             return function(*arguments, **options)
@@ -52,7 +52,7 @@ def timed(
             end(span, type(error).__name__)
             raise
         end(span)
-        _tell(name, after, subject)
+        _call(name, after, subject)
         return result
 
     return measured
@@ -79,10 +79,10 @@ def record(name: str, subject: Any, started_s: float, ended_s: float) -> None:
     events.write("end", ended_s, span=span.number, failed=None, **_sample())
 
 
-def _tell(name: str, listener: Callable[[Any], None] | None, subject: Any) -> None:
-    if listener is not None:
+def _call(name: str, action: Callable[[Any], None] | None, subject: Any) -> None:
+    if action is not None:
         with events.guarded(f"at {name}"):
-            listener(subject)
+            action(subject)
 
 
 def begin(name: str, subject: Any) -> Span | None:
