@@ -30,3 +30,16 @@ def test_where_a_line_goes_is_where_it_is():
     assert len(named) >= 10
     assert missing == []
     assert unknown == []
+
+
+def test_every_decision_is_a_question_and_its_answer():
+    """A choice or the evidence, at least; and each package's file is listed."""
+    folder = ROOT / "docs" / "decisions"
+    pages = {page.name: page.read_text() for page in folder.glob("*.md") if page.name != "README.md"}
+    entries = [
+        entry for text in pages.values() for entry in re.split(r"^##+ (?=[^\n]*\?)", text, flags=re.MULTILINE)[1:]
+    ]
+
+    assert len(entries) > 60
+    assert [entry for entry in entries if not re.search(r"^(?:- )?\*\*|^- ", entry, re.MULTILINE)] == []
+    assert set(re.findall(r"\((\w+\.md)\)", (folder / "README.md").read_text())) == set(pages)
