@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bench.analysis.records import RunRecord, SweepRecord
+from bench.analysis.records import RunRecord, SweepRecord, read_record
 
 
 def made_start(
@@ -15,20 +15,15 @@ def made_start(
     tags: Mapping[str, str] | None = None,
 ) -> RunRecord:
     """A finished start of this point."""
-    return RunRecord(
-        run_id=f"run of {point} #{repeat + 1}",
-        name=f"{point} #{repeat + 1}",
-        point=point,
-        repeat=repeat,
-        order=0,
+    record = read_record(
+        f"run of {point} #{repeat + 1}",
+        f"{point} #{repeat + 1}",
         failed=False,
-        invalid_reason=None,
-        reason=None,
-        warnings=(),
         params=dict(params or {}),
         metrics=dict(metrics or {}),
         tags=dict(tags or {}),
     )
+    return replace(record, point=point, repeat=repeat)
 
 
 def made_failure(

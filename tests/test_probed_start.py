@@ -79,9 +79,9 @@ def test_a_start_says_that_the_probe_saw_nothing(workplace):
     assert "phase/load_weights_s" in run.data.metrics
     assert not [name for name in run.data.metrics if "probe" in name]
     assert run.data.tags["bench.warnings"].splitlines() == [
-        "the probe has nothing of the API server",
-        "the probe has nothing of the engine core",
-        "the probe has nothing of rank TP0",
+        "probe: the probe has nothing of the API server",
+        "probe: the probe has nothing of the engine core",
+        "probe: the probe has nothing of rank TP0",
     ]
 
 

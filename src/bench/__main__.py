@@ -42,7 +42,7 @@ def main() -> None:
 @hydra.main(config_path=conf_dir(), config_name="config", version_base="1.3")
 def start(config: DictConfig) -> object:
     """One start. In a sweep Hydra calls it for each. The settings were checked before, by the sweeper or by `CheckSingle`."""
-    from bench.start.record import PRIME
+    from bench.start.files import PRIME
     from bench.sweep.job import run_job
     from bench.sweep.plan import Point
     from bench.sweep.prime import untimed

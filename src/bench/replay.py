@@ -21,13 +21,13 @@ from bench.errors import LogError
 from bench.log.recordings import Recording, expanded, log_file, recordings_in
 from bench.report.published_table import STARTS
 from bench.start.explain import explanation
-from bench.start.record import FILE
+from bench.start.files import RUN, STARTUP
 from bench.sweep.publish import bring_in_result
 from bench.sweep.replay import replay_sweep
 from bench.system.interrupts import unbroken
 from bench.system.output import exit_where_lost, print_result
 from bench.tracking.runs import SWEEP_FILE, SweepRun, log_sweep
-from bench.tracking.uploads import RUN, bring_in, tidy
+from bench.tracking.uploads import bring_in, tidy
 
 EXPLAIN = "--explain"
 
@@ -115,13 +115,13 @@ def starts_of(folders: list[Path]) -> list[Path]:
     starts = [start for those in found.values() for start in those]
     for folder, those in found.items():
         if not those and not (starts and (folder / SWEEP_FILE).is_file()):
-            raise LogError(f"{folder}: there is no {FILE}, so no start of bench's was finished here.")
+            raise LogError(f"{folder}: there is no {STARTUP}, so no start of bench's was finished here.")
     return starts
 
 
 def _starts_in(folder: Path) -> list[Path]:
     """The folder of a start itself, or all starts of a sweep's folder."""
-    return [path.parent for path in (folder / FILE, *sorted(folder.glob(f"*/{FILE}"))) if path.is_file()]
+    return [path.parent for path in (folder / STARTUP, *sorted(folder.glob(f"*/{STARTUP}"))) if path.is_file()]
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ from bench.config import Settings
 from bench.host.device import Device
 from bench.host.host import Host, Needs
 from bench.log.start_log import read_start
-from bench.start.describe import concluded, describe, reason_of
+from bench.start.describe import describe, ending_of, with_failures
+from bench.start.files import ERRORS, LOG, OUTPUTS
 from bench.start.folder import RESERVE, place_for, saved
-from bench.start.record import LOG, OUTPUTS, Startup, load_startup
-from bench.start.steps import ERRORS, Steps
+from bench.start.record import Startup, load_startup
+from bench.start.steps import Steps
 from bench.start.trace import trace_of
-from bench.start.values import Attempt, Reached
+from bench.start.values import Execution, PreparedStart, Stop, StopKind
 from bench.vllm.command import Command
 
 HOST = Host(Device("cpu"), "/env/bin/python", {"vllm": "0.32.0"}, Needs({"gpu_memory_utilization": 0.2}, {}))
@@ -45,10 +46,10 @@ def asked() -> Settings:
 def described(folder: Path) -> tuple[Startup, Steps]:
     """A start that was ready and left this folder."""
     chosen = asked()
-    reached = Reached(started_at=1e9, exec_at_s=0.0, ready_s=10.0)
+    execution = Execution(started_at=1e9, exec_at_s=0.0, ready_s=10.0)
     steps = Steps()
-    startup = describe(Attempt(chosen, HOST, Command(("python",), {}, 1), folder), reached, steps)
-    return concluded(startup, steps), steps
+    startup = describe(PreparedStart(chosen, HOST, Command(("python",), {}, 1), folder), execution, steps)
+    return with_failures(startup, steps), steps
 
 
 def probe_folder(folder: Path, content: bytes) -> Path:
@@ -201,7 +202,8 @@ def test_all_that_describing_writes_is_known_as_bench_s_own(tmp_path):
 def test_the_reason_is_not_what_vllm_says_of_the_connection_that_bench_closed():
     """It hangs up where an answer is wrong."""
     broken = read_start([b"Traceback (most recent call last):\n", b"BrokenPipeError: [Errno 32] Broken pipe\n"])
-    reached = Reached(started_at=1e9, ready_s=1.0, reason="the completion failed: \x1b[2J", log_knows_better=True)
+    stop = Stop(StopKind.VLLM_ENDED, "the completion failed: \x1b[2J")
+    ready = Execution(started_at=1e9, ready_s=1.0, stop=stop)
 
-    assert reason_of(reached, broken) == r"the completion failed: \x1b[2J"
-    assert reason_of(replace(reached, ready_s=None), broken) == "BrokenPipeError: [Errno 32] Broken pipe"
+    assert ending_of(ready, broken).reason == r"the completion failed: \x1b[2J"
+    assert ending_of(replace(ready, ready_s=None), broken).reason == "BrokenPipeError: [Errno 32] Broken pipe"

@@ -13,7 +13,8 @@ from bench.errors import BenchError, EvidenceError, LogError, SettingError
 from bench.host.output_folders import refuse_current_folder, refuse_places
 from bench.log import files
 from bench.log.files import log_lines
-from bench.start.record import FILE, load_startup
+from bench.start.files import STARTUP
+from bench.start.record import load_startup
 from bench.system.regular_files import read_at_most
 from commands import Preloaded, command
 from conftest import Workplace, fake_for
@@ -263,6 +264,6 @@ def test_what_a_start_left_is_opened_only_where_it_is_a_regular_file(tmp_path, f
 )
 def test_a_startup_json_that_is_garbage_is_refused_in_words(tmp_path, text):
     """By replay, which is given folders of any origin."""
-    (tmp_path / FILE).write_text(text)
+    (tmp_path / STARTUP).write_text(text)
     with pytest.raises(BenchError, match=r"startup\.json is not what bench writes"):
         load_startup(tmp_path)

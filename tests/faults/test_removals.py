@@ -14,7 +14,7 @@ from bench.host.compile_cache import Caches, empty
 from bench.report.metrics_json import METRICS
 from bench.report.published_table import FIRST_LINE, refuse_foreign_table
 from bench.report.write import refuse_foreign
-from bench.start.record import OUTPUTS, refuse_taken
+from bench.start.files import OUTPUTS, refuse_taken
 from bench.system.ownership import MARKER, mark, remove_marked
 from bench.weights.checkpoint import MANIFEST, Manifest, making, write_manifest
 from conftest import Workplace

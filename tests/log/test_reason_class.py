@@ -168,8 +168,6 @@ TEXTS = [
         "timeout",
         "TimeoutError: Timed out waiting for engine core processes to start. This is often caused by slow weight loading",
     ),
-    ("timeout", "not ready within vllm.ready_timeout_s=600"),  # bench's
-    ("timeout", "no completion within completion.timeout_s=60"),
     ("device_failure", "RuntimeError: Invalid device string: 'cuda:cpu'"),
     ("device_failure", "RuntimeError: No CUDA GPUs are available"),
     ("device_failure", "AcceleratorError: CUDA error: no kernel image is available for execution on the device"),
@@ -226,7 +224,6 @@ TEXTS = [
     ("worker_died", "Worker proc VllmWorker-1 died unexpectedly, shutting down executor."),
     ("worker_died", "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"),
     ("killed", "vLLM ended before it was ready: killed by SIGKILL, as when the host is out of memory"),
-    ("killed", "interrupted"),
     ("killed", "KeyboardInterrupt: terminated"),
     ("unknown", "vLLM ended before it was ready: exit code 1"),
     ("unknown", "ValueError: something that nobody has seen before"),

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.report.memory_figure import FILE, draw_memory, outermost
+from bench.report.memory_figure import draw_memory, outermost
+from bench.start.files import MEMORY_FIGURE
 from bench.start.record import Startup
 from bench.vllm.memory import FILE as SAMPLES
 from made_starts import told
@@ -33,7 +34,7 @@ def test_a_curve_is_drawn_of_all_that_was_sampled(sampled, high, tmp_path: Path)
     (tmp_path / SAMPLES).write_text(sampled)
     path = draw_memory(started(spans=PHASES), tmp_path)
 
-    assert path == tmp_path / FILE
+    assert path == tmp_path / MEMORY_FIGURE
     with Image.open(path) as image:
         assert image.size == (1350, high)
 
@@ -52,7 +53,7 @@ def test_nothing_sampled_is_no_figure(sampled, tmp_path):
         (tmp_path / SAMPLES).write_text(sampled)
 
     assert draw_memory(started(), tmp_path) is None
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / MEMORY_FIGURE).exists()
 
 
 def test_phases_in_others_are_not_marked():

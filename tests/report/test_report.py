@@ -16,6 +16,7 @@ from bench.report.metrics_json import as_json
 from bench.report.style import COMPARISON_FIGURE
 from bench.report.tables import size_text
 from bench.report.write import render, report_markdown, write_report
+from bench.start.warning import ResultWarning, WarningKind
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 STREAMED = {
@@ -132,7 +133,7 @@ def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sections_are_those_of_the_seed_in_its_order():
     """Whoever knows the first report finds everything again; what went wrong stands between the numbers and the logs."""
-    doubtful = replace(base(), warnings=("no line told of stream",))
+    doubtful = replace(base(), warnings=(ResultWarning(WarningKind.MISSING_PHASE, "no line told of stream"),))
     comparison = compared(doubtful, sharded(), made_failure("fast", "no device"))
     text = report(comparison, {"base": "Loading weights took 387.56 seconds"}, ["base.log"])
 
@@ -346,7 +347,7 @@ def test_a_failed_start_stands_in_its_table_with_its_reason():
 
 def test_a_warning_is_said_of_the_start_that_it_is_about():
     """A doubt about a number belongs beside the number."""
-    doubtful = replace(sharded(), warnings=("no line told of stream",))
+    doubtful = replace(sharded(), warnings=(ResultWarning(WarningKind.MISSING_PHASE, "no line told of stream"),))
 
     assert "- `sharded #1`: no line told of stream" in section(reported(base(), doubtful), "Warnings")
 

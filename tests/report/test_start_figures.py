@@ -5,9 +5,9 @@ from pathlib import Path
 
 from bench.report.start_figures import draw_lanes
 from bench.report.style import PHASES, phase
+from bench.start.metrics import PHASE_STEPS
 from bench.start.record import Startup
 from bench.start.timeline import merged
-from bench.start.waterfall import NUMBERS
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
 from made_starts import span
 
@@ -40,8 +40,10 @@ def test_where_no_process_has_reported_there_is_no_picture(tmp_path: Path):
 
 def test_every_phase_has_a_name_and_a_colour_of_its_own():
     """Two of one colour could not be told apart."""
-    assert PHASES.keys() == NUMBERS.keys()
+    assert PHASES.keys() == PHASE_STEPS.keys()
     assert (
-        len({each.colour for each in PHASES.values()}) == len({each.title for each in PHASES.values()}) == len(NUMBERS)
+        len({each.colour for each in PHASES.values()})
+        == len({each.title for each in PHASES.values()})
+        == len(PHASE_STEPS)
     )
     assert phase("something_new").title == "Something new"

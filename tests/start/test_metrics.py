@@ -8,10 +8,10 @@ import pytest
 
 from bench.log.texts.phases import RULES
 from bench.start.log_metrics import summarise, with_checkpoint
+from bench.start.measured import probe_metrics
 from bench.start.metric import FromLog
-from bench.start.metrics import CATALOGUE, FAMILIES, LOAD_WEIGHTS, Step, find, name_of_rank, rank_of, step_of
-from bench.start.probe import probe_metrics
-from bench.start.waterfall import CHAIN, waterfall_metrics
+from bench.start.metrics import CATALOGUE, CHAIN, FAMILIES, LOAD_WEIGHTS, Step, find, name_of_rank, rank_of, step_of
+from bench.start.waterfall import waterfall_metrics
 from bench.vllm.probe_events import read_events
 from made_starts import told
 from metrics_document import render

@@ -19,7 +19,7 @@ from bench.host.state import HostState, judge
 from bench.host.storage import storage_bytes
 from bench.log.start_log import read_start
 from bench.start.measured import state_metrics
-from bench.start.prepare import Condition, conclude, establish
+from bench.start.prepare import StateBefore, measured_state, prepare_state
 from bench.start.tagging import state_tags
 
 MIB = 1024**2
@@ -50,7 +50,7 @@ print(from_storage() - before)
 """
 
 
-def loads(condition: Condition, how: str) -> int:
+def loads(condition: StateBefore, how: str) -> int:
     """A process that loads the checkpoint like this. Returns the bytes that it took from storage."""
     command = [sys.executable, "-c", LOADER, how, *condition.paths]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -85,8 +85,8 @@ def problems(state: HostState) -> list[str]:
 @pytest.mark.parametrize("how", ["buffered", "mapped"])
 def test_a_cold_start_reads_the_checkpoint_from_storage(how, asked):
     """At least 95 % of it, and at most 1 % was there before; all of it is in the page cache afterwards."""
-    condition = establish(asked("page_cache=cold"))
-    state = conclude(condition, "none", {"TP0": loads(condition, how)})
+    condition = prepare_state(asked("page_cache=cold"))
+    state = measured_state(condition, "none", {"TP0": loads(condition, how)})
     metrics = state_metrics(state)
 
     assert metrics["page_cache/resident_before"] <= 0.01
@@ -99,8 +99,8 @@ def test_a_cold_start_reads_the_checkpoint_from_storage(how, asked):
 @pytest.mark.parametrize("how", ["buffered", "mapped"])
 def test_a_warm_start_reads_nothing_from_storage(how, asked):
     """At most 2 %, since at least 99 % was there before."""
-    condition = establish(asked("page_cache=warm"))
-    state = conclude(condition, "none", {"TP0": loads(condition, how)})
+    condition = prepare_state(asked("page_cache=warm"))
+    state = measured_state(condition, "none", {"TP0": loads(condition, how)})
     metrics = state_metrics(state)
 
     assert metrics["page_cache/resident_before"] >= 0.99
@@ -111,8 +111,8 @@ def test_a_warm_start_reads_nothing_from_storage(how, asked):
 @pytest.mark.parametrize("page_cache", ["cold", "warm"])
 def test_a_format_that_bypasses_the_page_cache_is_labelled(page_cache, asked):
     """It reads everything from storage, whatever is cached, and that is no lie."""
-    condition = establish(asked(f"page_cache={page_cache}", "load_format=runai_streamer"))
-    state = conclude(condition, "none", {"TP0": loads(condition, "direct")})
+    condition = prepare_state(asked(f"page_cache={page_cache}", "load_format=runai_streamer"))
+    state = measured_state(condition, "none", {"TP0": loads(condition, "direct")})
     tags, verdict = state_tags(state)
 
     assert tags["bench.bypasses_page_cache"] == "true"
@@ -126,8 +126,8 @@ def test_as_is_touches_nothing(asked):
     first, second = sorted(Path(settings.checkpoint_path).iterdir())
     evict([first])
     warm([second])
-    condition = establish(settings)
-    tags, _ = state_tags(conclude(condition, "none", {}))
+    condition = prepare_state(settings)
+    tags, _ = state_tags(measured_state(condition, "none", {}))
 
     assert condition.resident_before == pytest.approx(0.5, abs=0.05)
     assert (tags["bench.page_cache"], tags["bench.valid"]) == ("as_is", "true")
@@ -137,8 +137,8 @@ def test_a_format_that_reads_nothing_has_no_page_cache(asked):
     """Random weights are made in memory: no file is evicted for them, and none is measured."""
     settings = asked("load_format=dummy")
     warm(sorted(Path(settings.checkpoint_path).iterdir()))
-    condition = establish(settings)
-    state = conclude(condition, "none", {"TP0": 0})
+    condition = prepare_state(settings)
+    state = measured_state(condition, "none", {"TP0": 0})
     tags, _ = state_tags(state)
 
     assert condition.paths == []
@@ -151,9 +151,9 @@ def test_a_format_that_reads_nothing_has_no_page_cache(asked):
 
 def test_a_checkpoint_that_is_warmed_between_eviction_and_exec_is_caught(asked):
     """Nothing was there when we looked; then somebody read it, and vLLM did not have to."""
-    condition = establish(asked("page_cache=cold"))
+    condition = prepare_state(asked("page_cache=cold"))
     warm(condition.paths)
-    state = conclude(condition, "none", {"TP0": loads(condition, "mapped")})
+    state = measured_state(condition, "none", {"TP0": loads(condition, "mapped")})
     tags, verdict = state_tags(state)
 
     assert problems(state) == ["vLLM read only 0.00 GiB from storage, 0% of the checkpoint: a cache has answered"]
@@ -163,9 +163,9 @@ def test_a_checkpoint_that_is_warmed_between_eviction_and_exec_is_caught(asked):
 
 def test_a_checkpoint_that_is_evicted_between_warming_and_exec_is_caught(asked):
     """All was there when we looked; then somebody needed the memory. Its mapping has filled the cache again since."""
-    condition = establish(asked("page_cache=warm"))
+    condition = prepare_state(asked("page_cache=warm"))
     evict(condition.paths)
-    state = conclude(condition, "none", {"TP0": loads(condition, "mapped")})
+    state = measured_state(condition, "none", {"TP0": loads(condition, "mapped")})
 
     assert state.resident_after >= 0.99
     assert problems(state) == ["vLLM read 0.02 GiB from storage, 100% of the checkpoint: the cache did not hold it"]
@@ -173,18 +173,18 @@ def test_a_checkpoint_that_is_evicted_between_warming_and_exec_is_caught(asked):
 
 def test_a_rank_that_reads_nothing_is_caught(asked):
     """The other one reads all. Each rank has files of its own here."""
-    condition = establish(
+    condition = prepare_state(
         asked("page_cache=cold", "load_format.checkpoint=sharded", "model.sharded_path=${model.path}")
     )
-    state = conclude(condition, "none", {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "nothing")})
+    state = measured_state(condition, "none", {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "nothing")})
 
     assert problems(state) == ["TP1 read nothing while others read"]
 
 
 def test_a_rank_that_came_second_to_a_shared_page_cache_is_no_lie(asked):
     """All ranks map the same files: the first has read them from storage, the others found them there."""
-    condition = establish(asked("page_cache=cold"))
-    state = conclude(condition, "none", {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "mapped")})
+    condition = prepare_state(asked("page_cache=cold"))
+    state = measured_state(condition, "none", {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "mapped")})
 
     assert sorted(state.read.values()) == [0, pytest.approx(SIZE, rel=0.05)]
     assert judge(state).valid
@@ -200,12 +200,12 @@ def test_a_cold_start_is_refused_while_a_process_has_the_checkpoint_mapped(asked
     """It is this one, and it is named. Warm, or as it is, the start is no problem."""
     path = min(Path(asked().checkpoint_path).iterdir())
     with mapped(path), pytest.raises(StartError) as refused:
-        establish(asked("page_cache=cold"))
+        prepare_state(asked("page_cache=cold"))
 
     assert f"(pid {os.getpid()}) has the checkpoint mapped" in str(refused.value)
     with mapped(path):
-        assert establish(asked("page_cache=warm")).resident_before >= 0.99
-        assert establish(asked("page_cache=as_is")).resident_before >= 0.99
+        assert prepare_state(asked("page_cache=warm")).resident_before >= 0.99
+        assert prepare_state(asked("page_cache=as_is")).resident_before >= 0.99
 
 
 @pytest.mark.parametrize("page_cache", ["cold", "warm"])
@@ -216,8 +216,8 @@ def test_a_checkpoint_on_a_tmpfs_is_unverified(page_cache):
     with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as folder:
         Path(folder, "model.safetensors").write_bytes(os.urandom(SIZE))
         (settings,) = compose_settings(["model=hf", f"model.path={folder}", f"page_cache={page_cache}", "rig.wait_s=0"])
-        condition = establish(settings)
-        tags, verdict = state_tags(conclude(condition, "none", {"TP0": loads(condition, "mapped")}))
+        condition = prepare_state(settings)
+        tags, verdict = state_tags(measured_state(condition, "none", {"TP0": loads(condition, "mapped")}))
 
     assert tags["bench.page_cache"] == "unverified"
     assert tags["bench.page_cache_gauge"] == "none is true here"
@@ -229,9 +229,9 @@ def test_a_checkpoint_on_a_tmpfs_is_unverified(page_cache):
 
 def test_what_the_log_says_of_compiling_is_a_tag(asked):
     """And checked against what was asked."""
-    condition = establish(asked("compile_cache=primed", "page_cache=as_is"))
+    condition = prepare_state(asked("compile_cache=primed", "page_cache=as_is"))
     line = b"(Worker pid=7) INFO [decorators.py:743] [backbone] saved AOT compiled function to ~/.cache/vllm\n"
-    tags, verdict = state_tags(conclude(condition, read_start([line]).compile_cache, {}))
+    tags, verdict = state_tags(measured_state(condition, read_start([line]).compile_cache, {}))
 
     assert (tags["bench.compile_cache"], tags["bench.compile_cache_found"]) == ("wrong", "compiled")
     assert verdict.problems == ("compile_cache=primed was asked, but vLLM compiled",)
@@ -239,7 +239,7 @@ def test_what_the_log_says_of_compiling_is_a_tag(asked):
 
 def test_a_start_that_primes_may_compile(asked):
     """That is what it is for."""
-    condition = establish(asked("compile_cache=primed", "page_cache=as_is", "sweep.kind=prime"))
-    _, verdict = state_tags(conclude(condition, "compiled", {}))
+    condition = prepare_state(asked("compile_cache=primed", "page_cache=as_is", "sweep.kind=prime"))
+    _, verdict = state_tags(measured_state(condition, "compiled", {}))
 
     assert verdict.valid

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.start.probe import missing, probe_metrics
+from bench.start.measured import probe_metrics
+from bench.start.outputs import missing_processes
 from bench.start.timeline import log_spans, merged
-from bench.start.waterfall import lanes, unexplained, waterfall, waterfall_metrics
+from bench.start.waterfall import lanes, unattributed_warnings, waterfall, waterfall_metrics
 from bench.vllm.probe_events import ProbeReport, read_events
 from bench.vllm.span import Span
 from read_lines import read_log, read_phases
@@ -65,7 +66,7 @@ def test_everybody_has_reported(start):
     server, core = start.probed.processes
 
     assert (server.kind, core.kind, core.rank) == ("api_server", "engine_core", "TP0")
-    assert missing(start.probed, ["TP0"]) == []
+    assert missing_processes(start.probed, ["TP0"]) == []
     assert not any(process.warnings for process in start.probed.processes)
 
 
@@ -73,7 +74,7 @@ def test_the_waterfall_adds_up(start):
     """To the first token; what belongs to no phase is below one percent here."""
     assert sum(start.metrics.values()) == pytest.approx(start.first_token_s)
     assert start.parts["unattributed"] < 0.01 * start.first_token_s
-    assert unexplained(start.metrics) == []
+    assert unattributed_warnings(start.metrics) == []
 
 
 def test_the_probe_and_the_log_agree_where_they_measure_the_same(start, name):

@@ -1,8 +1,8 @@
 """One start from settings to a Startup, with the fake vLLM."""
 
 from bench.compose import compose_settings
-from bench.start.record import LOG
-from bench.start.run import SETTINGS, measure
+from bench.start.files import LOG, SETTINGS
+from bench.start.run import measure
 from bench.start.steps import Steps
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from bench.start import tags
 from bench.start.tags import KIND, ORDER, POINTS, REASON, VALID, WARNINGS, Kind, Tag
+from bench.start.warning import ResultWarning, WarningKind
 
 ALL = [each for each in vars(tags).values() if isinstance(each, Tag)]
 SOURCES = Path(tags.__file__).parents[1]
@@ -19,13 +20,24 @@ SOURCES = Path(tags.__file__).parents[1]
         (VALID, True),
         (VALID, False),
         (POINTS, ("auto", "safetensors tp=2")),
-        (WARNINGS, ("the first",)),
+        (WARNINGS, tuple(ResultWarning(kind, f"{kind.value}: a text") for kind in WarningKind)),
         (REASON, "it's over"),
     ],
 )
 def test_a_value_comes_back_as_it_was(tag, value):
     """With its type: a number is no text."""
     assert tag.in_(tag.of(value)) == value
+
+
+def test_warnings_of_an_earlier_bench_are_texts():
+    """Each is a line; a later bench may have kinds that this one does not know."""
+    found = WARNINGS.in_({WARNINGS.name: "0.5 s of 2 s\nprobe: no such name\nfuture: unknown"})
+
+    assert found == (
+        ResultWarning(WarningKind.OTHER, "0.5 s of 2 s"),
+        ResultWarning(WarningKind.PROBE, "no such name"),
+        ResultWarning(WarningKind.OTHER, "future: unknown"),
+    )
 
 
 def test_what_is_not_known_has_no_tag():

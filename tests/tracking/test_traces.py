@@ -11,6 +11,7 @@ import pytest
 from bench.compose import compose_settings
 from bench.errors import TrackingError
 from bench.start.record import Startup
+from bench.start.warning import ResultWarning, WarningKind
 from bench.tracking import runs
 from bench.tracking.runs import log_start
 from bench.tracking.store import connect
@@ -165,12 +166,14 @@ def test_a_store_that_refuses_the_trace_keeps_the_run(kept, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(runs, "log_trace", refusing)
-    run = kept.run(kept.log(startup(kept.report(), exec_at_s=EXEC_AT_S, warnings=["the first"])))
+    run = kept.run(
+        kept.log(startup(kept.report(), exec_at_s=EXEC_AT_S, warnings=[ResultWarning(WarningKind.CLOCK, "the first")]))
+    )
     first, second = run.data.tags["bench.warnings"].splitlines()
 
     assert run.info.status == "FINISHED"
-    assert first == "the first"
-    assert second.startswith("MLflow has no trace of this start: ")
+    assert first == "clock: the first"
+    assert second.startswith("trace: MLflow has no trace of this start: ")
     assert str(error) in second
 
 

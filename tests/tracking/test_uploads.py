@@ -12,6 +12,7 @@ from bench.compose import compose_settings
 from bench.config import Settings, Tracking
 from bench.errors import TrackingError
 from bench.start.tags import DRIVER, KEY
+from bench.start.warning import ResultWarning, WarningKind
 from bench.system.process_identity import this_process
 from bench.tracking import outbox, runs, uploads
 from bench.tracking.abandoned import end_abandoned
@@ -295,7 +296,11 @@ def test_a_start_with_odd_names_and_numbers_is_not_lost(settings, folder):
     """In any place of it."""
     odd = "a#b%c?'\"\n\udcff" + "x" * 9000
     start = startup(
-        name=odd[:200], tags=SWEEP | {"odd": odd}, params={"odd": odd}, metrics={"nan": float("nan")}, warnings=[odd]
+        name=odd[:200],
+        tags=SWEEP | {"odd": odd},
+        params={"odd": odd},
+        metrics={"nan": float("nan")},
+        warnings=[ResultWarning(WarningKind.OTHER, odd)],
     )
     run_id = log_start(settings.tracking, start, folder)
 

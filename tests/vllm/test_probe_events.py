@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.start.probe import missing, probe_metrics, probe_warnings, rank_names, read_while_loading
+from bench.start.measured import probe_metrics, read_while_loading
+from bench.start.outputs import missing_processes, probe_warnings, rank_names
 from bench.vllm.probe_events import ProbeReport, read_events
 
 EXEC_AT_S = 1000.0
@@ -193,7 +194,7 @@ def test_the_slowest_rank_is_unknown_while_one_has_not_ended(tmp_path, two_ranks
     report = read(tmp_path)
 
     assert probe_metrics(report).keys() == {"rank/TP0/probe/load_weights_s", "rank/TP0/probe/read_gib"}
-    assert missing(report, ["TP0", "TP1"]) == ["rank TP1 ended while it was loading weights"]
+    assert missing_processes(report, ["TP0", "TP1"]) == ["rank TP1 ended while it was loading weights"]
 
 
 def test_what_each_rank_read_while_it_loaded_is_told_apart(tmp_path, two_ranks):
@@ -211,14 +212,14 @@ def test_nothing_is_missing_where_all_reported(tmp_path, two_ranks):
     for rank in two_ranks:
         rank.span("load_weights", 1010, 1012)
 
-    assert missing(read(tmp_path), ["TP0", "TP1"]) == []
+    assert missing_processes(read(tmp_path), ["TP0", "TP1"]) == []
 
 
 def test_who_did_not_report_is_said(tmp_path):
     """A plugin that fails is only logged by vLLM."""
     Written(tmp_path, 3, "worker", "TP0")
 
-    assert missing(read(tmp_path), ["TP0", "TP1"]) == [
+    assert missing_processes(read(tmp_path), ["TP0", "TP1"]) == [
         "the probe has nothing of the API server",
         "the probe has nothing of the engine core",
         "the probe has not seen rank TP0 load weights",

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from bench.start import tags as t
 from bench.start.metrics import find
-from bench.start.tags import PAGE_CACHE
+from bench.start.warning import ResultWarning
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,30 @@ class RunRecord:
     failed: bool
     invalid_reason: str | None  # why it does not count though it finished; None: it counts
     reason: str | None
-    warnings: tuple[str, ...]
+    warnings: tuple[ResultWarning, ...]
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+
+
+def read_record(  # noqa: PLR0913  # each is a fact of one run
+    run_id: str, name: str, *, failed: bool, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]
+) -> RunRecord:
+    """The start that this run is about: its tags as values of their types."""
+    return RunRecord(
+        run_id=run_id,
+        name=name,
+        point=t.POINT.in_(tags) or name,
+        repeat=t.REPEAT.in_(tags) or 0,
+        order=t.ORDER.in_(tags) or 0,
+        failed=failed,
+        invalid_reason=t.INVALID_REASON.in_(tags) if t.VALID.in_(tags) is False else None,
+        reason=t.REASON.in_(tags),
+        warnings=t.WARNINGS.in_(tags) or (),
+        params=params,
+        metrics=metrics,
+        tags=tags,
+    )
 
 
 @dataclass(frozen=True)
@@ -73,7 +94,7 @@ class Point:
     @property
     def state(self) -> str | None:
         """Of the page cache, in the word that was measured; None for a log from elsewhere."""
-        return PAGE_CACHE.in_(self.starts[0].tags) if self.starts else None
+        return t.PAGE_CACHE.in_(self.starts[0].tags) if self.starts else None
 
     def mean(self, metric: str) -> float | None:
         """Over the starts, as the catalogue joins them. None: no start has it."""

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from bench.report.start_figures import TITLES
 from bench.report.style import GREY, colour, figure, plain
+from bench.start.files import MEMORY, MEMORY_FIGURE
 from bench.start.record import Startup
-from bench.vllm.memory import FILE as SAMPLES
 from bench.vllm.memory import MemorySample, peaks, read_memory
 from bench.vllm.span import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FILE = "memory.png"
 KINDS = (("anon", "anonymous", 0), ("file", "mapped files", 4), ("shmem", "shared", 3))  # metric, words, colour
 LETTERS = 150  # of a phase's title that would stand side by side on the whole axis
 LINES = 2
@@ -24,7 +23,7 @@ ROWS = 6  # of a legend
 
 def draw_memory(startup: Startup, folder: Path) -> Path | None:
     """memory.png in `folder`, from its memory.csv; None where nothing was sampled."""
-    samples = read_memory(folder / SAMPLES)
+    samples = read_memory(folder / MEMORY)
     most = peaks(samples)
     has_host = any(amount is not None for amount in (most.anon_gib, most.file_gib, most.shmem_gib, most.pss_gib))
     has_gpus = any(amount is not None for amount in (*most.gpu_used_gib, *most.gpu_own_gib))
@@ -46,7 +45,7 @@ def draw_memory(startup: Startup, folder: Path) -> Path | None:
     axes[-1].set_xlabel("seconds since exec")
     _write_titles(axes[0], phases, end_s)
     axes[0].set_title(f"{plain(startup.name)}: memory", loc="left", fontsize=10, pad=22)
-    path = folder / FILE
+    path = folder / MEMORY_FIGURE
     drawn.savefig(path)
     return path
 

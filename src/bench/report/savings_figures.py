@@ -14,7 +14,6 @@ from bench.report.style import (
     LEGEND_COLUMNS,
     LEGEND_WIDTH,
     SAVINGS_FIGURE,
-    WATERFALL_FIGURE,
     colour,
     figure,
     phase,
@@ -22,6 +21,7 @@ from bench.report.style import (
     plain,
 )
 from bench.report.tables import TOTAL, saved_text, savings_by_state, waterfalls_by_state
+from bench.start.files import WATERFALL_FIGURE
 from bench.start.metrics import Step
 
 if TYPE_CHECKING:

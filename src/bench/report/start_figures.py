@@ -7,21 +7,21 @@ from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_beside, wr
 from bench.report.style import (
     GREY,
     LEGEND_COLUMNS,
-    WATERFALL_FIGURE,
     colour,
     figure,
     phase_legend,
     plain,
 )
+from bench.start.files import PHASES_FIGURE, WATERFALL_FIGURE
+from bench.start.metrics import PHASE_STEPS
 from bench.start.record import Startup
-from bench.start.waterfall import NUMBERS, Lane
+from bench.start.waterfall import Lane
 from bench.vllm.span import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PHASES_FIGURE = "phases.png"
 CHAIN = "critical chain"
 
 TITLES = {
@@ -69,7 +69,7 @@ def draw_lanes(startup: Startup, folder: Path) -> Path | None:
     lanes = ([Lane(CHAIN, tuple(startup.chain))] if startup.chain else []) + startup.lanes
     if not lanes:
         return None
-    names = sorted({part.name for lane in lanes for part in lane.spans}, key=lambda name: NUMBERS[name])
+    names = sorted({part.name for lane in lanes for part in lane.spans}, key=lambda name: PHASE_STEPS[name])
     drawn = figure(11, 1.3 + 0.45 * len(lanes) + 0.2 * len(names) / LEGEND_COLUMNS)
     axes = drawn.add_subplot()
     axes.set_xlim(0, 1.01 * max(part.until_s for lane in lanes for part in lane.spans))

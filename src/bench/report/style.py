@@ -17,7 +17,6 @@ LEGEND_COLUMNS = 5
 LEGEND_WIDTH = 110  # characters
 
 COMPARISON_FIGURE = "vllm_load_benchmark.png"
-WATERFALL_FIGURE = "waterfall.png"
 SAVINGS_FIGURE = "savings.png"
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue; ITU-R BT.601

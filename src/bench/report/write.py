@@ -18,8 +18,9 @@ from bench.report.comparison_figure import draw_comparison
 from bench.report.content import Report, report_of
 from bench.report.metrics_json import METRICS, is_report, write_metrics
 from bench.report.savings_figures import draw_savings, draw_waterfalls
-from bench.report.style import COMPARISON_FIGURE, SAVINGS_FIGURE, WATERFALL_FIGURE
+from bench.report.style import COMPARISON_FIGURE, SAVINGS_FIGURE
 from bench.report.tables import ratio_text
+from bench.start.files import EXCERPTS, LOG, WATERFALL_FIGURE
 from bench.system.ownership import is_real_folder
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.md"
 LONGEST = 120  # characters of a file's name
-LOGS = {"vllm.log": ".log", "vllm_excerpts.log": "_excerpts.log"}
+LOGS = {LOG: ".log", EXCERPTS: "_excerpts.log"}
 
 
 class Fetch(Protocol):

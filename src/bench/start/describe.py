@@ -1,4 +1,4 @@
-"""A start that is over -> its Startup: all that the log, the clocks and the host tell about it."""
+"""A start that is over -> its Startup: what its log, the probe, the clocks and the host show of it."""
 
 import hashlib
 import json
@@ -16,183 +16,195 @@ from bench.log.outcome import Ending
 from bench.log.start_log import StartLog
 from bench.log.texts.failure_classes import classify
 from bench.masking import masked, masked_tree
+from bench.start.files import FINGERPRINT
 from bench.start.log_metrics import summarise, with_checkpoint
-from bench.start.measured import clock_metrics, memory_metrics, rig_metrics, state_metrics
-from bench.start.prepare import conclude
-from bench.start.probe import probe_metrics, read_while_loading
+from bench.start.measured import (
+    clock_metrics,
+    memory_metrics,
+    probe_metrics,
+    read_while_loading,
+    rig_metrics,
+    state_metrics,
+)
+from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
+from bench.start.prepare import measured_state
 from bench.start.record import Startup, write_excerpts
-from bench.start.sources import Evidence, doubts, gather
 from bench.start.steps import Steps
 from bench.start.tagging import host_tags, outcome_tags, place_tags, rig_tags, state_tags, validity_tags, weights_tags
 from bench.start.tags import IDENTITY, STORAGE, TOKENS
-from bench.start.values import Attempt, Reached
-from bench.start.waterfall import unexplained, waterfall_metrics
+from bench.start.values import Execution, PreparedStart, StopKind
+from bench.start.warning import ResultWarning, WarningKind, warnings_of
+from bench.start.waterfall import unattributed_warnings, waterfall_metrics
 from bench.system.output import visible
 from bench.vllm.command import Command
 from bench.vllm.completion import Answer
 from bench.weights.checkpoint import size_gib
-from bench.weights.fingerprint_store import FILE as FINGERPRINT
 from bench.weights.fingerprint_store import fingerprint_of, keep, verifies
 from bench.weights.loaded import StartWeights, weights_of
 
 HUNG_UP = ("BrokenPipeError", "ConnectionResetError")
 
 
-def describe(attempt: Attempt, reached: Reached, steps: Steps) -> Startup:
+def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Startup:
     """Everything about one start, in the values that MLflow and the report need. What fails here is in `steps`, and absent."""
-    settings, host, answer, folder = attempt.settings, attempt.host, reached.answer, attempt.folder
-    evidence = gather(attempt, reached, steps)
-    steps.take("writing the log's excerpts", partial(write_excerpts, evidence.log.readings, folder), None)
-    condition = steps.take("judging the state", partial(condition_of, reached, evidence), Described())
-    of_chain = steps.take("the waterfall's metrics", partial(waterfall_metrics, evidence.chain), dict[str, float]())
-    of_memory = steps.take("the memory's metrics", partial(memory_metrics, reached.memory.samples), dict[str, float]())
-    metrics = steps.take("the metrics", partial(metrics_of, settings, evidence, reached), clock_metrics(reached))
-    tags = steps.take("the tags", partial(tags_of, settings, host, answer), place_tags(settings))
-    doubtful = steps.take("looking for what is missing", partial(doubts, attempt, reached, evidence), list[str]())
-    weights = steps.take("comparing the weights", partial(loaded_weights, attempt, reached, evidence), StartWeights())
-    reason = steps.take("finding the reason", partial(reason_of, reached, evidence.log), reached.reason)
-    ending = steps.take("classifying the end", partial(outcome_of, reason, evidence.log), Ending("failed", reason))
+    settings, host, answer, folder = prepared.settings, prepared.host, execution.answer, prepared.folder
+    outputs = read_outputs(folder, execution, steps)
+    steps.run("writing the log's excerpts", partial(write_excerpts, outputs.log.readings, folder), None)
+    state = steps.run("judging the state", partial(state_record, execution, outputs), StateRecord())
+    of_chain = steps.run("the waterfall's metrics", partial(waterfall_metrics, outputs.chain), dict[str, float]())
+    of_memory = steps.run("the memory's metrics", partial(memory_metrics, execution.memory.samples), dict[str, float]())
+    metrics = steps.run("the metrics", partial(metrics_of, settings, outputs, execution), clock_metrics(execution))
+    tags = steps.run("the tags", partial(tags_of, settings, host, answer), place_tags(settings))
+    looking = partial(missing_outputs, prepared, execution, outputs)
+    missing = steps.run("looking for what is missing", looking, list[ResultWarning]())
+    weights = steps.run("comparing the weights", partial(loaded_weights, prepared, execution, outputs), StartWeights())
+    ending = steps.run("classifying the end", partial(ending_of, execution, outputs.log), _observed(execution))
     startup = Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
-        params=steps.take("the params", partial(params_of, settings, host, attempt.command), settings.flat()),
-        tags=tags | validity(condition, weights) | outcome_tags(ending),
-        started_at=reached.started_at,
-        ended_at=reached.ended_at(),
-        ready_s=reached.ready_s,
-        first_token_s=answer.first_token_s if answer else None,
+        params=steps.run("the params", partial(params_of, settings, host, prepared.command), settings.flat()),
+        tags=tags | validity(state, weights) | outcome_tags(ending),
+        started_at=execution.started_at,
+        ended_at=execution.ended_at(),
+        ready_s=execution.ready_s,
+        first_token_s=execution.first_token_s,
         completion_ended_s=answer.ended_s if answer else None,
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
-        reason=reason,
-        metrics=metrics | condition.metrics | of_chain | of_memory,
-        spans=evidence.spans,
+        reason=ending.reason,
+        metrics=metrics | state.metrics | of_chain | of_memory,
+        spans=outputs.spans,
         warnings=[
-            *host.needs.notes,
-            *condition.warnings,
-            *doubtful,
-            *reached.process_warnings(),
-            *unexplained(of_chain),
-            *([reached.memory.failure] if reached.memory.failure else []),
+            *warnings_of(WarningKind.HOST, host.needs.notes),
+            *state.warnings,
+            *missing,
+            *execution.warnings(),
+            *unattributed_warnings(of_chain),
         ],
-        problems=[*condition.problems, *weights.problems],
-        host_state=condition.state,
-        exec_at_s=reached.exec_at_s,
+        problems=[*state.problems, *weights.problems],
+        host_state=state.state,
+        exec_at_s=execution.exec_at_s,
     )
     return masked_tree(startup)
 
 
-def loaded_weights(attempt: Attempt, reached: Reached, evidence: Evidence) -> StartWeights:
+def loaded_weights(prepared: PreparedStart, execution: Execution, outputs: StartOutputs) -> StartWeights:
     """What is known of the weights of a start that answered; a verification start's fingerprint is kept for those to come."""
-    settings, host, report = attempt.settings, attempt.host, evidence.probed
-    if reached.answer is None or reached.reason:
+    settings, host, files, report = prepared.settings, prepared.host, execution.files, outputs.probe
+    if execution.answer is None or execution.stop:
         return StartWeights()
     if verifies(settings):
-        found = keep(
-            settings.caches_dir, fingerprint_of(settings, host, reached.files, report, reached.rounds), reached.files
-        )
-        (attempt.folder / FINGERPRINT).write_text(json.dumps(found.as_json()), encoding="utf-8")
+        found = keep(settings.caches_dir, fingerprint_of(settings, host, files, report, execution.rounds), files)
+        _write_fingerprint(prepared.folder, found.as_json())
         return StartWeights()
     if settings.sweep.kind != "start":
         return StartWeights()
-    weights = weights_of(settings, host, reached.files, report)
+    weights = weights_of(settings, host, files, report)
     if weights.document:
-        (attempt.folder / FINGERPRINT).write_text(json.dumps(weights.document), encoding="utf-8")
+        _write_fingerprint(prepared.folder, weights.document)
     return weights
 
 
-def undescribed(settings: Settings, reached: Reached) -> Startup:
-    """A start of which nothing is known but what was asked for: it could not even be prepared, or describing it failed."""
+def _write_fingerprint(folder: Path, document: dict[str, Any]) -> None:
+    (folder / FINGERPRINT).write_text(json.dumps(document), encoding="utf-8")
+
+
+def minimal_startup(settings: Settings, execution: Execution) -> Startup:
+    """A start of which nothing is known but what was requested: it could not even be prepared, or describing it failed."""
     return Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=settings.flat(),
         tags=place_tags(settings),
-        started_at=reached.started_at,
-        ended_at=reached.ended_at(),
-        ready_s=reached.ready_s,
-        reason=reached.reason,
-        metrics=clock_metrics(reached),
-        exec_at_s=reached.exec_at_s,
+        started_at=execution.started_at,
+        ended_at=execution.ended_at(),
+        ready_s=execution.ready_s,
+        reason=execution.stop.text if execution.stop else None,
+        metrics=clock_metrics(execution),
+        exec_at_s=execution.exec_at_s,
     )
 
 
-def concluded(startup: Startup, steps: Steps) -> Startup:
+def with_failures(startup: Startup, steps: Steps) -> Startup:
     """The same start, FAILED where one of its steps was. vLLM's own reason, if there is one, stays the reason."""
-    sentences = [visible(masked(each)) for each in steps.sentences]
-    if not sentences:
+    failures = warnings_of(WarningKind.STEP, (visible(masked(each)) for each in steps.sentences))
+    if not failures:
         return startup
-    reason = startup.reason or sentences[0]
-    known = {reason, *startup.warnings}
+    reason = startup.reason or failures[0].text
+    known = {*startup.warnings, ResultWarning(WarningKind.STEP, reason)}
     ending = outcome_tags(Ending("failed", reason, classify(reason, None)))
     return replace(
         startup,
         reason=reason,
         tags=startup.tags if startup.reason else startup.tags | ending,
-        warnings=[*startup.warnings, *(each for each in sentences if each not in known)],
+        warnings=[*startup.warnings, *(each for each in failures if each not in known)],
     )
 
 
 @dataclass(frozen=True)
-class Described:
-    """What the condition of a start adds to its record. All empty: it did not come to that."""
+class StateRecord:
+    """What the host's state and noise add to a start's record. All empty: it was not reached."""
 
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[ResultWarning] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     state: dict[str, Any] | None = None
 
 
-def condition_of(reached: Reached, evidence: Evidence) -> Described:
-    """The state that was asked for and found, and the noise."""
-    condition = reached.condition
-    if condition is None:
-        return Described()
-    state = conclude(condition, evidence.log.compile_cache, read_while_loading(evidence.probed))
+def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
+    """The state that was requested and measured, and the noise."""
+    before = execution.state_before
+    if before is None:
+        return StateRecord()
+    read = read_while_loading(outputs.probe)
+    state = measured_state(before, outputs.log.compile_cache, read, execution.tree_read_bytes)
     tags, verdict = state_tags(state)
-    problems = [*verdict.problems, *reached.clock_problems()]
+    problems = [*verdict.problems, *execution.clock_problems()]
     if problems:
         tags |= validity_tags(problems)
     metrics = state_metrics(state)
-    if condition.rig:
-        tags |= rig_tags(condition.rig, condition.noise)
-        metrics |= rig_metrics(condition.rig)
-    warnings = [*(f"noise before the start: {sentence}" for sentence in condition.noise), *state_doubts(state)]
-    return Described(tags, metrics, warnings, problems, asdict(state))
+    if before.rig:
+        tags |= rig_tags(before.rig, before.noise)
+        metrics |= rig_metrics(before.rig)
+    noise = [f"noise before the start: {sentence}" for sentence in before.noise]
+    warnings = [*warnings_of(WarningKind.NOISE, noise), *warnings_of(WarningKind.STATE, state_doubts(state))]
+    return StateRecord(tags, metrics, warnings, problems, asdict(state))
 
 
-def validity(condition: Described, weights: StartWeights) -> dict[str, str]:
+def validity(state: StateRecord, weights: StartWeights) -> dict[str, str]:
     """The tags of both; a start that read other files than those that were verified does not count."""
-    tags = condition.tags | weights_tags(weights)
-    return tags | (validity_tags([*condition.problems, *weights.problems]) if weights.problems else {})
+    tags = state.tags | weights_tags(weights)
+    return tags | (validity_tags([*state.problems, *weights.problems]) if weights.problems else {})
 
 
-def reason_of(reached: Reached, log: StartLog) -> str | None:
-    """vLLM's own words where it died of something; what bench saw where vLLM did not say, was too slow or was interrupted."""
-    words = log.reason if reached.log_knows_better else None
-    if words and reached.ready_s is not None and words.startswith(HUNG_UP):
-        words = None  # of the connection that bench closed when it had seen what was wrong
-    words = words or (" ".join(reached.reason.split()) if reached.reason else None)
-    return visible(words) if words else None
-
-
-def outcome_of(reason: str | None, log: StartLog) -> Ending:
-    """bench knows how a start of its own ended; what it was doing then, the log says."""
-    if reason is None:
+def ending_of(execution: Execution, log: StartLog) -> Ending:
+    """The reason is vLLM's own where it died of something, else what bench observed; the stage that it was in is the log's."""
+    stop = execution.stop
+    if stop is None:
         return Ending("ready")
-    stage = log.ending.stage
-    return Ending("failed", reason, classify(reason, stage), stage)
+    reason, stage = _reason_in(log, execution) or visible(" ".join(stop.text.split())), log.ending.stage
+    return Ending("failed", reason, stop.failure_class or classify(reason, stage), stage)
 
 
-def metrics_of(settings: Settings, evidence: Evidence, reached: Reached) -> dict[str, float]:
+def _reason_in(log: StartLog, execution: Execution) -> str | None:
+    """None: vLLM did not end by itself, or printed nothing but that bench closed the connection when it had seen what was wrong."""
+    if log.reason is None or execution.stop is None or execution.stop.kind is not StopKind.VLLM_ENDED:
+        return None
+    is_hang_up = execution.ready_s is not None and log.reason.startswith(HUNG_UP)
+    return None if is_hang_up else visible(log.reason)
+
+
+def _observed(execution: Execution) -> Ending:
+    """What is known of the end without the log."""
+    stop = execution.stop
+    return Ending("failed", stop.text, stop.failure_class) if stop else Ending("ready")
+
+
+def metrics_of(settings: Settings, outputs: StartOutputs, execution: Execution) -> dict[str, float]:
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
-    measured = clock_metrics(reached)
-    return (
-        measured
-        | with_checkpoint(summarise(evidence.log.readings), size_gib(settings))
-        | probe_metrics(evidence.probed)
-    )
+    of_log = with_checkpoint(summarise(outputs.log.readings), size_gib(settings))
+    return clock_metrics(execution) | of_log | probe_metrics(outputs.probe)
 
 
 def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:

@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bench.start.record import PRIME, Startup, refuse_taken
+from bench.start.files import PRIME, refuse_taken
+from bench.start.record import Startup
 from bench.start.steps import Steps
 from bench.system.output import print_message
 
@@ -19,7 +20,7 @@ def place_for(folder: Path, steps: Steps) -> Path:
 
     Where that is not possible this start fails, and what is left of it goes to a temporary folder.
     """
-    if steps.take("making the start's folder", lambda: _prepared(folder), otherwise=False):
+    if steps.run("making the start's folder", lambda: _prepared(folder), default=False):
         return folder
     return _elsewhere(folder)
 
@@ -54,14 +55,14 @@ def saved(startup: Startup, folder: Path, steps: Steps) -> Path:
     is gone or takes no more.
     """
     _free(folder)
-    if steps.take("saving the start", lambda: _save(startup, folder, steps), otherwise=False):
+    if steps.run("saving the start", lambda: _save(startup, folder, steps), default=False):
         return folder
-    if steps.take("saving the least of it", lambda: _save(least(startup), folder, steps), otherwise=False):
+    if steps.run("saving the least of it", lambda: _save(least(startup), folder, steps), default=False):
         return folder
     place = _elsewhere(folder)
     return (
         place
-        if steps.take("saving the start elsewhere", lambda: _save(startup, place, steps), otherwise=False)
+        if steps.run("saving the start elsewhere", lambda: _save(startup, place, steps), default=False)
         else folder
     )
 

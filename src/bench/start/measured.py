@@ -1,24 +1,31 @@
-"""What bench measures itself, by its metric in the catalogue: clocks, memory, the host and its state. Pure."""
+"""What bench measures itself, by its metric in the catalogue: clocks, memory, the host, its state, and the probe's times. Pure.
+
+Ranks load in parallel and the start waits for the last of them, so over ranks counts the slowest. What was not measured is absent,
+never 0: a dummy loader delivers nothing.
+"""
 
 from collections.abc import Sequence
 
 from bench.host.noise import Rig
 from bench.host.state import HostState
 from bench.start import metrics as m
-from bench.start.metric import named
-from bench.start.values import Reached
+from bench.start.metric import FromProbe, named
+from bench.start.values import Execution
 from bench.vllm.memory import MemorySample, peaks
+from bench.vllm.probe_events import ProbeProcess, ProbeReport
+
+FROM_PROBE = tuple((metric, metric.source) for metric in m.CATALOGUE if isinstance(metric.source, FromProbe))
 
 
-def clock_metrics(reached: Reached) -> dict[str, float]:
+def clock_metrics(execution: Execution) -> dict[str, float]:
     """The driver's clock, and the kernel's of the processors."""
-    answer, cpu = reached.answer, reached.cpu
+    answer, cpu = execution.answer, execution.cpu
     return named({
-        m.READY: reached.ready_s,
+        m.READY: execution.ready_s,
         m.FIRST_TOKEN: answer.first_token_s if answer else None,
         m.CPU_VLLM: cpu.tree_s if cpu else None,
         m.CPU_BENCH: cpu.ours_s if cpu else None,
-        m.LONGEST_GAP: reached.clocks.longest_gap_s(answer.first_token_s) if answer else None,
+        m.LONGEST_GAP: execution.clocks.longest_gap_s(answer.first_token_s) if answer else None,
     })  # fmt: skip
 
 
@@ -56,3 +63,39 @@ def rig_metrics(rig: Rig) -> dict[str, float]:
         m.RIG_GPU_PROCESSES: rig.gpu_processes,
         m.RIG_GPU_CLOCK: rig.gpu_sm_clock_mhz,
     })  # fmt: skip
+
+
+def probe_metrics(report: ProbeReport) -> dict[str, float]:
+    """Every metric, and `rank/TP0/…` for each rank. Where a rank lacks what another has, nothing is said over all."""
+    metrics: dict[str, float] = {}
+    for metric, source in FROM_PROBE:
+        values = {rank: _within(process, source) for rank, process in sorted(report.ranks.items())}
+        known = {rank: value for rank, value in values.items() if value is not None}
+        metrics |= {m.name_of_rank(rank, metric): value for rank, value in known.items()}
+        if metric.over_ranks and known and len(known) == len(values):
+            metrics[metric.name] = metric.over_ranks([*known.values()])
+    seconds = [metrics.get(m.name_of_rank(rank, m.PROBE_LOAD_WEIGHTS)) for rank in report.ranks]
+    whole = [value for value in seconds if value is not None]
+    skew_s = max(whole) - min(whole) if len(whole) == len(seconds) > 1 else None
+    return metrics | named({m.PROBE_SKEW: skew_s})
+
+
+def _within(process: ProbeProcess, source: FromProbe) -> float | None:
+    """Over the spans of one rank (a drafter is loaded behind the model); None where none has it, or one did not end."""
+    spans = [span for span in process.spans if source.span in {None, span.name}]
+    values = [found for span in spans if (found := source.value(span)) is not None]
+    return sum(values) if values and all(span.end_s is not None for span in spans) else None
+
+
+def read_while_loading(report: ProbeReport) -> dict[str, int | None]:
+    """Bytes that each rank's process took from storage in load_weights. None: it did not end, or the kernel does not count.
+
+    Empty where no rank was seen to load.
+    """
+    read: dict[str, int | None] = {}
+    for rank, process in sorted(report.ranks.items()):
+        found = [span.facts.read_bytes for span in process.spans if span.name == "load_weights"]
+        known = [count for count in found if count is not None]
+        if found:
+            read[rank] = sum(known) if len(known) == len(found) else None
+    return read

@@ -172,6 +172,29 @@ RANK = Family(Metric("rank/{}", "", "Of one rank", Measured("as the metric"),
 # fmt: on
 FAMILIES = (GPU_PEAK, GPU_OWN_PEAK, WATERFALL, RANK)
 
+# The phases of the critical chain, in the order of a start. MLflow sorts their metrics by name, so each name has its phase's place in front.
+CHAIN = (
+    "api_server_imports",  # from exec to the probe's turn in the API server
+    "config",  # arguments to configuration; the model's class is inspected
+    "engine_client",  # tokenizer, and whatever the engine core's process waits for before it starts
+    "engine_core_imports",  # from the process's start to the probe's turn
+    "engine_core_init",  # what its init does beside its workers': executor, scheduler, waiting for their messages
+    "worker_imports",  # from the process's start to init_device
+    "init_device",  # device and process groups
+    "build_model",  # load_model without the next two
+    "load_weights",
+    "process_weights",  # after loading: quantisation, layouts
+    "profile",  # the memory that a full batch takes; what is compiled for it is the next
+    "compile",
+    "kv_cache",
+    "warm_up",
+    "capture",
+    "server",  # routes and their state, from the engine's end to /health
+    "first_token",
+)
+UNATTRIBUTED = "unattributed"
+UNKNOWN_PLACE, UNATTRIBUTED_PLACE = 98, 99  # behind the chain
+
 _BY_NAME = {metric.name: metric for metric in CATALOGUE}
 
 
@@ -192,11 +215,15 @@ class Step:
         return WATERFALL.name(f"{self.number:02}_{self.name}")
 
 
+PHASE_STEPS = {name: Step(place, name) for place, name in [*enumerate(CHAIN, 1), (UNATTRIBUTED_PLACE, UNATTRIBUTED)]}
+
+
 def step_of(name: str) -> Step | None:
-    """The phase that a metric of this name is about, also one that only a later bench knows. None: it is about none."""
-    part = WATERFALL.part_of(name)
-    number, _, phase = (part or "").partition("_")
-    return Step(int(number), phase) if part else None
+    """The phase that a metric of this name is about; one that only a later bench has comes behind the others. None: it is about none."""
+    if (part := WATERFALL.part_of(name)) is None:
+        return None
+    phase = part.partition("_")[2]
+    return PHASE_STEPS.get(phase) or Step(UNKNOWN_PLACE, phase)
 
 
 def name_of_rank(rank: str, metric: Metric) -> str:

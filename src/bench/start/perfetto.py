@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.masking import private
+from bench.start.files import TRACE
 from bench.start.record import Startup
 from bench.start.trace import trace_of
 from bench.start.trace_tree import TraceSpan
 
-FILE = "trace.json"
 START = 1  # the pid that the start itself goes by: init's, which none of vLLM's processes has
 PID_MAX = 2**22  # Linux gives none above; what only the log tells of goes by one
 
@@ -26,7 +26,7 @@ def write_trace(startup: Startup, folder: Path) -> Path | None:
     tree = trace_of(startup)
     if tree is None:
         return None
-    path = folder / FILE
+    path = folder / TRACE
     private(path).write_text(json.dumps(perfetto(tree)), encoding="utf-8")
     return path
 

@@ -1,4 +1,4 @@
-"""The condition of one start: the host is brought into the state that was asked for, and what it was is written down."""
+"""The host of one start: brought into the requested state, and measured before and after."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,15 +15,14 @@ from bench.weights.checkpoint import files_read
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What is known before exec, and of the end."""
+class StateBefore:
+    """What is measured before exec."""
 
     settings: Settings
     paths: list[Path]
     gauge: str | None = None
     resident_before: float | None = None
     mapped_by: tuple[str, ...] = ()  # processes that could keep a cold checkpoint's pages
-    tree_read: int | None = None  # bytes from storage, by all that vLLM started; None: not over, or not counted here
     rig: Rig | None = None
     noise: list[str] = field(default_factory=list)  # in which the start was made all the same
 
@@ -41,7 +40,7 @@ def caches_for_plan(settings: Settings, host: Host) -> dict[str, str]:
     return caches_of(settings, host).environment
 
 
-def establish(settings: Settings, waiting: Waiting = ignore_noise) -> Condition:
+def prepare_state(settings: Settings, waiting: Waiting = ignore_noise) -> StateBefore:
     """Wait for a quiet host, then make the page cache cold or warm, and measure it: the last thing before exec.
 
     Raises:
@@ -50,9 +49,9 @@ def establish(settings: Settings, waiting: Waiting = ignore_noise) -> Condition:
     rig, noise = quiet_rig(settings, waiting)  # first: a neighbour could change the page cache while we wait
     folder = Path(settings.checkpoint_path)
     paths = unique_files(folder / name for name in files_read(settings))
-    condition = Condition(settings, paths, rig=rig, noise=noise)
+    before = StateBefore(settings, paths, rig=rig, noise=noise)
     if not paths:
-        return condition
+        return before
     holders: tuple[str, ...] = ()
     if settings.page_cache == "cold":
         _refuse_mapped(paths)
@@ -64,7 +63,7 @@ def establish(settings: Settings, waiting: Waiting = ignore_noise) -> Condition:
         make_warm(paths, gauge)
     else:
         gauge = agreeing_gauge(paths)
-    return replace(condition, gauge=gauge, mapped_by=holders, resident_before=residency(paths, gauge).share)
+    return replace(before, gauge=gauge, mapped_by=holders, resident_before=residency(paths, gauge).share)
 
 
 def _refuse_mapped(paths: list[Path]) -> None:
@@ -79,12 +78,15 @@ def _named(holders: dict[int, str]) -> list[str]:
     return [f"{name} (pid {pid})" for pid, name in sorted(holders.items())]
 
 
-def conclude(condition: Condition, compile_cache: str, read: Mapping[str, int | None]) -> HostState:
+def measured_state(
+    before: StateBefore, compile_cache: str, read: Mapping[str, int | None], tree_read: int | None = None
+) -> HostState:
     """After the last process of vLLM is gone.
 
-    `compile_cache` is what vLLM did with it (log/compile_cache.py); `read` is what each rank took from storage while it loaded, in bytes.
+    `compile_cache` is what vLLM did with it, by its log; `read` is what each rank read from storage while it loaded, in bytes;
+    `tree_read` what all of vLLM's processes read; None: not counted.
     """
-    settings = condition.settings
+    settings = before.settings
     reads_weights = settings.load_format.checkpoint != "config_only"
     return HostState(
         page_cache_requested=settings.page_cache,
@@ -94,12 +96,12 @@ def conclude(condition: Condition, compile_cache: str, read: Mapping[str, int | 
         reads_weights=reads_weights,
         direct_io=settings.load_format.direct_io,
         shared_files=settings.load_format.checkpoint == "original",
-        mapped_by=condition.mapped_by,
-        tree_read=condition.tree_read,
-        gauge=condition.gauge,
-        resident_before=condition.resident_before,
-        resident_after=residency(condition.paths, condition.gauge).share if condition.paths else None,
-        must_read=sum(path.stat().st_size for path in condition.paths) or None,
+        mapped_by=before.mapped_by,
+        tree_read=tree_read,
+        gauge=before.gauge,
+        resident_before=before.resident_before,
+        resident_after=residency(before.paths, before.gauge).share if before.paths else None,
+        must_read=sum(path.stat().st_size for path in before.paths) or None,
         read=dict(read) if reads_weights else {},
         compile_cache_found=compile_cache,
     )

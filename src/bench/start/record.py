@@ -5,33 +5,24 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
-from bench.errors import EvidenceError, OwnershipError
+from bench.errors import EvidenceError
 from bench.log.readings import Reading
 from bench.masking import masked, masked_tree, private
-from bench.start.tags import HOST_NAME, KEY
+from bench.start.files import EXCERPTS, PROBE, STARTUP
+from bench.start.tags import HOST_NAME, KEY, REASON, WARNINGS
 from bench.start.timeline import FIRST_TOKEN, log_and_clock_spans, merged
+from bench.start.warning import ResultWarning, from_json
 from bench.start.waterfall import Lane, lanes, waterfall
 from bench.system.regular_files import read_at_most
-from bench.vllm.command import PROBE
 from bench.vllm.probe_events import ProbeReport, read_events
 from bench.vllm.span import Span
 
-FILE = "startup.json"
-LOG = "vllm.log"
-EXCERPTS = "vllm_excerpts.log"
 BYTES_AT_MOST = 256 << 20  # of startup.json
-PRIME = "prime"  # the folder of the start that fills the caches for a start on its own: made before it
 KEY_LENGTH = 20
-# Every file and folder that a start writes into its folder; nothing else in there is bench's.
-OUTPUTS = frozenset({
-    FILE, LOG, EXCERPTS, "settings.json", "memory.csv", "trace.json", "probe", PRIME,
-    "waterfall.png", "memory.png", "phases.png", "prepare.log", "mlflow_run.json", "error.txt",
-    "fingerprint.json",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +46,7 @@ class Startup:
     reason: str | None = None  # why it failed; None: it did not
     metrics: dict[str, float] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)  # merged, as in start/timeline.py
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Annotated[ResultWarning, BeforeValidator(from_json)]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # why it does not count though it finished: its state was another
     host_state: dict[str, Any] | None = None  # asked of the caches, and measured; None: it did not come to that
     exec_at_s: float | None = None  # on this boot's CLOCK_MONOTONIC, as the probe's events; None: nothing was executed
@@ -82,6 +73,11 @@ class Startup:
         return lanes(self.spans, self.ready_s)
 
     @property
+    def run_tags(self) -> dict[str, str]:
+        """The tags of its run: reason and warnings besides."""
+        return self.tags | REASON.of(self.reason or None) | WARNINGS.of(tuple(self.warnings) or None)
+
+    @property
     def key(self) -> str:
         """Tells this start from every other one, wherever its files are copied to: made of its host, when it was executed, and
         its name. One key is one run in a store, however often the start is uploaded.
@@ -91,25 +87,12 @@ class Startup:
 
     def save(self, folder: Path) -> None:
         """Write startup.json whole or not at all: to another name first, then moved."""
-        partial = folder / f"{FILE}.partial"
+        partial = folder / f"{STARTUP}.partial"
         with private(partial).open("w", encoding="utf-8") as file:
-            json.dump(masked_tree(asdict(self)), file, indent=2, sort_keys=True)
+            json.dump(masked_tree(asdict(self)), file, indent=2, sort_keys=True, default=_value)
             file.flush()
             os.fsync(file.fileno())
-        partial.rename(folder / FILE)
-
-
-def refuse_taken(folder: Path, setting: str, but: frozenset[str] = frozenset()) -> None:
-    """Refuse a folder in which a start's files would be written over others of the same name. `but`: names that this process may have
-    made there already.
-
-    Raises:
-        OwnershipError: names one of them, and the setting that names the folder.
-    """
-    if taken := sorted(name for name in OUTPUTS - but if os.path.lexists(folder / name)):
-        raise OwnershipError(
-            f"{setting}={folder}: {taken[0]!r} is there already, and a start writes a file of this name. Choose another folder."
-        )
+        partial.rename(folder / STARTUP)
 
 
 def load_startup(folder: Path) -> Startup:
@@ -118,24 +101,21 @@ def load_startup(folder: Path) -> Startup:
     Raises:
         EvidenceError: `save` wrote no such file.
     """
-    data, more = read_at_most(folder / FILE, BYTES_AT_MOST)
+    data, more = read_at_most(folder / STARTUP, BYTES_AT_MOST)
     try:
-        return _parsed(json.loads("" if more else data), folder)
+        tree = json.loads("" if more else data)
+        return TypeAdapter(Startup).validate_python(
+            tree | ({} if "spans" in tree else _spans_of_phases(tree, folder)), strict=False
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise EvidenceError(f"{folder / FILE} is not what bench writes: {type(error).__name__}: {error}") from error
+        raise EvidenceError(f"{folder / STARTUP} is not what bench writes: {type(error).__name__}: {error}") from error
 
 
-def _parsed(tree: dict[str, Any], folder: Path) -> Startup:
+def _spans_of_phases(tree: dict[str, Any], folder: Path) -> dict[str, list[Span]]:
     """A start of an earlier bench has what its log told in `phases`, and the probe's spans in the probe's files alone."""
-    if "spans" in tree:
-        spans = TypeAdapter(list[Span]).validate_python(tree.pop("spans"), strict=False)
-    else:
-        exec_at_s = tree.get("exec_at_s")
-        report = ProbeReport() if exec_at_s is None else read_events(folder / PROBE, exec_at_s)
-        spans = merged(report, [_span_of_phase(**phase) for phase in tree.pop("phases")])
-        for view in ("chain", "lanes"):
-            tree.pop(view, None)
-    return Startup(**tree, spans=spans)
+    exec_at_s = tree.get("exec_at_s")
+    report = ProbeReport() if exec_at_s is None else read_events(folder / PROBE, exec_at_s)
+    return {"spans": merged(report, [_span_of_phase(**phase) for phase in tree["phases"]])}
 
 
 def _span_of_phase(name: str, rank: str | None, started_at_s: float, ended_at_s: float) -> Span:
@@ -148,3 +128,8 @@ def write_excerpts(readings: list[Reading], folder: Path) -> None:
     with private(folder / EXCERPTS).open("w", encoding="utf-8", errors="backslashreplace") as file:
         for _, raw in sorted(lines):
             file.write(f"{masked(raw)}\n")
+
+
+def _value(member: Any) -> Any:
+    """An enum's, for json."""
+    return member.value

@@ -18,6 +18,7 @@ from bench.start.metrics import COVERAGE, READY
 from bench.start.record import Startup
 from bench.start.tagging import info_tags, outcome_tags
 from bench.start.timeline import log_spans
+from bench.start.warning import ResultWarning, WarningKind, warnings_of
 
 
 def labels_of(recordings: list[Recording]) -> list[str]:
@@ -52,12 +53,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
         reason=reason_of(ending),
         metrics=metrics_of_log(readings) | named({COVERAGE: coverage(readings, expected).share}),
         spans=log_spans(log.milestones, readings, ready_s, None),
-        warnings=[
-            *([] if ready_s is not None else ["the log does not say when vLLM was ready"]),
-            *version_doubts(info.version),
-            *missing_phases(readings, expected, info.version),
-            *_left_out(log),
-        ],
+        warnings=_warnings(log, readings, ready_s, expected),
     )
     return masked_tree(startup)
 
@@ -88,8 +84,15 @@ def reason_of(ending: Ending) -> str | None:
     return "the log ends before the engine was ready" if ending.outcome == "incomplete" else ending.reason
 
 
-def _left_out(log: StartLog) -> list[str]:
-    return [f"more than {MOST_READINGS:,} lines tell numbers: the last ones were left out"] if log.is_full else []
+def _warnings(log: StartLog, readings: list[Reading], ready_s: float | None, expected: set[str]) -> list[ResultWarning]:
+    of_log = [] if ready_s is not None else ["the log does not say when vLLM was ready"]
+    cut = [f"more than {MOST_READINGS:,} lines tell numbers: the last ones were left out"] if log.is_full else []
+    return [
+        *warnings_of(WarningKind.LOG, of_log),
+        *warnings_of(WarningKind.RELEASE, version_doubts(log.info.version)),
+        *warnings_of(WarningKind.MISSING_PHASE, missing_phases(readings, expected, log.info.version)),
+        *warnings_of(WarningKind.LOG, cut),
+    ]
 
 
 def _ready(readings: list[Reading]) -> float | None:

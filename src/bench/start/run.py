@@ -14,25 +14,24 @@ from bench.host.claims import checkpoints_claimed
 from bench.host.compile_cache import caches_of, mark_primed
 from bench.host.host import look_at_host
 from bench.masking import private, seal
-from bench.start.describe import concluded, describe, undescribed
+from bench.start.describe import describe, minimal_startup, with_failures
 from bench.start.durations import remember_duration
-from bench.start.prepare import caches_for, establish
-from bench.start.record import LOG, Startup
+from bench.start.files import LOG, PREPARE_LOG, PROBE, SETTINGS
+from bench.start.prepare import caches_for, prepare_state
+from bench.start.record import Startup
 from bench.start.steps import Failure, Steps
-from bench.start.values import INTERRUPTED, Attempt, Reached
+from bench.start.values import Execution, PreparedStart, Stop, StopKind
 from bench.system.interrupts import interruptible
 from bench.system.output import print_message
 from bench.vllm.api_key import api_key
-from bench.vllm.command import PROBE, command_for, with_probe
+from bench.vllm.command import command_for, with_probe
 from bench.vllm.greedy import complete_twice
 from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
 from bench.vllm.server import free_port, serve
 from bench.weights.fingerprint_store import files_of, verifies
 from bench.weights.make import ensure_checkpoint
-from bench.weights.sharded import LOG as PREPARE_LOG
 
-SETTINGS = "settings.json"
 PROBE_AT_MOST = 64 << 20  # bytes of all its files together that are kept; it writes some kB a process
 
 
@@ -41,92 +40,101 @@ def measure(settings: Settings, folder: Path, on_line: OnLine, steps: Steps) -> 
 
     Whatever goes wrong is part of the Startup, as its `reason`, and a failure of `steps`; an interruption is too. Nothing is raised.
     """
-    reached = Reached(time.time())
-    prepared = partial(prepare, settings, folder)
-    attempt = None if steps.failures else steps.take("preparing the start", prepared, None)
+    execution, prepared, described = Execution(time.time()), None, None
+    if not steps.failures:
+        prepared = steps.run("preparing the start", partial(prepare, settings, folder), None)
     began_s = time.monotonic()
-    if attempt:
-        reached = run(attempt, reached, on_line, steps)
+    if prepared:
+        execution = execute(prepared, execution, on_line, steps)
     lasted_s = time.monotonic() - began_s
-    described = (
-        steps.take("describing the start", partial(describe, attempt, reached, steps), None) if attempt else None
-    )
-    steps.take("masking secrets", partial(seal, [folder / LOG, folder / PREPARE_LOG]), None)
-    of_the_probe = sorted((folder / PROBE).glob("*"))
-    steps.take("masking secrets", partial(seal, of_the_probe, bytes_at_most=PROBE_AT_MOST), None)
-    startup = concluded(described or undescribed(settings, reached), steps)
-    if attempt and not startup.failed:
-        steps.take("keeping what was learnt", partial(keep_what_was_learnt, attempt, startup, lasted_s), None)
-    return concluded(startup, steps)
+    if prepared:
+        described = steps.run("describing the start", partial(describe, prepared, execution, steps), None)
+    seal_files(folder, steps)
+    startup = with_failures(described or minimal_startup(settings, execution), steps)
+    if prepared and not startup.failed:
+        steps.run("keeping what was learnt", partial(keep_what_was_learnt, prepared, startup, lasted_s), None)
+    return with_failures(startup, steps)
 
 
-def prepare(settings: Settings, folder: Path) -> Attempt:
-    """The host looked at, and caches emptied where fresh ones were asked for."""
+def prepare(settings: Settings, folder: Path) -> PreparedStart:
+    """The host inspected, and caches emptied where fresh ones were requested."""
     host = look_at_host(settings)
     caches = caches_for(settings, host)
     flat = json.dumps(settings.flat(), indent=2)
     private(folder / SETTINGS).write_text(flat, encoding="utf-8", errors="backslashreplace")
-    return Attempt(settings, host, command_for(settings, host, free_port(), caches.environment), folder)
+    return PreparedStart(settings, host, command_for(settings, host, free_port(), caches.environment), folder)
 
 
-def keep_what_was_learnt(attempt: Attempt, startup: Startup, lasted_s: float) -> None:
+def seal_files(folder: Path, steps: Steps) -> None:
+    """Masks secrets in what vLLM wrote."""
+    steps.run("masking secrets", partial(seal, [folder / LOG, folder / PREPARE_LOG]), None)
+    events = sorted((folder / PROBE).glob("*"))
+    steps.run("masking secrets", partial(seal, events, bytes_at_most=PROBE_AT_MOST), None)
+
+
+def keep_what_was_learnt(prepared: PreparedStart, startup: Startup, lasted_s: float) -> None:
     """For later commands: how long such a start takes here, and that its caches are filled."""
-    remember_duration(attempt.settings, attempt.host, lasted_s)
-    if attempt.settings.sweep.kind == "prime":
-        mark_primed(caches_of(attempt.settings, attempt.host), startup.name)
+    remember_duration(prepared.settings, prepared.host, lasted_s)
+    if prepared.settings.sweep.kind == "prime":
+        mark_primed(caches_of(prepared.settings, prepared.host), startup.name)
 
 
-def run(attempt: Attempt, tried: Reached, on_line: OnLine, steps: Steps) -> Reached:
-    """vLLM from exec to its completion, and to the end of its last process; how far it came, from `tried` on. Interruptible only where
-    it waits for the host and for vLLM; a start that is complete when a signal comes stays complete.
+def execute(prepared: PreparedStart, execution: Execution, on_line: OnLine, steps: Steps) -> Execution:
+    """vLLM from exec to its completion, and to the end of its last process; how far it came, from `execution` on. Interruptible only
+    where it waits for the host and for vLLM; a start that is complete when a signal comes stays complete.
     """
-    settings, reached = attempt.settings, tried
+    settings, latest = prepared.settings, execution
     try:
         with interruptible(), checkpoints_claimed(settings, print_message):
-            ensure_checkpoint(settings, attempt.host, attempt.folder, on_line)
+            ensure_checkpoint(settings, prepared.host, prepared.folder, on_line)
         with checkpoints_claimed(settings, print_message, shared=True):
-            for further in stages(attempt, tried, on_line):
-                reached = further
-    except (StartTimeout, AnswerError) as error:
-        return replace(reached, reason=str(error))
-    except StartError as error:
-        return replace(reached, reason=str(error), log_knows_better=True)
+            for further in stages(prepared, execution, on_line):
+                latest = further
     except BenchError as error:
-        return replace(reached, reason=str(error))
+        return replace(latest, stop=Stop(_stop_kind(error), str(error)))
     except KeyboardInterrupt:
-        complete = reached.answer and (all(reached.rounds) or not verifies(settings))
-        return replace(reached, reason=None if complete else INTERRUPTED)
+        complete = latest.answer and (all(latest.rounds) or not verifies(settings))
+        return latest if complete else replace(latest, stop=Stop(StopKind.INTERRUPTED, "interrupted"))
     except Exception as error:  # noqa: BLE001  # a full disk, too many open files: the world's, or a bug
         steps.failures.append(Failure("starting vLLM", error))
-    return reached
+    return latest
 
 
-def stages(attempt: Attempt, reached: Reached, on_line: OnLine) -> Iterator[Reached]:
-    """The host prepared, vLLM started, ready, asked and ended: each time how far the start has come. What raises is none that was reached.
+def _stop_kind(error: BenchError) -> StopKind:
+    match error:
+        case StartTimeout():
+            return StopKind.TIMEOUT
+        case StartError() if not isinstance(error, AnswerError):
+            return StopKind.VLLM_ENDED
+    return StopKind.OTHER
+
+
+def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> Iterator[Execution]:
+    """The host prepared, vLLM started, ready, asked and ended: each time how far the start has come. What raises was not reached.
 
     No signal interrupts where a value is handed on, so vLLM's end is never left to whoever forgets this iterator.
     """
-    settings, command = attempt.settings, attempt.command
+    settings, command, reached = prepared.settings, prepared.command, execution
 
     def waiting(noise: list[str]) -> None:
         print_message(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
 
     with interruptible():
         files = files_of(settings)  # before the page cache is made what it is to be
-        condition = establish(settings, waiting)
-    yield (reached := replace(reached, files=files, condition=condition))
+        state_before = prepare_state(settings, waiting)
+    yield (reached := replace(reached, files=files, state_before=state_before))
     if settings.probe:
-        command = with_probe(command, attempt.folder / PROBE, checksums=verifies(settings))
+        command = with_probe(command, prepared.folder / PROBE, checksums=verifies(settings))
     with (
         closing(gpus_of(settings)) as gpus,
         serve(
             command,
             api_key=api_key(Path(settings.caches_dir)),
-            log_path=attempt.folder / LOG,
+            log_path=prepared.folder / LOG,
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=on_line,
         ) as vllm,
-        sampled(vllm.process, gpus, attempt.folder) as memory,
+        sampled(vllm.process, gpus, prepared.folder) as memory,
     ):
         process = vllm.process
         reached = replace(reached, started_at=process.started_at, exec_at_s=process.exec_at_s, memory=memory)
@@ -142,4 +150,4 @@ def stages(attempt: Attempt, reached: Reached, on_line: OnLine) -> Iterator[Reac
                 rounds = complete_twice(vllm, settings.checkpoint_path, settings.completion.timeout_s)
             yield (reached := replace(reached, rounds=rounds))
         vllm.check(settings.checkpoint_path, settings.completion)
-    yield replace(reached, condition=replace(condition, tree_read=process.read_bytes), cpu=process.cpu)
+    yield replace(reached, tree_read_bytes=process.read_bytes, cpu=process.cpu)

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from bench.errors import BenchError
 from bench.masking import masked, private
+from bench.start.files import ERRORS
 
-ERRORS = "error.txt"
 LONGEST = 500  # characters of a reason; the rest is in error.txt
 
 # What is nobody's bug: a disk, a limit, a name that cannot be encoded. A command ends with a sentence.
@@ -40,13 +40,13 @@ class Steps:
 
     failures: list[Failure] = field(default_factory=list)
 
-    def take(self, name: str, step: Callable[[], T], otherwise: T) -> T:
-        """What `step` returns; `otherwise` where it raises. `name` is what is done: "reading vllm.log"."""
+    def run(self, name: str, step: Callable[[], T], default: T) -> T:
+        """What `step` returns; `default` where it raises. `name` is what is done: "reading vllm.log"."""
         try:
             return step()
-        except Exception as error:  # noqa: BLE001  # the one place that takes them all
+        except Exception as error:  # noqa: BLE001  # the one place that catches them all
             self.failures.append(Failure(name, error))
-            return otherwise
+            return default
 
     def fail(self, name: str, reason: str) -> None:
         """A step found something wrong without raising."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from bench.start.warning import ResultWarning, from_line, to_line
+
 T = TypeVar("T")
 
 
@@ -98,7 +100,11 @@ OUTCOME = _text("bench.outcome")
 REASON = _text("bench.reason")
 REASON_CLASS = _text("bench.reason_class")
 STOPPED_IN = _text("bench.stopped_in")
-WARNINGS = _lines("bench.warnings")
+WARNINGS: Tag[tuple[ResultWarning, ...]] = Tag(
+    "bench.warnings",
+    lambda warnings: "\n".join(map(to_line, warnings)),
+    lambda text: tuple(map(from_line, text.splitlines())),
+)
 VALID = _flag("bench.valid")
 INVALID_REASON = _text("bench.invalid_reason")
 IDENTITY = _text("bench.identity")

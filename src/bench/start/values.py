@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 
 from bench.config import Settings
 from bench.host.host import Host
-from bench.start.prepare import Condition
+from bench.start.prepare import StateBefore
+from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.vllm.clocks import Clocks
 from bench.vllm.command import Command
 from bench.vllm.completion import Answer
@@ -15,12 +17,32 @@ from bench.vllm.keeper_reports import Cpu
 from bench.vllm.memory import MemoryRecord
 from bench.weights.fingerprint_store import Files
 
-INTERRUPTED = "interrupted"
+
+class StopKind(Enum):
+    """Why bench ended a start early."""
+
+    INTERRUPTED = auto()  # by a signal
+    TIMEOUT = auto()
+    VLLM_ENDED = auto()  # its log may have the reason
+    OTHER = auto()
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One start that is about to be made. Its files go to `folder`."""
+class Stop:
+    """`text` is what bench observed."""
+
+    kind: StopKind
+    text: str
+
+    @property
+    def failure_class(self) -> str | None:
+        """Where the kind decides it; None: the text does."""
+        return {StopKind.INTERRUPTED: "killed", StopKind.TIMEOUT: "timeout"}.get(self.kind)
+
+
+@dataclass(frozen=True)
+class PreparedStart:
+    """A start that is about to be executed. Its files go to `folder`."""
 
     settings: Settings
     host: Host
@@ -29,38 +51,46 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Reached:
-    """How far a start has come; further is another value. Times are seconds since exec; `started_at` is its UNIX time, or when it was tried."""
+class Execution:
+    """What is known of a start so far; each further stage is another value. Times are seconds since exec.
+
+    `started_at` is its UNIX time, or that of the preparation where nothing was executed.
+    """
 
     started_at: float
     exec_at_s: float | None = None  # on CLOCK_MONOTONIC; None: nothing was executed
-    files: Files | None = (
-        None  # of the checkpoint, as they were before exec; None: not in a folder, or it did not come to that
-    )
+    files: Files | None = None  # of the checkpoint, before exec; None: not in a folder, or not reached
     rounds: tuple[Round, Round] = ((), ())  # of a verification start
-    condition: Condition | None = None  # None: it did not come to that
+    state_before: StateBefore | None = None  # None: not reached
     ready_s: float | None = None
     answer: Answer | None = None
     cpu: Cpu | None = None  # None: it failed
+    tree_read_bytes: int | None = None  # from storage, by all that vLLM started; None: not over, or not counted here
     memory: MemoryRecord = field(default_factory=MemoryRecord)
-    reason: str | None = None
-    log_knows_better: bool = False  # the reason is only how vLLM ended; its log may say why
+    stop: Stop | None = None  # None: it came to its end, or is still running
     clocks: Clocks = field(default_factory=Clocks)  # of the driver and the host, from exec on
-    lost_output: list[str] = field(default_factory=list)  # what vLLM printed and its log lacks, in words
+    lost_output: list[str] = field(default_factory=list)  # what vLLM printed and its log lacks
     began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def first_token_s(self) -> float | None:
+        return self.answer.first_token_s if self.answer else None
 
     def ended_at(self) -> float:
         """UNIX time now, by the clock that nobody can set: no start ends before it begins."""
         return self.started_at + time.monotonic() - (self.began_s if self.exec_at_s is None else self.exec_at_s)
 
     def clock_problems(self) -> list[str]:
-        """Why its times cannot be believed."""
+        """Why its times cannot be trusted."""
         return self.clocks.problems(self._moments_s())
 
-    def process_warnings(self) -> list[str]:
-        """What is less than it should be around its processes."""
-        return [*self.clocks.warnings(self._moments_s()), *self.lost_output]
+    def warnings(self) -> list[ResultWarning]:
+        """What was lost while it ran."""
+        return [
+            *warnings_of(WarningKind.CLOCK, self.clocks.warnings(self._moments_s())),
+            *warnings_of(WarningKind.OUTPUT, self.lost_output),
+            *warnings_of(WarningKind.MEMORY, [self.memory.failure] if self.memory.failure else []),
+        ]
 
     def _moments_s(self) -> list[float]:
-        found = [self.ready_s, self.answer.first_token_s if self.answer else None]
-        return [moment_s for moment_s in found if moment_s is not None]
+        return [moment_s for moment_s in (self.ready_s, self.first_token_s) if moment_s is not None]

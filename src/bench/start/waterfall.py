@@ -11,34 +11,12 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from bench.start.metrics import Step, step_of
+from bench.start.metrics import PHASE_STEPS, UNATTRIBUTED, step_of
 from bench.start.timeline import FIRST_TOKEN, IMPORTS, IN_THE_LOG, Process, log_and_clock_spans, processes_of
+from bench.start.warning import ResultWarning, WarningKind
 from bench.vllm.span import Facts, Source, Span
 
-UNATTRIBUTED = "unattributed"
 DOUBTFUL = 0.05  # of a start: more that nothing explains is a warning
-
-# In the order of a start, which is that of the metrics' numbers.
-CHAIN = (
-    "api_server_imports",  # from exec to the probe's turn in the API server
-    "config",  # arguments to configuration; the model's class is inspected
-    "engine_client",  # tokenizer, and whatever the engine core's process waits for before it starts
-    "engine_core_imports",  # from the process's start to the probe's turn
-    "engine_core_init",  # what its init does beside its workers': executor, scheduler, waiting for their messages
-    "worker_imports",  # from the process's start to init_device
-    "init_device",  # device and process groups
-    "build_model",  # load_model without the next two
-    "load_weights",
-    "process_weights",  # after loading: quantisation, layouts
-    "profile",  # the memory that a full batch takes; what is compiled for it is the next
-    "compile",
-    "kv_cache",
-    "warm_up",
-    "capture",
-    "server",  # routes and their state, from the engine's end to /health
-    "first_token",
-)
-NUMBERS = {name: number for number, name in enumerate(CHAIN, 1)} | {UNATTRIBUTED: 99}
 
 
 class Lane(NamedTuple):
@@ -92,16 +70,17 @@ def waterfall_metrics(chain: Iterable[Span]) -> dict[str, float]:
         totals[span.name] = totals.get(span.name, 0.0) + span.duration_s
     if totals:
         totals.setdefault(UNATTRIBUTED, 0.0)
-    return {Step(number, name).metric: totals[name] for name, number in NUMBERS.items() if name in totals}
+    return {step.metric: totals[name] for name, step in PHASE_STEPS.items() if name in totals}
 
 
-def unexplained(metrics: Mapping[str, float]) -> list[str]:
+def unattributed_warnings(metrics: Mapping[str, float]) -> list[ResultWarning]:
     """A warning where too much of a start belongs to no phase."""
     parts = {step.name: value for name, value in metrics.items() if (step := step_of(name))}
     lost_s, total_s = parts.get(UNATTRIBUTED, 0.0), sum(parts.values())
     if lost_s <= DOUBTFUL * total_s:
         return []
-    return [f"{lost_s:.2f} s of {total_s:.2f} s ({lost_s / total_s:.0%}) belong to no phase: they are unattributed"]
+    text = f"{lost_s:.2f} s of {total_s:.2f} s ({lost_s / total_s:.0%}) belong to no phase: they are unattributed"
+    return [ResultWarning(WarningKind.UNATTRIBUTED, text)]
 
 
 def slowest(processes: Sequence[Process]) -> Process | None:

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.analysis.records import RunRecord
+from bench.analysis.records import RunRecord, read_record
 from bench.config import Settings
 from bench.host.claims import caches_claimed
-from bench.start.describe import concluded, name_of
+from bench.start.describe import name_of, with_failures
 from bench.start.folder import place_for, saved
 from bench.start.perfetto import write_trace
 from bench.start.record import Startup
 from bench.start.run import measure
 from bench.start.steps import Steps
-from bench.start.tags import ORDER, POINT, REPEAT
 from bench.sweep.progress import following, outcome
 from bench.system.interrupts import deferred, handled, unbroken
 from bench.system.output import print_message
@@ -29,7 +28,7 @@ class Outcome:
     folder: str
     reason: str | None
     run_id: str | None
-    record: RunRecord  # as it is read back from MLflow
+    record: RunRecord
     waited_s: float = 0.0  # for other starts on this host
 
     @property
@@ -49,17 +48,25 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
         folder = place_for(folder, steps)
         with ExitStack() as claims:
             claiming = partial(claims.enter_context, caches_claimed(settings, print_message))
-            waited_s = steps.take("claiming caches_dir", claiming, 0.0)
+            waited_s = steps.run("claiming caches_dir", claiming, 0.0)
             progress = claims.enter_context(following(name, place.position, place.starts))
             startup = measure(settings, folder, progress.on_line, steps)
         startup, folder = write_down(settings, startup, folder, steps)
         outcome(startup, progress)
         uploading = partial(upload_start, settings, folder)
         before = len(steps.failures)
-        run_id = unbroken(partial(steps.take, "uploading", uploading, None), f"MLflow to take {name}")
+        run_id = unbroken(partial(steps.run, "uploading", uploading, None), f"MLflow to take {name}")
         for failure in steps.failures[before:]:
             print_message(f"  {failure}")
-    return Outcome(startup.name, str(folder), startup.reason, run_id, record_of(startup, run_id), waited_s)
+    record = read_record(  # as MLflow would give it back: the stopping rule does not wait for the upload
+        run_id or startup.name,
+        startup.name,
+        failed=startup.failed,
+        params=startup.params,
+        metrics=startup.metrics,
+        tags=startup.run_tags,
+    )
+    return Outcome(startup.name, str(folder), startup.reason, run_id, record, waited_s)
 
 
 def write_down(settings: Settings, startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:
@@ -67,27 +74,9 @@ def write_down(settings: Settings, startup: Startup, folder: Path, steps: Steps)
     enqueue(settings, startup, folder)
     folder = saved(startup, folder, steps)
     draw(startup, folder, steps)
-    if (again := concluded(startup, steps)) != startup:
+    if (again := with_failures(startup, steps)) != startup:
         startup, folder = again, saved(again, folder, steps)
     return startup, folder
-
-
-def record_of(startup: Startup, run_id: str | None) -> RunRecord:
-    """The start as it would be read from MLflow: for the stopping rule, which does not wait for the upload."""
-    return RunRecord(
-        run_id=run_id or startup.name,
-        name=startup.name,
-        point=POINT.in_(startup.tags) or startup.name,
-        repeat=REPEAT.in_(startup.tags) or 0,
-        order=ORDER.in_(startup.tags) or 0,
-        failed=startup.failed,
-        invalid_reason="; ".join(startup.problems) or None,
-        reason=startup.reason,
-        warnings=tuple(startup.warnings),
-        params=startup.params,
-        metrics=startup.metrics,
-        tags=startup.tags,
-    )
 
 
 def draw(startup: Startup, folder: Path, steps: Steps) -> None:
@@ -96,4 +85,4 @@ def draw(startup: Startup, folder: Path, steps: Steps) -> None:
     from bench.report.start_figures import draw_lanes, draw_startup
 
     for draws in (draw_lanes, draw_startup, draw_memory, write_trace):
-        steps.take(f"drawing ({draws.__name__})", partial(draws, startup, folder), None)
+        steps.run(f"drawing ({draws.__name__})", partial(draws, startup, folder), None)

@@ -13,6 +13,7 @@ from bench.host.claims import checkpoints_claimed
 from bench.host.device import describe_source
 from bench.host.host import look_at_host
 from bench.masking import masked, seal
+from bench.start.files import PREPARE_LOG
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.start.tags import SOURCE
 from bench.sweep.plan import Point
@@ -21,7 +22,6 @@ from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
 from bench.weights.checkpoint import MANIFEST
 from bench.weights.make import Made, ensure_checkpoint, refuse_checkpoint
-from bench.weights.sharded import LOG as PREPARE_LOG
 from bench.weights.space import needs_of, refuse_without_space
 
 

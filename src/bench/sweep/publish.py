@@ -13,7 +13,8 @@ from bench.config import Tracking
 from bench.errors import LogError, SettingError
 from bench.report.published_table import PUBLISHED_NAME, STARTS
 from bench.report.write import file_names
-from bench.start.record import FILE, load_startup
+from bench.start.files import STARTUP, TRACE
+from bench.start.record import load_startup
 from bench.start.steps import Steps
 from bench.start.tags import KEY
 from bench.sweep.job import draw
@@ -23,7 +24,7 @@ from bench.tracking.uploads import bring_in
 
 SWEEP = "sweep.json"
 LEVEL = 19  # of zstd: packed once, kept for ever
-DRAWN = (".png", "trace.json")  # made again from the rest
+DRAWN = (".png", TRACE)  # made again from the rest
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,10 @@ def pack_starts(sweep: SweepRecord, uri: str, options: Sequence[str], folder: Pa
             start = root / "starts" / name
             start.mkdir(parents=True)
             download_all(uri, run_id, start)
-            if not (start / FILE).is_file():
-                raise SettingError(f"{name}: its run {run_id} has no {FILE}, so this sweep cannot be published whole.")
+            if not (start / STARTUP).is_file():
+                raise SettingError(
+                    f"{name}: its run {run_id} has no {STARTUP}, so this sweep cannot be published whole."
+                )
         return _pack(root, folder / STARTS)
 
 

@@ -12,8 +12,9 @@ from bench.log.files import copy_lines
 from bench.log.recordings import Recording
 from bench.masking import masked, seal
 from bench.report.start_figures import draw_startup
+from bench.start.files import LOG
 from bench.start.perfetto import write_trace
-from bench.start.record import LOG, Startup, write_excerpts
+from bench.start.record import Startup, write_excerpts
 from bench.start.recorded import labels_of, startup_of
 from bench.start.tags import POINTS, REPLAYED, SWEEP
 from bench.system.interrupts import deferred, interruptible, unbroken

@@ -29,7 +29,7 @@ class CheckSingle(Callback):
         """`config` includes Hydra's own settings."""
         from bench.host.host import look_at_host
         from bench.host.output_folders import refuse_places
-        from bench.start.record import refuse_taken
+        from bench.start.files import refuse_taken
         from bench.sweep.dry_run import print_plan
         from bench.sweep.plan import Point
         from bench.sweep.prepare import refuse_checkpoints

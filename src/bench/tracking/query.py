@@ -1,9 +1,10 @@
 """Reading: sweeps and their starts, as plain records."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from bench.analysis.records import RunRecord, SweepRecord
+from bench.analysis.records import RunRecord, SweepRecord, read_record
 from bench.errors import TrackingError
 from bench.masking import masked
 from bench.start import tags as t
@@ -108,21 +109,16 @@ def _children(store: Store, parent: "Run") -> list["Run"]:
 
 
 def _record(run: "Run") -> RunRecord:
-    tags = dict(run.data.tags)
-    return RunRecord(
-        run_id=run.info.run_id,
-        name=run.info.run_name,
-        point=t.POINT.in_(tags) or run.info.run_name,
-        repeat=t.REPEAT.in_(tags) or 0,
-        order=t.ORDER.in_(tags) or 0,
-        invalid_reason=t.INVALID_REASON.in_(tags) if t.VALID.in_(tags) is False else None,
-        failed=run.info.status != "FINISHED" or not is_complete(run),
-        reason=t.REASON.in_(tags) if is_complete(run) else INCOMPLETE,
-        warnings=t.WARNINGS.in_(tags) or (),
-        params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        tags=tags,
+    complete, info, data = is_complete(run), run.info, run.data
+    record = read_record(
+        info.run_id,
+        info.run_name,
+        failed=info.status != "FINISHED" or not complete,
+        params=dict(data.params),
+        metrics=dict(data.metrics),
+        tags=dict(data.tags),
     )
+    return record if complete else replace(record, reason=INCOMPLETE)
 
 
 def download(uri: str, run_id: str, name: str, folder: Path) -> Path | None:

@@ -15,14 +15,15 @@ from bench.config import Tracking
 from bench.errors import LockError, TrackingError
 from bench.masking import masked, masked_tree, private
 from bench.start import tags as t
+from bench.start.files import OUTPUTS, PROBE
 from bench.start.metrics import CHECKPOINT_SIZE
-from bench.start.record import OUTPUTS, Startup
+from bench.start.record import Startup
 from bench.start.trace import trace_of
+from bench.start.warning import ResultWarning, WarningKind
 from bench.system.locks import locked
 from bench.system.process_identity import this_process
 from bench.tracking.store import Store, connect, errors_translated, experiment_id, log, log_files, search, text_of
 from bench.tracking.traces import log_trace
-from bench.vllm.command import PROBE
 from bench.weights.make import Made
 
 if TYPE_CHECKING:
@@ -128,13 +129,13 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
         parent = _parent_of(store, tracking, startup, folder)
         experiment = str(parent.info.experiment_id) if parent else _own_experiment(store, tracking, startup)
         run_id = str(found.info.run_id) if found else _create_start(store, experiment, startup)
-        tags = _doubts(startup) | ({PARENT: str(parent.info.run_id)} if parent else {})
-        log(store, run_id, params=startup.params, metrics=startup.metrics, tags=startup.tags | tags)
+        tags = _note(startup) | ({PARENT: str(parent.info.run_id)} if parent else {})
+        log(store, run_id, params=startup.params, metrics=startup.metrics, tags=startup.run_tags | tags)
         log_files(store, run_id, (path for path in _files(folder) if path.name in OUTPUTS))
         log_files(store, run_id, _files(folder / PROBE), PROBE)
         if refused := _refused_trace(store, experiment, run_id, startup):
-            doubting = replace(startup, warnings=[*startup.warnings, refused])
-            log(store, run_id, params={}, metrics={}, tags=_doubts(doubting))
+            doubting = replace(startup, warnings=[*startup.warnings, ResultWarning(WarningKind.TRACE, refused)])
+            log(store, run_id, params={}, metrics={}, tags=t.WARNINGS.of(tuple(doubting.warnings)) | _note(doubting))
         store.client.set_terminated(run_id, "FAILED" if startup.failed else "FINISHED", int(startup.ended_at * 1000))
         _set(store.client, run_id, t.UPLOADED.of(value=True))
     return run_id
@@ -237,13 +238,12 @@ def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup)
     return None
 
 
-def _doubts(startup: Startup) -> dict[str, str]:
-    """Reason and warnings: as tags, to be searched for, and as the run's description, to be seen."""
-    tags = t.REASON.of(startup.reason or None) | t.WARNINGS.of(tuple(startup.warnings) or None)
+def _note(startup: Startup) -> dict[str, str]:
+    """Reason, problems and warnings as the run's description, to be seen; as tags they can be searched for."""
     lines = [f"**Failed:** {startup.reason}"] if startup.reason else []
     lines += [f"**Does not count:** {problem}" for problem in startup.problems]
     lines += [f"- Warning: {warning}" for warning in startup.warnings]
-    return tags | ({NOTE: "\n".join(lines)} if lines else {})
+    return {NOTE: "\n".join(lines)} if lines else {}
 
 
 def log_preparation(

@@ -18,7 +18,8 @@ from pathlib import Path
 from bench.config import Settings, Tracking
 from bench.errors import BenchError, StoreError, TrackingError
 from bench.masking import masked
-from bench.start.record import FILE, Startup, load_startup
+from bench.start.files import RUN, STARTUP
+from bench.start.record import Startup, load_startup
 from bench.system.output import print_message
 from bench.tracking import outbox
 from bench.tracking.abandoned import end_abandoned
@@ -26,7 +27,6 @@ from bench.tracking.query import is_there
 from bench.tracking.runs import SweepRun, log_start, log_sweep, reopen_sweep
 from bench.tracking.store import check
 
-RUN = "mlflow_run.json"
 CHECK_S = 120.0  # for the store's first answers: MLflow's own time-outs are for each read, not for the whole
 WAIT_S = 60.0  # for the upload of a start, before the next one
 END_WAIT_S = 60.0  # for all that is left at the end of a sweep
@@ -97,7 +97,7 @@ def tidy(settings: Settings) -> None:
 
 def _bring_in_pending(uri: str, path: Path, pending: outbox.Pending) -> bool:
     folder = Path(pending.folder)
-    if not (folder / FILE).is_file():
+    if not (folder / STARTUP).is_file():
         print_message(f"{folder}: this start waited for MLflow, and was not written down or is not there any more")
         path.unlink(missing_ok=True)
         return False

@@ -12,8 +12,6 @@ UNKNOWN = "unknown"
 
 # Class, and its texts. Each is searched for anywhere in the reason; ^ is where its words begin.
 ROWS = (
-    ("timeout", r"^not ready within ", r"^no completion within "),  # bench's own words
-    ("killed", r"^interrupted$"),
     ("free_memory_below_share", r"is less than desired \w+ memory utilization", r"is less than the engine's budget"),
     ("memory_changed", r"Error in memory profiling"),  # another process gave memory back meanwhile
     (
