@@ -14,7 +14,7 @@ from bench.compose import compose_settings, normalised, points_of
 from bench.sweep.plan import label_points
 from bench.system.ownership import mark
 from bench.system.process_identity import this_process
-from bench.weights.checkpoint import MANIFEST
+from bench.weights.manifest import MANIFEST
 from bench.weights.sharded import check_whole
 from conftest import Done, Workplace, cut_name, ended, mlflow_client, quiet, until
 

@@ -16,7 +16,7 @@ from bench.report.published_table import FIRST_LINE, refuse_foreign_table
 from bench.report.write import refuse_foreign
 from bench.start.files import OUTPUTS, refuse_taken
 from bench.system.ownership import MARKER, mark, remove_marked
-from bench.weights.checkpoint import MANIFEST, Manifest, making, write_manifest
+from bench.weights.manifest import MANIFEST, Manifest, making, write_manifest
 from conftest import Workplace
 
 MINE = "thesis.txt"

@@ -15,17 +15,8 @@ from bench.compose import compose_settings
 from bench.errors import CheckpointError
 from bench.system.ownership import MARKER
 from bench.system.process_identity import started_ticks, this_process
-from bench.weights.checkpoint import (
-    MANIFEST,
-    Manifest,
-    check_manifest,
-    files_read,
-    making,
-    read_manifest,
-    size_gib,
-    weight_files,
-    write_manifest,
-)
+from bench.weights.checkpoint import files_read, size_gib, weight_files
+from bench.weights.manifest import MANIFEST, Manifest, check_manifest, making, read_manifest, write_manifest
 
 COMMAND = "python -m bench.prepare model=tiny_llama remake=true"
 

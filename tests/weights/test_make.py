@@ -11,8 +11,8 @@ import pytest
 from bench.compose import compose_settings
 from bench.errors import CheckpointError, StartError
 from bench.host.host import look_at_host
-from bench.weights.checkpoint import MANIFEST
 from bench.weights.make import Made, ensure_checkpoint
+from bench.weights.manifest import MANIFEST
 from bench.weights.sharded import LOG
 from conftest import FAKE
 

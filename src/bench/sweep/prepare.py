@@ -20,8 +20,8 @@ from bench.sweep.plan import Point
 from bench.system.interrupts import unbroken
 from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
-from bench.weights.checkpoint import MANIFEST
 from bench.weights.make import Made, ensure_checkpoint, refuse_checkpoint
+from bench.weights.manifest import MANIFEST
 from bench.weights.space import needs_of, refuse_without_space
 
 

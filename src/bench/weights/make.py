@@ -11,7 +11,8 @@ from bench.config import Settings
 from bench.errors import CheckpointError
 from bench.host.host import Host
 from bench.vllm.log_copy import OnLine
-from bench.weights.checkpoint import GIB, Manifest, check_manifest, making, read_manifest
+from bench.weights.checkpoint import GIB
+from bench.weights.manifest import Manifest, check_manifest, making, read_manifest
 from bench.weights.recipes.write import made_from, write_random
 from bench.weights.sharded import LOG, command_arguments, cut, required_manifest
 from bench.weights.space import needs_of, refuse_without_space

@@ -22,8 +22,9 @@ from bench.vllm.keeper_reports import how_it_ended
 from bench.vllm.log_copy import OnLine
 from bench.vllm.process import kept
 from bench.weights import save_before_processing
-from bench.weights.checkpoint import Manifest, tensors_in, weight_files, write_manifest
+from bench.weights.checkpoint import tensors_in, weight_files
 from bench.weights.content import content_digest
+from bench.weights.manifest import Manifest, write_manifest
 
 LOG = "prepare.log"
 STOP_TIMEOUT_S = 30.0

@@ -14,7 +14,8 @@ from safetensors.numpy import save
 from bench.compose import compose_settings
 from bench.config import RandomGptOss
 from bench.errors import SettingError
-from bench.weights.checkpoint import GIB, check_manifest, read_manifest, weight_files
+from bench.weights.checkpoint import GIB, weight_files
+from bench.weights.manifest import check_manifest, read_manifest
 from bench.weights.recipes import write
 from bench.weights.recipes.gpt_oss import config, tensors
 from bench.weights.recipes.tensor import PIECE_BYTES, Tensor, draw, normal_table, pieces

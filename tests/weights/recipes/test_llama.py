@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from bench.compose import compose_settings
 from bench.config import RandomLlama
 from bench.errors import CheckpointError
-from bench.weights.checkpoint import GIB, Manifest, check_manifest, read_manifest, weight_files
+from bench.weights.checkpoint import GIB, weight_files
+from bench.weights.manifest import Manifest, check_manifest, read_manifest
 from bench.weights.recipes.llama import config, tensors
 from bench.weights.recipes.tensor import Tensor, draw
 from bench.weights.recipes.tokenizer import tokenizer

@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import Any, BinaryIO
 
 from bench.config import RandomRecipe
-from bench.weights.checkpoint import GIB, Manifest, weight_files, write_manifest
+from bench.weights.checkpoint import GIB, weight_files
 from bench.weights.content import content_digest
+from bench.weights.manifest import Manifest, write_manifest
 from bench.weights.recipes import gpt_oss, llama
 from bench.weights.recipes.tensor import ITEM_BYTES, Draw, Tensor, pieces
 from bench.weights.recipes.tokenizer import tokenizer, tokenizer_config
