@@ -37,7 +37,7 @@ def main(size_gib: float = 15.0, folder: str | None = None) -> None:
         found, self_test_s = timed(lambda: find_gauge(paths))
         gauge = found or "mincore"
         reading_s = timed(lambda: warm(paths))[1]
-        resident = residency(paths, gauge).share
+        resident = residency(paths, gauge)
         warm_s = {f"{name}_when_warm_s": timed(partial(residency, paths, name))[1] for name in GAUGES}
         steps = {
             "mapped_by_s": timed(lambda: mapped_by(paths))[1],
@@ -45,7 +45,7 @@ def main(size_gib: float = 15.0, folder: str | None = None) -> None:
             "evict_and_measure_s": timed(lambda: make_cold(paths, gauge))[1],
             "measure_again_s": timed(lambda: residency(paths, gauge))[1],
         }
-        left = residency(paths, gauge).share
+        left = residency(paths, gauge)
     total_s = sum(steps.values())
     facts = {"size_gib": size_gib, "gauge": found, "resident_before": resident, "resident_after": left}
     rounded = {name: round(value, 4) for name, value in (steps | warm_s | {"reading_s": reading_s}).items()}

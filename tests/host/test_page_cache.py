@@ -19,7 +19,6 @@ import pytest
 from bench.host import page_cache
 from bench.host.page_cache import (
     GAUGES,
-    Residency,
     agreeing_gauge,
     evict,
     find_gauge,
@@ -82,7 +81,7 @@ def test_evicted_files_are_cold(files):
     warm(files)
     make_cold(files, gauge)
 
-    assert residency(files, gauge).share <= 0.01
+    assert residency(files, gauge) <= 0.01
 
 
 def test_files_that_were_read_are_warm(files):
@@ -91,7 +90,7 @@ def test_files_that_were_read_are_warm(files):
     evict(files)
     make_warm(files, gauge)
 
-    assert residency(files, gauge).share >= 0.99
+    assert residency(files, gauge) >= 0.99
 
 
 def test_files_that_nobody_has_synced_are_cold_too(tmp_path):
@@ -100,7 +99,7 @@ def test_files_that_nobody_has_synced_are_cold_too(tmp_path):
     dirty = made(tmp_path, 16 * MIB)
     evict(dirty)
 
-    assert residency(dirty, gauge).share <= 0.01
+    assert residency(dirty, gauge) <= 0.01
     assert dirty[0].stat().st_size == 16 * MIB
 
 
@@ -110,7 +109,7 @@ def test_a_share_is_that_of_the_bytes(files):
     empty_for_sure(files)
     warm(files[:1])
 
-    assert residency(files, gauge).share == pytest.approx(12 / 20, abs=0.01)
+    assert residency(files, gauge) == pytest.approx(12 / 20, abs=0.01)
 
 
 def test_half_a_file_is_half(tmp_path):
@@ -120,7 +119,7 @@ def test_half_a_file_is_half(tmp_path):
     empty_for_sure([file])
     read_first(file, 8 * MIB)
 
-    assert residency([file], gauge).share == pytest.approx(0.5, abs=0.03)
+    assert residency([file], gauge) == pytest.approx(0.5, abs=0.03)
 
 
 def test_the_residency_names_its_gauge(files):
@@ -128,7 +127,7 @@ def test_the_residency_names_its_gauge(files):
     gauge = told(files)
     make_cold(files, gauge)
 
-    assert residency(files, gauge) == Residency(pytest.approx(0.0, abs=0.01), gauge)
+    assert residency(files, gauge) == pytest.approx(0.0, abs=0.01)
 
 
 @contextlib.contextmanager
@@ -160,7 +159,7 @@ def test_looking_changes_nothing(name, files, tmp_path):
         for _ in range(3):
             evict(files)
             residency(files, name)
-            left.append(residency(files, gauge).share)
+            left.append(residency(files, gauge))
 
     assert max(left) <= 0.01
 
@@ -179,7 +178,7 @@ def test_every_gauge_that_is_accepted_is_true(name, part, tmp_path, monkeypatch)
     empty_for_sure([file])
     read_first(file, int(16 * MIB * part))
 
-    assert residency([file], name).share == pytest.approx(part, abs=0.035)
+    assert residency([file], name) == pytest.approx(part, abs=0.035)
 
 
 @pytest.mark.parametrize("lie", [0.0, 0.5, 1.0, None])
@@ -219,9 +218,9 @@ def test_finding_an_agreeing_gauge_leaves_the_files_as_they_were(files, tmp_path
         for _ in range(3):
             empty_for_sure(files)
             read_first(files[0], MIB)
-            before = residency(files, gauge).share
+            before = residency(files, gauge)
             agreeing_gauge(files)
-            moved.append(abs(residency(files, gauge).share - before))
+            moved.append(abs(residency(files, gauge) - before))
 
     assert max(moved) <= 0.01
 
@@ -254,7 +253,7 @@ def test_without_a_gauge_the_share_is_unknown(files):
     make_cold(files, None)
     make_warm(files, None)
 
-    assert residency(files, None) == Residency(None, None)
+    assert residency(files, None) is None
 
 
 # Nothing to look at.
@@ -266,7 +265,7 @@ def test_no_files_are_no_error():
     make_warm([], None)
 
     assert (find_gauge([]), agreeing_gauge([]), mapped_by([])) == (None, None, {})
-    assert [residency([], gauge) for gauge in (None, *GAUGES)] == [Residency(None, None)] * 4
+    assert [residency([], gauge) for gauge in (None, *GAUGES)] == [None] * 4
 
 
 def test_an_empty_file_has_no_share(tmp_path):
@@ -276,7 +275,7 @@ def test_an_empty_file_has_no_share(tmp_path):
     make_warm(files, None)
 
     assert (find_gauge(files), agreeing_gauge(files)) == (None, None)
-    assert [residency(files, gauge) for gauge in GAUGES] == [Residency(None, None)] * 3
+    assert [residency(files, gauge) for gauge in GAUGES] == [None] * 3
 
 
 def test_an_empty_file_takes_nothing_from_the_others(files, tmp_path):
@@ -286,7 +285,7 @@ def test_an_empty_file_takes_nothing_from_the_others(files, tmp_path):
     empty.touch()
     make_cold(files, gauge)
 
-    assert residency([*files, empty], gauge).share == pytest.approx(0.0, abs=0.01)
+    assert residency([*files, empty], gauge) == pytest.approx(0.0, abs=0.01)
 
 
 # Which files.
@@ -318,8 +317,8 @@ def test_links_are_evicted_as_what_they_point_to(files, tmp_path):
     warm(files)
     make_cold(unique_files([link]), gauge)
 
-    assert residency(files[:1], gauge).share <= 0.01
-    assert residency(files[1:], gauge).share >= 0.99
+    assert residency(files[:1], gauge) <= 0.01
+    assert residency(files[1:], gauge) >= 0.99
 
 
 # Who has them mapped.
@@ -393,11 +392,11 @@ def test_the_pages_of_a_file_that_is_mapped_stay(files):
     warm(files)
     with holding("map", files[0]):
         make_cold(files[:1], gauge)
-        left = residency(files[:1], gauge).share
+        left = residency(files[:1], gauge)
 
     assert left > 0
     make_cold(files[:1], gauge)
-    assert residency(files[:1], gauge).share == pytest.approx(0.0, abs=0.01)
+    assert residency(files[:1], gauge) == pytest.approx(0.0, abs=0.01)
 
 
 # Without any rights.
@@ -420,10 +419,10 @@ elif what == "warm":
     make_warm(files, None)
     said = []
 elif what == "gauges":
-    said = {{name: (evict(files), residency(files, name).share)[1] for name in GAUGES}}
+    said = {{name: (evict(files), residency(files, name))[1] for name in GAUGES}}
 elif what == "looks":
     gauges = [find_gauge(files) for _ in range(2)]
-    said = [(gauge, (make_cold(files, gauge), residency(files, gauge).share)[1]) for gauge in gauges]
+    said = [(gauge, (make_cold(files, gauge), residency(files, gauge))[1]) for gauge in gauges]
 print(json.dumps([os.geteuid(), said]))
 """
 
@@ -461,9 +460,9 @@ def test_a_user_without_rights_can_make_files_cold_and_warm(as_nobody, everybody
     files = made(everybodys, 12 * MIB, 8 * MIB + 4711)
     gauge = told(files)
     as_nobody("warm", files)
-    warmed = residency(files, gauge).share
+    warmed = residency(files, gauge)
     as_nobody("cold", files)
-    cold = residency(files, gauge).share
+    cold = residency(files, gauge)
 
     assert warmed >= 0.99
     assert cold <= 0.01

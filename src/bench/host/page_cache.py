@@ -14,7 +14,6 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.host.storage import storage_bytes
@@ -29,14 +28,6 @@ TRUE_WITHIN = 0.05
 
 # The share of a file's first bytes, this many; by so many samples, where it samples.
 Gauge = Callable[[Path, int, int], float | None]
-
-
-@dataclass(frozen=True)
-class Residency:
-    """The share of the files' bytes that is in the page cache, 0 to 1, and which interface measured it. Both None: unknown."""
-
-    share: float | None
-    gauge: str | None
 
 
 @contextmanager
@@ -99,17 +90,15 @@ def _mapping(line: str) -> tuple[int, int, int] | None:
     return int(major, 16), int(minor, 16), int(inode)
 
 
-def residency(paths: Sequence[Path], gauge: str | None) -> Residency:
-    """The share of the files that is in the page cache, measured by this gauge."""
-    if gauge is None:
-        return Residency(None, None)
+def residency(paths: Sequence[Path], gauge: str | None) -> float | None:
+    """The share of the files' bytes that is in the page cache, 0 to 1, measured by this gauge. None: unknown."""
     sizes = {path: size for path in paths if (size := path.stat().st_size)}
     total = sum(sizes.values())
-    if not total:
-        return Residency(None, None)
+    if gauge is None or not total:
+        return None
     shares = {path: GAUGES[gauge](path, size, -(-SAMPLES * size // total)) for path, size in sizes.items()}
     resident = [share * sizes[path] for path, share in shares.items() if share is not None]
-    return Residency(sum(resident) / total, gauge) if len(resident) == len(sizes) else Residency(None, None)
+    return sum(resident) / total if len(resident) == len(sizes) else None
 
 
 def find_gauge(paths: Sequence[Path]) -> str | None:
@@ -134,7 +123,7 @@ def find_gauge(paths: Sequence[Path]) -> str | None:
 
 def agreeing_gauge(paths: Sequence[Path]) -> str | None:
     """For files whose state must not change: the first interface that another one agrees with, or None."""
-    measured = {name: residency(paths, name).share for name in GAUGES}
+    measured = {name: residency(paths, name) for name in GAUGES}
     for name, share in measured.items():
         if any(_near(other, share) for rival, other in measured.items() if rival != name and share is not None):
             return name
@@ -145,7 +134,7 @@ def make_cold(paths: Sequence[Path], gauge: str | None) -> None:
     """Evict until the gauge reports that nothing is left, at most TRIES times."""
     for _ in range(TRIES):
         evict(paths)
-        if residency(paths, gauge).share in {None, 0.0}:
+        if residency(paths, gauge) in {None, 0.0}:
             return
 
 
@@ -153,7 +142,7 @@ def make_warm(paths: Sequence[Path], gauge: str | None) -> None:
     """Read until the gauge reports that all is there, at most TRIES times: the host's memory may be too small."""
     for _ in range(TRIES):
         warm(paths)
-        if residency(paths, gauge).share in {None, 1.0}:
+        if residency(paths, gauge) in {None, 1.0}:
             return
 
 

@@ -63,7 +63,7 @@ def prepare_state(settings: Settings, waiting: Waiting = ignore_noise) -> StateB
         make_warm(paths, gauge)
     else:
         gauge = agreeing_gauge(paths)
-    return replace(before, gauge=gauge, mapped_by=holders, resident_before=residency(paths, gauge).share)
+    return replace(before, gauge=gauge, mapped_by=holders, resident_before=residency(paths, gauge))
 
 
 def _refuse_mapped(paths: list[Path]) -> None:
@@ -100,7 +100,7 @@ def measured_state(
         tree_read=tree_read,
         gauge=before.gauge,
         resident_before=before.resident_before,
-        resident_after=residency(before.paths, before.gauge).share if before.paths else None,
+        resident_after=residency(before.paths, before.gauge) if before.paths else None,
         must_read=sum(path.stat().st_size for path in before.paths) or None,
         read=dict(read) if reads_weights else {},
         compile_cache_found=compile_cache,

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from bench.config import Settings, Tracking
 from bench.errors import BenchError, StoreError, TrackingError
@@ -26,6 +27,8 @@ from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import is_there
 from bench.tracking.runs import SweepRun, log_start, log_sweep, reopen_sweep
 from bench.tracking.store import check
+
+T = TypeVar("T")
 
 CHECK_S = 120.0  # for the store's first answers: MLflow's own time-outs are for each read, not for the whole
 WAIT_S = 60.0  # for the upload of a start, before the next one
@@ -63,13 +66,8 @@ def _check_in_time(tracking: Tracking) -> None:
     Raises:
         StoreError, TrackingError: as `check`; also where it has not ended in time.
     """
-
-    def checked() -> str:
-        check(tracking)
-        return ""
-
     try:
-        _worker().submit(checked).result(CHECK_S)
+        _worker().submit(lambda: check(tracking)).result(CHECK_S)
     except TimeoutError as error:
         raise TrackingError(
             f"tracking.uri={masked(tracking.uri)}: what answers there has not come to an end within {CHECK_S:g} s."
@@ -168,10 +166,9 @@ def bring_in_rest(settings: Settings, folders: Sequence[Path]) -> dict[Path, str
     """The end of a sweep: its starts that MLflow has not got, once more, for `END_WAIT_S` in all. Returns the runs' ids."""
     done: dict[Path, str] = {}
 
-    def bring_in_all() -> str:
+    def bring_in_all() -> None:
         for folder in folders:
             done[folder] = _from_outbox(settings, folder)
-        return ""
 
     if folders:
         try:
@@ -229,8 +226,8 @@ class _Worker:
     """One thread of this process that uploads, in order; it ends with the process, whatever hangs."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], str], Future[str]]] = queue.SimpleQueue()
-        self._unfinished: list[Future[str]] = []
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        self._unfinished: list[Future[Any]] = []
         threading.Thread(target=self._work, daemon=True).start()
 
     @property
@@ -239,8 +236,8 @@ class _Worker:
         self._unfinished = [each for each in self._unfinished if not each.done()]
         return len(self._unfinished) <= 1
 
-    def submit(self, job: Callable[[], str]) -> "Future[str]":
-        upload = Future[str]()
+    def submit(self, job: Callable[[], T]) -> "Future[T]":
+        upload = Future[T]()
         self._unfinished.append(upload)
         self._jobs.put((job, upload))
         return upload
