@@ -57,6 +57,7 @@ def describe_untimed(starts: Sequence[Untimed]) -> str:
     if not starts:
         return ""
     fill, verify = sum(each.fills for each in starts), sum(each.verifies for each in starts)
-    what = [f"{fill} fill compile caches"] * bool(fill) + [f"{verify} verify weights"] * bool(verify)
+    what = [f"to fill compile caches: {fill}"] * bool(fill) + [f"to verify weights: {verify}"] * bool(verify)
+    both = fill + verify - len(starts)
     counted = "1 start that does not count" if len(starts) == 1 else f"{len(starts)} starts that do not count"
-    return f"{counted}: {', '.join(what)}"
+    return f"{counted} ({', '.join(what)}{f'; both: {both}' if both else ''})"
