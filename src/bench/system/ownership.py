@@ -6,14 +6,14 @@ that is a link, nor a marker that is one.
 """
 
 import json
-import os
 import shutil
 import stat
 from pathlib import Path
 from typing import Any
 
-from bench.errors import OwnershipError
+from bench.errors import EvidenceError, OwnershipError
 from bench.system.process_identity import parse, this_process
+from bench.system.regular_files import open_regular
 
 MARKER = ".bench"
 MARKER_BYTES_AT_MOST = 1 << 20
@@ -32,16 +32,10 @@ def marker_of(folder: Path) -> dict[str, Any] | None:
     if not is_real_folder(folder):
         return None
     try:
-        descriptor = os.open(folder / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        try:
+        with open_regular(folder / MARKER) as file:
             marker = json.loads(file.read(MARKER_BYTES_AT_MOST))
-        except (ValueError, RecursionError):
-            return None
+    except (EvidenceError, OSError, ValueError, RecursionError):
+        return None
     return marker if isinstance(marker, dict) and marker.get("made_by") == "bench" else None
 
 

@@ -8,14 +8,14 @@ import fcntl
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
 
-from bench.errors import StartError
+from bench.errors import EvidenceError, StartError
 from bench.masking import collect_value
+from bench.system.regular_files import open_regular
 
 NAME = "api_key"
 VALID = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -57,17 +57,13 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def _read(path: Path) -> str | None:
     """None: there is no such file, or it is no regular file of ours that only we can read, or holds no key."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        with open_regular(path) as file:
+            found = os.fstat(file.fileno())
+            text = file.read(LONGEST_BYTES).decode("ascii", "replace")
+    except (EvidenceError, FileNotFoundError):
         return None
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            return None
-        text = os.read(descriptor, LONGEST_BYTES).decode("ascii", "replace")
-    finally:
-        os.close(descriptor)
-    return text if VALID.fullmatch(text) else None
+    is_private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return text if is_private and VALID.fullmatch(text) else None
 
 
 def _make(path: Path) -> str:
