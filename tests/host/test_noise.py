@@ -21,7 +21,7 @@ from bench.host.device import find_device
 from bench.host.gpus import GIB, Gpu, Gpus, look_at_gpus
 from bench.host.noise import Rig, look_at_rig, noise, quiet_rig, settle
 from bench.start.measured import rig_metrics
-from bench.start.prepare import establish
+from bench.start.prepare import prepare_state
 from bench.start.tagging import rig_tags
 
 LIMITS = RigLimits(
@@ -313,7 +313,7 @@ def test_a_start_knows_the_noise_in_which_it_was_made(monkeypatch):
     monkeypatch.setattr(rig_module, "look_at_rig", lambda _: BUSY)
     (settings,) = compose_settings(["load_format=dummy", "rig.wait_s=0.01"])
     said: list[list[str]] = []
-    condition = establish(settings, said.append)
+    condition = prepare_state(settings, said.append)
 
     assert condition.rig == BUSY
     assert condition.noise == ["9.0 of 16 cores are busy with something else (rig.busy_cores_at_most=0.25)"]
