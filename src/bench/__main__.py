@@ -15,6 +15,7 @@ from bench.host.output_folders import refuse_current_folder
 from bench.sweep.single import single
 from bench.system.interrupts import handled
 from bench.system.output import exit_where_lost, guard_output, print_message
+from bench.vllm.forsaken import end_forsaken
 
 # Hydra's flags with which nothing remains but what is printed.
 PRINTING = frozenset({"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"})
@@ -28,6 +29,7 @@ def main() -> None:
     with handled():
         try:
             refuse_current_folder()
+            end_forsaken()
             with hydra_composing():
                 start()
         except SettingError as error:

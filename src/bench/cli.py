@@ -9,6 +9,7 @@ from bench.host.output_folders import refuse_current_folder
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import handled
 from bench.system.output import exit_where_lost, guard_output, print_message, print_result
+from bench.vllm.forsaken import end_forsaken
 
 
 def command(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
@@ -30,6 +31,7 @@ def command(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callab
             with handled():
                 try:
                     refuse_current_folder()
+                    end_forsaken()
                     main(arguments)
                 except (BenchError, *ENVIRONMENT_ERRORS) as error:
                     print_message(describe_error(error))

@@ -5,6 +5,7 @@ moment, a new fault and a new case are a row each.
 """
 
 import json
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from commands import Command, Preloaded, command
 from conftest import Workplace, fake_for, quiet, until
 
-STARTUP = "startup.json"
+STARTUP, BEGUN = "startup.json", "begun.json"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Moment:
     """Where a command is when something happens to it.
 
     `hook` is where it is stopped; None: `words` make the fake vLLM stop there, which is seen by what it has printed, or `has_come`
-    says so. `starts_complete` are the starts that are complete then, `started` those that vLLM was executed for.
+    says so. `complete` are the starts that are complete then, `begun` those that a killed command leaves.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Moment:
     hook: str | None = None
     module: str = "bench"
     complete: int = 0
+    begun: int = 1
     environment: dict[str, str] = field(default_factory=dict)
     has_come: Callable[[Command], object] = lambda running: running.place.logs()
 
@@ -57,7 +59,23 @@ def signals(*numbers: int) -> Callable[[Command], None]:
 
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
+
+
+def kill_all_of_ours(running: Command) -> None:
+    """The driver, its guard and its keeper, so that none of them can do anything about it."""
+    ours = [running.pid, *(pid for pid in running.place.living() if b"keeper.py" in cmdline(pid))]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in ours:
+            os.kill(pid, number)
+
+
+def cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 FAULTS = {
+    "quit": Fault("quit", signals(signal.SIGQUIT), 131),
+    "kill with its keepers": Fault("kill with its keepers", kill_all_of_ours, -9),
     "int": Fault("int", signals(INT), 130),
     "term": Fault("term", signals(TERM), 143),
     "hup": Fault("hup", signals(HUP), 129),
@@ -93,6 +111,7 @@ def check_nothing_left(preloaded: Preloaded, place: Workplace) -> None:
 
     assert not ports & listening(), "somebody still listens on a port of vLLM"
     next_command(preloaded, place)
+    assert [*place.folder.rglob(BEGUN)] == []
     assert [run.info.run_id for run in every_run(place) if run.info.status == "RUNNING"] == []
     assert counted(place) == Counter({identity_of(folder): 1 for folder in starts_on_disk(place)})
 

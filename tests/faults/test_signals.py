@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from frame import FAULTS, Moment, check_nothing_left, provoked, starts_on_disk, startup_in
+from frame import FAULTS, Moment, check_nothing_left, next_command, provoked, starts_on_disk, startup_in
 
 from commands import Command, Preloaded
 from conftest import Workplace
@@ -22,10 +22,11 @@ def is_asked(running: Command) -> bool:
 
 # The moments of one start that begin before it is complete, in their order; then those at which it is complete.
 BEFORE = [
-    Moment("opening the sweep", SWEEP, "bench.sweep.run:open_or_resume"),
-    Moment("the sweep is open", SWEEP, "bench.tracking.uploads:begin_sweep>"),
-    Moment("preparing", ("-m", "load_format=auto"), "bench.sweep.prepare:ensure_checkpoint"),
-    Moment("priming", (*SWEEP, "compile_cache=primed"), "bench.sweep.run:prime"),
+    Moment("opening the sweep", SWEEP, "bench.sweep.run:open_or_resume", begun=0),
+    Moment("the sweep is open", SWEEP, "bench.tracking.uploads:begin_sweep>", begun=0),
+    Moment("preparing", ("-m", "load_format=auto"), "bench.sweep.prepare:ensure_checkpoint", begun=0),
+    Moment("priming", (*SWEEP, "compile_cache=primed"), "bench.sweep.run:prime", begun=0),
+    Moment("begun", ALONE, "bench.start.folder:begin>"),
     Moment("claiming the host", SWEEP, "bench.host.claims:caches_claimed"),
     Moment("looking at the host", SWEEP, "bench.start.prepare:caches_for"),
     Moment("waiting for a quiet host", ALONE, QUIET),
@@ -46,8 +47,8 @@ COMPLETE = [
     ),
     Moment("describing", ALONE, "bench.start.describe:describe", complete=1),
     Moment("described", ALONE, "bench.start.describe:describe>", complete=1),
-    Moment("saving", ALONE, "bench.start.record:Startup.save", complete=1),
-    Moment("saved", ALONE, "bench.start.record:Startup.save>", complete=1),
+    Moment("saving", ALONE, "bench.start.record:Startup.save#2", complete=1),
+    Moment("saved", ALONE, "bench.start.record:Startup.save#2>", complete=1),
     Moment("drawing", ALONE, "bench.sweep.job:draw", complete=1),
     Moment("uploading", SWEEP, "bench.tracking.runs:log_start", complete=1),
     Moment("the run is made", SWEEP, "mlflow.tracking.client:MlflowClient.create_run#2>", complete=1),
@@ -71,7 +72,10 @@ def cases(moments: list[Moment], *faults: str) -> list[object]:
     return [pytest.param(moment, fault, id=f"{fault}: {moment.name}") for moment in moments for fault in faults]
 
 
-@pytest.mark.parametrize(("moment", "fault"), cases(BEFORE, "int", "kill") + cases(COMPLETE, "int twice", "kill"))
+@pytest.mark.parametrize(
+    ("moment", "fault"),
+    cases(BEFORE, "int", "kill") + cases(BEFORE[-4:-3], "quit") + cases(COMPLETE, "int twice", "kill"),
+)
 def test_a_signal_leaves_nothing_and_loses_nothing(new_workplace, preloaded: Preloaded, moment: Moment, fault: str):
     """The exit code is a shell's, there is no traceback, and a start that was complete is, and counts once."""
     place = place_for(new_workplace)
@@ -86,3 +90,19 @@ def test_a_signal_leaves_nothing_and_loses_nothing(new_workplace, preloaded: Pre
         assert len(finished) == moment.complete, done.err
         assert len(finished) + len(interrupted) == len(starts_on_disk(place))
     check_nothing_left(preloaded, place)
+    if fault == "kill":
+        assert len(starts_on_disk(place)) == moment.begun
+
+
+ORPHANED = Moment("an orphan is there", (*ALONE, "vllm.env.FAKE_MODE=orphan"), "bench.vllm.server:Server.complete")
+
+
+def test_what_nobody_keeps_any_more_is_ended_by_the_next_command(new_workplace, preloaded: Preloaded):
+    """Driver, guard and keeper are killed at once, and a process of vLLM ignores the kernel's SIGTERM."""
+    place = place_for(new_workplace)
+    provoked(preloaded, place, ORPHANED, FAULTS["kill with its keepers"])
+    assert place.living()
+
+    assert "of vLLM that pid" in next_command(preloaded, place).err
+    check_nothing_left(preloaded, place)
+    assert "was killed during this start" in startup_in(*starts_on_disk(place))["reason"]

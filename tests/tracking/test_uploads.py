@@ -179,8 +179,8 @@ def test_a_start_that_cannot_be_brought_in_keeps_no_other_from_it(settings, fold
     broken = shutil.copytree(folder, folder.with_name("broken"))
     if fault == "garbage":
         (broken / "startup.json").write_text("[[[")
-    outbox.put(Path("caches"), "0", settings.tracking if fault == "garbage" else elsewhere, broken)
-    outbox.put(Path("caches"), "1", settings.tracking, folder)
+    outbox.put(Path("caches"), settings.tracking if fault == "garbage" else elsewhere, broken)
+    outbox.put(Path("caches"), settings.tracking, folder)
     tidy(settings)
 
     assert "brought 1 starts into MLflow" in capsys.readouterr().err
@@ -212,7 +212,7 @@ def test_a_store_whose_answer_never_ends_is_waited_for_no_longer_than_is_said(
 def test_the_outbox_knows_a_store_without_its_password(tmp_path):
     """A new password is the same store; another host is not."""
     tracking = Tracking(uri="http://me:old-password@mlflow:5000", experiment="bench")
-    pointer = outbox.put(tmp_path, "key", tracking, tmp_path)
+    pointer = outbox.put(tmp_path, tracking, tmp_path)
 
     assert "old-password" not in pointer.read_text()
     pointer.write_text(pointer.read_text().replace(this_process().as_text(), ""))

@@ -115,7 +115,7 @@ def minimal_startup(settings: Settings, execution: Execution) -> Startup:
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=settings.flat(),
-        tags=place_tags(settings),
+        tags=place_tags(settings) | outcome_tags(_observed(execution)),
         started_at=execution.started_at,
         ended_at=execution.ended_at(),
         ready_s=execution.ready_s,

@@ -8,6 +8,8 @@ from bench.vllm import command, memory
 from bench.weights import fingerprint_store, sharded
 
 STARTUP = "startup.json"  # the Startup; a folder with this file is that of a start that is over
+BEGUN = "begun.json"  # in its place until then
+UNMASKED = "unmasked"  # the folder of what vLLM's processes wrote in a start whose bench was killed
 SETTINGS = "settings.json"
 LOG = "vllm.log"
 EXCERPTS = "vllm_excerpts.log"
@@ -21,7 +23,7 @@ FINGERPRINT, PREPARE_LOG = fingerprint_store.FILE, sharded.LOG
 
 # Nothing else in a start's folder is bench's.
 OUTPUTS = frozenset({
-    STARTUP, SETTINGS, LOG, EXCERPTS, ERRORS, PRIME, TRACE, WATERFALL_FIGURE, PHASES_FIGURE, MEMORY_FIGURE, RUN,
+    STARTUP, BEGUN, UNMASKED, SETTINGS, LOG, EXCERPTS, ERRORS, PRIME, TRACE, WATERFALL_FIGURE, PHASES_FIGURE, MEMORY_FIGURE, RUN,
     MEMORY, PROBE, FINGERPRINT, PREPARE_LOG,
 })  # fmt: skip
 

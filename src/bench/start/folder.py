@@ -1,15 +1,22 @@
-"""A start's folder: that it can be written before vLLM is started, and that startup.json is in it at the end, also on a full disk."""
+"""A start's folder: that it can be written before vLLM is started, and that startup.json is in it at the end, also on a full disk, and
+where bench was killed.
+"""
 
 import os
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bench.start.files import PRIME, refuse_taken
-from bench.start.record import Startup
+from bench.config import Settings
+from bench.start.describe import minimal_startup
+from bench.start.files import BEGUN, LOG, PREPARE_LOG, PRIME, PROBE, STARTUP, UNMASKED, refuse_taken
+from bench.start.record import Startup, load_startup
 from bench.start.steps import Steps
+from bench.start.values import Execution, Stop, StopKind
 from bench.system.output import print_message
+from bench.system.process_identity import this_process
 
 RESERVE = ".bench-reserve"
 RESERVE_BYTES = 4 << 20  # as much as a startup.json ever takes
@@ -36,6 +43,35 @@ def _prepared(folder: Path) -> bool:
         raise
     finally:
         os.close(descriptor)
+    return True
+
+
+def begin(settings: Settings, folder: Path) -> None:
+    """Writes what is known of the start if this process is killed during it, for `recovered`."""
+    reason = f"bench, {this_process()}, was killed during this start; what vLLM wrote is kept in {folder / UNMASKED}, and uploaded nowhere"
+    minimal_startup(settings, Execution(time.time(), stop=Stop(StopKind.KILLED, reason))).save(folder, BEGUN)
+
+
+def recovered(folder: Path) -> bool:
+    """Whether there is a startup.json now, of a start whose bench is gone. Made from begun.json it says that the start failed.
+
+    What vLLM wrote is then put aside: only the process that is gone knew all secrets that may be in it.
+    """
+    if (folder / STARTUP).is_file():
+        with suppress(OSError):  # it was killed between the two, or the folder is read-only
+            (folder / BEGUN).unlink()
+        return True
+    if not (folder / BEGUN).is_file():
+        return False
+    begun = load_startup(folder, BEGUN)
+    ended_at = max(path.stat().st_mtime for path in folder.iterdir())
+    (folder / UNMASKED).mkdir(mode=0o700, exist_ok=True)
+    for name in (LOG, PREPARE_LOG, PROBE):
+        if os.path.lexists(folder / name):
+            (folder / name).rename(folder / UNMASKED / name)
+    _free(folder)
+    replace(begun, ended_at=max(begun.started_at, ended_at)).save(folder)
+    (folder / BEGUN).unlink()
     return True
 
 
@@ -70,6 +106,7 @@ def saved(startup: Startup, folder: Path, steps: Steps) -> Path:
 def _save(startup: Startup, folder: Path, steps: Steps) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     startup.save(folder)
+    (folder / BEGUN).unlink(missing_ok=True)
     steps.write_errors(folder)
     return True
 

@@ -85,30 +85,30 @@ class Startup:
         facts = [HOST_NAME.in_(self.tags), self.started_at, self.exec_at_s, self.name]
         return KEY.in_(self.tags) or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:KEY_LENGTH]
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, name: str = STARTUP) -> None:
         """Write startup.json whole or not at all: to another name first, then moved."""
-        partial = folder / f"{STARTUP}.partial"
+        partial = folder / f"{name}.partial"
         with private(partial).open("w", encoding="utf-8") as file:
             json.dump(masked_tree(asdict(self)), file, indent=2, sort_keys=True, default=_value)
             file.flush()
             os.fsync(file.fileno())
-        partial.rename(folder / STARTUP)
+        partial.rename(folder / name)
 
 
-def load_startup(folder: Path) -> Startup:
+def load_startup(folder: Path, name: str = STARTUP) -> Startup:
     """The Startup that `save` wrote there. One of an earlier bench lacks what was added since: that is None.
 
     Raises:
         EvidenceError: `save` wrote no such file.
     """
-    data, more = read_at_most(folder / STARTUP, BYTES_AT_MOST)
+    data, more = read_at_most(folder / name, BYTES_AT_MOST)
     try:
         tree = json.loads("" if more else data)
         return TypeAdapter(Startup).validate_python(
             tree | ({} if "spans" in tree else _spans_of_phases(tree, folder)), strict=False
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise EvidenceError(f"{folder / STARTUP} is not what bench writes: {type(error).__name__}: {error}") from error
+        raise EvidenceError(f"{folder / name} is not what bench writes: {type(error).__name__}: {error}") from error
 
 
 def _spans_of_phases(tree: dict[str, Any], folder: Path) -> dict[str, list[Span]]:

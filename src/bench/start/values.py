@@ -24,6 +24,7 @@ class StopKind(Enum):
     INTERRUPTED = auto()  # by a signal
     TIMEOUT = auto()
     VLLM_ENDED = auto()  # its log may have the reason
+    KILLED = auto()  # bench itself
     OTHER = auto()
 
 
@@ -37,7 +38,7 @@ class Stop:
     @property
     def failure_class(self) -> str | None:
         """Where the kind decides it; None: the text does."""
-        return {StopKind.INTERRUPTED: "killed", StopKind.TIMEOUT: "timeout"}.get(self.kind)
+        return {StopKind.INTERRUPTED: "killed", StopKind.KILLED: "killed", StopKind.TIMEOUT: "timeout"}.get(self.kind)
 
 
 @dataclass(frozen=True)

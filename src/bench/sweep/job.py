@@ -9,7 +9,7 @@ from bench.analysis.records import RunRecord, read_record
 from bench.config import Settings
 from bench.host.claims import caches_claimed
 from bench.start.describe import name_of, with_failures
-from bench.start.folder import place_for, saved
+from bench.start.folder import begin, place_for, saved
 from bench.start.perfetto import write_trace
 from bench.start.record import Startup
 from bench.start.run import measure
@@ -18,6 +18,7 @@ from bench.sweep.progress import following, outcome
 from bench.system.interrupts import deferred, handled, unbroken
 from bench.system.output import print_message
 from bench.tracking.uploads import enqueue, upload_start
+from bench.vllm.forsaken import end_forsaken
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
     place, name, steps = settings.sweep, name_of(settings), Steps()
     with handled(), deferred(f"{name} to be written down"):
         folder = place_for(folder, steps)
+        enqueue(settings, folder)
+        steps.run("writing down what is begun", partial(begin, settings, folder), None)
         with ExitStack() as claims:
             claiming = partial(claims.enter_context, caches_claimed(settings, print_message))
             waited_s = steps.run("claiming caches_dir", claiming, 0.0)
+            steps.run("ending what a killed bench left", end_forsaken, None)
             progress = claims.enter_context(following(name, place.position, place.starts))
             startup = measure(settings, folder, progress.on_line, steps)
-        startup, folder = write_down(settings, startup, folder, steps)
+        startup, folder = write_down(startup, folder, steps)
         outcome(startup, progress)
         uploading = partial(upload_start, settings, folder)
         before = len(steps.failures)
@@ -69,9 +73,8 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
     return Outcome(startup.name, str(folder), startup.reason, run_id, record, waited_s)
 
 
-def write_down(settings: Settings, startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:
+def write_down(startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:
     """Saves the start, draws its figures, and saves it again where drawing failed. Returns the start and its folder."""
-    enqueue(settings, startup, folder)
     folder = saved(startup, folder, steps)
     draw(startup, folder, steps)
     if (again := with_failures(startup, steps)) != startup:

@@ -1,9 +1,11 @@
-"""Starts that MLflow does not have yet: a small file for each, which names its folder and its target store.
+"""Starts that MLflow does not have yet, from their begin on: a small file for each, which names its folder and its target store.
 
 They lie in `caches_dir`/outbox, so that the next command finds them whatever folder it writes to.
 """
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from bench.system.process_identity import parse, this_process
 from bench.tracking.store import absolute
 
 OUTBOX = "outbox"
+NAME_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,25 @@ class Pending:
         driver = parse(self.driver)
         return driver is not None and driver.is_here and not driver.is_gone and driver != this_process()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its driver has certainly ended."""
+        driver = parse(self.driver)
+        return driver is None or driver.is_gone
+
     def is_for(self, uri: str) -> bool:
         """Whether it waits for this store, whatever password one has for it now."""
         return masked(absolute(uri)) in {self.uri, masked(self.uri)}
 
 
-def put(caches_dir: Path, key: str, tracking: Tracking, folder: Path) -> Path:
+def put(caches_dir: Path, tracking: Tracking, folder: Path) -> Path:
     """Enter this start into the outbox, until the returned file is removed.
 
     Raises:
         OSError: caches_dir cannot be written to.
     """
-    path = caches_dir / OUTBOX / f"{key}.json"
+    name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:NAME_LENGTH]
+    path = caches_dir / OUTBOX / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     pending = Pending(

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.config import Settings, Tracking
-from bench.errors import BenchError, StoreError, TrackingError
+from bench.errors import BenchError, EvidenceError, StoreError, TrackingError
 from bench.masking import masked
 from bench.start.files import RUN, STARTUP
-from bench.start.record import Startup, load_startup
+from bench.start.folder import recovered
+from bench.start.record import load_startup
 from bench.system.output import print_message
 from bench.tracking import outbox
 from bench.tracking.abandoned import end_abandoned
@@ -95,7 +96,9 @@ def tidy(settings: Settings) -> None:
 
 def _bring_in_pending(uri: str, path: Path, pending: outbox.Pending) -> bool:
     folder = Path(pending.folder)
-    if not (folder / STARTUP).is_file():
+    if not (folder / STARTUP).is_file() and not pending.is_over:
+        return False
+    if not _recovered(folder):
         print_message(f"{folder}: this start waited for MLflow, and was not written down or is not there any more")
         path.unlink(missing_ok=True)
         return False
@@ -115,6 +118,12 @@ def _bring_in_pending(uri: str, path: Path, pending: outbox.Pending) -> bool:
     return True
 
 
+def _recovered(folder: Path) -> bool:
+    with suppress(OSError, EvidenceError):
+        return recovered(folder)
+    return False
+
+
 def bring_in(tracking: Tracking, folder: Path) -> str:
     """Uploads a start from disk, or the rest of one that an earlier call has begun. Returns the run's id.
 
@@ -127,10 +136,10 @@ def bring_in(tracking: Tracking, folder: Path) -> str:
     return run_id
 
 
-def enqueue(settings: Settings, startup: Startup, folder: Path) -> None:
-    """Enters the start into the outbox before it is saved: if this process dies from now on, the next command uploads what is on disk."""
+def enqueue(settings: Settings, folder: Path) -> None:
+    """Enters the start into the outbox when it begins: if this process dies from now on, the next command uploads what is on disk."""
     with suppress(OSError):  # `upload_start` reports it
-        outbox.put(Path(settings.caches_dir), startup.key, settings.tracking, folder)
+        outbox.put(Path(settings.caches_dir), settings.tracking, folder)
 
 
 def upload_start(settings: Settings, folder: Path) -> str | None:
@@ -149,7 +158,7 @@ def upload_start(settings: Settings, folder: Path) -> str | None:
 
 def _from_outbox(settings: Settings, folder: Path) -> str:
     try:
-        place = outbox.put(Path(settings.caches_dir), load_startup(folder).key, settings.tracking, folder)
+        place = outbox.put(Path(settings.caches_dir), settings.tracking, folder)
     except OSError as error:
         print_message(f"caches_dir={settings.caches_dir}: the outbox cannot be written ({error.strerror})")
         return bring_in(settings.tracking, folder)

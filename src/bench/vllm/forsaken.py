@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from bench.system.output import print_message
 from bench.system.process_identity import ProcessIdentity, parse, this_process
 from bench.vllm import keeper
 from bench.vllm.shared_memory import every_pid
@@ -23,20 +24,20 @@ def marks() -> dict[str, str]:
     return {DRIVER: this_process().as_text(), "SPT_NOENV": "1"}
 
 
-def end_forsaken() -> list[str]:
-    """Waits for the keepers that are still there, and ends by SIGKILL what has none. Returns a sentence for each tree, none as a rule."""
-    began_s, sentences = time.monotonic(), dict[str, str]()
+def end_forsaken() -> None:
+    """Waits for the keepers that are still there, and ends by SIGKILL what has none; prints a sentence for each tree."""
+    began_s, ended = time.monotonic(), set[str]()
     while (trees := forsaken()) and (lasted_s := time.monotonic() - began_s) < UNKILLABLE_S:
         for driver, pids in trees.items():
             if lasted_s < KEEPER_ENDS_S and any(map(_is_keeper, pids)):
                 continue
-            sentences.setdefault(
-                driver, f"ended {len(pids)} processes of vLLM that {parse(driver)} had started: it is gone"
-            )
+            if driver not in ended:
+                ended.add(driver)
+                print_message(f"ending {len(pids)} processes of vLLM that {parse(driver)}, which is gone, has left")
             keeper.kill_all(pids, spare_trackers=lasted_s < keeper.TRACKERS_S)
         time.sleep(keeper.POLL_S)
-    left = [f"{driver} is gone, and its processes cannot be ended: {pids}" for driver, pids in trees.items()]
-    return [*sentences.values(), *left]
+    for driver, pids in trees.items():
+        print_message(f"{parse(driver)} is gone, and its processes {pids} cannot be ended: end them before you measure")
 
 
 def forsaken() -> dict[str, list[int]]:

@@ -19,7 +19,7 @@ What the tree leaves in /dev/shm is removed: Python's resource trackers, which d
 they do not know of is removed here.
 
 It reports to the driver, as JSON lines on REPORT_FD: {"pid", "keeper_pid", "started_s"} right after exec, on CLOCK_MONOTONIC,
-{"exit_code"} when vLLM itself ended, {"keeper_died"} if it was the guard that ended the tree, and {"read_bytes", "cpu_s",
+{"exit_code"} when vLLM itself ended, {"left"}: names in /dev/shm that may be the tree's, {"keeper_died"} if it was the guard that ended the tree, and {"read_bytes", "cpu_s",
 "keeper_cpu_s"} at the very end: what the whole tree has read from
 storage, the processor time that it took, and the keeper's own. The kernel adds a process's counts to those of the parent
 that reaps it, and in the end that is the keeper. vLLM's own output is inherited and never passes through here.
@@ -50,6 +50,7 @@ SHARED_MEMORY_EVERY_S = 0.5
 HURRY_S = 3.0  # for what failed or was interrupted: vLLM takes no notice of SIGTERM while it loads
 TRACKERS_S = 3.0
 TRACKER = b"multiprocessing.resource_tracker"
+LEFT_AT_MOST = 20  # names in a report
 LINE = 0  # standard input
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
@@ -204,7 +205,7 @@ def end(pid: int | None, reports: int, patience_s: float, shared_memory: SharedM
         shared_memory.look(tree)
         kill_all(tree, spare_trackers=time.monotonic() < deadline_s)
         time.sleep(POLL_S)
-    shared_memory.remove()
+    report(reports, left=shared_memory.remove()[:LEFT_AT_MOST])
 
 
 def kill_all(pids: Iterable[int], *, spare_trackers: bool) -> None:

@@ -69,6 +69,7 @@ class Kept:
         self.read_bytes: int | None = None  # from storage
         self.cpu: Cpu | None = None
         self.keeper_died = False
+        self.left: list[str] = []  # files in /dev/shm, new since exec, that nobody uses: perhaps of the command
         self.warnings: list[str] = []  # what of the output is lost
         self.unread = threading.Event()  # set once `on_line` is not called for every line
         first = reports.next(FIRST_REPORT_S) or {}
@@ -112,6 +113,8 @@ class Kept:
             self.cpu = Cpu(float(report["cpu_s"]), ours_s)
         with suppress(KeyError, TypeError, ValueError):
             self.read_bytes = int(report["read_bytes"])
+        if isinstance(left := report.get("left"), list):
+            self.left = [str(name) for name in left]
         if report.get("keeper_died") and self._exit_code is None:
             self.keeper_died, self._exit_code = True, -signal.SIGKILL
 

@@ -131,6 +131,10 @@ class Launched:
         if running:
             running.watch.stop()
             running.warnings += self.copied.warnings()
+            if running.left and not self.is_patient:
+                running.warnings.append(
+                    f"in /dev/shm, new since this start and used by no process: {', '.join(running.left)}. They may be vLLM's; remove them if so"
+                )
 
 
 def _launch(

@@ -1,10 +1,13 @@
 """What a process tree leaves behind in /dev/shm, found and removed. Standard library only: the keeper imports it.
 
 A segment of shared memory is a file there, and outlives a process that was killed. The kernel does not record which process made a file, so
-one counts as the tree's only if it did not exist before exec and a process of the tree had it open or mapped.
+one counts as the tree's only if it did not exist before exec, and a process of the tree had it open or mapped, or its name holds the pid of
+one, as some libraries have it. Files are told apart by their inodes: sem_open(3) makes one under another name than its own. What else is
+new there may be anybody's; it is reported, and stays.
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -12,6 +15,9 @@ from contextlib import suppress
 FOLDER = "/dev/shm"  # noqa: S108  # where shm_open and sem_open put their files: shm_overview(7)
 LOOKS_AFTER_CHANGE = 2
 LISTING_AT_MOST = 100_000  # files; a tree that makes more of them is not followed to the end
+
+# Of libraries that do not keep such a file open or mapped.
+PID_IN_NAME = re.compile(r"torch_(\d+)_|__KMP_REGISTERED_LIB_(\d+)|(?:sem\.)?loky-(\d+)-")
 
 File = tuple[str, int]  # path, inode
 
@@ -21,8 +27,9 @@ class SharedMemory:
 
     def __init__(self, folder: str = FOLDER) -> None:
         self._folder = folder
-        self._before = set(_listed(folder))
-        self._made: set[File] = set()
+        self._before = {inode for _, inode in _listed(folder)}
+        self._made: set[int] = set()  # inodes
+        self._pids: set[int] = set()  # of the tree
         self._changed_ns = _changed_ns(folder)
         self._looks_due = 0
 
@@ -38,25 +45,29 @@ class SharedMemory:
             self.look(pids())
 
     def look(self, pids: Iterable[int]) -> None:
-        """All that these processes have open or mapped."""
-        self._note(file for pid in pids for file in _files_of(pid, self._folder))
-
-    def _note(self, files: Iterable[File]) -> None:
-        for file in files:
-            if file not in self._before and len(self._made) < LISTING_AT_MOST:
-                self._made.add(file)
+        """Notes these processes, and all that they have open or mapped."""
+        for pid in pids:
+            self._pids.add(pid)
+            if len(self._made) < LISTING_AT_MOST:
+                self._made.update(inode for _, inode in _files_of(pid, self._folder))
 
     def remove(self) -> list[str]:
-        """Call it when the tree is gone. Removes what it made, is ours, and no living process uses. Returns the paths."""
-        left = {file for file in self._made if _is_ours(*file)}
+        """Call it when the tree is gone. Removes what it made, is ours, and no living process uses. Returns the names of other files that are
+        ours, new and used by no process: perhaps of the tree.
+        """
+        left = {file for file in _listed(self._folder) if file[1] not in self._before and _is_ours(*file)}
         if left:
-            left -= {file for pid in every_pid() for file in _files_of(pid, self._folder)}
-        removed = []
-        for path, _ in sorted(left):
+            used = {inode for pid in every_pid() for _, inode in _files_of(pid, self._folder)}
+            left = {file for file in left if file[1] not in used}
+        made = {file for file in left if file[1] in self._made or self._is_named_by(file[0])}
+        for path, _ in made:
             with suppress(OSError):
                 os.unlink(path)  # noqa: PTH108  # no Path: the keeper starts in milliseconds
-                removed.append(path)
-        return removed
+        return sorted(os.path.basename(path) for path, _ in left - made)  # noqa: PTH119
+
+    def _is_named_by(self, path: str) -> bool:
+        found = PID_IN_NAME.match(os.path.basename(path))  # noqa: PTH119
+        return found is not None and int(next(filter(None, found.groups()))) in self._pids
 
 
 def every_pid() -> Iterator[int]:
