@@ -15,6 +15,7 @@ from typing import Any
 
 from commands import Command, Preloaded, command
 from conftest import Workplace, fake_for, quiet, until
+from whole_sweeps import SHARED_MEMORY
 
 STARTUP, BEGUN = "startup.json", "begun.json"
 
@@ -105,12 +106,13 @@ def provoked(
 
 
 def check_nothing_left(preloaded: Preloaded, place: Workplace) -> None:
-    """No process of vLLM, and, when the next command has opened the store, no run RUNNING and every start counted once."""
+    """No process or shared memory of vLLM, and, when the next command has opened the store, no run RUNNING and every start counted once."""
     until(lambda: not place.living())
     ports = {port for folder in starts_on_disk(place) if (port := port_of(folder))}
 
     assert not ports & listening(), "somebody still listens on a port of vLLM"
     next_command(preloaded, place)
+    assert [path.name for path in SHARED_MEMORY.iterdir() if place.mark in path.name] == []
     assert [*place.folder.rglob(BEGUN)] == []
     assert [run.info.run_id for run in every_run(place) if run.info.status == "RUNNING"] == []
     assert counted(place) == Counter({identity_of(folder): 1 for folder in starts_on_disk(place)})

@@ -7,7 +7,7 @@ from frame import FAULTS, Moment, check_nothing_left, next_command, provoked, st
 
 from commands import Command, Preloaded
 from conftest import Workplace
-from whole_sweeps import MINE, with_a_model
+from whole_sweeps import MINE, SHARED_MEMORY, with_a_model
 
 SWEEP = ("-m", "load_format=auto", *MINE)
 TWO = ("-m", "load_format=auto,safetensors", *MINE)
@@ -104,5 +104,9 @@ def test_what_nobody_keeps_any_more_is_ended_by_the_next_command(new_workplace, 
     assert place.living()
 
     assert "of vLLM that pid" in next_command(preloaded, place).err
+    for path in SHARED_MEMORY.glob(
+        f"*{place.mark}*"
+    ):  # of the process that the kernel ended: nobody knows whose it was
+        path.unlink()
     check_nothing_left(preloaded, place)
     assert "was killed during this start" in startup_in(*starts_on_disk(place))["reason"]

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -428,22 +429,22 @@ def test_what_is_left_when_driver_guard_and_keeper_are_killed_at_once_is_ended_b
 ):
     """Whatever title a process has given itself: vLLM's do, in the place of their environment."""
     pytest.importorskip("setproctitle")
-    log, title = tmp_path / "log", "import setproctitle as s; s.setproctitle('VLLM::Worker'); print('up', flush=True)"
-    script = f"trap '' TERM; setsid {sys.executable} -c \"{title}; import time; time.sleep(1000)\" & {STUBBORN}"
+    log, title = tmp_path / "log", "import setproctitle; setproctitle.setproctitle('VLLM::Worker')\n"
+    script = f"exec {sys.executable} -c {shlex.quote(title + SHARED)}"
     with subprocess.Popen(
         [sys.executable, "-c", DRIVER, script], cwd=tmp_path, env=os.environ | {MARK: mark}
     ) as driver:
-        until(lambda: log.exists() and log.read_bytes().count(b"up") == 2)
+        until(lambda: log.exists() and log.read_bytes().count(b"made") == 2)
+        loading = Loading(Heard(line.split(maxsplit=1)[1] for line in log.read_text().splitlines()))
         keepers = [pid for pid in living(mark) if b"keeper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in (driver.pid, *keepers):
                 os.kill(pid, number)
-    until(lambda: len(living(mark)) == 3)  # the shell, its sleep, and the one with a title
-
+    assert len(loading.left()) == 4
     end_forsaken()
 
-    assert living(mark) == []
-    assert f"ending 3 processes of vLLM that pid {driver.pid} on host" in capfd.readouterr().err
+    assert (living(mark), loading.left()) == ([], [])
+    assert f"processes of vLLM that pid {driver.pid} on host" in capfd.readouterr().err
 
 
 def test_what_failed_is_ended_sooner(tmp_path, mark):

@@ -4,6 +4,7 @@ Each process of a tree inherits a variable with the identity of its driver. vLLM
 the memory of their environment unless SPT_NOENV is set. Source: README of setproctitle.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 from bench.system.output import print_message
 from bench.system.process_identity import ProcessIdentity, parse, this_process
 from bench.vllm import keeper
-from bench.vllm.shared_memory import every_pid
+from bench.vllm.shared_memory import SharedMemory, every_pid
 
 DRIVER = "BENCH_DRIVER"
 KEEPER_ENDS_S = keeper.HURRY_S + keeper.TRACKERS_S + 2.0  # in which a keeper that is still there has ended its tree
@@ -26,16 +27,19 @@ def marks() -> dict[str, str]:
 
 def end_forsaken() -> None:
     """Waits for the keepers that are still there, and ends by SIGKILL what has none; prints a sentence for each tree."""
-    began_s, ended = time.monotonic(), set[str]()
+    began_s, shared_memory = time.monotonic(), dict[str, SharedMemory]()
     while (trees := forsaken()) and (lasted_s := time.monotonic() - began_s) < UNKILLABLE_S:
         for driver, pids in trees.items():
             if lasted_s < KEEPER_ENDS_S and any(map(_is_keeper, pids)):
                 continue
-            if driver not in ended:
-                ended.add(driver)
+            if driver not in shared_memory:
+                shared_memory[driver] = SharedMemory(began_at=_began_at(driver))
                 print_message(f"ending {len(pids)} processes of vLLM that {parse(driver)}, which is gone, has left")
+            shared_memory[driver].look(pids)
             keeper.kill_all(pids, spare_trackers=lasted_s < keeper.TRACKERS_S)
         time.sleep(keeper.POLL_S)
+    for each in shared_memory.values():
+        each.remove()
     for driver, pids in trees.items():
         print_message(f"{parse(driver)} is gone, and its processes {pids} cannot be ended: end them before you measure")
 
@@ -56,6 +60,13 @@ def _marked() -> Iterator[tuple[int, ProcessIdentity]]:
             for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 if variable.startswith(prefix) and (driver := parse(variable[len(prefix) :].decode(errors="replace"))):
                     yield pid, driver
+
+
+def _began_at(driver: str) -> float:
+    """When this process was started, UNIX time. Of an earlier boot nothing is left."""
+    found = parse(driver)
+    since_boot_s = float(found.started_ticks) / os.sysconf("SC_CLK_TCK") if found else 0.0
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot_s
 
 
 def _is_keeper(pid: int) -> bool:

@@ -6,6 +6,7 @@ one, as some libraries have it. Files are told apart by their inodes: sem_open(3
 new there may be anybody's; it is reported, and stays.
 """
 
+import math
 import os
 import re
 import stat
@@ -23,11 +24,11 @@ File = tuple[str, int]  # path, inode
 
 
 class SharedMemory:
-    """The files that a tree has made in `folder` since this was created, as far as `look` found them."""
+    """The files that a tree has made in `folder`, as far as `look` found them: since this was created, or since `began_at`, UNIX time."""
 
-    def __init__(self, folder: str = FOLDER) -> None:
+    def __init__(self, folder: str = FOLDER, began_at: float = math.inf) -> None:
         self._folder = folder
-        self._before = {inode for _, inode in _listed(folder)}
+        self._before = {inode for path, inode in _listed(folder) if _changed_at(path) < began_at}
         self._made: set[int] = set()  # inodes
         self._pids: set[int] = set()  # of the tree
         self._changed_ns = _changed_ns(folder)
@@ -86,6 +87,13 @@ def _changed_ns(folder: str) -> int | None:
     with suppress(OSError):
         return os.stat(folder).st_mtime_ns  # noqa: PTH116
     return None
+
+
+def _changed_at(path: str) -> float:
+    """UNIX time. What is gone has not been here before."""
+    with suppress(OSError):
+        return os.lstat(path).st_ctime
+    return math.inf
 
 
 def _is_ours(path: str, inode: int) -> bool:
