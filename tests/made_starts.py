@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from bench.start.record import Startup
 from bench.start.timeline import merged
-from bench.start.trace_tree import TraceSpan
+from bench.start.trace import TraceSpan
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
 from bench.vllm.span import Facts, Memory, Span
 

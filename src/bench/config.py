@@ -150,19 +150,9 @@ CUT_ARGUMENTS = (
 
 
 # Settings that decide how often and in which order starts are made, not what one start is.
-OF_THE_SWEEP = {
-    "repeats",
-    "repeats_of",
-    "precision",
-    "min_blocks",
-    "max_blocks",
-    "time_budget_s",
-    "aa",
-    "resume",
-    "dry_run",
-    "seed",
-    "verify",
-}
+SWEEP_SETTINGS = {
+    "repeats", "repeats_of", "precision", "min_blocks", "max_blocks", "time_budget_s", "aa", "resume", "dry_run", "seed", "verify",
+}  # fmt: skip
 
 
 class Settings(_Section):
@@ -223,7 +213,7 @@ class Settings(_Section):
 
     def unmasked(self) -> dict[str, Any]:
         """The same with secrets unmasked: for comparing settings, never for output."""
-        tree = self.model_dump(exclude={"tracking", "rig", "sweep", *OF_THE_SWEEP})
+        tree = self.model_dump(exclude={"tracking", "rig", "sweep", *SWEEP_SETTINGS})
         flat = dict(_leaves(tree))
         for group in ("model", "load_format"):
             flat[group] = flat.pop(f"{group}.name")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.analysis.comparison import compare, doubts
+from bench.analysis.comparison import compare, warnings_about
 from bench.analysis.statistics import (
     Drift,
     Interval,
@@ -20,6 +20,7 @@ from bench.analysis.statistics import (
 )
 from bench.compose import compose_settings
 from bench.config import Settings
+from bench.start.warning import WarningKind
 from bench.sweep.plan import Point, Start, blocks_of
 from made_sweeps import made_start, made_sweep
 
@@ -328,7 +329,7 @@ def test_an_outlier_is_warned_about_and_never_removed():
     fast = [made_start("dummy", {"ready_s": value}, repeat=block) for block, value in CANDIDATE.items()]
     comparison = compare(made_sweep(*slow, *fast))
 
-    assert doubts(comparison) == [
+    assert [str(each) for each in warnings_about(comparison)] == [
         "auto #4: 95.00 s to ready lies far from the other starts of its point; it is in all figures"
     ]
     assert comparison.points[0].values("ready_s") == times
@@ -378,10 +379,13 @@ def test_a_drift_is_said_in_the_warnings():
         replace(made_start(each.point.label, {"ready_s": seconds}, repeat=each.repeat), order=each.position)
         for each, seconds in times
     ]
-    (doubt,) = doubts(compare(made_sweep(*starts)))
+    (drift_warning,) = warnings_about(compare(made_sweep(*starts)))
 
-    assert doubt.startswith("the time to ready changed by +1.9% a start over the sweep (p < 0.001")
-    assert doubt.endswith("every second block is the reverse of the one before, so it affects all points alike")
+    assert drift_warning.kind is WarningKind.DRIFT
+    assert str(drift_warning).startswith("the time to ready changed by +1.9% a start over the sweep (p < 0.001")
+    assert str(drift_warning).endswith(
+        "every second block is the reverse of the one before, so it affects all points alike"
+    )
 
 
 @pytest.mark.parametrize(("formats", "blocks"), [("ab", 10), ("abcde", 2)])

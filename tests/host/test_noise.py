@@ -22,7 +22,7 @@ from bench.host.gpus import GIB, Gpu, Gpus, look_at_gpus
 from bench.host.noise import Rig, look_at_rig, noise, quiet_rig, settle
 from bench.start.measured import rig_metrics
 from bench.start.prepare import prepare_state
-from bench.start.tagging import rig_tags
+from bench.start.tags import rig_tags
 
 LIMITS = RigLimits(
     wait_s=60,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.log.outcome import Ending
-from bench.start.tagging import outcome_tags
+from bench.start.tags import outcome_tags
 from read_lines import ending_of, read_log
 
 TESTS = Path(__file__).parents[1]

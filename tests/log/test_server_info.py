@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.log.server_info import ServerInfo, info_params
-from bench.start.tagging import info_tags
+from bench.start.tags import info_tags
 from read_lines import info_in, read_log
 
 TESTS = Path(__file__).parents[1]

@@ -20,7 +20,7 @@ from bench.host.storage import storage_bytes
 from bench.log.start_log import read_start
 from bench.start.measured import state_metrics
 from bench.start.prepare import StateBefore, measured_state, prepare_state
-from bench.start.tagging import state_tags
+from bench.start.tags import state_tags
 
 MIB = 1024**2
 SIZE = 24 * MIB

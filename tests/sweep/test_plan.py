@@ -10,17 +10,8 @@ from bench.compose import compose_settings, points_of
 from bench.config import Settings
 from bench.host.device import Device
 from bench.host.host import Host, Needs, identity
-from bench.sweep.plan import (
-    Point,
-    Start,
-    blocks_of,
-    describe_duration,
-    describe_plan,
-    label_points,
-    seed_of,
-    signature,
-    with_baseline_again,
-)
+from bench.sweep.dry_run import describe_duration, describe_plan
+from bench.sweep.plan import Point, Start, blocks_of, label_points, seed_of, signature, with_baseline_again
 
 HOST = Host(Device("cuda", ("NVIDIA H100 80GB HBM3",), "570.0", (0, 1)), "/env/bin/python", {"vllm": "0.32.0"}, Needs({}, {}))  # fmt: skip
 FORMATS = ("auto", "safetensors", "runai_streamer", "dummy")

@@ -8,7 +8,7 @@ import pytest
 from bench.analysis.records import RunRecord
 from bench.compose import compose_settings
 from bench.config import Settings
-from bench.sweep.stop import why_stop
+from bench.sweep.plan import why_stop
 from made_sweeps import made_failure, made_start
 
 ORDER = ["auto", "dummy"]

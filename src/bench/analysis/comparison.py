@@ -10,6 +10,7 @@ from bench.analysis.statistics import Interval, drift, outliers, paired_or_welch
 from bench.errors import SettingError
 from bench.start.metrics import READY, SPEEDUPS
 from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VLLM_VERSION
+from bench.start.warning import ResultWarning, WarningKind
 
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
@@ -213,16 +214,15 @@ def _p(value: float) -> str:
     return f"p = {value:.3f}" if value >= SMALLEST_P else f"p < {SMALLEST_P}"
 
 
-def doubts(comparison: Comparison) -> list[str]:
+def warnings_about(comparison: Comparison) -> list[ResultWarning]:
     """What a reader should look at before believing the figures: outliers, which stay in, and a drift over the sweep."""
     found = []
     for point in comparison.points:
         times = [(start, start.metrics[READY.name]) for start in point.starts if start.metrics.get(READY.name, 0) > 0]
         for index in outliers([value for _, value in times]):
             start, value = times[index]
-            found.append(
-                f"{start.name}: {value:.2f} s to ready lies far from the other starts of its point; it is in all figures"
-            )
+            text = f"{start.name}: {value:.2f} s to ready lies far from the other starts of its point; it is in all figures"
+            found.append(ResultWarning(WarningKind.OUTLIER, text))
     timed = [
         (start.order, point.label, start.metrics[READY.name])
         for point in comparison.points
@@ -231,8 +231,9 @@ def doubts(comparison: Comparison) -> list[str]:
     ]
     drifted = drift(timed)
     if drifted and drifted.significant:
-        found.append(
+        text = (
             f"the time to ready changed by {drifted.per_start:+.1%} a start over the sweep ({_p(drifted.p_value)}); "
             "every second block is the reverse of the one before, so it affects all points alike"
         )
+        found.append(ResultWarning(WarningKind.DRIFT, text))
     return found

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.comparison import AGAIN, Comparison, doubts
+from bench.analysis.comparison import AGAIN, Comparison, warnings_about
 from bench.analysis.records import Point
 from bench.analysis.same_weights import DUMMY, Weights
 from bench.analysis.savings import UpperBound, upper_bounds
@@ -173,7 +173,7 @@ def _state(comparison: Comparison, tag: Tag[str]) -> str:
 
 
 def _warnings(comparison: Comparison) -> Iterable[str]:
-    yield from doubts(comparison)
+    yield from map(str, warnings_about(comparison))
     for point in comparison.points:
         for start in point.starts:
             yield from (f"`{start.name}`: {text}" for text in start.warnings)

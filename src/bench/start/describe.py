@@ -30,8 +30,18 @@ from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
 from bench.start.prepare import measured_state
 from bench.start.record import Startup, write_excerpts
 from bench.start.steps import Steps
-from bench.start.tagging import host_tags, outcome_tags, place_tags, rig_tags, state_tags, validity_tags, weights_tags
-from bench.start.tags import IDENTITY, STORAGE, TOKENS
+from bench.start.tags import (
+    IDENTITY,
+    STORAGE,
+    TOKENS,
+    host_tags,
+    outcome_tags,
+    place_tags,
+    rig_tags,
+    state_tags,
+    validity_tags,
+    weights_tags,
+)
 from bench.start.values import Execution, PreparedStart, StopKind
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import unattributed_warnings, waterfall_metrics

@@ -12,8 +12,7 @@ from typing import Any
 from bench.masking import private
 from bench.start.files import TRACE
 from bench.start.record import Startup
-from bench.start.trace import trace_of
-from bench.start.trace_tree import TraceSpan
+from bench.start.trace import TraceSpan, trace_of
 
 START = 1  # the pid that the start itself goes by: init's, which none of vLLM's processes has
 PID_MAX = 2**22  # Linux gives none above; what only the log tells of goes by one

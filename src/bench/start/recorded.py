@@ -16,7 +16,7 @@ from bench.start.log_metrics import summarise
 from bench.start.metric import named
 from bench.start.metrics import COVERAGE, READY
 from bench.start.record import Startup
-from bench.start.tagging import info_tags, outcome_tags
+from bench.start.tags import info_tags, outcome_tags
 from bench.start.timeline import log_spans
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 

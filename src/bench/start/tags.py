@@ -1,11 +1,17 @@
 """Every tag of a start and of a sweep: its name is spelled here alone, and its value is written and read here as the type that it has."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from bench.config import Settings
+from bench.host.noise import Rig
+from bench.host.state import HostState, Verdict, judge
+from bench.log.outcome import Ending
+from bench.log.server_info import ServerInfo
 from bench.start.warning import ResultWarning, from_line, to_line
+from bench.weights.loaded import StartWeights
 
 T = TypeVar("T")
 
@@ -128,3 +134,70 @@ CONTENT = _text("bench.checkpoint_content")
 
 VERSION, HOST, STORAGE, SOURCE = Group("version"), Group("host"), Group("storage"), Group("source")
 VLLM_VERSION, DEVICE, HOST_NAME = _text(VERSION.name("vllm")), _text(HOST.name("device")), _text(HOST.name("host"))
+
+Tags = dict[str, str]
+
+
+def place_tags(settings: Settings) -> Tags:
+    """A start's place in its sweep."""
+    place = settings.sweep
+    return (
+        KIND.of(Kind(place.kind))
+        | POINT.of(place.point or settings.load_format.name)
+        | REPEAT.of(place.repeat)
+        | BLOCK.of(place.repeat)  # every point is started once a block
+        | ORDER.of(place.position)
+        | SWEEP.of(place.id or None)
+    )
+
+
+def host_tags(versions: Mapping[str, str], host: Mapping[str, str], source: Mapping[str, str]) -> Tags:
+    """What a start ran on, each fact by its own name."""
+    return VERSION.of(versions) | HOST.of(host) | SOURCE.of(source)
+
+
+def outcome_tags(ending: Ending) -> Tags:
+    """The reason's words are a tag of their own, `bench.reason`, that every failed run has."""
+    return (
+        OUTCOME.of(ending.outcome) | REASON_CLASS.of(ending.reason_class or None) | STOPPED_IN.of(ending.stage or None)
+    )
+
+
+def info_tags(info: ServerInfo) -> Tags:
+    """Of what is no param. The model is a tag: a checkpoint that was cut for its ranks lies at another path, and is the same model."""
+    return VLLM_VERSION.of(info.version) | DEVICE.of(info.device) | MODEL.of(info.model)
+
+
+def rig_tags(rig: Rig, noise: Sequence[str]) -> Tags:
+    """Where there is something to say: what slows a GPU down, and the noise in which the start was made all the same."""
+    reasons = dict.fromkeys(reason for gpu in rig.gpus for reason in gpu.throttle_reasons or ())
+    return THROTTLED.of(", ".join(reasons) or None) | NOISE.of("; ".join(noise) or None)
+
+
+def validity_tags(problems: Sequence[str]) -> Tags:
+    """Whether the start counts, and why not."""
+    return VALID.of(not problems) | INVALID_REASON.of("; ".join(problems) or None)
+
+
+def state_tags(state: HostState) -> tuple[Tags, Verdict]:
+    """What the state was, in words, and whether the start counts."""
+    verdict = judge(state)
+    found = (
+        PAGE_CACHE.of(verdict.page_cache)
+        | PAGE_CACHE_GAUGE.of(state.gauge or "none is true here")
+        | BYPASSES_PAGE_CACHE.of(state.bypasses_page_cache)
+        | COMPILE_CACHE.of(verdict.compile_cache)
+        | COMPILE_CACHE_FOUND.of(state.compile_cache_found or "unknown")
+    )
+    return found | validity_tags(verdict.problems), verdict
+
+
+def weights_tags(weights: StartWeights) -> Tags:
+    """What was read, and the verdict on it."""
+    return (
+        WEIGHTS_READ.of(weights.read)
+        | CONTENT.of(weights.content)
+        | WEIGHTS.of(weights.kind)
+        | WEIGHTS_WHY.of(weights.why)
+        | WEIGHTS_BASELINE.of(weights.baseline)
+    )

@@ -1,15 +1,16 @@
 """What `dry_run=true` prints: every start in its order, the exact commands, and how long it may take. Nothing is started or written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.host.host import Host, look_at_host
 from bench.start.durations import expected_duration_s
 from bench.start.prepare import caches_for_plan
-from bench.sweep.plan import Point, blocks_of, describe_duration, describe_plan
+from bench.sweep.plan import REPEATS, Point, Start, blocks_of, hosts_of
 from bench.sweep.prime import describe_untimed, untimed
-from bench.sweep.stop import REPEATS
 from bench.system.output import exit_where_lost, print_result
 from bench.vllm.command import command_for
+
+SHORT_PLAN_S = 120  # below that, seconds are shown instead of minutes
 
 
 def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
@@ -34,7 +35,26 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     exit_where_lost()
 
 
-def hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
-    """The host of each point. The baseline's second arm, which comes last, has the baseline's."""
-    by_settings = {id(point.settings): host for point, host in zip(points, hosts, strict=False)}
-    return [by_settings[id(point.settings)] for point in points]
+def describe_plan(
+    starts: Sequence[Start], commands: Mapping[str, str], ends: str, order: str, *, before: str = ""
+) -> str:
+    """Every start in its order, and the exact command of each point.
+
+    `order` describes where the order comes from; `before` the starts that come first and do not count.
+    """
+    first = f"{before}, then " if before else ""
+    lines = [f"{first}{len(starts)} starts, {ends}", order, ""]
+    lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
+    lines += ["", "commands (the port is chosen when it is started)"]
+    lines += [f"  {label}\n    {command}" for label, command in commands.items()]
+    return "\n".join(lines)
+
+
+def describe_duration(durations_s: Sequence[float | None]) -> str:
+    """The expected duration of all starts, from earlier starts of the same kinds. `durations_s`: seconds; None: unknown."""
+    known = [value for value in durations_s if value is not None]
+    if len(known) < len(durations_s):
+        return f"how long it takes is unknown: {len(durations_s) - len(known)} of {len(durations_s)} starts are of a kind that was never made here"
+    total_s = sum(known)
+    about = f"{total_s:.0f} s" if total_s < SHORT_PLAN_S else f"{total_s / 60:.0f} min"
+    return f"about {about}, by earlier starts of the same kinds"

@@ -1,4 +1,4 @@
-"""The plan of a sweep: its points, named; their order in blocks; and its description. Pure."""
+"""The plan of a sweep: its points, named; their order in blocks; and when it has enough of them. Pure."""
 
 import hashlib
 import json
@@ -7,18 +7,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.comparison import AGAIN, AUTO
+from bench.analysis.comparison import AGAIN, AUTO, compare
+from bench.analysis.records import RunRecord, SweepRecord
 from bench.config import Settings, blocks_at_most
 from bench.host.host import Host, identity
 from bench.masking import is_secret_name, masked
 
+REPEATS = "after the asked number of blocks"  # why most sweeps end
 SHORT = {
     "tensor_parallel_size": "tp",
     "gpu_memory_utilization": "mem",
     "max_model_len": "len",
     "page_cache": "page_cache",
 }
-SHORT_PLAN_S = 120  # below that, seconds are shown instead of minutes
 
 
 @dataclass(frozen=True)
@@ -118,26 +119,45 @@ def signature(
     ).hexdigest()[:12]
 
 
-def describe_plan(
-    starts: Sequence[Start], commands: Mapping[str, str], ends: str, order: str, *, before: str = ""
-) -> str:
-    """Every start in its order, and the exact command of each point.
+def hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
+    """The host of each point. The baseline's second arm, which comes last, has the baseline's."""
+    by_settings = {id(point.settings): host for point, host in zip(points, hosts, strict=False)}
+    return [by_settings[id(point.settings)] for point in points]
 
-    `order` describes where the order comes from; `before` the starts that come first and do not count.
+
+def why_stop(
+    settings: Settings, starts: Sequence[RunRecord], order: Sequence[str], blocks: int, another_s: float
+) -> str | None:
+    """The reason to stop, in words for the report; None: continue. Called after each block. Without `precision` the sweep has `repeats`
+    blocks, unless time_budget_s ends it. `another_s` is the sweep's expected duration after one more block, in seconds.
+
+    Enough is when, after `min_blocks`, the 95 % half-width of every ratio that the report will show is at most `precision`.
     """
-    first = f"{before}, then " if before else ""
-    lines = [f"{first}{len(starts)} starts, {ends}", order, ""]
-    lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
-    lines += ["", "commands (the port is chosen when it is started)"]
-    lines += [f"  {label}\n    {command}" for label, command in commands.items()]
-    return "\n".join(lines)
+    if settings.precision is None:
+        return _over_budget(settings, blocks, another_s) if blocks < settings.repeats else None
+    if (
+        blocks >= settings.min_blocks
+        and (widest := _widest(starts, order)) is not None
+        and widest <= settings.precision
+    ):
+        return f"after {blocks} blocks, all ratios known to {widest:.1%} (precision={settings.precision:.0%} was asked)"
+    if blocks >= settings.max_blocks:
+        return f"after max_blocks={settings.max_blocks}, not all ratios known to precision={settings.precision:.0%}"
+    return _over_budget(settings, blocks, another_s)
 
 
-def describe_duration(durations_s: Sequence[float | None]) -> str:
-    """The expected duration of all starts, from earlier starts of the same kinds. `durations_s`: seconds; None: unknown."""
-    known = [value for value in durations_s if value is not None]
-    if len(known) < len(durations_s):
-        return f"how long it takes is unknown: {len(durations_s) - len(known)} of {len(durations_s)} starts are of a kind that was never made here"
-    total_s = sum(known)
-    about = f"{total_s:.0f} s" if total_s < SHORT_PLAN_S else f"{total_s / 60:.0f} min"
-    return f"about {about}, by earlier starts of the same kinds"
+def _over_budget(settings: Settings, blocks: int, another_s: float) -> str | None:
+    if settings.time_budget_s is None or another_s <= settings.time_budget_s:
+        return None
+    return f"after {blocks} blocks: another would exceed time_budget_s={settings.time_budget_s:g}"
+
+
+def _widest(starts: Sequence[RunRecord], order: Sequence[str]) -> float | None:
+    """The largest half-width of all ratios; None: a ratio has no interval, or there is no ratio."""
+    if not starts:
+        return None
+    comparison = compare(SweepRecord("", "", 0.0, "", replayed=False, starts=tuple(starts), order=tuple(order)))
+    widths = [speedup.half_width for speedup in comparison.speedups]
+    if not widths or None in widths:
+        return None
+    return max(width for width in widths if width is not None)

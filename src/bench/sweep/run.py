@@ -22,12 +22,21 @@ from bench.host.output_folders import refuse_places
 from bench.host.storage import describe_storage
 from bench.masking import masked_value
 from bench.start.tags import POINTS, SIGNATURE
-from bench.sweep.dry_run import hosts_of, print_plan
+from bench.sweep.dry_run import print_plan
 from bench.sweep.job import Outcome
-from bench.sweep.plan import Point, Start, blocks_of, seed_of, signature, with_baseline_again
+from bench.sweep.plan import (
+    REPEATS,
+    Point,
+    Start,
+    blocks_of,
+    hosts_of,
+    seed_of,
+    signature,
+    why_stop,
+    with_baseline_again,
+)
 from bench.sweep.prepare import prepare_points, refuse_checkpoints, source_tags
 from bench.sweep.prime import Untimed, describe_untimed, untimed
-from bench.sweep.stop import REPEATS, why_stop
 from bench.sweep.verify import found_of, to_load_again
 from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.system.output import print_message

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.masking import masked_tree
 from bench.start.metrics import FIRST_TOKEN, READY
-from bench.start.trace_tree import TraceSpan
+from bench.start.trace import TraceSpan
 from bench.tracking.store import Store
 
 if TYPE_CHECKING:
