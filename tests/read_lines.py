@@ -83,3 +83,11 @@ def fields_in(text: str) -> Iterator[tuple[Rule, dict[str, str]]]:
     """The same, with what it found. What the line leaves out is absent."""
     for rule, found in rules_in(text):
         yield rule, {name: value for name, value in found.groupdict().items() if value is not None}
+
+
+def fields_by_phase(text: str) -> dict[str, dict[str, str]]:
+    """What all rows find in a text, by phase."""
+    found: dict[str, dict[str, str]] = {}
+    for rule, fields in fields_in(text):
+        found.setdefault(rule.phase, {}).update(fields)
+    return found

@@ -8,19 +8,11 @@ import pytest
 from bench.log.texts.phases import RULES
 from log_coverage import HOLES, TABLES, releases_of, render
 from log_facts import READ, UNREAD, Fact, filled, read_facts, release_key, why_unread
-from read_lines import fields_in
+from read_lines import fields_by_phase
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "log_coverage.md"
 FACTS = read_facts()
 RELEASES = sorted({release for fact in FACTS for release in fact.releases}, key=release_key)
-
-
-def told_by(text: str) -> dict[str, dict[str, str]]:
-    """What all rules find in a text, by phase."""
-    told: dict[str, dict[str, str]] = {}
-    for rule, found in fields_in(text):
-        told.setdefault(rule.phase, {}).update(found)
-    return told
 
 
 def test_the_facts_are_those_of_37_releases():
@@ -33,7 +25,7 @@ def test_the_facts_are_those_of_37_releases():
 def test_what_a_person_reads_in_a_format_is_what_the_rules_find():
     """Filled with values and with the words that vLLM puts before a line: all of them, and nothing else."""
     before = "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [some_file.py:430] "
-    found = {text: told_by(before + filled(text, values)) for text, (values, _) in READ.items()}
+    found = {text: fields_by_phase(before + filled(text, values)) for text, (values, _) in READ.items()}
 
     assert found == {text: told for text, (_, told) in READ.items()}
 
@@ -44,7 +36,7 @@ def test_a_format_with_numbers_of_other_lengths_is_read_too(number):
     found = {}
     for text, (values, _) in READ.items():
         others = tuple(number if value.replace(".", "").isdigit() else value for value in values)
-        found[text] = told_by(filled(text, others)).keys()
+        found[text] = fields_by_phase(filled(text, others)).keys()
 
     assert found == {text: told.keys() for text, (_, told) in READ.items()}
 
@@ -59,7 +51,7 @@ def test_every_format_is_read_or_has_a_reason():
 def test_a_format_that_has_a_reason_is_left_alone():
     """With values in it that look like those of its neighbours."""
     unread = [fact.text for fact in FACTS if fact.text not in READ]
-    found = {text: told_by(filled(text, ("12.5",) * text.replace("%%", "").count("%"))) for text in unread}
+    found = {text: fields_by_phase(filled(text, ("12.5",) * text.replace("%%", "").count("%"))) for text in unread}
 
     assert found == {text: {} for text in unread}
 

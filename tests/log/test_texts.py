@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.log.texts.phases import RULES, stage_of
-from read_lines import fields_in, read_log
+from read_lines import fields_by_phase, fields_in, read_log
 
 LOGS = Path(__file__).parents[1] / "logs"
 
@@ -55,14 +55,6 @@ TOLD: dict[str, dict[str, str]] = {
     "WorkerProc failed": {},
     "died unexpectedly": {"process": "VllmWorker-1", "exit_code": "-9"},
 }
-
-
-def told_by(text: str) -> dict[str, dict[str, str]]:
-    """What all rows find in a text, by phase."""
-    told: dict[str, dict[str, str]] = {}
-    for rule, found in fields_in(text):
-        told.setdefault(rule.phase, {}).update(found)
-    return told
 
 
 def test_a_rule_finds_in_its_example_what_a_person_reads_there():
@@ -168,7 +160,7 @@ def test_a_rule_names_the_releases_that_print_it():
 )
 def test_the_wordings_of_all_releases_tell_the_same(text, told):
     """vLLM rewords its lines from release to release; the value and its unit stay."""
-    assert told_by(text) == told
+    assert fields_by_phase(text) == told
 
 
 @pytest.mark.parametrize(
@@ -193,7 +185,7 @@ def test_the_wordings_of_all_releases_tell_the_same(text, told):
 )
 def test_a_line_that_only_looks_alike_tells_nothing(text):
     """Encoders, parts of a phase and estimates have lines of their own, and none is the phase's total."""
-    assert told_by(text) == {}
+    assert fields_by_phase(text) == {}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +199,7 @@ def test_a_line_that_only_looks_alike_tells_nothing(text):
 )
 def test_a_rule_looks_anywhere_in_a_line(text):
     """Progress bars, docker, journald and Ray put words of their own around vLLM's."""
-    assert told_by(text) == {"load_weights": {"duration_s": "12.77"}}
+    assert fields_by_phase(text) == {"load_weights": {"duration_s": "12.77"}}
 
 
 def test_a_line_that_was_cut_gives_no_other_number():
