@@ -17,6 +17,7 @@ from bench.log.texts.endings import IN_USE, LOADING, OF_A_SERVER, PATTERN_TEXTS,
 from bench.log.texts.failures import SUSPECT
 from bench.log.texts.phases import (
     COMPILED,
+    CONFIG_TEXT,
     ENGINE_DONE,
     LOAD_FAILED,
     LOADED,
@@ -26,7 +27,7 @@ from bench.log.texts.phases import (
     RULES,
     STAGES,
 )
-from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG_TEXT, INFO_ROWS, OPENINGS
+from bench.log.texts.server_info import ARGUMENTS_TEXT, INFO_ROWS, OPENINGS
 from bench.log.unwrap import shape_of
 
 # What a line holds by a text of it. From RULE to SUSPICIOUS, one for each table.

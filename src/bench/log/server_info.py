@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from bench.log.arguments import LONGEST, Value, Values, asked_in, begins_arguments, config_in
 from bench.log.lines import LogLine, Wrapped
-from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG, CONFIG_TEXT, INFO_ROWS, REPLICA
+from bench.log.texts.phases import CONFIG_TEXT
+from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG, INFO_ROWS, REPLICA
 
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.

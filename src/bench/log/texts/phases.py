@@ -20,7 +20,9 @@ SERVER_STARTS_API = Text("Starting vLLM API server", "INFO 11-24 16:26:02 [api_s
 SERVER_STARTS = Text("Starting vLLM server", "(APIServer pid=6760) INFO 11-24 16:58:24 [entry.py:140] Starting vLLM server on http://127.0.0.1:8117", "recorded 0.18.1 - 0.32.0", Stage.SERVER)
 READY_SECONDS = Text("BENCHMARK_READY_SECONDS", "BENCHMARK_READY_SECONDS=62.2471", "recorded 0.26.0 - 0.32.0")
 ENGINE_DONE = Text("init engine (profile", "INFO 11-24 16:38:26 [core.py:193] init engine (profile, create kv cache, warmup model) took 0.66 seconds", "recorded 0.8.5 - 0.32.0", Stage.SERVER)
+CONFIG_TEXT = Text("LLM engine (v", "INFO 11-24 02:53:47 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny-tp2'", "recorded 0.8.5 - 0.32.0")
 VERSION = Text("version ", "INFO 11-24 16:33:05 [api_server.py:1043] vLLM API server version 0.8.5", "recorded 0.8.5 - 0.32.0")
+BEGINS_ENGINE = r"Initializing an? (?:V\d )?"  # in front of CONFIG_TEXT
 
 WEIGHTS = (
     # Only where it took more than half a second.
@@ -38,7 +40,7 @@ WEIGHTS = (
     # The streamer's own line.
     rule("stream", "[RunAI Streamer] Overall time to stream ", rf"{SIZE}(?: of all files)?(?: to [\w:]{{1,40}})?: {DURATION_S}s, {RATE}", "[2026-02-15 05:16:38] INFO file_streamer.py:66: [RunAI Streamer] Overall time to stream 34.3 GiB of all files to cpu: 28.52s, 1.2 GiB/s", "any"),
     rule("drafter", "Loading drafter model", r"\.\.\.", "INFO 11-24 02:47:33 [gpu_model_runner.py:5120] Loading drafter model...", "0.8.3 -", stage=Stage.WEIGHTS),
-    rule("drafter", " speculative_config=SpeculativeConfig(", r"(?!method='ngram')", "INFO 11-24 02:53:47 [core.py:93] Initializing a V1 LLM engine (v0.11.0) with config: model='m', speculative_config=SpeculativeConfig(method='eagle3', model='e', num_spec_tokens=3), tokenizer='m'", "0.8.0 -", before=r"Initializing an? (?:V\d )?LLM engine \(v.{1,600}"),
+    rule("drafter", " speculative_config=SpeculativeConfig(", r"(?!method='ngram')", "INFO 11-24 02:53:47 [core.py:93] Initializing a V1 LLM engine (v0.11.0) with config: model='m', speculative_config=SpeculativeConfig(method='eagle3', model='e', num_spec_tokens=3), tokenizer='m'", "0.8.0 -", before=rf"{BEGINS_ENGINE}LLM engine \(v.{{1,600}}"),
     # Among the arguments, of which the facts have only that they are printed.
     rule("drafter", "'speculative_config': {", r"(?![^}]{0,200}'(?:ngram|suffix)')", "INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {'model': 'm', 'speculative_config': {'method': 'mtp', 'num_speculative_tokens': 3}}", "any"),
     # A part of a path.
@@ -84,7 +86,7 @@ CACHES = (
 
 # Which vLLM, how long its engine took, and what became of it.
 ENGINE = (
-    rule("version", "Initializing a", r"n? (?:V\d )?LLM engine \(v(?P<version>[^)\s]{1,80})\)", "INFO 11-24 02:53:47 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny-tp2'", "0.8.0 -"),
+    rule("version", CONFIG_TEXT.text, r"(?P<version>[^)\s]{1,80})\)", "INFO 11-24 02:53:47 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny-tp2'", "0.8.0 -", before=BEGINS_ENGINE),
     rule("version", " version ", r"(?P<version>\d[^\s^]{0,80})", "INFO 11-24 02:53:40 [api_server.py:1351] vLLM API server version 0.11.0", "0.8.0 -", before="vLLM (?:(?:API|gRPC) server|batch processing API)"),
     # Beside the logo, where the API server's line was; in 0.26.0 and 0.32.0.
     rule("version", VERSION.text, r"(?P<version>\d[^\s^]{0,80})", "INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.31.0", "any", before="[▄█▀] {1,4}"),

@@ -3,18 +3,18 @@
 import re
 
 from bench.log.texts import ELSEWHERE, Text
-from bench.log.texts.phases import ARGUMENTS, LOADING_MODEL, VERSION
+from bench.log.texts.phases import ARGUMENTS, BEGINS_ENGINE, CONFIG_TEXT, LOADING_MODEL, VERSION
 
 # fmt: off
 ARGUMENTS_TEXT = Text("args: ", "INFO 11-24 02:47:12 [api_utils.py:273] non-default args: {'max_model_len': 4096, 'disable_log_stats': True, 'model': 'models/base'}", "recorded 0.8.5 - 0.32.0")
-CONFIG_TEXT = Text("LLM engine (v", "INFO 11-24 02:53:47 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny-tp2'", "recorded 0.8.5 - 0.32.0")
 
 # Arguments in each of the three forms that log/arguments.py reads.
 ASKED = re.compile(rf"{ARGUMENTS.text}: \{{")
 NAMESPACE = re.compile(r"\bargs: Namespace\(")
-ENGINE = re.compile(r"Initializing an? (?:V\d )?LLM engine \(v")
+ENGINE = re.compile(BEGINS_ENGINE + re.escape(CONFIG_TEXT.text))
 CONFIG = re.compile(
-    r"(?:Initializing an?|Dumping input data for) (?:(?P<engine>V\d) )?LLM engine \(v(?P<version>[^)\s]+)\) with config: "
+    r"(?:Initializing an?|Dumping input data for) (?:(?P<engine>V\d) )?"
+    rf"{re.escape(CONFIG_TEXT.text)}(?P<version>[^)\s]+)\) with config: "
 )
 
 REPLICA = re.compile(r"EngineCore_(?:DP)?[1-9]|Worker_DP[1-9]")
