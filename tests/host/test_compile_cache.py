@@ -207,7 +207,7 @@ def test_a_cache_is_primed_once_a_start_has_filled_it(tmp_path):
         ("seed/base.log", "none"),
     ],
 )
-def test_a_log_says_whether_vllm_compiled_or_loaded(log, happened):
+def test_whether_vllm_compiled_or_loaded_is_read_from_its_log(log, happened):
     """Each of these was read by a person."""
     assert read_start(lines_of(log)).compile_cache == happened
 

@@ -1,4 +1,4 @@
-"""What vLLM must be told on this kind of host."""
+"""The arguments and environment that vLLM needs on this kind of host."""
 
 from functools import cache
 from typing import Any
@@ -49,7 +49,7 @@ def test_one_rank_on_a_cpu_takes_all_its_cores():
     ],
 )
 def test_several_ranks_on_a_cpu_share_its_cores_alike(ranks, cores, binding):
-    """On a single NUMA node vLLM refuses several ranks unless it is told which cores are whose."""
+    """On a single NUMA node vLLM refuses several ranks unless each has its cores."""
     assert cpu_environment(ranks, tuple(cores)) == {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": binding}
 
 
@@ -78,7 +78,7 @@ def test_the_share_of_memory_fits_the_device(device, share):
 
 @pytest.mark.parametrize("device", [cpu(2), GPU])
 def test_a_share_that_was_set_is_kept(device):
-    """What the user asked for is what is measured, on any device."""
+    """The user's own value is measured, on any device."""
     settings = settings_with(gpu_memory_utilization=0.42)
 
     assert needs_of(settings, device, COMPILER).arguments["gpu_memory_utilization"] == 0.42
@@ -89,8 +89,8 @@ def test_a_gpu_needs_nothing_else():
     assert needs_of(settings_with(tensor_parallel_size=8), GPU, None) == Needs({"gpu_memory_utilization": 0.9}, {}, ())
 
 
-def test_without_a_compiler_a_cpu_start_is_eager_and_says_so():
-    """torch.compile would fail in the middle of the start; what was decided instead is told, with the setting's name."""
+def test_without_a_compiler_a_cpu_start_is_eager_with_a_note():
+    """torch.compile would fail in the middle of the start; the choice is noted, with the setting's name."""
     needs = needs_of(settings_with(), cpu(2), None)
 
     assert needs.arguments["enforce_eager"] is True

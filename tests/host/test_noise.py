@@ -122,7 +122,7 @@ def test_a_quiet_rig_has_no_noise(quiet):
         ),
     ],
 )
-def test_noise_is_said_with_the_setting_that_limits_it(loud, sentence):
+def test_noise_is_reported_with_the_setting_that_limits_it(loud, sentence):
     """What was seen, how much may be, and where that is set."""
     assert noise(loud, LIMITS, LEVEL_GIB) == [sentence]
 
@@ -167,14 +167,14 @@ class Scene:
     def __init__(self, *looks: Rig) -> None:
         self._looks = itertools.chain(looks, itertools.repeat(looks[-1]))
         self.now_s = 100.0
-        self.said: list[list[str]] = []
+        self.reported: list[list[str]] = []
 
     def sleep(self, seconds: float) -> None:
         self.now_s += seconds
 
     def settle(self, wait_s: float = 60) -> tuple[Rig, list[str]]:
         limits = LIMITS.model_copy(update={"wait_s": wait_s})
-        return settle(limits, lambda: next(self._looks), self.sleep, lambda: self.now_s, self.said.append)
+        return settle(limits, lambda: next(self._looks), self.sleep, lambda: self.now_s, self.reported.append)
 
     @property
     def waited_s(self) -> float:
@@ -186,7 +186,7 @@ def test_a_quiet_rig_is_not_waited_for():
     scene = Scene(rig())
 
     assert scene.settle() == (rig(), [])
-    assert (scene.waited_s, scene.said) == (0.0, [])
+    assert (scene.waited_s, scene.reported) == (0.0, [])
 
 
 def test_noise_that_goes_away_is_waited_for_and_forgotten():
@@ -197,16 +197,16 @@ def test_noise_that_goes_away_is_waited_for_and_forgotten():
     assert 0 < scene.waited_s < 5
 
 
-def test_a_person_is_told_once_why_nothing_happens():
+def test_the_reason_for_waiting_is_reported_once():
     """When the waiting begins, with what is waited for."""
     scene = Scene(NEIGHBOUR, BUSY, rig())
     scene.settle()
 
-    assert scene.said == [["GPU 0 is used by VLLM::EngineCore (pid 77) (rig.gpu_processes_at_most=0)"]]
+    assert scene.reported == [["GPU 0 is used by VLLM::EngineCore (pid 77) (rig.gpu_processes_at_most=0)"]]
 
 
-def test_noise_that_stays_is_waited_for_no_longer_than_was_asked_and_then_said():
-    """The start is made all the same, and whoever reads its number is told."""
+def test_noise_that_stays_is_waited_for_as_long_as_set_and_then_reported():
+    """The start is made all the same, and whoever reads its number sees it."""
     scene = Scene(BUSY)
     found, remaining = scene.settle(wait_s=7.5)
 
@@ -215,20 +215,20 @@ def test_noise_that_stays_is_waited_for_no_longer_than_was_asked_and_then_said()
     assert scene.waited_s == 7.5
 
 
-def test_the_noise_that_is_said_is_that_of_the_last_look():
+def test_the_noise_that_is_reported_is_that_of_the_last_measurement():
     """A neighbour that went while another came is nobody's warning."""
     _, remaining = Scene(NEIGHBOUR, BUSY).settle(wait_s=3)
 
     assert [words[:3] for words in remaining] == ["9.0"]
 
 
-def test_whoever_does_not_want_to_wait_is_told_at_once():
+def test_without_waiting_noise_is_reported_at_once():
     """wait_s=0 looks once; nothing is waited for, so there is no such message."""
     scene = Scene(BUSY, rig())
     _, remaining = scene.settle(wait_s=0)
 
     assert len(remaining) == 1
-    assert (scene.waited_s, scene.said) == (0.0, [])
+    assert (scene.waited_s, scene.reported) == (0.0, [])
 
 
 def test_the_memory_of_the_start_before_must_be_back_at_its_level():
@@ -237,7 +237,7 @@ def test_the_memory_of_the_start_before_must_be_back_at_its_level():
     scene = Scene(rig(gpus=(gpu(memory_used_gib=60.0),)), rig(gpus=(gpu(memory_used_gib=0.7),)))
     found, remaining = scene.settle()
 
-    assert scene.said[0][0].startswith("60.0 GiB of GPU 0 are in use, 59.4 more than when it was free")
+    assert scene.reported[0][0].startswith("60.0 GiB of GPU 0 are in use, 59.4 more than when it was free")
     assert (found.gpus[0].memory_used_gib, remaining) == (0.7, [])
 
 
@@ -251,7 +251,7 @@ def test_a_neighbour_at_the_first_look_does_not_set_the_level_for_ever(level):
     assert len(remaining) == 1
 
 
-def test_memory_that_nvml_does_not_tell_sets_no_level(level):
+def test_memory_that_nvml_does_not_report_sets_no_level(level):
     """Unknown is not 0: everything would be a leftover."""
     Scene(rig(gpus=(Gpu("0"),))).settle()
 
@@ -259,10 +259,10 @@ def test_memory_that_nvml_does_not_tell_sets_no_level(level):
     assert Scene(rig()).settle()[1] == []
 
 
-# What a run is told of it.
+# What of it is in a run.
 
 
-def test_what_was_seen_is_metrics():
+def test_what_was_measured_is_metrics():
     """Sums over the GPUs, the lowest clock, and each process once, though it computes on both."""
     ranks = ((7, "Worker_TP0"), (8, "Worker_TP1"))
     two = rig(gpus=(gpu(processes=ranks, sm_clock_mhz=1980), gpu(id="1", processes=ranks[:1], memory_used_gib=2.0)))
@@ -278,14 +278,14 @@ def test_what_was_seen_is_metrics():
     }
 
 
-def test_what_nobody_could_see_is_no_metric():
+def test_what_could_not_be_measured_is_no_metric():
     """None of a host without GPU; and of two GPUs no sum where one of them is unknown."""
     assert rig_metrics(Rig(cores=16)) == {}
     assert rig_metrics(Rig(cores=16, gpus=(gpu(), Gpu("1")))) == {}
     assert rig_metrics(Rig(cores=16, gpus=(gpu(),)))["rig/gpu_processes"] == 0.0
 
 
-def test_what_there_is_to_say_is_a_tag():
+def test_noise_and_throttling_are_tags():
     """What slows a GPU down, each reason once, and the noise that remained."""
     hot = rig(gpus=(gpu(throttle_reasons=("SW power cap",)), gpu(id="1", throttle_reasons=("SW power cap",))))
 
@@ -308,28 +308,28 @@ def test_how_long_is_waited_is_not_what_is_measured():
     assert not any(name.startswith("rig") for name in one.flat())
 
 
-def test_a_start_knows_the_noise_in_which_it_was_made(monkeypatch):
-    """Its condition carries both, also where no checkpoint is read; and a person was told."""
+def test_a_start_carries_the_noise_in_which_it_was_made(monkeypatch):
+    """Its condition carries both, also where no checkpoint is read; and it was reported."""
     monkeypatch.setattr(rig_module, "look_at_rig", lambda _: BUSY)
     (settings,) = compose_settings(["load_format=dummy", "rig.wait_s=0.01"])
-    said: list[list[str]] = []
-    condition = prepare_state(settings, said.append)
+    reported: list[list[str]] = []
+    condition = prepare_state(settings, reported.append)
 
     assert condition.rig == BUSY
     assert condition.noise == ["9.0 of 16 cores are busy with something else (rig.busy_cores_at_most=0.25)"]
-    assert said == [condition.noise]
+    assert reported == [condition.noise]
 
 
-def test_noise_that_stays_is_said_of_the_run(workplace):
+def test_noise_that_stays_is_a_warning_of_the_run(workplace):
     """While it is waited for, when the start is over, and in MLflow; the start counts all the same."""
     done = workplace.bench("rig.free_memory_at_least_gib=1e6", "rig.wait_s=0.1")
     (run,) = workplace.runs()
-    told = re.search(
+    warned = re.search(
         r"waiting for a quiet host, 0.1 s at most: (only [\d.]+ GiB of memory are free \(.*\))\n", done.err
     )
 
     assert done.code == 0, done.err
-    assert told, done.err
+    assert warned, done.err
     assert "  warning: noise before the start: only " in done.err
     assert run.data.tags["bench.noise"].endswith("are free (rig.free_memory_at_least_gib=1e+06)")
     assert "noise before the start: only " in run.data.tags["bench.warnings"]
@@ -339,14 +339,14 @@ def test_noise_that_stays_is_said_of_the_run(workplace):
 @pytest.mark.parametrize(
     ("words", "visible"), [([], None), (["vllm.env.CUDA_VISIBLE_DEVICES=1"], "1"), (["vllm.env.OTHER=1"], None)]
 )
-def test_the_gpus_that_are_looked_at_are_those_that_vllm_will_see(words, visible, monkeypatch):
+def test_the_gpus_that_are_measured_are_those_that_vllm_will_use(words, visible, monkeypatch):
     """Also where a setting says which; a neighbour on another GPU is nobody's business."""
-    asked = []
-    monkeypatch.setattr(rig_module, "look_at_rig", lambda visible: asked.append(visible) or rig())
+    chosen = []
+    monkeypatch.setattr(rig_module, "look_at_rig", lambda visible: chosen.append(visible) or rig())
     (settings,) = compose_settings(words)
     quiet_rig(settings)
 
-    assert asked == [visible]
+    assert chosen == [visible]
 
 
 # This very host.
@@ -367,7 +367,7 @@ def test_a_look_at_this_host_is_plausible_and_quick():
     assert lasted_s < 2  # a quarter of a second where nobody else uses the host
 
 
-def test_a_process_that_spins_is_seen():
+def test_a_process_that_spins_is_a_busy_core():
     """Half a core at least; the host may be shared, so it gets no more for sure."""
     if look_at_rig("").busy_cores is None:
         pytest.skip("this kernel does not count what its cores do")
@@ -528,12 +528,12 @@ def test_a_host_with_gpus_is_a_cuda_host_whose_gpus_are_all_named(nvml):
         ("GPU-77,0", ()),
     ],
 )
-def test_only_the_gpus_that_cuda_will_show_are_looked_at(visible, seen, nvml):
+def test_only_the_gpus_that_cuda_will_show_are_measured(visible, seen, nvml):
     """By number or by UUID, as CUDA_VISIBLE_DEVICES has them."""
     assert look_at_gpus(visible) == seen
 
 
-def test_a_look_at_the_rig_asks_the_environment_which_gpus(nvml, monkeypatch):
+def test_the_environment_chooses_the_gpus_of_the_rig(nvml, monkeypatch):
     """And a setting of this start, which is handed over, wins."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
 
@@ -618,7 +618,7 @@ def test_the_memory_of_the_first_gpus_is_read(nvml):
         assert (len(both), both.used_gib()) == (2, (1.0, 33.0))
 
 
-def test_our_own_processes_memory_is_told_apart(nvml):
+def test_our_own_processes_memory_is_separate(nvml):
     """Where NVML knows them by the numbers that they have here; else it is unknown, and not 0."""
     neighbour, ours = SimpleNamespace(pid=77, usedGpuMemory=2 * GIB), SimpleNamespace(pid=78, usedGpuMemory=30 * GIB)
     nvml.answers["nvmlDeviceGetComputeRunningProcesses"] = lambda handle: [[], [neighbour, ours]][handle]

@@ -43,7 +43,7 @@ def made(folder: Path, *sizes: int) -> list[Path]:
     return paths
 
 
-def told(paths: list[Path]) -> str:
+def gauge_of(paths: list[Path]) -> str:
     """The gauge that is true here."""
     gauge = find_gauge(paths)
     if gauge is None:
@@ -77,7 +77,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 def test_evicted_files_are_cold(files):
     """At most 1 % of them is left, though they were written a moment ago."""
-    gauge = told(files)
+    gauge = gauge_of(files)
     warm(files)
     make_cold(files, gauge)
 
@@ -86,16 +86,16 @@ def test_evicted_files_are_cold(files):
 
 def test_files_that_were_read_are_warm(files):
     """At least 99 % of them is there."""
-    gauge = told(files)
+    gauge = gauge_of(files)
     evict(files)
     make_warm(files, gauge)
 
     assert residency(files, gauge) >= 0.99
 
 
-def test_files_that_nobody_has_synced_are_cold_too(tmp_path):
+def test_files_that_were_not_synced_are_cold_too(tmp_path):
     """Dirty pages cannot be dropped: they are written first."""
-    gauge = told(made(tmp_path, 8 * MIB))
+    gauge = gauge_of(made(tmp_path, 8 * MIB))
     dirty = made(tmp_path, 16 * MIB)
     evict(dirty)
 
@@ -105,7 +105,7 @@ def test_files_that_nobody_has_synced_are_cold_too(tmp_path):
 
 def test_a_share_is_that_of_the_bytes(files):
     """The first file is there and the second is not: 12 of 20 MiB, whatever the number of files."""
-    gauge = told(files)
+    gauge = gauge_of(files)
     empty_for_sure(files)
     warm(files[:1])
 
@@ -115,7 +115,7 @@ def test_a_share_is_that_of_the_bytes(files):
 def test_half_a_file_is_half(tmp_path):
     """Exactly, or as well as a sample of 2,000 pages tells it."""
     (file,) = made(tmp_path, 16 * MIB)
-    gauge = told([file])
+    gauge = gauge_of([file])
     empty_for_sure([file])
     read_first(file, 8 * MIB)
 
@@ -123,8 +123,8 @@ def test_half_a_file_is_half(tmp_path):
 
 
 def test_the_residency_names_its_gauge(files):
-    """No number without who told it."""
-    gauge = told(files)
+    """No number without its gauge."""
+    gauge = gauge_of(files)
     make_cold(files, gauge)
 
     assert residency(files, gauge) == pytest.approx(0.0, abs=0.01)
@@ -153,7 +153,7 @@ def busy_storage(folder: Path) -> Iterator[None]:
 @pytest.mark.parametrize("name", GAUGES)
 def test_looking_changes_nothing(name, files, tmp_path):
     """Not even a gauge that reads, on storage that others use: what it found cold is as cold as before."""
-    gauge, left = told(files), []
+    gauge, left = gauge_of(files), []
     (tmp_path / "other").mkdir()
     with busy_storage(tmp_path / "other"):
         for _ in range(3):
@@ -182,10 +182,10 @@ def test_every_gauge_that_is_accepted_is_true(name, part, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("lie", [0.0, 0.5, 1.0, None])
-def test_a_gauge_that_always_says_the_same_is_not_chosen(lie, files, monkeypatch):
+def test_a_gauge_with_a_constant_answer_is_not_chosen(lie, files, monkeypatch):
     """As cachestat on overlayfs (0 %), mincore for other people's files and on gVisor (100 %)."""
-    told(files)
-    monkeypatch.setattr(page_cache, "GAUGES", {"liar": lambda _path, _size, _samples: lie, **GAUGES})
+    gauge_of(files)
+    monkeypatch.setattr(page_cache, "GAUGES", {"wrong": lambda _path, _size, _samples: lie, **GAUGES})
 
     assert find_gauge(files) in GAUGES
 
@@ -199,20 +199,20 @@ def test_where_every_gauge_lies_none_is_chosen(lie, files, monkeypatch):
 
 
 @pytest.mark.parametrize("lie", [0.0, 1.0])
-def test_where_the_state_must_not_be_touched_a_lonely_liar_is_not_believed(lie, files, monkeypatch):
+def test_where_the_state_must_not_be_touched_a_gauge_that_no_other_confirms_is_not_used(lie, files, monkeypatch):
     """page_cache=as_is: nothing is evicted to try it, so two have to agree."""
-    told(files)
+    gauge_of(files)
     empty_for_sure(files)
     for path in files:
         read_first(path, path.stat().st_size // 2)
-    monkeypatch.setattr(page_cache, "GAUGES", {"liar": lambda _path, _size, _samples: lie, **GAUGES})
+    monkeypatch.setattr(page_cache, "GAUGES", {"wrong": lambda _path, _size, _samples: lie, **GAUGES})
 
-    assert agreeing_gauge(files) != "liar"
+    assert agreeing_gauge(files) != "wrong"
 
 
 def test_finding_an_agreeing_gauge_leaves_the_files_as_they_were(files, tmp_path):
     """As is, on storage that others use."""
-    gauge, moved = told(files), []
+    gauge, moved = gauge_of(files), []
     (tmp_path / "other").mkdir()
     with busy_storage(tmp_path / "other"):
         for _ in range(3):
@@ -228,7 +228,7 @@ def test_finding_an_agreeing_gauge_leaves_the_files_as_they_were(files, tmp_path
 @pytest.mark.parametrize("size", [19, 4096, 12288, 5000, 40960, 4 * MIB - 1])
 def test_a_gauge_is_found_on_files_of_a_few_pages(size, tmp_path):
     """A checkpoint for tests, or a rank's scales."""
-    told(made(tmp_path, 8 * MIB))
+    gauge_of(made(tmp_path, 8 * MIB))
     (tmp_path / "small").mkdir()
 
     assert find_gauge(made(tmp_path / "small", size)) is not None
@@ -280,7 +280,7 @@ def test_an_empty_file_has_no_share(tmp_path):
 
 def test_an_empty_file_takes_nothing_from_the_others(files, tmp_path):
     """A shard without tensors, of a model that is smaller than its number of ranks."""
-    gauge = told(files)
+    gauge = gauge_of(files)
     empty = tmp_path / "model-9.safetensors"
     empty.touch()
     make_cold(files, gauge)
@@ -311,7 +311,7 @@ def test_each_file_counts_once_whatever_its_names(tmp_path):
 
 def test_links_are_evicted_as_what_they_point_to(files, tmp_path):
     """Otherwise a snapshot would always be warm."""
-    gauge = told(files)
+    gauge = gauge_of(files)
     link = tmp_path / "link"
     link.symlink_to(files[0])
     warm(files)
@@ -388,7 +388,7 @@ def test_a_file_that_is_mapped_is_found_by_any_of_its_names(files, tmp_path):
 
 def test_the_pages_of_a_file_that_is_mapped_stay(files):
     """Which is why a cold start is refused then, and why it would be seen if it were not."""
-    gauge = told(files)
+    gauge = gauge_of(files)
     warm(files)
     with holding("map", files[0]):
         make_cold(files[:1], gauge)
@@ -414,16 +414,16 @@ os.setuid({nobody})
 ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE, as exec does: /proc/self is the user's own again
 if what == "cold":
     make_cold(files, None)
-    said = []
+    measured = []
 elif what == "warm":
     make_warm(files, None)
-    said = []
+    measured = []
 elif what == "gauges":
-    said = {{name: (evict(files), residency(files, name))[1] for name in GAUGES}}
+    measured = {{name: (evict(files), residency(files, name))[1] for name in GAUGES}}
 elif what == "looks":
     gauges = [find_gauge(files) for _ in range(2)]
-    said = [(gauge, (make_cold(files, gauge), residency(files, gauge))[1]) for gauge in gauges]
-print(json.dumps([os.geteuid(), said]))
+    measured = [(gauge, (make_cold(files, gauge), residency(files, gauge))[1]) for gauge in gauges]
+print(json.dumps([os.geteuid(), measured]))
 """
 
 
@@ -448,17 +448,17 @@ def as_nobody(everybodys: Path) -> Callable[[str, list[Path]], Any]:
         script = AS_NOBODY.format(nobody=NOBODY)
         done = subprocess.run([sys.executable, "-c", script, what, *files], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        user, said = json.loads(done.stdout)
+        user, measured = json.loads(done.stdout)
         assert user == NOBODY
-        return said
+        return measured
 
     return run
 
 
 def test_a_user_without_rights_can_make_files_cold_and_warm(as_nobody, everybodys):
-    """It needs to read them and no more. Measured by root, who is told the truth."""
+    """It needs to read them and no more. Measured by root, whose shares are true."""
     files = made(everybodys, 12 * MIB, 8 * MIB + 4711)
-    gauge = told(files)
+    gauge = gauge_of(files)
     as_nobody("warm", files)
     warmed = residency(files, gauge)
     as_nobody("cold", files)
@@ -468,20 +468,20 @@ def test_a_user_without_rights_can_make_files_cold_and_warm(as_nobody, everybody
     assert cold <= 0.01
 
 
-def test_a_user_without_rights_is_not_lied_to(as_nobody, everybodys):
+def test_a_user_without_rights_gets_true_shares(as_nobody, everybodys):
     """Of evicted files mincore says that all is cached, and cachestat says nothing: neither is chosen."""
     files = made(everybodys, 8 * MIB)
-    told(files)
+    gauge_of(files)
     shares = as_nobody("gauges", files)
     liars = {name for name, share in shares.items() if share is None or share > 0.5}
 
     assert not liars & {gauge for gauge, _ in as_nobody("looks", files)}
 
 
-def test_a_user_without_rights_knows_that_its_files_are_cold(as_nobody, everybodys):
+def test_a_user_without_rights_can_verify_that_its_files_are_cold(as_nobody, everybodys):
     """Twice, on storage that others use: with a gauge that is true, and by it at most 1 % is left."""
     files = made(everybodys, 12 * MIB, 8 * MIB + 4711)
-    told(files)
+    gauge_of(files)
     if as_nobody("gauges", files)["sampled"] is None:
         pytest.skip(f"no gauge is true for nobody on the file system of {everybodys}")
     (everybodys / "other").mkdir()

@@ -1,4 +1,4 @@
-"""The interpreter that is to be measured is asked for its versions, whatever it answers."""
+"""The interpreter that is to be measured lists its versions, whatever else it prints."""
 
 import sys
 import time
@@ -45,9 +45,9 @@ def test_a_pipe_that_is_held_open_is_not_waited_for():
 
 def test_errors_without_an_end_do_not_hide_an_answer():
     """They are read, so that nobody waits, and not kept."""
-    asked = run_short(python("import os\nfor _ in range(100): os.write(2, b'x' * 60000)\nprint('here')"), timeout_s=50.0, bytes_at_most=1 << 10)  # fmt: skip
+    done = run_short(python("import os\nfor _ in range(100): os.write(2, b'x' * 60000)\nprint('here')"), timeout_s=50.0, bytes_at_most=1 << 10)  # fmt: skip
 
-    assert (asked.output, len(asked.errors)) == ("here\n", 1025)
+    assert (done.output, len(done.errors)) == ("here\n", 1025)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whether a start ran in the state that was asked for: what was measured, what was read, what its log says."""
+"""Whether a start ran in the requested state: what was measured, what was read, what is in its log."""
 
 import pytest
 
@@ -19,11 +19,11 @@ def warm(**found: object) -> HostState:
     return HostState("warm", "as_is", **usual | found)
 
 
-def compiled(asked: str, found: str | None) -> HostState:
-    return HostState("as_is", asked, compile_cache_found=found)
+def compiled(requested: str, found: str | None) -> HostState:
+    return HostState("as_is", requested, compile_cache_found=found)
 
 
-def test_a_warm_start_of_which_the_host_took_pages_away_says_so():
+def test_a_warm_start_of_which_the_host_took_pages_away_warns():
     """It was warm at exec, so it counts; but a part of it was read again. What reads past the cache has lost nothing."""
     lost = warm(read={"TP0": CHECKPOINT // 20})
 
@@ -60,8 +60,8 @@ def test_a_warm_start_of_which_the_host_took_pages_away_says_so():
         (HostState("warm", "as_is", reads_weights=False), "none"),
     ],
 )
-def test_a_start_whose_state_is_what_was_asked_counts(state, word):
-    """And has a word for it; where nothing can be told, the word says so."""
+def test_a_start_in_the_requested_state_counts(state, word):
+    """And has a word for it; where nothing is known, the word is for that."""
     assert judge(state) == Verdict(word, "as_is", ())
 
 
@@ -120,7 +120,7 @@ def test_a_rank_that_read_nothing_where_all_share_the_files_is_no_lie():
     assert "TP1 read nothing" in problem(cold(read={"TP0": CHECKPOINT * 2 // 3, "TP1": 0}, shared_files=True))
 
 
-def test_what_the_whole_tree_read_is_a_limit_where_nobody_knows_who_loaded():
+def test_what_the_whole_tree_read_is_a_limit_where_the_loading_process_is_unknown():
     """The log names no process; all together read too little, whatever it was for."""
     assert "all of vLLM together read only 1.50 GiB from storage, 10% of the checkpoint" in problem(
         cold(read={}, tree_read=CHECKPOINT // 10)
@@ -156,7 +156,7 @@ def test_a_checkpoint_that_was_evicted_behind_our_back_is_not_warm(after):
     )
 
 
-def test_everything_that_is_wrong_is_said():
+def test_everything_that_is_wrong_is_reported():
     """Of both caches, since each is another thing to look after."""
     state = HostState(
         "cold", "primed", resident_before=0.5, must_read=CHECKPOINT, read={"TP0": 0}, compile_cache_found="compiled"
@@ -170,7 +170,7 @@ def test_everything_that_is_wrong_is_said():
 
 
 @pytest.mark.parametrize("state", [cold(resident_before=0.5), cold(read={"TP0": 0}), warm(resident_before=0.5)])
-def test_a_state_that_was_another_is_not_called_by_the_asked_word(state):
+def test_a_state_that_was_another_is_not_called_by_the_requested_word(state):
     """Whoever searches MLflow for tags.`bench.page_cache` = 'cold' must not find a start that was warm."""
     assert judge(state).page_cache != state.page_cache_requested
 
@@ -229,7 +229,7 @@ def test_without_a_checkpoint_there_is_no_amplification():
 
 
 @pytest.mark.parametrize(
-    ("asked", "found", "word"),
+    ("requested", "found", "word"),
     [
         ("primed", "loaded", "primed"),
         ("primed", "load_failed", "unloadable"),  # vLLM's own failure, in every start alike
@@ -244,13 +244,13 @@ def test_without_a_checkpoint_there_is_no_amplification():
         ("as_is", None, "as_is"),
     ],
 )
-def test_a_start_whose_caches_were_what_was_asked_counts(asked, found, word):
+def test_a_start_with_the_requested_caches_counts(requested, found, word):
     """By what its log says of compiling."""
-    assert judge(compiled(asked, found)) == Verdict("as_is", word, ())
+    assert judge(compiled(requested, found)) == Verdict("as_is", word, ())
 
 
 @pytest.mark.parametrize(
-    ("asked", "found", "words"),
+    ("requested", "found", "words"),
     [
         ("primed", "compiled", "compile_cache=primed was asked, but vLLM compiled"),
         ("primed", "both", "compile_cache=primed was asked, but vLLM compiled a part and loaded a part"),
@@ -259,6 +259,6 @@ def test_a_start_whose_caches_were_what_was_asked_counts(asked, found, word):
         ("fresh", "load_failed", "compile_cache=fresh was asked, but vLLM found a graph that it could not load"),
     ],
 )
-def test_a_start_whose_caches_were_filled_or_emptied_by_another_does_not_count(asked, found, words):
+def test_a_start_whose_caches_were_filled_or_emptied_by_another_does_not_count(requested, found, words):
     """The 1.43x of the H100 was two thirds this."""
-    assert judge(compiled(asked, found)) == Verdict("as_is", "wrong", (words,))
+    assert judge(compiled(requested, found)) == Verdict("as_is", "wrong", (words,))

@@ -127,7 +127,7 @@ def test_these_are_not(name):
         ("100%|##| a%20b %s \x1b[1mloaded\x1b[0m", "100%|##| a%20b %s \x1b[1mloaded\x1b[0m"),
     ],
 )
-def test_a_secret_is_seen_by_what_surrounds_it(text, shown):
+def test_a_secret_is_recognised_by_what_surrounds_it(text, shown):
     """And nothing else is taken. Masked twice is masked once."""
     assert masked(text) == shown
     assert masked(masked(text)) == shown
@@ -153,7 +153,7 @@ def test_a_known_value_is_masked_with_colours_in_it():
 
 
 @pytest.mark.parametrize("value", ["1", "true", "dummy", "auto", "EMPTY", "2048"])
-def test_a_value_that_says_nothing_stays_where_nobody_calls_it_a_secret(value):
+def test_a_common_value_stays_where_no_name_makes_it_a_secret(value):
     """Else every `true` of a log would be one."""
     collect_settings({"API_KEY": value})
 

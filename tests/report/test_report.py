@@ -164,7 +164,7 @@ def test_medians_and_every_start_stand_beside_the_means():
     assert "| 50.00 | 50.00 |" in found
 
 
-def test_the_a_a_arm_is_said_to_be_one():
+def test_the_a_a_arm_is_marked_as_one():
     """Whoever reads its ratio must know that there is no difference to be seen."""
     again = [made_start("base again", {"ready_s": value}, repeat=block) for block, value in enumerate([60.0, 62.0])]
     first = [base({"ready_s": value}, repeat=block) for block, value in enumerate([61.0, 60.5])]
@@ -202,7 +202,7 @@ def test_a_template_that_names_what_is_not_there_is_an_error():
 # Scope.
 
 
-def test_the_scope_says_what_all_starts_had_in_common():
+def test_the_scope_lists_what_all_starts_had_in_common():
     """And lists the values of what was varied, in the order of the points."""
     common = {"model.path": "models/gpt-oss-120b", "max_model_len": "4096"}
     text = section(
@@ -223,7 +223,7 @@ def test_the_scope_counts_the_starts_of_each_point():
     assert "- `sharded`: 1 start finished, 1 failed\n" in text
 
 
-def test_the_scope_says_which_starts_were_left_out():
+def test_the_scope_names_the_starts_that_were_left_out():
     """A report of a part must not look like one of the whole."""
     comparison = compare(made_sweep(base(load_format="auto"), sharded()), where={"load_format": "auto"})
 
@@ -237,7 +237,7 @@ def test_the_scope_says_which_starts_were_left_out():
         (True, "These logs were recorded elsewhere: the state of the caches and the order of the starts are unknown."),
     ],
 )
-def test_the_scope_says_what_is_not_known_of_the_caches(replayed, words):
+def test_the_scope_states_what_is_unknown_of_the_caches(replayed, words):
     """No number without its state, even if all that can be said is that it is unknown."""
     assert words in section(reported(base(), replayed=replayed), "Scope")
 
@@ -250,14 +250,14 @@ def test_the_scope_says_what_is_not_known_of_the_caches(replayed, words):
         ("bench.compile_cache", "primed", "primed by a start that does not count, and found to be used\n"),
     ],
 )
-def test_the_scope_says_in_which_state_the_starts_were(tag, state, words):
+def test_the_scope_names_the_state_of_the_starts(tag, state, words):
     """What it was, which is not always what was asked, in words that need no manual."""
     start = made_start("base", {"ready_s": 421.89}, tags={tag: state})
 
     assert words in section(reported(start), "Scope")
 
 
-def test_the_scope_says_what_ended_the_sweep():
+def test_the_scope_names_what_ended_the_sweep():
     """Whether it is as precise as was asked, or somebody lost patience."""
     sweep = replace(made_sweep(base(), sharded()), ended_by="after max_blocks=20")
 
@@ -321,7 +321,7 @@ def test_n_is_printed_below_the_means():
     assert found["Starts (n)"] == ["2", "1"]
 
 
-def test_a_mean_of_fewer_starts_says_so():
+def test_a_mean_of_fewer_starts_has_its_n():
     """Of two starts one said how long its weights took."""
     found = rows(key_metrics(compared(base(), base({"ready_s": 421.89}, repeat=1))))
 
@@ -345,7 +345,7 @@ def test_a_failed_start_stands_in_its_table_with_its_reason():
     assert table[2:] == [["fast #1", r"bad value: a\|b"], ["fast #2", "no reason was recorded"]]
 
 
-def test_a_warning_is_said_of_the_start_that_it_is_about():
+def test_a_warning_names_the_start_that_it_is_about():
     """A doubt about a number belongs beside the number."""
     doubtful = replace(sharded(), warnings=(ResultWarning(WarningKind.MISSING_PHASE, "no line told of stream"),))
 
@@ -390,14 +390,14 @@ def test_several_baselines_are_all_named():
     assert "## Speedups (auto tp=1 / dummy tp=1; auto tp=2 / dummy tp=2)\n" in reported(*starts)
 
 
-def test_one_start_each_is_said_to_prove_nothing():
+def test_one_start_each_has_the_note_that_there_is_no_interval():
     """n = 1 was the first thing wrong with the seed."""
     text = section(reported(base(), sharded(), sharded(repeat=1)), "Speedups")
 
     assert "n = 1: there is no interval, and the same sweep may give other figures." in text
 
 
-def test_two_starts_each_are_said_to_tell_little():
+def test_two_starts_each_have_the_note_that_intervals_are_wide():
     """The words for one start would be wrong, and silence too."""
     text = section(reported(base(), base(repeat=1), sharded(), sharded(repeat=1)), "Speedups")
 
@@ -425,7 +425,7 @@ def test_a_ratio_has_its_interval_in_brackets():
     assert found["Wall time to ready"] == ["2.52x [0.93, 6.81]"]
 
 
-def test_intervals_of_several_candidates_are_said_to_be_widened():
+def test_intervals_of_several_candidates_are_marked_as_widened():
     """Who looks for the fastest of three sees the luckiest of three."""
     labels = ("base", "sharded", "dummy")
     starts = [
@@ -462,7 +462,7 @@ def test_no_section_is_empty():
     assert text == "" or text.partition("\n")[2].strip()
 
 
-def test_a_withheld_speedup_is_said_with_its_reason():
+def test_a_withheld_speedup_is_listed_with_its_reason():
     """And its candidate is no column: a number would be quoted whatever stands below it."""
     tokens = {"base": "4711", "sharded": "0815", "dummy": "4711"}
     starts = [made_start(point, {"ready_s": 2.0}, tags={"bench.tokens": name}) for point, name in tokens.items()]

@@ -143,7 +143,7 @@ def test_only_phases_with_room_for_a_number_have_one(sketched, tmp_path):
     assert [float(number) for number in numbers] == pytest.approx([9.5, 3.1, 8.8, 8.9, 21.5, 7.8, 6.5], rel=0.03)
 
 
-def test_a_bar_says_whose_it_is_with_n_and_its_time(sketched, tmp_path):
+def test_a_bar_is_labelled_with_point_n_and_time(sketched, tmp_path):
     """A label as it is, whatever matplotlib would make of it."""
     comparison = compare(made_sweep(started("a $x^$ b", 20.0), started("_base", 10.0)))
     draw_waterfalls(comparison, tmp_path)
@@ -173,7 +173,7 @@ def test_a_long_label_does_not_squeeze_the_bars(drawn, tmp_path):
     assert drawn[0].axes[0].get_window_extent().width > 0.9 * drawn[0].bbox.width
 
 
-def test_a_phase_that_nobody_knows_is_sketched_too(sketched, tmp_path):
+def test_an_unknown_phase_is_sketched_too(sketched, tmp_path):
     """A later version's; else the bar would be too short."""
     metrics = made_waterfall({"01_api_server_imports": 8.0, "42_dance": 5.0})
     draw_waterfalls(compare(made_sweep(made_start("base", metrics))), tmp_path)
@@ -219,7 +219,7 @@ def test_a_bar_is_what_is_saved_and_its_line_the_interval(sketched, tmp_path):
     assert {to_hex(bar.get_facecolor()) for bar in axes.patches} == {COLOURS[1].lower()}
 
 
-def test_what_cannot_be_seen_is_no_row_and_that_is_said(sketched, tmp_path):
+def test_what_is_too_small_to_be_visible_is_no_row_and_the_axis_notes_it(sketched, tmp_path):
     """Most phases are the same whatever loads the weights; the table has them all."""
     rows = {"01_api_server_imports": 8.0, "09_load_weights": 20.0}
     fast = {"01_api_server_imports": 7.99, "09_load_weights": 6.0}

@@ -69,7 +69,7 @@ def test_every_point_is_a_column_that_adds_up():
     assert list(found)[3:6] == ["Unattributed", "**Ready**", "Ready to first token"]
 
 
-def test_a_phase_that_a_start_lacks_is_said_to_be_lacking():
+def test_a_phase_that_a_start_lacks_is_a_dash_or_has_its_n():
     """A dash where no start had it; where some had it, how many, since the mean is over all."""
     compiled = SLOW | {"12_compile": 9.0}
     starts = started("base", compiled), started("base", SLOW, 1), started("fast", FAST)
@@ -78,7 +78,7 @@ def test_a_phase_that_a_start_lacks_is_said_to_be_lacking():
     assert found["Compile"] == ["4.50 (in 1 of 2)", "-"]
 
 
-def test_a_phase_that_nobody_knows_has_its_name():
+def test_an_unknown_phase_has_its_name():
     """A later version may tell of more; the report must not hide it."""
     (found,) = rows(seconds_section(compared(started("base", SLOW | {"10_dance_around": 1.0}))))
 
@@ -140,7 +140,7 @@ def test_the_saved_seconds_have_sign_interval_and_n():
     assert both["API server: imports"] == ["0.00 ± 0.00", "0.00 ± 0.00"]
 
 
-def test_one_start_each_has_no_interval_and_that_is_said():
+def test_one_start_each_has_no_interval_and_a_note():
     """As with the speedups."""
     text = savings_section(compared(started("base", SLOW), started("fast", FAST)))
 
@@ -149,7 +149,7 @@ def test_one_start_each_has_no_interval_and_that_is_said():
     assert "t interval" not in text
 
 
-def test_intervals_are_said_to_be_what_they_are():
+def test_the_kind_of_an_interval_is_named():
     """Paired or not, and widened for how many."""
     starts = [started(name, phases, block) for name, phases in (("base", SLOW), ("fast", FAST)) for block in range(2)]
     alone = savings_section(compared(*starts))
@@ -190,7 +190,7 @@ def test_the_cap_of_several_starts_has_an_interval():
     assert "3.00x [3.00, 3.00] as fast (n = 3)" in savings_section(compared(*starts))
 
 
-def test_a_baseline_that_does_not_tell_its_weights_has_no_cap():
+def test_a_baseline_without_a_loading_time_has_no_upper_bound():
     """Nothing can be taken away."""
     bare = {name: seconds for name, seconds in SLOW.items() if "weights" not in name}
 

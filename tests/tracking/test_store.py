@@ -69,7 +69,7 @@ def test_several_processes_may_use_a_store_that_is_not_there_yet(tmp_path):
         assert sorted(each.name for each in client.search_experiments()) == ["Default", "shared"]
 
 
-def test_an_empty_file_that_somebody_left_is_filled(tmp_path):
+def test_an_empty_file_is_filled(tmp_path):
     """A process that was killed when it had just made the file."""
     path = tmp_path / "mlflow.db"
     path.touch()
@@ -81,12 +81,12 @@ def test_an_empty_file_that_somebody_left_is_filled(tmp_path):
 
 def test_who_comes_while_another_process_makes_the_tables_waits_for_it(store_file, tmp_path):
     """A file that is changing is somebody's work; here it is whole after a while."""
-    path, told = tmp_path / "new.db", []
+    path, messages = tmp_path / "new.db", []
     path.touch()
     threading.Timer(0.5, shutil.copy, [store_file, path]).start()
-    sqlite_file.ensure(path, told.append)
+    sqlite_file.ensure(path, messages.append)
 
-    assert told == [f"waiting for another process to finish the tables of {path}"]
+    assert messages == [f"waiting for another process to finish the tables of {path}"]
 
 
 VERSION = "UPDATE alembic_version SET version_num = "
@@ -118,14 +118,14 @@ def test_a_store_of_another_schema_is_refused_and_not_changed(store_file, statem
     ["UPDATE alembic_version SET version_num = 'badc0ffee000'", "DROP TABLE alembic_version; DROP TABLE experiments"],
     ids=["newer", "somebody else's"],
 )
-def test_what_nobody_can_be_making_into_a_store_is_not_waited_for(store_file, statement):
+def test_what_no_process_can_be_making_into_a_store_is_not_waited_for(store_file, statement):
     """Though the file has just been changed."""
     execute(store_file, *statement.split("; "))
-    told = []
+    messages = []
     with pytest.raises(StoreError, match=r"Choose another tracking\.uri|choose another tracking\.uri"):
-        sqlite_file.ensure(store_file, told.append)
+        sqlite_file.ensure(store_file, messages.append)
 
-    assert told == []
+    assert messages == []
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_a_start_that_cannot_be_brought_in_keeps_no_other_from_it(settings, fold
 
 
 @pytest.mark.parametrize("may_be_away", [True, False])
-def test_a_store_whose_answer_never_ends_is_waited_for_no_longer_than_is_said(
+def test_a_store_whose_answer_never_ends_is_waited_for_no_longer_than_the_limit(
     settings, monkeypatch, capsys, may_be_away
 ):
     """A start is measured all the same, a sweep refused."""
@@ -209,7 +209,7 @@ def test_a_store_whose_answer_never_ends_is_waited_for_no_longer_than_is_said(
         uploads._worker.cache_clear()  # noqa: SLF001
 
 
-def test_the_outbox_knows_a_store_without_its_password(tmp_path):
+def test_the_outbox_recognises_a_store_without_its_password(tmp_path):
     """A new password is the same store; another host is not."""
     tracking = Tracking(uri="http://me:old-password@mlflow:5000", experiment="bench")
     pointer = outbox.put(tmp_path, tracking, tmp_path)
