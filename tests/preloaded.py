@@ -24,7 +24,7 @@ from hooks import stop_at
 
 MODULES = (
     "bench.__main__", "bench.compare", "bench.prepare", "bench.replay", "bench.sweep.run", "bench.sweep.job",
-    "bench.report.memory_figure", "bench.report.start_figures", "jinja2",
+    "bench.report.start_figures", "jinja2",
     "hydra_plugins.bench_sweeper.sweeper", "hydra._internal.core_plugins.basic_launcher",
     "mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils", "alembic.command",
     "mlflow.store.artifact.local_artifact_repo", "sqlalchemy.dialects.sqlite", "matplotlib.figure",

@@ -12,8 +12,8 @@ from PIL import Image
 
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
-from bench.report import comparison_figure
-from bench.report.comparison_figure import draw_comparison
+from bench.report import comparison_figures
+from bench.report.comparison_figures import draw_comparison
 from bench.report.style import COLOURS, DPI, GREY
 from made_sweeps import made_failure, made_start, made_sweep
 
@@ -59,13 +59,13 @@ def amount(image: np.ndarray, colour: str) -> int:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were made, to be asked what is on them."""
     made: list[Figure] = []
-    make = comparison_figure.figure
+    make = comparison_figures.figure
 
     def remembered(width: float, height: float) -> Figure:
         made.append(make(width, height))
         return made[-1]
 
-    monkeypatch.setattr(comparison_figure, "figure", remembered)
+    monkeypatch.setattr(comparison_figures, "figure", remembered)
     return made
 
 

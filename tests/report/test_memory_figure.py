@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.report.memory_figure import draw_memory, outermost
+from bench.report.start_figures import draw_memory, outermost
 from bench.start.files import MEMORY_FIGURE
 from bench.start.record import Startup
 from bench.vllm.memory import FILE as SAMPLES

@@ -84,8 +84,7 @@ def write_down(startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, P
 
 def draw(startup: Startup, folder: Path, steps: Steps) -> None:
     """Writes the figures of this start (from the probe and from the log) and its trace for Perfetto beside its log."""
-    from bench.report.memory_figure import draw_memory
-    from bench.report.start_figures import draw_lanes, draw_startup
+    from bench.report.start_figures import draw_lanes, draw_memory, draw_startup
 
     for draws in (draw_lanes, draw_startup, draw_memory, write_trace):
         steps.run(f"drawing ({draws.__name__})", partial(draws, startup, folder), None)
