@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from bench.errors import LogError
-from bench.log.files import capped_lines, copy_lines, lines_of, log_lines
+from bench.log.files import capped_lines, copy_lines, log_lines
 from bench.log.unwrap import LINE_BYTES
 
 LINES = [b"one\n", b"two\n", b"three\n"]
@@ -31,11 +31,6 @@ def test_a_plain_file_gives_its_lines(tmp_path):
 def test_what_packed_a_file_is_seen_in_it(tmp_path):
     """Not in its name: logs are renamed. Archives that were put one behind another are one log."""
     assert list(log_lines(written(tmp_path, gzip.compress(b"one\ntw") + gzip.compress(b"o\nthree\n")))) == LINES
-
-
-def test_standard_input_is_read_alike():
-    """It may be packed too."""
-    assert list(lines_of(io.BufferedReader(io.BytesIO(gzip.compress(b"".join(LINES)))), "-")) == LINES
 
 
 def test_an_archive_that_was_cut_gives_what_came_before(tmp_path):
@@ -97,7 +92,7 @@ def test_a_line_without_an_end_takes_little_memory(monkeypatch):
     monkeypatch.setattr("bench.log.files.BLOCK_BYTES", 10_000)
     content = b"begin" + b"x" * 500_000 + b"end\nnext\n"
 
-    huge, following = capped_lines(io.BytesIO(content))
+    huge, following = capped_lines(io.BytesIO(content), "log")
     assert len(huge) < LINE_BYTES + 100
     assert huge.startswith(b"beginx")
     assert huge.endswith(b"xend\n")
@@ -110,7 +105,7 @@ def test_where_a_block_ends_makes_no_difference(size, monkeypatch):
     monkeypatch.setattr("bench.log.files.BLOCK_BYTES", size)
     content = b"one\r\n\r0%\r50%\n\n\xe2\x96\x88\r\r\nlast"
 
-    lines = list(capped_lines(io.BytesIO(content)))
+    lines = list(capped_lines(io.BytesIO(content), "log"))
     assert b"".join(lines) == content
     assert [line.strip(b"\r\n") for line in lines if line.strip()] == [b"one", b"0%", b"50%", b"\xe2\x96\x88", b"last"]
 

@@ -92,14 +92,10 @@ def version_doubts(version: str | None) -> list[str]:
         return [f"the log's vLLM version is {version or 'unknown'}: read with the rules of the newest release known"]
     if OLDEST <= release <= NEWEST:
         return []
-    known = f"{_shown(OLDEST)} to {_shown(NEWEST)}"
+    known = " to ".join(f"{major}.{minor}" for major, minor in (OLDEST, NEWEST))
     return [f"vLLM {version} is none of the releases that the rules know ({known}): read with those of the newest"]
 
 
 def _release(version: str | None) -> Release | None:
     found = RELEASE.match(version or "")
     return (int(found[1]), int(found[2])) if found else None
-
-
-def _shown(release: Release) -> str:
-    return ".".join(map(str, release))

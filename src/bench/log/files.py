@@ -18,8 +18,8 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what their files begin with
 
 
 def log_lines(path: Path, name: str | None = None) -> Iterator[bytes]:
-    """The lines of a log, for `read_start` and `starts_of`. How it is packed is read from its first bytes, not from its name. `name` is for
-    messages.
+    """The lines of a log, for `read_start` and `starts_of`. How it is packed is read from its first bytes, not from its name. An archive
+    that just ends is a log that just ends. `name` is for messages.
 
     Raises:
         LogError: the file cannot be read, is no regular one, is damaged, or is longer than `BYTES_AT_MOST`.
@@ -27,9 +27,11 @@ def log_lines(path: Path, name: str | None = None) -> Iterator[bytes]:
     name = name or str(path)
     try:
         with open_regular(path, follow=True) as file:
-            yield from lines_of(file, name)
+            yield from capped_lines(_unpacked(file), name)
     except EvidenceError as error:
         raise LogError(f"{error}. What comes through a pipe is read with -") from error
+    except _damages() as error:
+        raise LogError(f"{name}: the archive is damaged ({error}).") from error
     except OSError as error:
         raise LogError(f"{name}: {error.strerror or error}") from error
 
@@ -54,50 +56,26 @@ def copy_lines(path: Path, first: int, last: int | None, target: Path) -> None:
             number += ends
 
 
-def lines_of(file: BufferedReader, name: str) -> Iterator[bytes]:
-    """The same of an open file or of standard input; `name` is for messages. An archive that just ends is a log that just ends.
-
-    Raises:
-        LogError: see `log_lines`.
-    """
-    unpacked = _unpacked(file)
-    damages = _damages()
-    try:
-        yield from capped_lines(_Bounded(unpacked, name))
-    except damages as error:
-        raise LogError(f"{name}: the archive is damaged ({error}).") from error
-
-
-def capped_lines(file: Any) -> Iterator[bytes]:
+def capped_lines(file: Any, name: str) -> Iterator[bytes]:
     """Lines with their ends, each state of a progress bar one by itself. Of a line whose end does not come only the first and the
     last part are kept, so that a line of any length takes little memory.
+
+    Raises:
+        LogError: there are more than `BYTES_AT_MOST`: a small archive may unpack to any size, and a file may have no end.
     """
-    begun = b""
+    begun, left = b"", BYTES_AT_MOST
     while block := _read(file):
+        left -= len(block)
+        if left < 0:
+            raise LogError(
+                f"{name}: it is longer than {BYTES_AT_MOST >> 30} GiB, unpacked. Cut out the start that is wanted."
+            )
         lines = block.splitlines(keepends=True)
         lines[0] = shortened(begun + lines[0])
         begun = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
         yield from lines
     if begun:
         yield begun
-
-
-class _Bounded:
-    """Reads no more than `BYTES_AT_MOST`: a small archive may unpack to any size, and a file may have no end."""
-
-    def __init__(self, file: Any, name: str) -> None:
-        self._file = file
-        self._name = name
-        self._left = BYTES_AT_MOST
-
-    def read1(self, size: int) -> bytes:
-        block: bytes = self._file.read1(size)
-        self._left -= len(block)
-        if self._left < 0:
-            raise LogError(
-                f"{self._name}: it is longer than {BYTES_AT_MOST >> 30} GiB, unpacked. Cut out the start that is wanted."
-            )
-        return block
 
 
 def _read(file: Any) -> bytes:
