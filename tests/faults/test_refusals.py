@@ -60,6 +60,7 @@ def test_a_command_line_that_hydra_cannot_compose_is_refused_in_a_sentence(
         (("-m", "hydra.sweeper.params=5"), "hydra.sweeper.params=5: must be settings"),
         (("tracking.uri=http://",), "tracking.uri=http://: this is no server's address."),
         (("tracking.uri=http://localhost:notaport",), "this is no server's address."),
+        (("tracking.uri=databricks",), "Databricks credential"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

@@ -424,9 +424,7 @@ def test_a_tree_ends_when_its_keepers_are_stopped_and_the_driver_is_killed(tmp_p
     until(lambda: not living(mark))
 
 
-def test_what_is_left_when_driver_guard_and_keeper_are_killed_at_once_is_ended_by_the_next_command(
-    tmp_path, mark, capfd
-):
+def test_what_is_left_when_driver_guard_and_keeper_are_killed_at_once_is_ended_by_the_next_command(tmp_path, mark):
     """Whatever title a process has given itself: vLLM's do, in the place of their environment."""
     pytest.importorskip("setproctitle")
     log, title = tmp_path / "log", "import setproctitle; setproctitle.setproctitle('VLLM::Worker')\n"
@@ -440,11 +438,9 @@ def test_what_is_left_when_driver_guard_and_keeper_are_killed_at_once_is_ended_b
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in (driver.pid, *keepers):
                 os.kill(pid, number)
-    assert len(loading.left()) == 4
     end_forsaken()
 
     assert (living(mark), loading.left()) == ([], [])
-    assert f"processes of vLLM that pid {driver.pid} on host" in capfd.readouterr().err
 
 
 def test_what_failed_is_ended_sooner(tmp_path, mark):
