@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from bench.errors import EvidenceError
 from bench.system.regular_files import read_at_most
+from bench.vllm.ran import Ran, ran_of
 from bench.vllm.span import EXACT, Facts, Memory, Span
 
 GIB = 1024**3
@@ -63,6 +64,7 @@ class ProbeProcess:
     spans: tuple[Span, ...] = ()
     warnings: tuple[str, ...] = ()
     sums: RankSums | None = None  # None: they were not requested, or did not finish
+    ran: Ran | None = None  # what it really had; None: it did not report that
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def _process(first: Event, events: list[Event], doubts: list[str], exec_at_s: fl
         spans=tuple(_spans(events, exec_at_s)),
         warnings=(*(event["text"] for event in events if event["event"] == "warning"), *doubts),
         sums=_sums(events),
+        ran=ran_of(events, exec_at_s),
     )
 
 

@@ -9,6 +9,8 @@
     checksums.py  what a rank has loaded, in a verification start
     engine.py     what is measured of the API server and the engine core
     workers.py    what is measured of every worker, and which rank it is
+    effective.py  what vLLM decided in this process: dtype, attention backend, the model's class
+    surroundings.py, cgroup.py   arguments, environment, packages, CPUs and limits of this process
 
 Nothing here may disturb vLLM: a measured call returns, raises and yields what it would without the probe, and what
 fails inside the probe is an event of its own, a warning. bench.vllm.probe_events reads what is written here. It runs
@@ -54,10 +56,11 @@ def name_streamer_lines() -> None:
 
 def measure() -> None:
     """Each row: a module of vLLM's, and what is done to it once it is imported."""
-    from . import engine, events, hooks, loaders, workers
+    from . import effective, engine, events, hooks, loaders, workers
 
     if events.process_kind() == "model_inspection":  # looks at the model's class in a process of its own, and ends
         return
+    effective.write()
     loading = "vllm.model_executor.model_loader"
     hooks.after_import(f"{loading}.utils", loaders.measure_processing)
     hooks.after_import(f"{loading}.weight_utils", loaders.measure_iterators)

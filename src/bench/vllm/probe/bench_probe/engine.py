@@ -9,9 +9,10 @@ import time
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from . import events, hooks, spans
+from . import effective, events, hooks, spans
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
@@ -23,13 +24,13 @@ def measure_config(module: ModuleType) -> None:
 
 def measure_client(module: ModuleType) -> None:
     """The API server's end of the engine: tokenizer, then the engine core, for which it waits."""
-    _measure(module, "AsyncLLM", "__init__", "engine_client")
+    _measure(module, "AsyncLLM", "__init__", "engine_client", lambda _: effective.write())
 
 
-def _measure(module: ModuleType, name: str, method: str, span: str) -> None:
+def _measure(module: ModuleType, name: str, method: str, span: str, after: Callable[[Any], None] | None = None) -> None:
     cls = vars(module).get(name)
     if isinstance(cls, type) and method in vars(cls):
-        spans.measure_method(cls, method, span)
+        spans.measure_method(cls, method, span, after=after)
     else:
         events.warn(f"no {name}.{method} in {module.__name__}: {span} is not measured")
 
@@ -52,6 +53,8 @@ def recording_begin(init: FunctionType) -> Any:
     @hooks.wraps(init)
     def beginning(*arguments: Any, **options: Any) -> None:
         events.write("engine_core")
+        with events.guarded("what it has is not recorded"):
+            effective.write()
         init(*arguments, **options)
 
     return beginning
@@ -74,6 +77,7 @@ def recording_arrival(loop: FunctionType) -> Any:
         if "engine_core_init" not in spans.BEGUN:
             with events.guarded("the engine core's start is not measured"):
                 spans.record("engine_core_init", arguments[0], events.JOURNAL.reached_s(), time.monotonic())
+                effective.write()
         return loop(*arguments, **options)
 
     return looping

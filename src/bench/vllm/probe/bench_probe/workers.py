@@ -12,7 +12,7 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from . import events, hooks, spans
+from . import effective, events, hooks, spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def measure_worker(cls: type) -> None:
     """What the class defines itself."""
     for method, name in SPANS.items():
         writes = write_rank if name == "init_device" else None
-        spans.measure_method(cls, method, name, writes, writes)
+        spans.measure_method(cls, method, name, writes, effective.write if name == "warm_up" else writes)
     load_model = vars(cls).get("load_model")
     if isinstance(load_model, FunctionType) and not hooks.is_ours(load_model):
         cls.load_model = watched(load_model)  # type: ignore[attr-defined]  # `type` has none; this class does
@@ -97,6 +97,8 @@ def watched(load_model: FunctionType) -> Any:
             events.warn(
                 "a model was loaded and no loader was seen: this vLLM keeps its loaders where the probe does not look"
             )
+        with events.guarded("what it has is not recorded"):
+            effective.write(arguments[0])
         return returned
 
     return watching
