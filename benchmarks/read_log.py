@@ -123,9 +123,9 @@ def read(log: Path, most_starts: float) -> None:
     imported_mb = peak_mb()
     began_s, cpu_s = time.perf_counter(), time.process_time()
     starts = numbers = 0
-    for log_of_start in starts_of(log_lines(log), is_wanted=lambda number: number <= most_starts):
+    for log_of_start in starts_of(log_lines(log), is_selected=lambda number: number <= most_starts):
         starts += 1
-        if log_of_start.is_wanted:
+        if log_of_start.is_selected:
             recording = Recording(LogFile(log.name, log), starts, is_alone=False, log=log_of_start)
             numbers += len(startup_of(recording, log.name).metrics)
     took_s, took_cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s

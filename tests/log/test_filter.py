@@ -35,7 +35,7 @@ RECORDED = [
     if (release := re.search(r"vllm(\d[\d.]*\d)", log.parent.name))
 ]
 LINES = sorted({line for log in LOGS for line in log.read_bytes().splitlines(keepends=True)})
-WANTED = (OPENING, OPENING | READINGS | INFO, OPENING | READINGS | INFO | SERVER_NAME | ENDINGS)
+NEEDED = (OPENING, OPENING | READINGS | INFO, OPENING | READINGS | INFO | SERVER_NAME | ENDINGS)
 
 
 def texts_in(value: object) -> list[Text]:
@@ -99,15 +99,15 @@ def groups_of(raw: bytes) -> int:
     return groups
 
 
-def is_dropped(raw: bytes, wanted: int) -> bool:
-    return not filter_for(wanted).groups(uncoloured(raw.translate(DIGITS))) & (wanted | HIDES)
+def is_dropped(raw: bytes, needed: int) -> bool:
+    return not filter_for(needed).groups(uncoloured(raw.translate(DIGITS))) & (needed | HIDES)
 
 
-@pytest.mark.parametrize("wanted", WANTED)
-def test_no_recorded_line_that_matters_is_dropped_and_most_others_are(wanted: int):
+@pytest.mark.parametrize("needed", NEEDED)
+def test_no_recorded_line_that_matters_is_dropped_and_most_others_are(needed: int):
     """The rest of the filter is speed."""
-    matters = {line: bool(groups_of(line) & wanted) for line in LINES}
-    dropped = [line for line in LINES if is_dropped(line, wanted)]
+    matters = {line: bool(groups_of(line) & needed) for line in LINES}
+    dropped = [line for line in LINES if is_dropped(line, needed)]
 
     assert not [line for line in dropped if matters[line]]
     assert len(dropped) > 0.75 * sum(not each for each in matters.values())
@@ -145,14 +145,14 @@ def test_no_line_that_matters_is_dropped_however_it_is_written(before, letters, 
     raw = written(f"{before}{letters}{text}{after}").encode() + b"\n"
     groups = groups_of(raw)
 
-    for wanted in WANTED:
-        assert not (is_dropped(raw, wanted) and groups & wanted)
+    for needed in NEEDED:
+        assert not (is_dropped(raw, needed) and groups & needed)
 
 
 def test_a_request_is_dropped_whatever_its_id():
     """Logs of days are made of these."""
     request = "(APIServer pid=1) INFO 11-24 03:00:00 [logger.py:51] Received request cmpl-3f0a9c: params: none.\n"
 
-    assert is_dropped(request.encode(), WANTED[1])
-    assert is_dropped(b'{"log":"' + request.strip().encode() + b'\\n","stream":"stdout","time":"x"}\n', WANTED[1])
-    assert not is_dropped(request.replace("none", "non-default args: ").encode(), WANTED[1])
+    assert is_dropped(request.encode(), NEEDED[1])
+    assert is_dropped(b'{"log":"' + request.strip().encode() + b'\\n","stream":"stdout","time":"x"}\n', NEEDED[1])
+    assert not is_dropped(request.replace("none", "non-default args: ").encode(), NEEDED[1])

@@ -133,11 +133,11 @@ def test_a_start_that_is_not_wanted_is_passed_by():
     lines = b"\n".join(contents).splitlines(keepends=True)
 
     every = list(starts_of(lines))
-    some = list(starts_of(lines, is_wanted=lambda number: number == 5))
+    some = list(starts_of(lines, is_selected=lambda number: number == 5))
     assert [(start.first_number, start.last_number) for start in some] == [
         (start.first_number, start.last_number) for start in every
     ]
-    assert [start.is_wanted for start in some] == [number == 5 for number in range(1, len(every) + 1)]
+    assert [start.is_selected for start in some] == [number == 5 for number in range(1, len(every) + 1)]
     assert everything(some[4]) == everything(every[4])
     assert some[3].readings == []
 
@@ -322,7 +322,7 @@ def test_of_containers_side_by_side_each_has_its_own_starts(before, seed):
         for start in of_each[load_format]:
             assert (told(start.readings), start.ending, start.info) == (told(readings), ending, said)
     for chosen in found:
-        (again,) = (each for each in starts_of(mixed, is_wanted=chosen.number.__eq__) if each.is_wanted)
+        (again,) = (each for each in starts_of(mixed, is_selected=chosen.number.__eq__) if each.is_selected)
         assert everything(again) == everything(chosen)
 
 
@@ -373,8 +373,8 @@ def test_a_log_that_begins_in_the_middle_of_a_start_has_that_start():
         {"duration_s": 1.49},
     ]
     assert [start.ending.outcome for start in found] == ["failed", "incomplete"]
-    (unwanted, second) = starts_of((line.encode() + b"\n" for line in lines), is_wanted=lambda number: number == 2)
-    assert (unwanted.is_wanted, second.first_number, second.info.version) == (False, 3, "0.10.1")
+    (unwanted, second) = starts_of((line.encode() + b"\n" for line in lines), is_selected=lambda number: number == 2)
+    assert (unwanted.is_selected, second.first_number, second.info.version) == (False, 3, "0.10.1")
 
 
 def test_a_name_without_its_id_is_nobody_new():

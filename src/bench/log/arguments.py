@@ -19,8 +19,8 @@ Value = str | int | float | bool | None
 Values = dict[str, Value]
 
 LONGEST = 200_000  # characters of a line that are read
-# What is wanted of all that is printed. The rest can be secret, as api_key is.
-WANTED = frozenset(
+# What is needed of all that is printed. The rest can be secret, as api_key is.
+NEEDED = frozenset(
     {"model", "model_tag", "load_format", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "dtype",
      "max_model_len", "max_seq_len", "gpu_memory_utilization", "enforce_eager", "device_config"}
 )  # fmt: skip
@@ -64,7 +64,7 @@ def _values(text: str, end: str, form: re.Pattern[str]) -> Values:
     values: Values = {}
     for part in _parts(text, end):
         found = form.fullmatch(part)
-        if found and found["name"] in WANTED and found["name"] not in values:
+        if found and found["name"] in NEEDED and found["name"] not in values:
             read, value = _value(found["value"].strip())
             if read:
                 values[found["name"]] = value

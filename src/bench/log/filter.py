@@ -150,21 +150,21 @@ def uncoloured(raw: bytes) -> bytes:
 
 
 @lru_cache(32)  # a log's reader asks for a handful
-def filter_for(wanted: int) -> "LineFilter":
+def filter_for(needed: int) -> "LineFilter":
     """The filter for lines with a text of these groups."""
-    return LineFilter(wanted)
+    return LineFilter(needed)
 
 
 class LineFilter:
-    """Finds which of the wanted groups a line has, in the shape of its bytes as they lie in the file: each digit is a 0."""
+    """Finds which of the needed groups a line has, in the shape of its bytes as they lie in the file: each digit is a 0."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, needed: int) -> None:
         texts: dict[str, int] = {}
         for text, groups in GROUPS.items():
-            if groups & wanted:
+            if groups & needed:
                 shape = shape_of(text).decode()
                 texts[shape] = texts.get(shape, 0) | groups
-        texts |= {text: group for text, group in WRITTEN.items() if group & (wanted | SPECIAL)}
+        texts |= {text: group for text, group in WRITTEN.items() if group & (needed | SPECIAL)}
         for text in [text for text in texts if '"' in text and text != '"log"']:  # in JSON, and in JSON in JSON
             texts[text.replace('"', '\\"')] = texts[text.replace('"', '\\\\\\"')] = texts[text]
         self._find = _automaton(texts).find_matches_as_indexes

@@ -61,11 +61,11 @@ class Source:
         self._preface: list[tuple[LogLine, Found]] = []
 
     @property
-    def wanted(self) -> int:
+    def needed(self) -> int:
         """The groups of which a line matters, ANY_LINE where the next one does, whatever it is."""
         if self._preface:
             return ANY_LINE
-        return self.start.wanted if self._opened or self._has_numbers else self.start.wanted | READINGS
+        return self.start.needed if self._opened or self._has_numbers else self.start.needed | READINGS
 
     def see(self, line: LogLine, found: Found, following: Callable[[int], StartReader]) -> StartReader | None:
         """The start that ended before this line, if it is the first of another, which `following` makes."""

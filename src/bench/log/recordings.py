@@ -84,11 +84,11 @@ def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
     found: list[Recording] = []
     count = 0
     lines = log_lines(file.path, file.name)
-    starts = starts_of(lines, is_wanted=lambda each: start == each if start else each <= MOST_STARTS)
+    starts = starts_of(lines, is_selected=lambda each: start == each if start else each <= MOST_STARTS)
     for count, (log, following) in enumerate(pairwise(chain(starts, [None])), 1):
         assert log is not None
         is_alone = count == 1 and following is None
-        if log.is_wanted and _has_facts(log):
+        if log.is_selected and _has_facts(log):
             found.append(Recording(file, log.number, is_alone=is_alone, log=log))
         if start == log.number:
             break

@@ -61,7 +61,7 @@ class StartLog:
     source: str = ""  # the container, unit or file whose lines these are, where that is printed in front of them
     first_number: int = 1
     last_number: int = 0
-    is_wanted: bool = True  # False: nothing but where it begins and ends was read
+    is_selected: bool = True  # False: nothing but where it begins and ends was read
 
 
 def read_start(lines: Iterable[bytes]) -> StartLog:
@@ -82,14 +82,14 @@ def read_start(lines: Iterable[bytes]) -> StartLog:
 class StartReader:
     """Takes the lines of one start one by one, and keeps what is found in them."""
 
-    def __init__(self, number: int, first_number: int, *, is_wanted: bool = True, is_ours: bool = False) -> None:
+    def __init__(self, number: int, first_number: int, *, is_selected: bool = True, is_ours: bool = False) -> None:
         self.number = number  # of the start in its log, from 1
         self.source = ""
-        self.is_wanted = is_wanted  # False: nothing is taken from its lines
+        self.is_selected = is_selected  # False: nothing is taken from its lines
         self.first_number = first_number  # of its first line in the file, from 1
         self.last_number = 0
         # The groups of which a line can change anything, ANY_LINE where the next one does, whatever it is.
-        self.wanted = READINGS | INFO | OPENING | ENDINGS | SERVER_NAME if is_wanted else OPENING
+        self.needed = READINGS | INFO | OPENING | ENDINGS | SERVER_NAME if is_selected else OPENING
         self._is_full = False
         self._found: list[tuple[Rule, Reading]] = []
         self._bytes = 0
@@ -103,14 +103,14 @@ class StartReader:
 
     def may_matter(self, raw: bytes) -> bool:
         """Whether this line of a log of ours has to be read."""
-        if self.wanted == ANY_LINE:
+        if self.needed == ANY_LINE:
             return True
-        groups = filter_for(self.wanted | RANK_NAME).groups(uncoloured(raw.translate(DIGITS)))
-        return bool(groups & (self.wanted | HIDES)) or bool(groups & RANK_NAME and self.is_new(raw))
+        groups = filter_for(self.needed | RANK_NAME).groups(uncoloured(raw.translate(DIGITS)))
+        return bool(groups & (self.needed | HIDES)) or bool(groups & RANK_NAME and self.is_new(raw))
 
     def see(self, line: LogLine, found: Found) -> None:
         """The next line that matters, and what stands in it."""
-        if not self.is_wanted:
+        if not self.is_selected:
             return
         self._ranks.note(line)
         self._compiled |= found.groups & (COMPILES | LOADS_COMPILED | LOAD_FAILS)
@@ -122,18 +122,18 @@ class StartReader:
             self._watch.see(line, found)
         if self._causes:
             self._causes.see(line, found)
-        self.wanted = self._wanted()
+        self.needed = self._needed()
 
-    def _wanted(self) -> int:
+    def _needed(self) -> int:
         if self._info.is_waiting or self._watch.is_waiting or (self._causes and self._causes.is_waiting):
             return ANY_LINE
-        wanted = READINGS | INFO | OPENING
-        wanted |= 0 if self._watch.is_over and not self._causes else ENDINGS
-        return wanted | (0 if self._watch.knows_the_server else SERVER_NAME)
+        needed = READINGS | INFO | OPENING
+        needed |= 0 if self._watch.is_over and not self._causes else ENDINGS
+        return needed | (0 if self._watch.knows_the_server else SERVER_NAME)
 
     def is_new(self, raw: bytes) -> bool:
         """Whether this is the first line of a process with a rank in its name: its other lines may lack the rank."""
-        if not self.is_wanted:
+        if not self.is_selected:
             return False
         end = raw.rfind(b"pid=", 0, PROCESS_WITHIN)
         if end < 0:
@@ -163,9 +163,9 @@ class StartReader:
             source=self.source,
             first_number=self.first_number,
             last_number=self.last_number,
-            is_wanted=self.is_wanted,
+            is_selected=self.is_selected,
         )
-        return self._with_facts(place) if self.is_wanted else place
+        return self._with_facts(place) if self.is_selected else place
 
     def _with_facts(self, place: StartLog) -> StartLog:
         info, ending = self._info.info(), self._watch.ending()

@@ -38,23 +38,23 @@ OF_A_SOURCE = READINGS | INFO | OPENING  # only what prints such a line is one
 BEGINNINGS = (b"(", b"INFO:  ", *(f"{level} 0".encode() for level in LEVELS))
 
 
-def starts_of(lines: Iterable[bytes], *, is_wanted: Callable[[int], bool] = lambda _: True) -> Iterator[StartLog]:
+def starts_of(lines: Iterable[bytes], *, is_selected: Callable[[int], bool] = lambda _: True) -> Iterator[StartLog]:
     """Each start of a log of several: a container that was restarted, a script with many starts, several containers side by side.
     What comes before the first belongs to it. Engines that run side by side in one of them are one start. `lines` have their ends.
     Of containers side by side, that start comes first which ends first.
 
-    Of a start that is not wanted, by its number from 1, only where it begins and ends is looked for.
+    Of a start that is not selected, by its number from 1, only where it begins and ends is looked for.
     """
     lines = iter(lines)
     first = list(islice(lines, LOOKED_AT))
-    reader, number = LogReader(first, is_wanted), 0
-    groups_of, wanted, names = reader.known.get, reader.wanted, reader.names
+    reader, number = LogReader(first, is_selected), 0
+    groups_of, needed, names = reader.known.get, reader.needed, reader.names
     for number, raw in numbered(chain(first, lines)):
         shape = raw.translate(DIGITS)
         groups = groups_of(shape, ANY_LINE)
-        if groups & wanted or (groups & names and reader.is_new(raw)):
+        if groups & needed or (groups & names and reader.is_new(raw)):
             reader.read(number, raw, shape)
-            wanted, names = reader.wanted, reader.names
+            needed, names = reader.needed, reader.names
             if reader.ended:
                 yield from reader.ended
                 reader.ended.clear()
@@ -67,15 +67,15 @@ class LogReader:
     What was found in a line holds for all of its shape, which differ from it in digits only: these are not looked through again.
     """
 
-    def __init__(self, first: Sequence[bytes], is_wanted: Callable[[int], bool] = lambda _: True) -> None:
-        self._is_wanted = is_wanted
+    def __init__(self, first: Sequence[bytes], is_selected: Callable[[int], bool] = lambda _: True) -> None:
+        self._is_selected = is_selected
         self._begun = 0  # starts
         self._main = Source(self._start(1))  # the first with facts, with all that is of nobody else
         self._sources: dict[str, Source] = {}
         self.ended: list[StartLog] = []  # starts that nobody has taken yet
-        self.wanted = ANY_LINE  # the groups of which a line is read
+        self.needed = ANY_LINE  # the groups of which a line is read
         self.names = RANK_NAME  # the same, if it is the first of its process
-        self._filter = filter_for(self.wanted)
+        self._filter = filter_for(self.needed)
         self.known: dict[bytes, int] = {}  # the groups of lines, by shape
         self._plain: dict[bytes, Found] = {}  # what stands in them, of those with nothing around them
         self._bytes = 0  # of the shapes
@@ -87,7 +87,7 @@ class LogReader:
 
     def _start(self, first_number: int) -> StartReader:
         self._begun += 1
-        return StartReader(self._begun, first_number, is_wanted=self._is_wanted(self._begun))
+        return StartReader(self._begun, first_number, is_selected=self._is_selected(self._begun))
 
     def is_new(self, raw: bytes) -> bool:
         """Whether this is the first line of a process with a rank in its name."""
@@ -101,25 +101,25 @@ class LogReader:
             self._read_anew(number, raw, shape)
         else:
             return
-        self._want()
+        self._update_filter()
 
-    def _want(self) -> None:
-        wanted, names = self._groups_wanted(), RANK_NAME if self._main.start.is_wanted else 0
-        if (wanted, names) != (self.wanted, self.names):
-            self.wanted, self.names, self._filter = wanted, names, filter_for(wanted | names)
+    def _update_filter(self) -> None:
+        needed, names = self._groups_needed(), RANK_NAME if self._main.start.is_selected else 0
+        if (needed, names) != (self.needed, self.names):
+            self.needed, self.names, self._filter = needed, names, filter_for(needed | names)
 
     def may_matter(self, raw: bytes, shape: bytes) -> bool:
         """Whether a line of a new shape has to be read. False: nothing that is known of any start would change."""
-        if self.wanted == ANY_LINE:
+        if self.needed == ANY_LINE:
             return True
         line = uncoloured(shape)
         groups = self._filter.groups(line)
-        if groups & (self.wanted | HIDES) or (groups & self.names and self.is_new(raw)):
+        if groups & (self.needed | HIDES) or (groups & self.names and self.is_new(raw)):
             return True
         if not line.startswith(BEGINNINGS) and self._has_new_prefix(line):
             return True
         if hash(shape) in self._once:  # a line with an id of its own does not come again
-            self._know(shape, groups & RANK_NAME | (ANY_LINE & ~RANK_NAME & ~self.wanted))
+            self._know(shape, groups & RANK_NAME | (ANY_LINE & ~RANK_NAME & ~self.needed))
         elif len(self._once) >= MOST_ONCE:
             self._once.clear()
         self._once.add(hash(shape))
@@ -176,18 +176,18 @@ class LogReader:
         self._plain.clear()
         self._bytes = 0
 
-    def _groups_wanted(self) -> int:
+    def _groups_needed(self) -> int:
         wrapping = self._pieces.wrapping
         if wrapping.waiting or self._main.is_empty:  # a log has a start if anything is printed in it
             return ANY_LINE
-        wanted = self._main.wanted
+        needed = self._main.needed
         if wrapping.names_sources:
-            wanted |= OF_A_SOURCE
+            needed |= OF_A_SOURCE
         if len(self._sources) > 1:
-            wanted |= RANK_NAME
+            needed |= RANK_NAME
             for source in self._sources.values():
-                wanted |= source.wanted
-        return wanted
+                needed |= source.needed
+        return needed
 
     def rest(self, number: int) -> Iterator[StartLog]:
         """What is left when the log is over."""

@@ -1,8 +1,8 @@
 """What a terminal, a container, a collector or grep put around each line of a log: taken off, and read for whose line it is. Pure.
 
 It is taken off where that is beyond doubt: where a line of vLLM's begins behind it. From then on the same kind of thing is taken
-off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too. A kind that nobody knows here is
-what stands before a traceback's first line.
+off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too. The only unknown kind that is
+taken off is what stands before a traceback's first line.
 
 Sources of JSON: Docker's json-file driver (`log`, `stream`, `time`; a line above 16 KiB comes in several records, of which only the
 last ends it); vLLM 0.32.0, `--logging-config.formatter json` (logging_utils/formatter.py: asctime, levelname, name,
@@ -35,7 +35,7 @@ SIGNS = (b"pid=", b"INFO", b"ERROR", b"WARNING", b"DEBUG", b"CRITICAL", b'{"', b
 RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
 SYSLOG_TIME = r"(?:[^\W\d_]{2,5}\.?|\d{1,2}月) [ \d]?\d \d\d:\d\d:\d\d(?:\.\d{1,9})?"
 UNIT = r"[^\s\[\]:]{1,100}(?:\[\d{1,10}\])?:"
-AROUND = re.compile(
+PREFIX = re.compile(
     rf"(?P<buildkite>_bk;t=\d{{1,20}}\x07?)"
     rf"|(?P<cri>{RFC3339} (?P<stream>stdout|stderr) (?P<part>[FP]) )"
     rf"|(?P<iso_journal>{RFC3339} [^\s:]{{1,253}} {UNIT} ?)"
@@ -97,7 +97,7 @@ class Wrapping:
         self.part, self.source = None, ""
         if text.startswith("(") or VLLM.match(text):
             return text
-        found = AROUND.match(text)
+        found = PREFIX.match(text)
         text = self._inside(text, found) if found else text
         return self._without_beginning(text) if self.beginnings or TRACEBACK in text else text
 
@@ -124,12 +124,12 @@ class Wrapping:
             if self.kinds.issuperset(seen):
                 sure_at = at
                 self._note_source(kind, found[0])
-            found = AROUND.match(text, at)
+            found = PREFIX.match(text, at)
         return text[sure_at:]
 
-    def _note_source(self, kind: str, around: str) -> None:
+    def _note_source(self, kind: str, prefix: str) -> None:
         if kind in NAMES_A_SOURCE:
-            self.source = f"{self.source} {_name_in(around)}".strip()
+            self.source = f"{self.source} {_name_in(prefix)}".strip()
             self.names_sources = True
 
     def whole_lines(self, text: str) -> list[str]:
@@ -158,8 +158,8 @@ def _kind(found: re.Match[str]) -> str:
 
 
 @lru_cache(1000)
-def _name_in(around: str) -> str:
-    return NO_NAME.sub("", around).strip()
+def _name_in(prefix: str) -> str:
+    return NO_NAME.sub("", prefix).strip()
 
 
 def plain(text: str) -> str:
