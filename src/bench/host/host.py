@@ -10,7 +10,8 @@ from typing import Any
 
 from bench.config import Settings
 from bench.errors import SettingError
-from bench.host.device import Device, compiler, find_device, measured_versions
+from bench.host.device import Device, compiler, find_device
+from bench.host.versions import measured_versions
 
 
 @dataclass(frozen=True)

