@@ -12,7 +12,6 @@ from PIL import Image
 
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
-from bench.report import comparison_figures
 from bench.report.comparison_figures import draw_comparison
 from bench.report.style import COLOURS, DPI, GREY
 from made_sweeps import made_failure, made_start, made_sweep
@@ -53,20 +52,6 @@ def pixels(comparison: Comparison, folder: Path) -> np.ndarray:
 def amount(image: np.ndarray, colour: str) -> int:
     """How many pixels have exactly this colour."""
     return int((image == [int(colour[at : at + 2], 16) for at in (1, 3, 5)]).all(axis=2).sum())
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were made, to be asked what is on them."""
-    made: list[Figure] = []
-    make = comparison_figures.figure
-
-    def remembered(width: float, height: float) -> Figure:
-        made.append(make(width, height))
-        return made[-1]
-
-    monkeypatch.setattr(comparison_figures, "figure", remembered)
-    return made
 
 
 def dots_of(axes: Axes) -> list[Line2D]:

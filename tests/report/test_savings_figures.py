@@ -10,7 +10,6 @@ from PIL import Image
 
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
-from bench.report import comparison_figures
 from bench.report.comparison_figures import draw_savings, draw_waterfalls
 from bench.report.style import COLOURS, DPI
 from made_sweeps import made_start, made_sweep, made_waterfall
@@ -57,15 +56,6 @@ def cold_and_warm(repeats: int = 3) -> Comparison:
             )
         )
     )
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were made, to be asked what is on them."""
-    made: list[Figure] = []
-    make = comparison_figures.figure
-    monkeypatch.setattr(comparison_figures, "figure", lambda *size: made.append(make(*size)) or made[-1])
-    return made
 
 
 @pytest.fixture
