@@ -75,6 +75,10 @@ class Command:
         assert self.code is not None
         return self.code
 
+    def done(self) -> Done:
+        """Its exit code and output, at its end."""
+        return Done(self.ended(), self.out, self.err)
+
     def send(self, number: int) -> None:
         os.kill(self.pid, number)
 
@@ -122,6 +126,4 @@ def parsed(hook: str, folder: Path) -> dict[str, Any]:
 
 def done(place: Workplace, module: str, *words: str, environment: dict[str, str] | None = None) -> Done:
     """`python -m MODULE WORD...` in that place, to its end."""
-    running = command(shared(), place, module, *words, environment=environment)
-    code = running.ended()
-    return Done(code, running.out, running.err)
+    return command(shared(), place, module, *words, environment=environment).done()

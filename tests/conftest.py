@@ -22,7 +22,7 @@ from bench.masking import register
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-    from commands import Preloaded
+    from commands import Command, Preloaded
 
 FAKE = Path(__file__).parent / "fake_vllm" / "python"
 PATIENCE_S = 120.0  # for what takes a second or two; only a hopelessly slow host, or a bug, uses it up
@@ -60,7 +60,7 @@ class Workplace:
     def launch(
         self, *overrides: str, python: tuple[str, ...] = (), environment: dict[str, str] | None = None
     ) -> subprocess.Popen[str]:
-        """`python -m bench …` with the fake vLLM, running."""
+        """`python -m bench …` with the fake vLLM, running: executed, with all its imports, and its figures rendered."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return subprocess.Popen(
             [sys.executable, *python, "-m", "bench", *overrides, *fake_for(overrides)],
@@ -72,13 +72,17 @@ class Workplace:
             text=True,
         )
 
+    def start(self, *overrides: str, environment: dict[str, str] | None = None) -> "Command":
+        """The same without its imports, forked from a process that has them."""
+        from commands import command, shared
+
+        return command(shared(), self, "bench", *overrides, *fake_for(overrides), environment=environment)
+
     def bench(self, *overrides: str, python: tuple[str, ...] = (), environment: dict[str, str] | None = None) -> Done:
         """`python -m bench …` with the fake vLLM, to its end. Executed where Python is given flags, else without its imports."""
-        from commands import done
-
         if python:
             return ended(self.launch(*overrides, python=python, environment=environment))
-        return done(self, "bench", *overrides, *fake_for(overrides), environment=environment)
+        return self.start(*overrides, environment=environment).done()
 
     def living(self) -> list[int]:
         """Every process that was started from here and is still there, whatever became of its parents and its session."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import Done, Workplace, ended, until
+from conftest import Done, Workplace, until
 from whole_sweeps import MINE, PARENT, quiet_start, reported, section, starts_of, sweep_of, swept, with_a_model
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def resumed(new_workplace: Callable[[], Workplace]) -> Resumed:
     quiet, pipe = quiet_start(place), place.folder / "pipe"
     log = Path(quiet["FAKE_LOG"]).read_bytes()
     os.mkfifo(pipe)
-    driver = place.launch("-m", *BLOCKS, environment={"FAKE_LOG": str(pipe)})
+    driver = place.start("-m", *BLOCKS, environment={"FAKE_LOG": str(pipe)})
     for done in range(1, 4):
         with at_the_pipe(pipe) as end:
             os.write(end, log)
@@ -112,8 +113,8 @@ def resumed(new_workplace: Callable[[], Workplace]) -> Resumed:
             lambda done=done: len([*place.folder.glob("multirun/**/startup.json")]) == done or driver.poll() is not None
         )
     with at_the_pipe(pipe):
-        driver.kill()
-        first = ended(driver)
+        driver.send(signal.SIGKILL)
+        first = driver.done()
         until(lambda: not place.living())
     before = starts_of(place)
     second = place.bench("-m", *BLOCKS, "resume=true", environment=quiet)

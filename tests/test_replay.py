@@ -13,7 +13,7 @@ import pytest
 from bench import compare, replay
 from bench.errors import LogError
 from command_line import call_command, run_command
-from conftest import FAKE, Done, Workplace, ended
+from conftest import FAKE, Done, Workplace
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -465,10 +465,10 @@ class Away:
 def away(new_workplace: Callable[[], Workplace]) -> Away:
     place = new_workplace()
     running = [
-        place.launch("-m", "load_format=auto,dummy", NOWHERE, f"vllm.python={FAKE}", environment=AWAY),
-        place.launch("load_format=auto", NOWHERE, f"vllm.python={FAKE}", environment=AWAY),
+        place.start("-m", "load_format=auto,dummy", NOWHERE, f"vllm.python={FAKE}", environment=AWAY),
+        place.start("load_format=auto", NOWHERE, f"vllm.python={FAKE}", environment=AWAY),
     ]
-    return Away(place, *(ended(process) for process in running))
+    return Away(place, *(each.done() for each in running))
 
 
 def test_a_sweep_does_not_begin_where_mlflow_is_away(away):

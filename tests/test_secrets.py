@@ -1,14 +1,13 @@
 """Eighty secrets are planted in a whole sweep, its report, a replay, a plan and starts that fail: none is found in any file or stream."""
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import planted_secrets
-from command_line import opened
-from conftest import Done, Workplace, ended
+from commands import done
+from conftest import Done, Workplace
 from whole_sweeps import MINE, eager_log, with_a_model
 
 KEY = "api_key"  # the one file that holds a secret, of bench's own
@@ -42,7 +41,7 @@ def streams(place: Workplace) -> list[Done]:
     accounts = f"vllm.env.ACCOUNT_TOKEN={','.join(planted_secrets.ACCOUNTS)}"
 
     def run_command(name: str, *rest: str) -> Done:
-        return ended(opened(place, sys.executable, "-m", f"bench.{name}", *rest, environment=told))
+        return done(place, f"bench.{name}", *rest, environment=told)
 
     return [
         place.bench("-m", *words, accounts, "vllm.env.FAKE_MODE=ok,refuse_completion", environment=told),

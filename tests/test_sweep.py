@@ -406,10 +406,10 @@ def test_the_run_of_mlflow_run_becomes_the_parent(workplace):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
 def test_an_interrupted_sweep_leaves_a_failed_run_and_no_process(workplace, number, code):
     """vLLM is in the middle of its start. The starts that have not begun are not begun any more."""
-    driver = workplace.launch("-m", "load_format=auto,dummy", "vllm.env.FAKE_MODE=hang")
+    driver = workplace.start("-m", "load_format=auto,dummy", "vllm.env.FAKE_MODE=hang")
     until(lambda: workplace.logs() or driver.poll() is not None)
-    driver.send_signal(number)
-    done = ended(driver)
+    driver.send(number)
+    done = driver.done()
     (child,) = children(workplace.runs())
     (parent,) = parents(workplace.runs())
 
@@ -422,20 +422,20 @@ def test_an_interrupted_sweep_leaves_a_failed_run_and_no_process(workplace, numb
 @pytest.mark.parametrize("mode", ["hang", "orphan"])
 def test_a_killed_driver_leaves_no_process(workplace, mode):
     """Whether vLLM still starts, or serves and has a worker that nothing but SIGKILL ends."""
-    driver = workplace.launch(f"vllm.env.FAKE_MODE={mode}", "vllm.stop_timeout_s=0.2")
+    driver = workplace.start(f"vllm.env.FAKE_MODE={mode}", "vllm.stop_timeout_s=0.2")
     until(lambda: workplace.logs() or driver.poll() is not None)
-    driver.kill()
-    ended(driver)
+    driver.send(signal.SIGKILL)
+    driver.ended()
 
     until(lambda: not workplace.living())
 
 
 def test_a_killed_preparation_leaves_no_process_and_no_checkpoint(workplace):
     """Only a hidden folder, which nobody takes for one."""
-    driver = workplace.launch("load_format=sharded_state", environment={"FAKE_SHARD": "hang"})
+    driver = workplace.start("load_format=sharded_state", environment={"FAKE_SHARD": "hang"})
     until(lambda: list(workplace.models.glob(".tiny_llama-*-tp1.*.partial/*")) or driver.poll() is not None)
-    driver.kill()
-    ended(driver)
+    driver.send(signal.SIGKILL)
+    driver.ended()
 
     until(lambda: not workplace.living())
     assert not (workplace.models / cut_name()).exists()
