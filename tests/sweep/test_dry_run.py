@@ -16,7 +16,7 @@ def bare(workplace: Workplace) -> Workplace:
     return workplace
 
 
-def test_a_plan_lists_every_start_with_its_command_and_makes_nothing(bare):
+def test_a_plan_lists_every_start_with_its_command_and_makes_nothing(bare, preloaded):
     """In a moment, and as if it had never been asked for: no folder, no store, no checkpoint, no process."""
     began_s = time.monotonic()
     done = bare.bench("-m", "load_format=auto,runai_streamer_sharded", "repeats=2", "dry_run=true")
