@@ -40,5 +40,5 @@ def _row(metric: Metric, name: str) -> list[str]:
         metric.what,
         JOINS[metric.over_ranks],
         "yes" if metric.speedup else "",
-        metric.source.words,
+        metric.source.described,
     ]

@@ -24,7 +24,7 @@ PRINTING = frozenset({"-h", "--help", "--hydra-help", "--version", "-c", "--cfg"
 def main() -> None:
     """The console script."""
     guard_output()
-    # Hydra wants its flags before the overrides, or behind them all.
+    # Hydra takes its flags before the overrides, or behind them all.
     sys.argv[1:] = sorted(normalised(sys.argv[1:]), key=lambda word: word not in {"-m", "--multirun"})
     with handled():
         try:

@@ -73,10 +73,10 @@ def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
 
 
 def _bring_in_result(tracking: Tracking, folder: Path) -> None:
-    found = bring_in_result(tracking, folder)
+    sweep, starts = bring_in_result(tracking, folder)
     print_result(
-        f"{folder}: {found.starts} starts of sweep {found.sweep_id}\n"
-        f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={found.sweep_id}', *found.options])}"
+        f"{folder}: {starts} starts of sweep {sweep.sweep_id}\n"
+        f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={sweep.sweep_id}', *sweep.compare])}"
     )
 
 

@@ -15,7 +15,7 @@ from bench.start.warning import ResultWarning, WarningKind
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
 
-# Follow from other settings, and so tell nothing about what was varied.
+# Follow from other settings, and so show nothing of what was varied.
 DERIVED = {"vllm_command", "model.sharded_path"}
 
 
@@ -38,7 +38,7 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All points of a sweep, each candidate with its baseline. `withheld` says why a candidate has no speedup."""
+    """All points of a sweep, each candidate with its baseline. `withheld`: why a candidate has no speedup."""
 
     sweep: SweepRecord
     points: tuple[Point, ...]
@@ -46,7 +46,7 @@ class Comparison:
     speedups: tuple[Speedup, ...]
     withheld: dict[str, str]  # by candidate
     where: dict[str, str]
-    ignored: tuple[str, ...] = ()  # differences that the user asked to overlook
+    ignored: tuple[str, ...] = ()  # differences to overlook, as requested
     weights: dict[str, Weights] = field(default_factory=dict)  # by candidate: how far they are the baseline's
     title: str = ""  # of the report; empty: the points' names
 
@@ -94,9 +94,9 @@ def compare(
     for candidate, base in baselines.items():
         rivals = sum(other == base for other in baselines.values())
         weighed = weights[candidate] = _weighed(by_label[base], by_label[candidate], points, ignore)
-        doubt = _why_not(by_label[base], by_label[candidate], ignore)
-        if doubt or weighed.withholds:
-            withheld[candidate] = doubt or _withheld(weighed)
+        obstacle = _why_not(by_label[base], by_label[candidate], ignore)
+        if obstacle or weighed.withholds:
+            withheld[candidate] = obstacle or _withheld(weighed)
         else:
             speedups += _speedups(by_label[base], by_label[candidate], rivals)
     return Comparison(sweep, points, baselines, tuple(speedups), withheld, wanted, tuple(ignore), weights)
@@ -106,16 +106,16 @@ def _same(found: str | None, wanted: str) -> bool:
     return found is not None and found.lower() == wanted.lower()
 
 
-def _baselines(points: Sequence[Point], asked: str) -> dict[str, str]:
+def _baselines(points: Sequence[Point], baseline: str) -> dict[str, str]:
     """The baseline of each candidate. Points that never finished are neither."""
     finished = [point for point in points if point.starts]
-    if asked == AUTO:
+    if baseline == AUTO:
         groups = _auto_groups(finished)
-    elif asked in {point.label for point in finished}:
-        groups = {asked: finished}
+    elif baseline in {point.label for point in finished}:
+        groups = {baseline: finished}
     else:
         labels = ", ".join(point.label for point in finished)
-        raise SettingError(f"baseline={asked}: the points of this sweep that have finished starts are {labels}.")
+        raise SettingError(f"baseline={baseline}: the points of this sweep that have finished starts are {labels}.")
     return {point.label: base for base, members in groups.items() for point in members if point.label != base}
 
 

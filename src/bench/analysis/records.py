@@ -58,9 +58,14 @@ class SweepRecord:
     replayed: bool
     starts: tuple[RunRecord, ...]
     order: tuple[str, ...]  # the points, as the sweep listed them
-    ended_by: str | None = None  # in words; None: it has not ended, or nobody wrote it down
+    ended_by: str | None = None  # None: it has not ended, or that was not recorded
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def own_tags(self) -> dict[str, str]:
+        """Without MLflow's."""
+        return {name: value for name, value in self.tags.items() if not name.startswith("mlflow.")}
 
     @property
     def seed(self) -> int | None:
@@ -71,7 +76,7 @@ class SweepRecord:
 @dataclass(frozen=True)
 class Point:
     """One combination of settings: its finished starts, which count; those that failed, and those whose state was not
-    what was asked for, which are named and enter nothing.
+    what was requested, which are named and enter nothing.
     """
 
     label: str

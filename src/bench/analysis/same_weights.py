@@ -34,23 +34,22 @@ def weights_of(
     only_format_varied: bool,
     ignored: bool,
 ) -> Weights:
-    """The verdict on a candidate, with what its greedy tokens say besides.
+    """The verdict on a candidate, with what its greedy tokens show besides.
 
-    `labels` are the baseline's and the candidate's; `ignored`: the user wants to see the speedup whatever the weights are.
+    `labels` are the baseline's and the candidate's; `ignored`: the speedup is shown whatever the weights are.
     """
     if made_up := _made_up(baseline, candidate):
-        return Weights(DUMMY, made_up, withholds=True)  # a floor is nobody's rival
+        return Weights(DUMMY, made_up, withholds=True)
     if exchanged := _exchanged(baseline, candidate):
         return Weights("FAILED", exchanged, withholds=not ignored)
     kind, why = _related(baseline, candidate, *labels)
-    doubt = _tokens(baseline, candidate)
-    if kind == "unverified" and doubt == DIFFER and only_format_varied:
+    differ = _tokens_differ(baseline, candidate)
+    if kind == "unverified" and differ and only_format_varied:
         why = f"{why}; its greedy tokens differ from the baseline's though only the load format was varied"
         return Weights(kind, why, withholds=not ignored)
-    if doubt == DIFFER and not only_format_varied:
-        doubt = "greedy tokens differ; where more than the load format was varied that proves nothing"
-    said = f"{why}; {doubt}" if doubt and kind in {"unverified", "same_files"} else why
-    return Weights(kind, said, withholds=kind == "FAILED" and not ignored)
+    if differ is not None and kind in {"unverified", "same_files"}:
+        why = f"{why}; {_tokens_text([*baseline, *candidate], differ=differ, only_format_varied=only_format_varied)}"
+    return Weights(kind, why, withholds=kind == "FAILED" and not ignored)
 
 
 def _related(
@@ -108,18 +107,21 @@ def _exchanged(baseline: Collection[RunRecord], candidate: Collection[RunRecord]
     return None
 
 
-DIFFER = "greedy tokens differ"
+def _tokens_differ(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> bool | None:
+    """Whether the completions have shown different greedy tokens. None: they are not known of both."""
+    sides = [{TOKENS.in_(start.tags) for start in starts} for starts in (baseline, candidate)]
+    was, now = (found - {None} for found in sides)
+    if not was or not now:
+        return None
+    if was != now or len(was) > 1:
+        return True
+    return None if None in sides[0] | sides[1] else False
 
 
-def _tokens(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> str | None:
-    """What the completions say. None: they are not known of both."""
-    found = [{TOKENS.in_(start.tags) for start in starts} - {None} for starts in (baseline, candidate)]
-    if not found[0] or not found[1]:
-        return None
-    if found[0] != found[1] or len(found[0]) > 1:
-        return DIFFER
-    if any(TOKENS.in_(start.tags) is None for start in (*baseline, *candidate)):
-        return None
-    counts = {start.params.get("completion.max_tokens") for start in (*baseline, *candidate)}
+def _tokens_text(starts: Collection[RunRecord], *, differ: bool, only_format_varied: bool) -> str:
+    if differ:
+        more = "; where more than the load format was varied that proves nothing"
+        return "greedy tokens differ" + ("" if only_format_varied else more)
+    counts = {start.params.get("completion.max_tokens") for start in starts}
     count = next(iter(counts)) if len(counts) == 1 else None
     return f"the same {f'{count} ' if count else ''}greedy tokens came from every start"

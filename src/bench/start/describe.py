@@ -16,32 +16,14 @@ from bench.log.outcome import Ending
 from bench.log.start_log import StartLog
 from bench.log.texts.failure_classes import classify
 from bench.masking import masked, masked_tree
+from bench.start import measured
+from bench.start import tags as t
 from bench.start.files import FINGERPRINT
 from bench.start.log_metrics import summarise, with_checkpoint
-from bench.start.measured import (
-    clock_metrics,
-    memory_metrics,
-    probe_metrics,
-    read_while_loading,
-    rig_metrics,
-    state_metrics,
-)
 from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
 from bench.start.prepare import measured_state
 from bench.start.record import Startup, write_excerpts
 from bench.start.steps import Steps
-from bench.start.tags import (
-    IDENTITY,
-    STORAGE,
-    TOKENS,
-    host_tags,
-    outcome_tags,
-    place_tags,
-    rig_tags,
-    state_tags,
-    validity_tags,
-    weights_tags,
-)
 from bench.start.values import Execution, PreparedStart, StopKind
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import unattributed_warnings, waterfall_metrics
@@ -62,9 +44,13 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     steps.run("writing the log's excerpts", partial(write_excerpts, outputs.log.readings, folder), None)
     state = steps.run("judging the state", partial(state_record, execution, outputs), StateRecord())
     of_chain = steps.run("the waterfall's metrics", partial(waterfall_metrics, outputs.chain), dict[str, float]())
-    of_memory = steps.run("the memory's metrics", partial(memory_metrics, execution.memory.samples), dict[str, float]())
-    metrics = steps.run("the metrics", partial(metrics_of, settings, outputs, execution), clock_metrics(execution))
-    tags = steps.run("the tags", partial(tags_of, settings, host, answer), place_tags(settings))
+    of_memory = steps.run(
+        "the memory's metrics", partial(measured.memory_metrics, execution.memory.samples), dict[str, float]()
+    )
+    metrics = steps.run(
+        "the metrics", partial(metrics_of, settings, outputs, execution), measured.clock_metrics(execution)
+    )
+    tags = steps.run("the tags", partial(tags_of, settings, host, answer), t.place_tags(settings))
     looking = partial(missing_outputs, prepared, execution, outputs)
     missing = steps.run("looking for what is missing", looking, list[ResultWarning]())
     weights = steps.run("comparing the weights", partial(loaded_weights, prepared, execution, outputs), StartWeights())
@@ -73,7 +59,7 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=steps.run("the params", partial(params_of, settings, host, prepared.command), settings.flat()),
-        tags=tags | validity(state, weights) | outcome_tags(ending),
+        tags=tags | validity(state, weights) | t.outcome_tags(ending),
         started_at=execution.started_at,
         ended_at=execution.ended_at(),
         ready_s=execution.ready_s,
@@ -125,12 +111,12 @@ def minimal_startup(settings: Settings, execution: Execution) -> Startup:
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=settings.flat(),
-        tags=place_tags(settings) | outcome_tags(_observed(execution)),
+        tags=t.place_tags(settings) | t.outcome_tags(_observed(execution)),
         started_at=execution.started_at,
         ended_at=execution.ended_at(),
         ready_s=execution.ready_s,
         reason=execution.stop.text if execution.stop else None,
-        metrics=clock_metrics(execution),
+        metrics=measured.clock_metrics(execution),
         exec_at_s=execution.exec_at_s,
     )
 
@@ -142,7 +128,7 @@ def with_failures(startup: Startup, steps: Steps) -> Startup:
         return startup
     reason = startup.reason or failures[0].text
     known = {*startup.warnings, ResultWarning(WarningKind.STEP, reason)}
-    ending = outcome_tags(Ending("failed", reason, classify(reason, None)))
+    ending = t.outcome_tags(Ending("failed", reason, classify(reason, None)))
     return replace(
         startup,
         reason=reason,
@@ -167,16 +153,16 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
     before = execution.state_before
     if before is None:
         return StateRecord()
-    read = read_while_loading(outputs.probe)
+    read = measured.read_while_loading(outputs.probe)
     state = measured_state(before, outputs.log.compile_cache, read, execution.tree_read_bytes)
-    tags, verdict = state_tags(state)
+    tags, verdict = t.state_tags(state)
     problems = [*verdict.problems, *execution.clock_problems()]
     if problems:
-        tags |= validity_tags(problems)
-    metrics = state_metrics(state)
+        tags |= t.validity_tags(problems)
+    metrics = measured.state_metrics(state)
     if before.rig:
-        tags |= rig_tags(before.rig, before.noise)
-        metrics |= rig_metrics(before.rig)
+        tags |= t.rig_tags(before.rig, before.noise)
+        metrics |= measured.rig_metrics(before.rig)
     noise = [f"noise before the start: {sentence}" for sentence in before.noise]
     warnings = [*warnings_of(WarningKind.NOISE, noise), *warnings_of(WarningKind.STATE, state_doubts(state))]
     return StateRecord(tags, metrics, warnings, problems, asdict(state))
@@ -184,8 +170,8 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
 
 def validity(state: StateRecord, weights: StartWeights) -> dict[str, str]:
     """The tags of both; a start that read other files than those that were verified does not count."""
-    tags = state.tags | weights_tags(weights)
-    return tags | (validity_tags([*state.problems, *weights.problems]) if weights.problems else {})
+    tags = state.tags | t.weights_tags(weights)
+    return tags | (t.validity_tags([*state.problems, *weights.problems]) if weights.problems else {})
 
 
 def ending_of(execution: Execution, log: StartLog) -> Ending:
@@ -214,7 +200,7 @@ def _observed(execution: Execution) -> Ending:
 def metrics_of(settings: Settings, outputs: StartOutputs, execution: Execution) -> dict[str, float]:
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
     of_log = with_checkpoint(summarise(outputs.log.readings), size_gib(settings))
-    return clock_metrics(execution) | of_log | probe_metrics(outputs.probe)
+    return measured.clock_metrics(execution) | of_log | measured.probe_metrics(outputs.probe)
 
 
 def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:
@@ -223,9 +209,9 @@ def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str
     decided |= {f"vllm.env.{name}": value for name, value in host.needs.environment.items()}
     decided["gpu_memory_utilization"] = decided.pop("vllm.args.gpu_memory_utilization")
     decided["vllm.python"] = host.python
-    asked = settings.flat()
-    resolved = {name: str(value) for name, value in decided.items() if asked.get(name, "None") == "None"}
-    return asked | resolved | {"vllm_command": command.shown()}
+    chosen = settings.flat()
+    resolved = {name: str(value) for name, value in decided.items() if chosen.get(name, "None") == "None"}
+    return chosen | resolved | {"vllm_command": command.shown()}
 
 
 def name_of(settings: Settings) -> str:
@@ -238,11 +224,11 @@ def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, 
     """What identifies a start and what it ran on."""
     reads = settings.load_format.checkpoint != "config_only"
     return (
-        place_tags(settings)
-        | IDENTITY.of(identity(settings, host))
-        | TOKENS.of(digest(answer) if answer else None)
-        | host_tags(host.versions, describe_host(host.device), describe_source())
-        | STORAGE.of(describe_storage(Path(settings.checkpoint_path)) if reads else {})
+        t.place_tags(settings)
+        | t.IDENTITY.of(identity(settings, host))
+        | t.TOKENS.of(digest(answer) if answer else None)
+        | t.host_tags(host.versions, describe_host(host.device), describe_source())
+        | t.STORAGE.of(describe_storage(Path(settings.checkpoint_path)) if reads else {})
     )
 
 

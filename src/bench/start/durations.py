@@ -13,7 +13,7 @@ from bench.host.host import Host, identity
 from bench.system.regular_files import read_at_most
 
 BYTES_AT_MOST = 1 << 20
-ENOUGH = 20  # earlier starts, to say how long the next will take
+ENOUGH = 20  # earlier starts, to estimate the next
 
 
 def remember_duration(settings: Settings, host: Host, duration_s: float) -> None:

@@ -1,4 +1,4 @@
-"""A recorded start -> its log's lines with what was taken from each. MLflow hears nothing of it."""
+"""A recorded start -> its log's lines with what was taken from each. Nothing is written to MLflow."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ ARROW = "        -> "
 
 @dataclass
 class Taken:
-    """A line and what was taken from it, in words."""
+    """A line and what was taken from it."""
 
     line: LogLine
     words: list[str] = field(default_factory=list)
 
 
 def explanation(recording: Recording) -> Iterator[str]:
-    """The lines to print: those that tell something, and what all of them come to."""
+    """The lines to print: those from which something was taken, and what all of them come to."""
     log = recording.log
     readings, ending, info = log.readings, log.ending, log.info
     taken = _taken(readings, ending, info, log.info_lines)
@@ -44,7 +44,7 @@ def explanation(recording: Recording) -> Iterator[str]:
 
 
 def _taken(readings: list[Reading], ending: Ending, info: ServerInfo, sources: list[LogLine]) -> list[Taken]:
-    """In the order of the log. What several of us take from a line is said once."""
+    """In the order of the log. What is taken from a line twice is printed once."""
     found: dict[tuple[int, str], Taken] = {}
     metrics = metrics_of_log(readings)
     of_info = [(line, words) for line in sources for words in _info_in(line, info)]
@@ -60,7 +60,7 @@ def _info_in(line: LogLine, info: ServerInfo) -> Iterator[str]:
     """The params and tags that come from this line: another may have known better."""
     reader = InfoReader()
     reader.see(line)
-    reader.see(line)  # a version that ends a line is not believed before there is another
+    reader.see(line)  # a version that ends a line counts only when there is another
     alone = reader.info()
     for name, value in (info_params(alone) | info_tags(alone)).items():
         if (info_params(info) | info_tags(info)).get(name) == value:

@@ -66,7 +66,7 @@ def rig_metrics(rig: Rig) -> dict[str, float]:
 
 
 def probe_metrics(report: ProbeReport) -> dict[str, float]:
-    """Every metric, and `rank/TP0/…` for each rank. Where a rank lacks what another has, nothing is said over all."""
+    """Every metric, and `rank/TP0/…` for each rank. Where a rank lacks what another has, there is no number over all."""
     metrics: dict[str, float] = {}
     for metric, source in FROM_PROBE:
         values = {rank: _within(process, source) for rank, process in sorted(report.ranks.items())}

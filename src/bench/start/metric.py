@@ -27,7 +27,7 @@ class FromLog:
     phase: str
     field: str = "duration_s"
     within: Join = added
-    words: str = "the log"
+    described: str = "the log"
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class FromProbe:
 
     span: str | None
     value: Callable[[Span], float | None]
-    words: str = "the probe, inside every rank"
+    described: str = "the probe, inside every rank"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A number that bench measures or computes itself. `words` says how, for the documentation."""
+    """A number that bench measures or computes itself. `described` is how, for the documentation."""
 
-    words: str
+    described: str
 
 
 Source = FromLog | FromProbe | Measured

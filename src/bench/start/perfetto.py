@@ -15,7 +15,7 @@ from bench.start.record import Startup
 from bench.start.trace import TraceSpan, trace_of
 
 START = 1  # the pid that the start itself goes by: init's, which none of vLLM's processes has
-PID_MAX = 2**22  # Linux gives none above; what only the log tells of goes by one
+PID_MAX = 2**22  # Linux gives none above; what only the log has goes by one
 
 Event = dict[str, Any]
 

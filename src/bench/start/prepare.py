@@ -28,23 +28,18 @@ class StateBefore:
 
 
 def caches_for(settings: Settings, host: Host) -> Caches:
-    """The compile and JIT caches of this start, emptied where fresh ones were asked for."""
+    """The compile and JIT caches of this start, emptied where fresh ones were requested."""
     caches = caches_of(settings, host)
     if caches.requested == "fresh":
         empty(caches)
     return caches
 
 
-def caches_for_plan(settings: Settings, host: Host) -> dict[str, str]:
-    """The variables that would move the caches; nothing is made or emptied."""
-    return caches_of(settings, host).environment
-
-
 def prepare_state(settings: Settings, waiting: Waiting = ignore_noise) -> StateBefore:
     """Wait for a quiet host, then make the page cache cold or warm, and measure it: the last thing before exec.
 
     Raises:
-        StartError: a cold start was asked for while a process has the checkpoint mapped. Its pages cannot be evicted.
+        StartError: a cold start was requested while a process has the checkpoint mapped. Its pages cannot be evicted.
     """
     rig, noise = quiet_rig(settings, waiting)  # first: a neighbour could change the page cache while we wait
     folder = Path(settings.checkpoint_path)

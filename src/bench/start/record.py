@@ -1,4 +1,4 @@
-"""Startup: everything about one start, as it is written to disk before anybody else hears of it."""
+"""Startup: everything about one start, as it is written to disk before it goes anywhere else."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from bench.errors import EvidenceError
 from bench.log.readings import Reading
@@ -48,7 +48,7 @@ class Startup:
     spans: list[Span] = field(default_factory=list)  # merged, as in start/timeline.py
     warnings: list[Annotated[ResultWarning, BeforeValidator(from_json)]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # why it does not count though it finished: its state was another
-    host_state: dict[str, Any] | None = None  # asked of the caches, and measured; None: it did not come to that
+    host_state: dict[str, Any] | None = None  # requested of the caches, and measured; None: not reached
     exec_at_s: float | None = None  # on this boot's CLOCK_MONOTONIC, as the probe's events; None: nothing was executed
 
     @property
@@ -57,7 +57,7 @@ class Startup:
 
     @property
     def phases(self) -> list[Span]:
-        """What the log and the clock tell, by its begin."""
+        """Spans of the log and the clock, by their begin."""
         return log_and_clock_spans(self.spans)
 
     @property
@@ -108,11 +108,19 @@ def load_startup(folder: Path, name: str = STARTUP) -> Startup:
             tree | ({} if "spans" in tree else _spans_of_phases(tree, folder)), strict=False
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise EvidenceError(f"{folder / name} is not what bench writes: {type(error).__name__}: {error}") from error
+        raise EvidenceError(f"{folder / name} is not what bench writes: {file_problem(error)}") from error
+
+
+def file_problem(error: Exception) -> str:
+    """What is wrong with a file that bench wrote and somebody changed, in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _spans_of_phases(tree: dict[str, Any], folder: Path) -> dict[str, list[Span]]:
-    """A start of an earlier bench has what its log told in `phases`, and the probe's spans in the probe's files alone."""
+    """A start of an earlier bench has its log's spans in `phases`, and the probe's spans in the probe's files alone."""
     exec_at_s = tree.get("exec_at_s")
     report = ProbeReport() if exec_at_s is None else read_events(folder / PROBE, exec_at_s)
     return {"spans": merged(report, [_span_of_phase(**phase) for phase in tree["phases"]])}

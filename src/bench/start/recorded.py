@@ -1,4 +1,4 @@
-"""A start that was recorded elsewhere -> its Startup, as far as its log tells."""
+"""A start that was recorded elsewhere -> its Startup, as far as its log shows."""
 
 import time
 from collections import Counter
@@ -36,7 +36,7 @@ def labels_of(recordings: list[Recording]) -> list[str]:
 
 
 def startup_of(recording: Recording, label: str) -> Startup:
-    """What the log tells of this start."""
+    """What the log has of this start."""
     log = recording.log
     readings, ending, info = log.readings, log.ending, log.info
     ready_s = _ready(readings)
@@ -75,7 +75,7 @@ def metrics_of_log(readings: list[Reading]) -> dict[str, float]:
 
 
 def expected_of(ending: Ending, info: ServerInfo) -> set[str]:
-    """The phases that the log should tell of. Of a start that did not come up, nobody knows how far it should."""
+    """The phases that the log should have. Of a start that did not come up, how far it should is unknown."""
     return expected_phases(info) if ending.engine_came_up else set()
 
 

@@ -16,7 +16,7 @@ from bench.start.files import ERRORS
 
 LONGEST = 500  # characters of a reason; the rest is in error.txt
 
-# What is nobody's bug: a disk, a limit, a name that cannot be encoded. A command ends with a sentence.
+# Of the environment, no bug: a disk, a limit, a name that cannot be encoded. A command ends with a sentence.
 ENVIRONMENT_ERRORS = (OSError, MemoryError, RecursionError, UnicodeError)
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Steps:
         return list(dict.fromkeys(map(str, self.failures)))
 
     def write_errors(self, folder: Path) -> None:
-        """error.txt in `folder`: the tracebacks of what nobody expected. No file where there is none."""
+        """error.txt in `folder`: the tracebacks of what was not expected. No file where there is none."""
         unexpected = [each for each in self.failures if not isinstance(each.error, BenchError)]
         if unexpected:
             texts = [f"{each}\n{''.join(traceback.format_exception(each.error, limit=50))}" for each in unexpected]

@@ -157,7 +157,7 @@ def host_tags(versions: Mapping[str, str], host: Mapping[str, str], source: Mapp
 
 
 def outcome_tags(ending: Ending) -> Tags:
-    """The reason's words are a tag of their own, `bench.reason`, that every failed run has."""
+    """The reason's text is a tag of its own, `bench.reason`, that every failed run has."""
     return (
         OUTCOME.of(ending.outcome) | REASON_CLASS.of(ending.reason_class or None) | STOPPED_IN.of(ending.stage or None)
     )
@@ -169,7 +169,7 @@ def info_tags(info: ServerInfo) -> Tags:
 
 
 def rig_tags(rig: Rig, noise: Sequence[str]) -> Tags:
-    """Where there is something to say: what slows a GPU down, and the noise in which the start was made all the same."""
+    """Where there is any: what slows a GPU down, and the noise in which the start was made all the same."""
     reasons = dict.fromkeys(reason for gpu in rig.gpus for reason in gpu.throttle_reasons or ())
     return THROTTLED.of(", ".join(reasons) or None) | NOISE.of("; ".join(noise) or None)
 
@@ -180,7 +180,7 @@ def validity_tags(problems: Sequence[str]) -> Tags:
 
 
 def state_tags(state: HostState) -> tuple[Tags, Verdict]:
-    """What the state was, in words, and whether the start counts."""
+    """What the state was, and whether the start counts."""
     verdict = judge(state)
     found = (
         PAGE_CACHE.of(verdict.page_cache)

@@ -1,11 +1,11 @@
-"""All that is known of when a start did what: the spans of log, probe and clock, merged once into one list. Pure.
+"""When a start did what: the spans of log, probe and clock, merged once into one list. Pure.
 
 Waterfall, lanes, trace and figures are views of this list. Its rules:
 
 - First the probe's, process by process in the order of their start: the process itself, its imports, its calls.
-- Then what the log and the driver's clock tell, by its begin. What a rank says is its process's; what no rank says for itself is the engine
+- Then those of the log and the driver's clock, by their begin. What a rank printed is its process's; what no rank printed is the engine
   core's, if there is one; the first token is the driver's.
-- Where log and probe both tell of one thing, both are in the list, and a view that shows it once shows the probe's: the log's durations are
+- Where log and probe both have one thing, both are in the list, and a view that shows it once shows the probe's: the log's durations are
   rounded, and its lines are stamped when they arrive.
 """
 
@@ -61,10 +61,10 @@ def _starts_of_processes(lines: Sequence[LogLine]) -> list[Span]:
     return spans
 
 
-def merged(report: ProbeReport, told: Iterable[Span]) -> list[Span]:
-    """The one list. `told` is what `log_spans` returned."""
+def merged(report: ProbeReport, logged: Iterable[Span]) -> list[Span]:
+    """The one list. `logged` is what `log_spans` returned."""
     probed = [span for process in report.processes for span in _of_process(process)]
-    return [*probed, *(replace(span, process=_owner(span, report)) for span in told)]
+    return [*probed, *(replace(span, process=_owner(span, report)) for span in logged)]
 
 
 def _of_process(process: ProbeProcess) -> list[Span]:
@@ -123,12 +123,12 @@ def processes_of(spans: Iterable[Span]) -> list[Process]:
 
 
 def log_and_clock_spans(spans: Iterable[Span]) -> list[Span]:
-    """What the log and the clock tell."""
+    """Those of the log and the clock."""
     return [span for span in spans if span.source != "probe"]
 
 
 def spans_not_probed(spans: Sequence[Span]) -> list[Span]:
-    """What the log and the clock tell and the probe has not seen."""
+    """Those of the log and the clock that the probe does not have too."""
     probed = {span.name for span in spans if span.source == "probe"}
     seen = probed | {log for name, log in IN_THE_LOG.items() if name in probed}
     seen |= STARTS_OF_PROCESSES if probed else set()

@@ -1,7 +1,7 @@
 """A start -> the tree of its processes, their ranks and what each did, on one clock. Pure.
 
-The probe's spans are the tree. What only the log tells (a profiling run, a stream) is put in at the process that said it; where a rank did not
-report, what the log says of it stands in a process without a pid.
+The probe's spans are the tree. What only the log has (a profiling run, a stream) is put in at the process that printed it; where a rank did not
+report, what the log has of it stands in a process without a pid.
 """
 
 import math
@@ -13,10 +13,10 @@ from bench.start.record import Startup
 from bench.start.timeline import IMPORTS, Process, log_and_clock_spans, processes_of, spans_not_probed
 from bench.vllm.span import Memory, Span
 
-TICK_S = 0.01  # in which the kernel tells when a process began; less than that is not called cut off
+TICK_S = 0.01  # of the kernel's start times of processes; less than that is not called cut off
 
 Attributes = Mapping[str, str | int | float]
-SLACK_S = 0.02  # by which a phase of the log may seem to reach out of the call that it was said in
+SLACK_S = 0.02  # by which a phase of the log may seem to reach out of the call that it was printed in
 
 KINDS = {
     "api_server": "API server",
@@ -35,7 +35,7 @@ SOURCES = {"log": "the log", "clock": "bench"}
 
 @dataclass(frozen=True)
 class TraceSpan:
-    """A stretch of a start, with all that happened within it. `ended_s` is inf while nobody knows what it ends with."""
+    """A stretch of a start, with all that happened within it. `ended_s` is inf while its end is not known."""
 
     name: str  # for people
     kind: str  # start, process, phase
@@ -54,10 +54,10 @@ def trace_of(startup: Startup) -> TraceSpan | None:
     """The start, from exec to its first token; one that failed, to its end. None: nothing in it can be placed in time.
 
     A process is there to the end: the probe does not see it leave. A span that did not end is `unfinished`, and ends with
-    what it was in. What reaches out of what it was in is cut, and `clipped_s` says by how much.
+    what it was in. What reaches out of what it was in is cut, and `clipped_s` is by how much.
     """
-    processes, told = processes_of(startup.spans), spans_not_probed(startup.spans)
-    children = (*_processes(None, processes, told), *_ranks_of_the_log(told), *_of_the_start(told))
+    processes, logged = processes_of(startup.spans), spans_not_probed(startup.spans)
+    children = (*_processes(None, processes, logged), *_ranks_of_the_log(logged), *_of_the_start(logged))
     if not children:
         return None
     numbers = {READY.name: startup.ready_s, FIRST_TOKEN.name: startup.first_token_s, "failed": startup.reason}
@@ -83,23 +83,23 @@ def _ended_s(startup: Startup, processes: Iterable[Process]) -> float:
 
 
 def _last_s(process: Process) -> float:
-    """When it was last heard of."""
+    """The last time of it that is known."""
     return max([process.imported_s, *(call.start_s if call.end_s is None else call.end_s for call in process.calls)])
 
 
 # Processes.
 
 
-def _processes(above: Process | None, processes: Sequence[Process], told: Sequence[Span]) -> list[TraceSpan]:
+def _processes(above: Process | None, processes: Sequence[Process], logged: Sequence[Span]) -> list[TraceSpan]:
     """Those right below one, or below none, each with those below it."""
     found = []
     for process in processes:
         if _above(process, processes) is above:
             imports = [_span(call) for call in process.calls if call.name == IMPORTS]
             calls = [_span(call) for call in process.calls if call.name != IMPORTS]
-            of_the_log = [_told(span, calls) for span in told if span.process == process.own.process]
+            of_the_log = [_logged(span, calls) for span in logged if span.process == process.own.process]
             own = (*imports, *nested([*calls, *of_the_log]))
-            found.append(replace(_process(process), children=in_order((*own, *_processes(process, processes, told)))))
+            found.append(replace(_process(process), children=in_order((*own, *_processes(process, processes, logged)))))
     return found
 
 
@@ -151,18 +151,20 @@ def _memory(when: str, memory: Memory | None) -> dict[str, float | None]:
     return {f"{name.removesuffix('_gib')}_{when}_gib": size for name, size in sizes.items()}
 
 
-def _told(span: Span, calls: Iterable[TraceSpan] = ()) -> TraceSpan:
+def _logged(span: Span, calls: Iterable[TraceSpan] = ()) -> TraceSpan:
     """The log's durations are rounded, and its lines stamped when they arrive: what is nearly in a call is in it."""
     facts = {"phase": span.name, "rank": span.rank, "from": SOURCES[span.source]}
-    told = TraceSpan(_title(span.name), "phase", span.start_s, span.until_s, _known(facts))
-    around = [call for call in calls if _nearly_in(told, call)]
-    closest = min(around, key=lambda call: call.duration_s, default=told)
-    return replace(told, started_s=max(told.started_s, closest.started_s), ended_s=min(told.ended_s, closest.ended_s))
+    logged = TraceSpan(_title(span.name), "phase", span.start_s, span.until_s, _known(facts))
+    around = [call for call in calls if _nearly_in(logged, call)]
+    closest = min(around, key=lambda call: call.duration_s, default=logged)
+    return replace(
+        logged, started_s=max(logged.started_s, closest.started_s), ended_s=min(logged.ended_s, closest.ended_s)
+    )
 
 
-def _nearly_in(told: TraceSpan, span: TraceSpan) -> bool:
-    near = span.started_s - SLACK_S <= told.started_s and told.ended_s <= span.ended_s + SLACK_S
-    return near and told.started_s < span.ended_s and span.started_s < told.ended_s
+def _nearly_in(logged: TraceSpan, span: TraceSpan) -> bool:
+    near = span.started_s - SLACK_S <= logged.started_s and logged.ended_s <= span.ended_s + SLACK_S
+    return near and logged.started_s < span.ended_s and span.started_s < logged.ended_s
 
 
 def _title(name: str) -> str:
@@ -175,15 +177,15 @@ def _known(facts: Mapping[str, str | float | None]) -> Attributes:
     return {name: value for name, value in rounded.items() if value is not None and value != ""}
 
 
-# What only the log tells.
+# What only the log has.
 
 
-def _ranks_of_the_log(told: Iterable[Span]) -> list[TraceSpan]:
-    """A process for each rank that did not report, as long as what the log says of it."""
+def _ranks_of_the_log(logged: Iterable[Span]) -> list[TraceSpan]:
+    """A process for each rank that did not report, as long as what the log has of it."""
     ranks: dict[str, list[TraceSpan]] = {}
-    for span in told:
+    for span in logged:
         if span.rank and span.process is None:
-            ranks.setdefault(span.rank, []).append(_told(span))
+            ranks.setdefault(span.rank, []).append(_logged(span))
     return [
         TraceSpan(
             f"{KINDS['worker']} {rank}",
@@ -197,8 +199,8 @@ def _ranks_of_the_log(told: Iterable[Span]) -> list[TraceSpan]:
     ]
 
 
-def _of_the_start(told: Iterable[Span]) -> tuple[TraceSpan, ...]:
-    return nested(_told(span) for span in told if span.process is None and not span.rank)
+def _of_the_start(logged: Iterable[Span]) -> tuple[TraceSpan, ...]:
+    return nested(_logged(span) for span in logged if span.process is None and not span.rank)
 
 
 # The tree.
@@ -230,12 +232,12 @@ def fitted(span: TraceSpan, began_s: float, over_s: float) -> TraceSpan:
     started_s = min(max(span.started_s, began_s), over_s)
     ended_s = min(max(span.ended_s, started_s), over_s)
     clipped_s = abs(started_s - span.started_s) + (0.0 if math.isinf(span.ended_s) else abs(ended_s - span.ended_s))
-    said = {"clipped_s": round(clipped_s, 3)} if clipped_s > TICK_S else {}
+    clipped = {"clipped_s": round(clipped_s, 3)} if clipped_s > TICK_S else {}
     return replace(
         span,
         started_s=started_s,
         ended_s=ended_s,
-        attributes={**span.attributes, **said},
+        attributes={**span.attributes, **clipped},
         children=tuple(fitted(child, started_s, ended_s) for child in span.children),
         marks={name: at_s for name, at_s in span.marks.items() if started_s <= at_s <= ended_s},
     )

@@ -40,7 +40,7 @@ def waterfall(spans: Sequence[Span], ready_s: float, first_token_s: float) -> li
 
 def lanes(spans: Sequence[Span], ready_s: float | None) -> list[Lane]:
     """Every process beside the others, also of a start that failed: parallel ranks are never added."""
-    told, found = log_and_clock_spans(spans), []
+    logged, found = log_and_clock_spans(spans), []
     for process in processes_of(spans):
         layers: list[Span] = []
         if process.kind == "api_server" and ready_s is not None:
@@ -48,7 +48,7 @@ def lanes(spans: Sequence[Span], ready_s: float | None) -> list[Lane]:
         if process.kind == "engine_core":
             layers += _of_core(process)
         if process.rank:
-            layers += _of_worker(process, told, apart=process.kind != "engine_core")
+            layers += _of_worker(process, logged, apart=process.kind != "engine_core")
         end_s = max((each.until_s for each in layers), default=0.0)
         parts = [each for each in _joined(_painted(layers, end_s)) if each.name != UNATTRIBUTED]
         found.append(Lane(_title(process), tuple(parts)))
@@ -63,7 +63,7 @@ def _title(process: Process) -> str:
 def waterfall_metrics(chain: Iterable[Span]) -> dict[str, float]:
     """`waterfall/<nn>_<phase>_s`, which MLflow sorts into the chain's order. They add up to first_token_s.
 
-    A phase that did not come to pass is absent, but what is unattributed is told where there is a chain, also if it is 0.
+    A phase that did not come to pass is absent, but what is unattributed is there with every chain, also if it is 0.
     """
     totals: dict[str, float] = {}
     for span in chain:
@@ -92,7 +92,7 @@ def slowest(processes: Sequence[Process]) -> Process | None:
     return max(ranks, key=lambda rank: held_s[id(rank)], default=None)
 
 
-def _known(processes: Sequence[Process], told: Sequence[Span], ready_s: float) -> Iterator[Span]:
+def _known(processes: Sequence[Process], logged: Sequence[Span], ready_s: float) -> Iterator[Span]:
     """Every stretch of which both ends are known, the outer before those that go on inside it."""
     worker = slowest(processes)
     core = _engine_core(processes, worker)
@@ -102,7 +102,7 @@ def _known(processes: Sequence[Process], told: Sequence[Span], ready_s: float) -
     if core:
         yield from _of_core(core)
     if worker:
-        yield from _of_worker(worker, told, apart=core is None or worker.own.process != core.own.process)
+        yield from _of_worker(worker, logged, apart=core is None or worker.own.process != core.own.process)
 
 
 def _of_server(server: Process, ready_s: float) -> Iterator[Span]:
@@ -120,7 +120,7 @@ def _of_core(core: Process) -> Iterator[Span]:
     yield from core.ended("engine_core_init")
 
 
-def _of_worker(worker: Process, told: Iterable[Span], *, apart: bool) -> Iterator[Span]:
+def _of_worker(worker: Process, logged: Iterable[Span], *, apart: bool) -> Iterator[Span]:
     """`apart`: in a process of its own, which has imports of its own."""
     if apart:
         devices = [call.start_s for call in worker.calls if call.name == "init_device"]
@@ -131,7 +131,7 @@ def _of_worker(worker: Process, told: Iterable[Span], *, apart: bool) -> Iterato
     for name in ("load_weights", "process_weights", "profile", "kv_cache", "warm_up"):
         yield from worker.ended(name)
     for name, in_the_log in IN_THE_LOG.items():
-        of_the_log = (span for span in told if span.name == in_the_log and span.rank in {None, worker.rank})
+        of_the_log = (span for span in logged if span.name == in_the_log and span.rank in {None, worker.rank})
         yield from worker.ended(name) or _named(name, of_the_log)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from bench.host.compile_cache import caches_of
 from bench.host.host import Host, look_at_host
 from bench.start.durations import expected_duration_s
-from bench.start.prepare import caches_for_plan
 from bench.sweep.plan import REPEATS, Point, Start, blocks_of, hosts_of
 from bench.sweep.prime import describe_untimed, untimed
 from bench.system.output import exit_where_lost, print_result
@@ -19,7 +19,7 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     found = dict(zip((point.label for point in points), hosts_of(points, hosts), strict=True))
     commands = {
         point.label: command_for(
-            point.settings, found[point.label], 0, caches_for_plan(point.settings, found[point.label])
+            point.settings, found[point.label], 0, caches_of(point.settings, found[point.label]).environment
         ).shown()
         for point in points
     }

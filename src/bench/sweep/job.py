@@ -25,16 +25,18 @@ from bench.vllm.forsaken import end_forsaken
 class Outcome:
     """The result of a start, for its sweep. `run_id` is None where MLflow was away: the start is in `folder` only."""
 
-    name: str
-    folder: str
-    reason: str | None
-    run_id: str | None
     record: RunRecord
+    folder: str
+    run_id: str | None
     waited_s: float = 0.0  # for other starts on this host
 
     @property
-    def invalid_reason(self) -> str | None:
-        return self.record.invalid_reason
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def reason(self) -> str | None:
+        return self.record.reason
 
 
 def run_job(settings: Settings, folder: Path) -> Outcome:
@@ -70,7 +72,7 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
         metrics=startup.metrics,
         tags=startup.run_tags,
     )
-    return Outcome(startup.name, str(folder), startup.reason, run_id, record, waited_s)
+    return Outcome(record, str(folder), run_id, waited_s)
 
 
 def write_down(startup: Startup, folder: Path, steps: Steps) -> tuple[Startup, Path]:

@@ -128,7 +128,7 @@ def hosts_of(points: Sequence[Point], hosts: Sequence[Host]) -> list[Host]:
 def why_stop(
     settings: Settings, starts: Sequence[RunRecord], order: Sequence[str], blocks: int, another_s: float
 ) -> str | None:
-    """The reason to stop, in words for the report; None: continue. Called after each block. Without `precision` the sweep has `repeats`
+    """The reason to stop, as the report has it; None: continue. Called after each block. Without `precision` the sweep has `repeats`
     blocks, unless time_budget_s ends it. `another_s` is the sweep's expected duration after one more block, in seconds.
 
     Enough is when, after `min_blocks`, the 95 % half-width of every ratio that the report will show is at most `precision`.

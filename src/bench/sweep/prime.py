@@ -53,7 +53,7 @@ def unprimed(every: Iterable[Settings]) -> list[Settings]:
 
 
 def describe_untimed(starts: Sequence[Untimed]) -> str:
-    """Their number and purpose, in words. Empty where there are none."""
+    """Their number and purpose. Empty where there are none."""
     if not starts:
         return ""
     fill, verify = sum(each.fills for each in starts), sum(each.verifies for each in starts)

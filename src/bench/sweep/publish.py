@@ -3,10 +3,11 @@
 import json
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from bench.analysis.records import SweepRecord
 from bench.config import Tracking
@@ -14,7 +15,7 @@ from bench.errors import LogError, SettingError
 from bench.report.published_table import PUBLISHED_NAME, STARTS
 from bench.report.write import file_names
 from bench.start.files import STARTUP, TRACE
-from bench.start.record import load_startup
+from bench.start.record import file_problem, load_startup
 from bench.start.steps import Steps
 from bench.start.tags import KEY
 from bench.sweep.job import draw
@@ -28,12 +29,15 @@ DRAWN = (".png", TRACE)  # made again from the rest
 
 
 @dataclass(frozen=True)
-class Published:
-    """A result that was imported into a store. `options`: the arguments of `compare` that its report was written with."""
+class PackedSweep:
+    """The sweep of a published result, as sweep.json in its archive holds it."""
 
     sweep_id: str
-    starts: int
-    options: list[str]
+    started_at: float  # UNIX time
+    ended_by: str | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    compare: list[str]  # the arguments that its report was written with
 
 
 def refuse_name(name: str) -> None:
@@ -58,7 +62,10 @@ def pack_starts(sweep: SweepRecord, uri: str, options: Sequence[str], folder: Pa
     """
     with TemporaryDirectory() as place:
         root = Path(place)
-        (root / SWEEP).write_text(json.dumps(_of_sweep(sweep, options), indent=2, sort_keys=True), encoding="utf-8")
+        packed = PackedSweep(
+            sweep.sweep_id, sweep.started_at, sweep.ended_by, sweep.params, sweep.own_tags, list(options)
+        )
+        (root / SWEEP).write_text(json.dumps(asdict(packed), indent=2, sort_keys=True), encoding="utf-8")
         for run_id, name in file_names(sweep.starts).items():
             start = root / "starts" / name
             start.mkdir(parents=True)
@@ -68,17 +75,6 @@ def pack_starts(sweep: SweepRecord, uri: str, options: Sequence[str], folder: Pa
                     f"{name}: its run {run_id} has no {STARTUP}, so this sweep cannot be published whole."
                 )
         return _pack(root, folder / STARTS)
-
-
-def _of_sweep(sweep: SweepRecord, options: Sequence[str]) -> dict[str, Any]:
-    return {
-        "sweep_id": sweep.sweep_id,
-        "started_at": sweep.started_at,
-        "ended_by": sweep.ended_by,
-        "params": sweep.params,
-        "tags": {name: value for name, value in sweep.tags.items() if not name.startswith("mlflow.")},
-        "compare": list(options),
-    }
 
 
 def _pack(root: Path, target: Path) -> Path:
@@ -100,8 +96,10 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member.replace(mtime=0, mode=0o644, uid=0, gid=0, uname="", gname="", deep=False)
 
 
-def bring_in_result(tracking: Tracking, folder: Path) -> Published:
+def bring_in_result(tracking: Tracking, folder: Path) -> tuple[PackedSweep, int]:
     """Every start of a published result, and the sweep that they belong to, into a store. Existing ones are left as they are.
+
+    Returns the sweep and the number of its starts.
 
     Raises:
         LogError: the archive is damaged, or is none of bench's.
@@ -110,10 +108,14 @@ def bring_in_result(tracking: Tracking, folder: Path) -> Published:
         root = Path(place)
         _unpack(folder / STARTS, root)
         try:
-            described = json.loads((root / SWEEP).read_text(encoding="utf-8"))
-            return _bring_in(tracking, described, sorted((root / "starts").iterdir()))
+            packed = TypeAdapter(PackedSweep).validate_json((root / SWEEP).read_bytes())
+            folders = sorted((root / "starts").iterdir())
+            _bring_in(tracking, packed, folders)
         except (OSError, ValueError, KeyError) as error:
-            raise LogError(f"{folder / STARTS}: this is no archive of a published result ({error!r}).") from error
+            raise LogError(
+                f"{folder / STARTS}: this is no archive of a published result ({file_problem(error)})."
+            ) from error
+    return packed, len(folders)
 
 
 def _unpack(path: Path, target: Path) -> None:
@@ -130,26 +132,21 @@ def _unpack(path: Path, target: Path) -> None:
         raise LogError(f"{path}: the archive is damaged ({error}).") from error
 
 
-def _bring_in(tracking: Tracking, described: dict[str, Any], folders: list[Path]) -> Published:
-    known = sweep_if_known(tracking.uri, described["sweep_id"])
+def _bring_in(tracking: Tracking, packed: PackedSweep, folders: list[Path]) -> None:
+    known = sweep_if_known(tracking.uri, packed.sweep_id)
     there = {KEY.in_(start.tags) for start in known.starts} if known else set[str | None]()
-    if known is None or len(known.starts) < len(folders):
-        parent = known.run_id if known else _open(tracking, described)
-        failed = True
-        try:
-            for folder in folders:
-                startup = load_startup(folder)
-                if startup.key not in there:
-                    below = replace(startup, parent_run_id=parent)
-                    below.save(folder)
-                    draw(below, folder, Steps())
-                    bring_in(tracking, folder)
-            failed = False
-        finally:
-            close_sweep(tracking, parent, failed=failed, ended_by=described["ended_by"])
-    return Published(described["sweep_id"], len(folders), described["compare"])
-
-
-def _open(tracking: Tracking, described: dict[str, Any]) -> str:
-    sweep = SweepRun(*(described[name] for name in ("sweep_id", "started_at", "params", "tags")))
-    return open_sweep(tracking, sweep)
+    if known and len(known.starts) >= len(folders):
+        return
+    sweep = SweepRun(packed.sweep_id, packed.started_at, packed.params, packed.tags)
+    parent, failed = known.run_id if known else open_sweep(tracking, sweep), True
+    try:
+        for folder in folders:
+            startup = load_startup(folder)
+            if startup.key not in there:
+                below = replace(startup, parent_run_id=parent)
+                below.save(folder)
+                draw(below, folder, Steps())
+                bring_in(tracking, folder)
+        failed = False
+    finally:
+        close_sweep(tracking, parent, failed=failed, ended_by=packed.ended_by)

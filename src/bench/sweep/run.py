@@ -64,7 +64,7 @@ class Sweep:
     blocks: list[list[Start]]
     done: tuple[RunRecord, ...] = ()
     outcomes: list[Outcome] = field(default_factory=list)
-    ended_by: str | None = None  # in words; None: it was interrupted
+    ended_by: str | None = None  # for the report; None: it was interrupted
 
     @property
     def order(self) -> list[str]:
@@ -125,7 +125,7 @@ def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, fold
 
 
 def run_blocks(sweep: Sweep, launch: Launch) -> str:
-    """Launches block by block until the stopping rule is met. Returns the reason for stopping, in words."""
+    """Launches block by block until the stopping rule is met. Returns the reason for stopping."""
     settings, began_s, timed = sweep.points[0].settings, time.monotonic(), 0
     done = {(record.point, record.repeat) for record in sweep.done}
     for number, block in enumerate(sweep.blocks, 1):
@@ -164,7 +164,7 @@ def open_or_resume(
             found.sweep_id,
             found.started_at,
             found.params,
-            {name: value for name, value in found.tags.items() if not name.startswith("mlflow.")},
+            found.own_tags,
             found.run_id,
         )
         begin_sweep(settings.tracking, again, folder)
@@ -259,10 +259,10 @@ def second_try(settings: Settings, outcomes: Sequence[Outcome]) -> list[Outcome]
 def print_summary(outcomes: Sequence[Outcome], sweep_id: str) -> None:
     """Prints the starts that failed or are invalid, with their reasons, and the command that compares the sweep."""
     failures = [outcome for outcome in outcomes if outcome.reason]
-    invalid = [outcome for outcome in outcomes if outcome.invalid_reason and not outcome.reason]
+    invalid = [outcome for outcome in outcomes if outcome.record.invalid_reason and not outcome.reason]
     print_message(f"sweep {sweep_id}: {len(outcomes) - len(failures)} of {len(outcomes)} starts finished")
     for outcome in invalid:
-        print_message(f"  INVALID {outcome.name}: {outcome.invalid_reason}")
+        print_message(f"  INVALID {outcome.name}: {outcome.record.invalid_reason}")
     for outcome in failures:
         print_message(f"  FAILED  {outcome.name}: {outcome.reason}")
     print_message(f"compare them:  python -m bench.compare sweep={sweep_id}")
