@@ -15,6 +15,7 @@ from bench.analysis.comparison import compare
 from bench.host.page_cache import find_gauge
 from bench.report.content import report_of
 from bench.report.write import report_markdown
+from bench.start.metrics import READY
 from conftest import Workplace
 from made_sweeps import made_start, made_sweep
 from whole_sweeps import (
@@ -248,7 +249,7 @@ def test_a_difference_that_is_ignored_by_name_is_said_in_the_report():
     comparison = compare(sweep, ignore=["version.vllm"])
 
     assert comparison.withheld == {}
-    assert comparison.speedup("dummy", "ready_s").ratio.mean == pytest.approx(1.5)
+    assert comparison.speedup("dummy", READY).ratio.mean == pytest.approx(1.5)
     assert "- Compared despite this difference, as requested: version.vllm.\n" in report_markdown(
         report_of(comparison), {}, []
     )

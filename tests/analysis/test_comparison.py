@@ -5,6 +5,7 @@ import pytest
 from bench.analysis.comparison import compare
 from bench.analysis.records import RunRecord
 from bench.errors import SettingError
+from bench.start.metrics import LOAD_MODEL, LOAD_WEIGHTS, READY
 from made_sweeps import made_failure, made_start, made_sweep
 
 
@@ -213,7 +214,7 @@ def test_a_failed_start_enters_no_mean():
     sweep = made_sweep(*timed("auto", 10.0, 20.0), made_failure("auto", "out of memory", {"ready_s": 1.0}, repeat=2))
     (point,) = compare(sweep).points
 
-    assert (point.n, point.values("ready_s"), point.mean("ready_s")) == (2, [10.0, 20.0], 15.0)
+    assert (point.n, point.values(READY), point.mean(READY)) == (2, [10.0, 20.0], 15.0)
 
 
 def test_failed_starts_are_listed():
@@ -241,7 +242,7 @@ def test_where_auto_always_failed_the_first_point_that_finished_is_the_baseline(
     comparison = compare(sweep)
 
     assert comparison.baselines == {"safetensors": "dummy"}
-    assert comparison.speedup("safetensors", "ready_s").ratio.mean == pytest.approx(0.5)
+    assert comparison.speedup("safetensors", READY).ratio.mean == pytest.approx(0.5)
 
 
 def test_a_sweep_in_which_everything_failed_has_no_speedups():
@@ -259,9 +260,9 @@ def test_a_metric_that_nothing_said_has_no_mean():
     )
     (point,) = compare(sweep).points
 
-    assert point.mean("phase/load_model_s") is None
-    assert point.mean("phase/load_weights_s") == 4.0
-    assert point.mean("ready_s") == 15.0
+    assert point.mean(LOAD_MODEL) is None
+    assert point.mean(LOAD_WEIGHTS) == 4.0
+    assert point.mean(READY) == 15.0
 
 
 # Speedups.
@@ -270,7 +271,7 @@ def test_a_metric_that_nothing_said_has_no_mean():
 @pytest.mark.parametrize(("candidate_s", "ratio"), [(5.0, 2.0), (10.0, 1.0), (40.0, 0.25)])
 def test_a_speedup_is_the_time_of_the_baseline_over_that_of_the_candidate(candidate_s, ratio):
     """Above 1 the candidate is faster."""
-    found = compare(made_sweep(*timed("auto", 10.0), *timed("dummy", candidate_s))).speedup("dummy", "ready_s")
+    found = compare(made_sweep(*timed("auto", 10.0), *timed("dummy", candidate_s))).speedup("dummy", READY)
 
     assert found.ratio.mean == pytest.approx(ratio)
     assert (found.baseline, found.candidate) == ("auto", "dummy")
@@ -280,14 +281,14 @@ def test_a_speedup_is_the_ratio_of_geometric_means():
     """200 s over 10 s. The arithmetic means, 250 s and 10 s, would let one slow start of the baseline decide."""
     found = compare(made_sweep(*timed("auto", 100.0, 400.0), *timed("dummy", 10.0, 10.0)))
 
-    assert found.speedup("dummy", "ready_s").ratio.mean == pytest.approx(20.0)
+    assert found.speedup("dummy", READY).ratio.mean == pytest.approx(20.0)
 
 
 def test_the_n_of_a_speedup_is_that_of_the_point_with_fewer_starts():
     """A chain is as strong as its weakest link."""
     comparison = compare(made_sweep(*timed("auto", 10.0, 11.0, 12.0), *timed("dummy", 5.0, 6.0)))
 
-    assert comparison.speedup("dummy", "ready_s").ratio.n == 2
+    assert comparison.speedup("dummy", READY).ratio.n == 2
 
 
 def test_the_n_of_a_speedup_counts_the_starts_that_have_the_metric():
@@ -299,8 +300,8 @@ def test_the_n_of_a_speedup_counts_the_starts_that_have_the_metric():
     )
     comparison = compare(sweep)
 
-    assert comparison.speedup("dummy", "phase/load_weights_s").ratio.n == 1
-    assert comparison.speedup("dummy", "ready_s").ratio.n == 2
+    assert comparison.speedup("dummy", LOAD_WEIGHTS).ratio.n == 1
+    assert comparison.speedup("dummy", READY).ratio.n == 2
 
 
 @pytest.mark.parametrize("lacking", ["auto", "safetensors"])
@@ -315,8 +316,8 @@ def test_a_metric_that_one_of_the_two_lacks_has_no_speedup(lacking):
     )
     comparison = compare(sweep)
 
-    assert comparison.speedup("safetensors", "phase/load_weights_s") is None
-    assert comparison.speedup("safetensors", "ready_s") is not None
+    assert comparison.speedup("safetensors", LOAD_WEIGHTS) is None
+    assert comparison.speedup("safetensors", READY) is not None
 
 
 @pytest.mark.parametrize("odd_s", [0.0, -1.0])
@@ -365,4 +366,4 @@ def test_unknown_tokens_withhold_nothing(baseline, candidate):
     comparison = compare(sweep)
 
     assert comparison.withheld == {}
-    assert comparison.speedup("dummy", "ready_s").ratio.mean == pytest.approx(2.0)
+    assert comparison.speedup("dummy", READY).ratio.mean == pytest.approx(2.0)

@@ -20,6 +20,7 @@ from bench.analysis.statistics import (
 )
 from bench.compose import compose_settings
 from bench.config import Settings
+from bench.start.metrics import READY
 from bench.start.warning import WarningKind
 from bench.sweep.plan import Point, Start, blocks_of
 from made_sweeps import made_start, made_sweep
@@ -158,7 +159,7 @@ def test_a_comparison_counts_the_candidates_of_each_baseline():
             for block, value in times.items()
         )
     )
-    found = compare(sweep).speedup("one", "ready_s").ratio
+    found = compare(sweep).speedup("one", READY).ratio
 
     assert (found.low, found.high) == ends(paired(BASELINE, CANDIDATE, comparisons=2, ratio=True))
 
@@ -202,7 +203,7 @@ def test_a_point_that_is_twice_in_a_block_is_not_paired():
     """Which of the two belongs to the other point's start? Nobody knows, so the comparison falls back to Welch."""
     slow = [made_start("auto", {"ready_s": value}, repeat=0) for value in (10.0, 11.0, 12.0)]
     fast = [made_start("dummy", {"ready_s": value}, repeat=0) for value in (5.0, 5.5, 6.5)]
-    found = compare(made_sweep(*slow, *fast)).speedup("dummy", "ready_s").ratio
+    found = compare(made_sweep(*slow, *fast)).speedup("dummy", READY).ratio
 
     assert not found.paired
     assert (found.low, found.high) == ends(welch([10.0, 11.0, 12.0], [5.0, 5.5, 6.5], ratio=True))
@@ -332,8 +333,8 @@ def test_an_outlier_is_warned_about_and_never_removed():
     assert [str(each) for each in warnings_about(comparison)] == [
         "auto #4: 95.00 s to ready lies far from the other starts of its point; it is in all figures"
     ]
-    assert comparison.points[0].values("ready_s") == times
-    assert comparison.speedup("dummy", "ready_s").ratio.mean == pytest.approx(
+    assert comparison.points[0].values(READY) == times
+    assert comparison.speedup("dummy", READY).ratio.mean == pytest.approx(
         paired(dict(enumerate(times)), CANDIDATE, ratio=True).mean
     )
 

@@ -12,6 +12,7 @@ from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
 from bench.report.comparison_figures import draw_savings, draw_waterfalls
 from bench.report.style import COLOURS, DPI
+from bench.start.metrics import FIRST_TOKEN, READY
 from made_sweeps import made_start, made_sweep, made_waterfall
 
 # About a start on one GPU.
@@ -108,10 +109,10 @@ def test_a_bar_is_as_long_as_the_time_to_the_first_token(sketched, tmp_path):
 
         assert len(bars) == len(PHASES)
         assert [bar.get_x() for bar in bars[1:]] == pytest.approx(ends[:-1])
-        assert ends[-1] == pytest.approx(point.mean("first_token_s"))
-        assert ends[-2] == pytest.approx(point.mean("ready_s"))
+        assert ends[-1] == pytest.approx(point.mean(FIRST_TOKEN))
+        assert ends[-2] == pytest.approx(point.mean(READY))
         assert bars[-2].get_hatch()
-        assert axes.lines[row].get_xdata()[0] == pytest.approx(point.mean("ready_s"))
+        assert axes.lines[row].get_xdata()[0] == pytest.approx(point.mean(READY))
 
 
 def test_every_phase_has_a_colour_of_its_own_and_a_name(sketched, tmp_path):
@@ -140,7 +141,7 @@ def test_a_bar_is_labelled_with_point_n_and_time(sketched, tmp_path):
     shown = [text.get_text().replace(r"\$", "$") for text in texts(sketched[0]) if "ready" in text.get_text()]
 
     assert [words.partition(": ready")[0].strip() for words in shown] == ["a $x^$ b (n=1)", "_base (n=1)"]
-    assert all(f"{point.mean('ready_s'):.1f} s" in words for point, words in zip(comparison.points, shown, strict=True))
+    assert all(f"{point.mean(READY):.1f} s" in words for point, words in zip(comparison.points, shown, strict=True))
 
 
 def test_each_state_has_a_panel_of_its_own(drawn, tmp_path):

@@ -8,6 +8,7 @@ from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, drift, outliers, paired_or_welch
 from bench.errors import SettingError
+from bench.start.metric import Metric
 from bench.start.metrics import READY, SPEEDUPS
 from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VLLM_VERSION
 from bench.start.warning import ResultWarning, WarningKind
@@ -25,7 +26,7 @@ class Speedup:
     baseline together, with 95 %.
     """
 
-    metric: str
+    metric: Metric
     baseline: str
     candidate: str
     ratio: Interval
@@ -50,7 +51,7 @@ class Comparison:
     weights: dict[str, Weights] = field(default_factory=dict)  # by candidate: how far they are the baseline's
     title: str = ""  # of the report; empty: the points' names
 
-    def speedup(self, candidate: str, metric: str) -> Speedup | None:
+    def speedup(self, candidate: str, metric: Metric) -> Speedup | None:
         return next((each for each in self.speedups if (each.candidate, each.metric) == (candidate, metric)), None)
 
     @property
@@ -201,7 +202,7 @@ def _values(point: Point, name: str) -> set[str]:
 
 def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:
     found = []
-    for metric in (each.name for each in SPEEDUPS):
+    for metric in SPEEDUPS:
         sides = baseline.by_block(metric), candidate.by_block(metric)
         if any(value <= 0 for side in sides for _, value in side):
             continue
@@ -218,16 +219,16 @@ def warnings_about(comparison: Comparison) -> list[ResultWarning]:
     """What a reader should look at before believing the figures: outliers, which stay in, and a drift over the sweep."""
     found = []
     for point in comparison.points:
-        times = [(start, start.metrics[READY.name]) for start in point.starts if start.metrics.get(READY.name, 0) > 0]
+        times = [(start, ready_s) for start in point.starts if (ready_s := start.value(READY) or 0.0) > 0]
         for index in outliers([value for _, value in times]):
             start, value = times[index]
             text = f"{start.name}: {value:.2f} s to ready lies far from the other starts of its point; it is in all figures"
             found.append(ResultWarning(WarningKind.OUTLIER, text))
     timed = [
-        (start.order, point.label, start.metrics[READY.name])
+        (start.order, point.label, ready_s)
         for point in comparison.points
         for start in point.starts
-        if start.order and start.metrics.get(READY.name, 0) > 0
+        if start.order and (ready_s := start.value(READY) or 0.0) > 0
     ]
     drifted = drift(timed)
     if drifted and drifted.significant:

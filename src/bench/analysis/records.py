@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 
 from bench.start import tags as t
-from bench.start.metrics import find
+from bench.start.metric import Metric
 from bench.start.warning import ResultWarning
 
 
@@ -25,6 +24,10 @@ class RunRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+
+    def value(self, metric: Metric) -> float | None:
+        """None: this start does not have it."""
+        return self.metrics.get(metric.name)
 
 
 def read_record(  # noqa: PLR0913  # each is a fact of one run
@@ -88,23 +91,24 @@ class Point:
     def n(self) -> int:
         return len(self.starts)
 
-    def values(self, metric: str) -> list[float]:
+    def values(self, metric: Metric) -> list[float]:
         """One for each start that has it."""
-        return [start.metrics[metric] for start in self.starts if metric in start.metrics]
+        return [value for _, value in self.by_block(metric)]
 
-    def by_block(self, metric: str) -> list[tuple[int, float]]:
+    def by_block(self, metric: Metric) -> list[tuple[int, float]]:
         """(block, value) of each start that has it."""
-        return [(start.repeat, start.metrics[metric]) for start in self.starts if metric in start.metrics]
+        found = ((start.repeat, start.value(metric)) for start in self.starts)
+        return [(block, value) for block, value in found if value is not None]
 
     @property
     def state(self) -> str | None:
         """Of the page cache, in the word that was measured; None for a log from elsewhere."""
         return t.PAGE_CACHE.in_(self.starts[0].tags) if self.starts else None
 
-    def mean(self, metric: str) -> float | None:
+    def mean(self, metric: Metric) -> float | None:
         """Over the starts, as the catalogue joins them. None: no start has it."""
-        values, found = self.values(metric), find(metric)
-        return (found.over_starts if found else fmean)(values) if values else None
+        values = self.values(metric)
+        return metric.over_starts(values) if values else None
 
 
 def points_of(starts: Sequence[RunRecord], order: Sequence[str]) -> tuple[Point, ...]:

@@ -26,6 +26,7 @@ from bench.report.style import (
 )
 from bench.report.tables import TOTAL, ratio_text, saved_text, savings_by_state, waterfalls_by_state
 from bench.start.files import WATERFALL_FIGURE
+from bench.start.metric import Metric
 from bench.start.metrics import DRAWN, SPEEDUPS, Step
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 FEWEST_ROWS = 3  # a single bar does not fill the panel
 ROOM_FOR_TIMES = 1.22  # of the longest time
 ROOM_FOR_SPEEDUPS = 1.6  # of the longest interval, for the numbers behind it
-TITLES = {metric.name: metric.label or metric.title for metric in DRAWN}
 WIDTH = 11  # inches
 HEIGHT = 0.56  # of a waterfall's row
 MARK = 0.38  # where the line at ready ends, below the middle of a row
@@ -49,7 +49,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> Path:
     from matplotlib.patches import Patch
 
     points = [point for point in comparison.points if point.starts]
-    metrics = [metric for metric in TITLES if any(point.values(metric) for point in points)]
+    metrics = [metric for metric in DRAWN if any(point.values(metric) for point in points)]
     height = max(3.2, 1.6 + len(metrics) * (0.16 + 0.2 * len(points)))
     drawn = figure(11 if comparison.speedups else 8, height)
     if comparison.speedups:
@@ -67,8 +67,8 @@ def draw_comparison(comparison: Comparison, folder: Path) -> Path:
     return path
 
 
-def _draw_times(axes: "Axes", points: list[Point], metrics: list[str]) -> None:
-    rows = [(TITLES[metric], [_time(point, metric, colour(i)) for i, point in enumerate(points)]) for metric in metrics]
+def _draw_times(axes: "Axes", points: list[Point], metrics: list[Metric]) -> None:
+    rows = [(_title(metric), [_time(point, metric, colour(i)) for i, point in enumerate(points)]) for metric in metrics]
     axes.set_xlim(
         0, ROOM_FOR_TIMES * (max((b.end for _, lanes in rows for bars in lanes for b in bars), default=0) or 1)
     )
@@ -76,7 +76,11 @@ def _draw_times(axes: "Axes", points: list[Point], metrics: list[str]) -> None:
     axes.set_xlabel("seconds (bar: mean; dots: single starts)")
 
 
-def _time(point: Point, metric: str, shade: str) -> list[Bar]:
+def _title(metric: Metric) -> str:
+    return metric.label or metric.title
+
+
+def _time(point: Point, metric: Metric, shade: str) -> list[Bar]:
     mean, values = point.mean(metric), point.values(metric)
     return [] if mean is None else [Bar(mean, shade, f"{'mean ' * (len(values) > 1)}{mean:.2f}", values=values)]
 
@@ -84,9 +88,9 @@ def _time(point: Point, metric: str, shade: str) -> list[Bar]:
 def _draw_speedups(axes: "Axes", comparison: Comparison, points: list[Point]) -> None:
     candidates = [label for label in comparison.baselines if label not in comparison.withheld]
     shades = {point.label: colour(index) for index, point in enumerate(points)}
-    found = [(metric.name, [comparison.speedup(label, metric.name) for label in candidates]) for metric in SPEEDUPS]
+    found = [(_title(metric), [comparison.speedup(label, metric) for label in candidates]) for metric in SPEEDUPS]
     rows = [
-        (TITLES[name], [[_ratio(each.ratio, shades[each.candidate])] if each else [] for each in speedups])
+        (name, [[_ratio(each.ratio, shades[each.candidate])] if each else [] for each in speedups])
         for name, speedups in found
         if any(speedups)
     ]

@@ -12,7 +12,7 @@ from bench.analysis.statistics import Interval
 from bench.report import tables
 from bench.report.tables import Table
 from bench.start.metric import Metric
-from bench.start.metrics import READY, STREAM, STREAM_RATE, STREAM_SIZE, name_of_rank, rank_of
+from bench.start.metrics import READY, STREAM, STREAM_RATE, STREAM_SIZE, of_rank, rank_of
 from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VERSION, VLLM_VERSION, Tag
 
 # The conditions that every start is listed with: title, param or tag.
@@ -142,7 +142,7 @@ def report_of(comparison: Comparison) -> Report:
         without_waterfall=tuple(p.label for p in comparison.points if p.n and p.label not in waterfalls),
         savings=_saved_seconds(comparison),
         single_starts=tables.single_starts(comparison),
-        streams=tuple(_stream(point) for point in comparison.points if point.values(STREAM.name)),
+        streams=tuple(_stream(point) for point in comparison.points if point.values(STREAM)),
         failed=tables.outcomes(comparison.failed, lambda start: start.reason or "no reason was recorded"),
         invalid=tables.outcomes(comparison.invalid, lambda start: start.invalid_reason or ""),
         warnings=tuple(dict.fromkeys(_warnings(comparison))),
@@ -215,14 +215,14 @@ def _most_rivals(comparison: Comparison, bases: Iterable[str]) -> int:
 def _withheld(comparison: Comparison, label: str, why: str) -> Withheld:
     kind = comparison.weights[label].kind
     point = next(point for point in comparison.points if point.label == label)
-    return Withheld(label, why, kind == "FAILED", point.mean(READY.name) if kind == DUMMY else None)
+    return Withheld(label, why, kind == "FAILED", point.mean(READY) if kind == DUMMY else None)
 
 
 def _saved_seconds(comparison: Comparison) -> SavedSeconds | None:
     candidates = [each for _, found in tables.savings_by_state(comparison) for each in found]
     if not candidates:
         return None
-    reached = [(each, comparison.speedup(each.candidate, READY.name)) for each in candidates]
+    reached = [(each, comparison.speedup(each.candidate, READY)) for each in candidates]
     return SavedSeconds(
         tables=tables.saved_seconds(comparison),
         several=any(each.n > 1 for each in candidates),
@@ -238,11 +238,11 @@ def _saved_seconds(comparison: Comparison) -> SavedSeconds | None:
 
 def _stream(point: Point) -> Stream:
     times, rates = _of_ranks(point, STREAM), _of_ranks(point, STREAM_RATE)
-    means = {rank: point.mean(name_of_rank(rank, STREAM)) for rank in _ranks(point)}
+    means = {rank: point.mean(of_rank(rank, STREAM)) for rank in _ranks(point)}
     return Stream(
         point.label,
         point.n,
-        size=tables.size_text(max(point.values(STREAM_SIZE.name))),
+        size=tables.size_text(max(point.values(STREAM_SIZE))),
         best_s=min(times),
         slowest_s=max(times),
         best_rate=f"{tables.size_text(max(rates))}/s",
@@ -257,5 +257,5 @@ def _ranks(point: Point) -> list[str]:
 
 def _of_ranks(point: Point, metric: Metric) -> Sequence[float]:
     """The values of each rank of each start; the whole start's value where the log names no ranks."""
-    of_ranks = (point.values(name_of_rank(rank, metric)) for rank in _ranks(point))
-    return [value for values in of_ranks for value in values] or point.values(metric.name)
+    of_ranks = (point.values(of_rank(rank, metric)) for rank in _ranks(point))
+    return [value for values in of_ranks for value in values] or point.values(metric)

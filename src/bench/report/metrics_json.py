@@ -11,7 +11,7 @@ from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point
 from bench.analysis.savings import mean_waterfall, savings, upper_bounds
 from bench.report.content import conditions, title_of
-from bench.start.metrics import SPEEDUPS
+from bench.start.metrics import SPEEDUPS, metric_named
 
 METRICS = "benchmark_metrics.json"
 
@@ -73,7 +73,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "baselines": comparison.baselines,
         "withheld": comparison.withheld,
         "weights": {label: asdict(each) for label, each in comparison.weights.items()},
-        "speedups": [_with_flat_ratio(asdict(speedup)) for speedup in comparison.speedups],
+        "speedups": [_with_flat_ratio(asdict(each)) | {"metric": each.metric.name} for each in comparison.speedups],
         "waterfalls": [asdict(found) for point in comparison.points if (found := mean_waterfall(point))],
         "savings": [asdict(each) for each in savings(comparison)],
         "upper_bounds": [_with_flat_ratio(asdict(each)) for each in upper_bounds(comparison)],
@@ -88,10 +88,10 @@ def _with_flat_ratio(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _point(point: Point) -> dict[str, Any]:
-    metrics = sorted({name for start in point.starts for name in start.metrics})
+    metrics = [metric_named(name) for name in sorted({name for start in point.starts for name in start.metrics})]
     return {
         "n": point.n,
-        "metrics": {name: {"mean": point.mean(name), "values": point.values(name)} for name in metrics},
+        "metrics": {each.name: {"mean": point.mean(each), "values": point.values(each)} for each in metrics},
         "invalid": [
             {"name": start.name, "run_id": start.run_id, "reason": start.invalid_reason} for start in point.invalid
         ],
@@ -106,7 +106,7 @@ def summary_metrics(comparison: Comparison) -> dict[str, float]:
         f"mean {metric.name}/{point.label}": mean
         for point in comparison.points
         for metric in SPEEDUPS
-        if (mean := point.mean(metric.name)) is not None
+        if (mean := point.mean(metric)) is not None
     }
-    ratios = {f"speedup {each.metric}/{each.candidate}": each.ratio.mean for each in comparison.speedups}
+    ratios = {f"speedup {each.metric.name}/{each.candidate}": each.ratio.mean for each in comparison.speedups}
     return means | ratios

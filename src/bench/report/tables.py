@@ -82,14 +82,14 @@ def _key_metrics(caption: str, points: Sequence[Point]) -> Table:
     rows = [
         Row(metric.heading, tuple(_mean(point, metric) for point in points))
         for metric in KEY_METRICS
-        if any(point.values(metric.name) for point in points)
+        if any(point.values(metric) for point in points)
     ]
     starts = Row("Starts (n)", tuple(Cell(str(point.n)) for point in points))
     return Table(("Metric", *(point.label for point in points)), (*rows, starts), caption)
 
 
 def _mean(point: Point, metric: Metric) -> Cell:
-    mean, n = point.mean(metric.name), len(point.values(metric.name))
+    mean, n = point.mean(metric), len(point.values(metric))
     return Cell("-" if mean is None else f"{mean:,.{metric.digits}f}" + (f" (n={n})" if n < point.n else ""))
 
 
@@ -98,7 +98,7 @@ def speedups(comparison: Comparison) -> Table | None:
     candidates = [label for label in comparison.baselines if label not in comparison.withheld]
     rows = []
     for metric in SPEEDUPS:
-        found = [comparison.speedup(candidate, metric.name) for candidate in candidates]
+        found = [comparison.speedup(candidate, metric) for candidate in candidates]
         if any(found):
             rows.append(Row(metric.speedup or metric.title, tuple(map(_ratio, found))))
     if not rows:
@@ -128,7 +128,7 @@ def single_starts(comparison: Comparison) -> Table | None:
         _words(point.label, metric.heading, f"{median(values):.2f}", " ".join(f"{value:.2f}" for value in values))
         for point in points
         for metric in (READY, FIRST_TOKEN)
-        if (values := point.values(metric.name))
+        if (values := point.values(metric))
     ]
     return Table(("Point", "Metric", "Median", "Each start"), tuple(rows))
 

@@ -240,6 +240,16 @@ def rank_of(name: str) -> tuple[str, str] | None:
     return rank, metric
 
 
+def of_rank(rank: str, metric: Metric) -> Metric:
+    """The same of one rank alone."""
+    return replace(metric, name=name_of_rank(rank, metric))
+
+
+def metric_named(name: str) -> Metric:
+    """Of a number that a store has; one that only another release logs is its name alone."""
+    return find(name) or Metric(name, "", name, Measured("another release of bench"), what="")
+
+
 def find(name: str) -> Metric | None:
     """The row behind a name that MLflow has. None: no start logs it."""
     if of_rank := rank_of(name):
