@@ -20,6 +20,7 @@ from bench.compose import compose_settings
 from bench.masking import register
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from mlflow.entities import Run
 
     from commands import Command, Preloaded
@@ -222,3 +223,14 @@ def preloaded() -> "Preloaded":
     from commands import shared
 
     return shared()
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> "list[Figure]":
+    """The figures of a comparison that are made while the test runs, in their order."""
+    from bench.report import comparison_figures
+
+    made: list[Figure] = []
+    make = comparison_figures.figure
+    monkeypatch.setattr(comparison_figures, "figure", lambda *size: made.append(make(*size)) or made[-1])
+    return made
