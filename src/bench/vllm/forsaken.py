@@ -5,6 +5,7 @@ the memory of their environment unless SPT_NOENV is set. Source: README of setpr
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,8 +17,7 @@ from bench.vllm import keeper
 from bench.vllm.shared_memory import SharedMemory, every_pid
 
 DRIVER = "BENCH_DRIVER"
-KEEPER_ENDS_S = keeper.HURRY_S + keeper.TRACKERS_S + 2.0  # in which a keeper that is still there has ended its tree
-UNKILLABLE_S = 30.0  # a process that is still there after so long sits in the kernel
+UNKILLABLE_S = 60.0  # a process that is still there after so long sits in the kernel
 
 
 def marks() -> dict[str, str]:
@@ -27,10 +27,15 @@ def marks() -> dict[str, str]:
 
 def end_forsaken() -> None:
     """Waits for the keepers that are still there, and ends by SIGKILL what has none; prints a sentence for each tree."""
-    began_s, shared_memory = time.monotonic(), dict[str, SharedMemory]()
+    began_s, alone, shared_memory = time.monotonic(), set[str](), dict[str, SharedMemory]()
     while (trees := forsaken()) and (lasted_s := time.monotonic() - began_s) < UNKILLABLE_S:
         for driver, pids in trees.items():
-            if lasted_s < KEEPER_ENDS_S and any(map(_is_keeper, pids)):
+            if keepers := [pid for pid in pids if _is_keeper(pid)]:  # which end it, and know what else it has left
+                for pid in keepers:
+                    keeper.kill(pid, signal.SIGCONT)
+                continue
+            if driver not in alone:  # its keeper may have ended just now, and so has the tree then
+                alone.add(driver)
                 continue
             if driver not in shared_memory:
                 shared_memory[driver] = SharedMemory(began_at=_began_at(driver))
