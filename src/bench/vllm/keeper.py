@@ -95,6 +95,7 @@ def keep(command: list[str], reports: int, stop_timeout_s: float, shared_memory:
     except OSError as error:
         report(reports, error=f"{command[0]}: {error.strerror}")
         return
+    shared_memory.look([pid])
     report(reports, pid=pid, keeper_pid=os.getpid(), started_s=started_s)
     is_patient = watch(pid, reports, shared_memory)
     end(pid, reports, stop_timeout_s if is_patient else min(HURRY_S, stop_timeout_s), shared_memory)
