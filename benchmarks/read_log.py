@@ -31,7 +31,7 @@ from pathlib import Path
 from bench.log.files import log_lines
 from bench.log.recordings import MOST_STARTS, LogFile, Recording
 from bench.log.starts import starts_of
-from bench.start.recorded import startup_of
+from bench.start.replay import startup_of
 
 LOGS = Path(__file__).parents[1] / "tests" / "logs"
 SERVED = LOGS / "cpu-vllm0.32.0" / "server-runai_streamer-tp1.log"

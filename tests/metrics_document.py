@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.start.metric import Metric
+from bench.start.metric_types import Metric
 from bench.start.metrics import CATALOGUE, FAMILIES
 
 HEAD = """# What is measured

@@ -16,12 +16,12 @@ from bench.host.device import Device
 from bench.host.host import Host, Needs
 from bench.log.start_log import read_start
 from bench.start.describe import describe, ending_of, with_failures
+from bench.start.execution import Execution, PreparedStart, Stop, StopKind
 from bench.start.files import ERRORS, LOG, OUTPUTS
 from bench.start.folder import RESERVE, place_for, saved
 from bench.start.record import Startup, load_startup
 from bench.start.steps import Steps
 from bench.start.trace import trace_of
-from bench.start.values import Execution, PreparedStart, Stop, StopKind
 from bench.vllm.command import Command
 
 HOST = Host(Device("cpu"), "/env/bin/python", {"vllm": "0.32.0"}, Needs({"gpu_memory_utilization": 0.2}, {}))

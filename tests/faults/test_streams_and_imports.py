@@ -21,7 +21,7 @@ AT_IMPORT = Path(__file__).with_name("at_import")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGQUIT", 131), ("SIGHUP", 129)])
 @pytest.mark.parametrize(
     ("module", "imported"),
-    [("bench", "hydra"), ("bench.compare", "bench.compose"), ("bench.replay", "bench.start.recorded")],
+    [("bench", "hydra"), ("bench.compare", "bench.compose"), ("bench.replay", "bench.start.replay")],
 )
 def test_a_command_that_is_being_imported_ends_at_once(tmp_path, module, imported, name, code):
     """Nothing was begun, so nothing is cleaned up; and no traceback is shown."""

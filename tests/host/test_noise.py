@@ -20,7 +20,7 @@ from bench.host import noise as rig_module
 from bench.host.device import find_device
 from bench.host.gpus import GIB, Gpu, Gpus, look_at_gpus
 from bench.host.noise import Rig, look_at_rig, noise, quiet_rig, settle
-from bench.start.measured import rig_metrics
+from bench.start.measured_metrics import rig_metrics
 from bench.start.prepare import prepare_state
 from bench.start.tags import rig_tags
 

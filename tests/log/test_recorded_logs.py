@@ -13,7 +13,7 @@ from bench.log.server_info import info_params
 from bench.log.start_log import StartLog, read_start
 from bench.log.starts import starts_of
 from bench.start.log_metrics import summarise
-from bench.start.recorded import metrics_of_log
+from bench.start.replay import metrics_of_log
 from bench.start.tags import info_tags, outcome_tags
 from bench.start.timeline import log_spans
 from read_lines import info_in, read_log, start_log_of

@@ -9,7 +9,7 @@ import pytest
 from bench.errors import LogError
 from bench.log import recordings
 from bench.log.recordings import LogFile, expanded, log_file, recordings_in
-from bench.start.recorded import labels_of
+from bench.start.replay import labels_of
 
 LOGS = Path(__file__).parents[1] / "logs"
 FIRST = LOGS / "cpu-vllm0.32.0" / "dummy-tp1-eager.log"

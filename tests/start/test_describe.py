@@ -5,7 +5,7 @@ import pytest
 from bench.log.outcome import Ending
 from bench.log.start_log import StartLog, read_start
 from bench.start.describe import ending_of
-from bench.start.values import Execution, Stop, StopKind
+from bench.start.execution import Execution, Stop, StopKind
 
 FAILED = "(Worker_TP0 pid=7) ERROR 11-24 02:15:51 [multiproc_executor.py:953] ValueError: no such file"
 

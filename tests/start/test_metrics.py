@@ -8,8 +8,8 @@ import pytest
 
 from bench.log.texts.phases import RULES
 from bench.start.log_metrics import summarise, with_checkpoint
-from bench.start.measured import probe_metrics
-from bench.start.metric import FromLog
+from bench.start.measured_metrics import probe_metrics
+from bench.start.metric_types import FromLog
 from bench.start.metrics import CATALOGUE, CHAIN, FAMILIES, LOAD_WEIGHTS, Step, find, name_of_rank, rank_of, step_of
 from bench.start.waterfall import waterfall_metrics
 from bench.vllm.probe_events import read_events

@@ -18,7 +18,7 @@ from bench.host.page_cache import evict, find_gauge, warm
 from bench.host.state import HostState, judge
 from bench.host.storage import storage_bytes
 from bench.log.start_log import read_start
-from bench.start.measured import state_metrics
+from bench.start.measured_metrics import state_metrics
 from bench.start.prepare import StateBefore, measured_state, prepare_state
 from bench.start.tags import state_tags
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.start.measured import probe_metrics
+from bench.start.measured_metrics import probe_metrics
 from bench.start.outputs import missing_processes
 from bench.start.timeline import log_spans, merged
 from bench.start.waterfall import lanes, unattributed_warnings, waterfall, waterfall_metrics

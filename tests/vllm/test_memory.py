@@ -9,7 +9,7 @@ import pytest
 
 from bench.compose import compose_settings
 from bench.host.gpus import Gpus
-from bench.start.measured import memory_metrics
+from bench.start.measured_metrics import memory_metrics
 from bench.vllm import memory
 from bench.vllm.keeper_reports import Kept
 from bench.vllm.memory import FILE, MemorySample, Sampler, gpus_of, read_memory, sampled

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.start.measured import probe_metrics, read_while_loading
+from bench.start.measured_metrics import probe_metrics, read_while_loading
 from bench.start.outputs import missing_processes, probe_warnings, rank_names
 from bench.vllm.probe_events import ProbeReport, read_events
 

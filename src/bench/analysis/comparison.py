@@ -8,7 +8,7 @@ from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, drift, outliers, paired_or_welch
 from bench.errors import SettingError
-from bench.start.metric import Metric
+from bench.start.metric_types import Metric
 from bench.start.metrics import READY, SPEEDUPS
 from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VLLM_VERSION
 from bench.start.warning import ResultWarning, WarningKind

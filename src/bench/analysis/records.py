@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.start import tags as t
-from bench.start.metric import Metric
+from bench.start.metric_types import Metric
 from bench.start.warning import ResultWarning
 
 

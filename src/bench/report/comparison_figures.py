@@ -26,7 +26,7 @@ from bench.report.style import (
 )
 from bench.report.tables import TOTAL, ratio_text, saved_text, savings_by_state, waterfalls_by_state
 from bench.start.files import WATERFALL_FIGURE
-from bench.start.metric import Metric
+from bench.start.metric_types import Metric
 from bench.start.metrics import DRAWN, SPEEDUPS, Step
 
 if TYPE_CHECKING:

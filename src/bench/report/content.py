@@ -11,7 +11,7 @@ from bench.analysis.savings import UpperBound, upper_bounds
 from bench.analysis.statistics import Interval
 from bench.report import tables
 from bench.report.tables import Table
-from bench.start.metric import Metric
+from bench.start.metric_types import Metric
 from bench.start.metrics import READY, STREAM, STREAM_RATE, STREAM_SIZE, of_rank, rank_of
 from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VERSION, VLLM_VERSION, Tag
 

@@ -9,7 +9,7 @@ from bench.errors import OwnershipError
 from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
 from bench.report.tables import Cell, Row, Table
 from bench.report.write import render
-from bench.start.metric import Metric
+from bench.start.metric_types import Metric
 from bench.start.metrics import LOAD_WEIGHTS, PROBE_LOAD_WEIGHTS, READY
 
 STARTS = "starts.tar.zst"

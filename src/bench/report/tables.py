@@ -9,7 +9,7 @@ from bench.analysis.records import Point, RunRecord
 from bench.analysis.savings import Savings, Waterfall, mean_waterfall, savings, steps_of
 from bench.analysis.statistics import Interval
 from bench.report.style import phase
-from bench.start.metric import Metric
+from bench.start.metric_types import Metric
 from bench.start.metrics import FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS, Step
 
 TOTAL = "Time to ready"

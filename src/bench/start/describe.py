@@ -16,15 +16,15 @@ from bench.log.outcome import Ending
 from bench.log.start_log import StartLog
 from bench.log.texts.failure_classes import classify
 from bench.masking import masked, masked_tree
-from bench.start import measured
+from bench.start import measured_metrics
 from bench.start import tags as t
+from bench.start.execution import Execution, PreparedStart, StopKind
 from bench.start.files import FINGERPRINT
 from bench.start.log_metrics import summarise, with_checkpoint
 from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
 from bench.start.prepare import measured_state
 from bench.start.record import Startup, write_excerpts
 from bench.start.steps import Steps
-from bench.start.values import Execution, PreparedStart, StopKind
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import unattributed_warnings, waterfall_metrics
 from bench.system.output import visible
@@ -45,10 +45,10 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     state = steps.run("judging the state", partial(state_record, execution, outputs), StateRecord())
     of_chain = steps.run("the waterfall's metrics", partial(waterfall_metrics, outputs.chain), dict[str, float]())
     of_memory = steps.run(
-        "the memory's metrics", partial(measured.memory_metrics, execution.memory.samples), dict[str, float]()
+        "the memory's metrics", partial(measured_metrics.memory_metrics, execution.memory.samples), dict[str, float]()
     )
     metrics = steps.run(
-        "the metrics", partial(metrics_of, settings, outputs, execution), measured.clock_metrics(execution)
+        "the metrics", partial(metrics_of, settings, outputs, execution), measured_metrics.clock_metrics(execution)
     )
     tags = steps.run("the tags", partial(tags_of, settings, host, answer), t.place_tags(settings))
     looking = partial(missing_outputs, prepared, execution, outputs)
@@ -116,7 +116,7 @@ def minimal_startup(settings: Settings, execution: Execution) -> Startup:
         ended_at=execution.ended_at(),
         ready_s=execution.ready_s,
         reason=execution.stop.text if execution.stop else None,
-        metrics=measured.clock_metrics(execution),
+        metrics=measured_metrics.clock_metrics(execution),
         exec_at_s=execution.exec_at_s,
     )
 
@@ -153,16 +153,16 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
     before = execution.state_before
     if before is None:
         return StateRecord()
-    read = measured.read_while_loading(outputs.probe)
+    read = measured_metrics.read_while_loading(outputs.probe)
     state = measured_state(before, outputs.log.compile_cache, read, execution.tree_read_bytes)
     tags, verdict = t.state_tags(state)
     problems = [*verdict.problems, *execution.clock_problems()]
     if problems:
         tags |= t.validity_tags(problems)
-    metrics = measured.state_metrics(state)
+    metrics = measured_metrics.state_metrics(state)
     if before.rig:
         tags |= t.rig_tags(before.rig, before.noise)
-        metrics |= measured.rig_metrics(before.rig)
+        metrics |= measured_metrics.rig_metrics(before.rig)
     noise = [f"noise before the start: {sentence}" for sentence in before.noise]
     warnings = [*warnings_of(WarningKind.NOISE, noise), *warnings_of(WarningKind.STATE, state_doubts(state))]
     return StateRecord(tags, metrics, warnings, problems, asdict(state))
@@ -200,7 +200,7 @@ def _observed(execution: Execution) -> Ending:
 def metrics_of(settings: Settings, outputs: StartOutputs, execution: Execution) -> dict[str, float]:
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
     of_log = with_checkpoint(summarise(outputs.log.readings), size_gib(settings))
-    return measured.clock_metrics(execution) | of_log | measured.probe_metrics(outputs.probe)
+    return measured_metrics.clock_metrics(execution) | of_log | measured_metrics.probe_metrics(outputs.probe)
 
 
 def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:

@@ -12,7 +12,7 @@ from bench.log.server_info import InfoReader, ServerInfo, info_params
 from bench.masking import masked
 from bench.start.log_metrics import METRICS
 from bench.start.metrics import READY
-from bench.start.recorded import expected_of, metrics_of_log, reason_of
+from bench.start.replay import expected_of, metrics_of_log, reason_of
 from bench.start.tags import REASON, info_tags, outcome_tags
 
 WIDTH = 160  # of a line's text

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from bench.config import Settings
 from bench.start.describe import minimal_startup
+from bench.start.execution import Execution, Stop, StopKind
 from bench.start.files import BEGUN, LOG, PREPARE_LOG, PRIME, PROBE, STARTUP, UNMASKED, refuse_taken
 from bench.start.record import Startup, load_startup
 from bench.start.steps import Steps
-from bench.start.values import Execution, Stop, StopKind
 from bench.system.output import print_message
 from bench.system.process_identity import this_process
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bench.log.readings import Process, Reading, drafted, is_nameless
-from bench.start.metric import FromLog, Metric, named
+from bench.start.metric_types import FromLog, Metric, named
 from bench.start.metrics import CATALOGUE, CHECKPOINT_SIZE, LOAD_WEIGHTS, LOAD_WEIGHTS_RATE, name_of_rank
 
 # Of the log, with what they are read from.

@@ -1,12 +1,12 @@
 """THE catalogue: every number that a start can have. Computing, MLflow, tables, figures, JSON and docs/metrics.md come from these rows.
 
-A new metric is one row. One with `FromLog` or `FromProbe` is computed from it alone (log_metrics.py, probe.py); for another, measured.py
-says which value it is. Rows stand in the order in which tables and figures show them.
+A new metric is one row. One with `FromLog` or `FromProbe` is computed from it alone (log_metrics.py, measured_metrics.py); another gets its
+value in measured_metrics.py. Rows stand in the order in which tables and figures show them.
 """
 
 from dataclasses import dataclass, replace
 
-from bench.start.metric import Family, FromLog, FromProbe, Measured, Metric, last
+from bench.start.metric_types import Family, FromLog, FromProbe, Measured, Metric, last
 from bench.vllm.probe_events import GIB
 from bench.vllm.span import Span
 

@@ -11,10 +11,10 @@ from bench.config import Settings
 from bench.host.host import Host
 from bench.log.coverage import expected_phases, missing_phases
 from bench.log.start_log import StartLog, read_start
+from bench.start.execution import Execution, PreparedStart
 from bench.start.files import LOG, PROBE
 from bench.start.steps import Steps
 from bench.start.timeline import log_spans, merged
-from bench.start.values import Execution, PreparedStart
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import waterfall
 from bench.system.regular_files import open_regular

@@ -16,11 +16,11 @@ from bench.host.host import look_at_host
 from bench.masking import private, seal
 from bench.start.describe import describe, minimal_startup, with_failures
 from bench.start.durations import remember_duration
+from bench.start.execution import Execution, PreparedStart, Stop, StopKind
 from bench.start.files import LOG, PREPARE_LOG, PROBE, SETTINGS
 from bench.start.prepare import caches_for, prepare_state
 from bench.start.record import Startup
 from bench.start.steps import Failure, Steps
-from bench.start.values import Execution, PreparedStart, Stop, StopKind
 from bench.system.interrupts import interruptible
 from bench.system.output import print_message
 from bench.vllm.api_key import api_key

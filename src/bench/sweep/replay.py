@@ -15,7 +15,7 @@ from bench.report.start_figures import draw_startup
 from bench.start.files import LOG
 from bench.start.perfetto import write_trace
 from bench.start.record import Startup, write_excerpts
-from bench.start.recorded import labels_of, startup_of
+from bench.start.replay import labels_of, startup_of
 from bench.start.tags import POINTS, REPLAYED, SWEEP
 from bench.system.interrupts import deferred, interruptible, unbroken
 from bench.tracking.runs import SweepRun, close_sweep, log_start, open_sweep

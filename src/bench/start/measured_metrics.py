@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from bench.host.noise import Rig
 from bench.host.state import HostState
 from bench.start import metrics as m
-from bench.start.metric import FromProbe, named
-from bench.start.values import Execution
+from bench.start.execution import Execution
+from bench.start.metric_types import FromProbe, named
 from bench.vllm.memory import MemorySample, peaks
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
 

@@ -13,7 +13,7 @@ from bench.log.start_log import MOST_READINGS, StartLog
 from bench.masking import masked_tree
 from bench.start import tags as t
 from bench.start.log_metrics import summarise
-from bench.start.metric import named
+from bench.start.metric_types import named
 from bench.start.metrics import COVERAGE, READY
 from bench.start.record import Startup
 from bench.start.tags import info_tags, outcome_tags
