@@ -119,6 +119,8 @@ def fake_for(overrides: tuple[str, ...]) -> list[str]:
         "verify": "false",
         "rig.wait_s": "0",
         "rig.busy_cores_at_most": "1",
+        "rig.others_io_at_most_gib_per_s": "1000",
+        "rig.memory_pressure_at_most": "1",
     }
     return [f"{name}={value}" for name, value in defaults.items() if name not in given]
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from bench.compose import compose_points, compose_settings, normalised, points_of, settings_from
-from bench.config import Settings, conf_dir
+from bench.config import RigLimits, Settings, conf_dir
 from bench.errors import SettingError
 from bench.masking import masked, masked_value
 
@@ -519,3 +519,8 @@ def test_conf_is_found_wherever_bench_is_called_from(tmp_path, monkeypatch):
 
     assert Path(conf_dir()).is_absolute()
     assert composed().model.name == "tiny_llama"
+
+
+def test_the_limits_on_noise_in_conf_are_bench_s_own():
+    """The report names what is looser than these: whoever edits conf/ is found as well as a command line."""
+    assert compose_settings([])[0].rig == RigLimits()

@@ -34,6 +34,26 @@ def test_a_warm_start_of_which_the_host_took_pages_away_warns():
     assert state_doubts(cold()) == state_doubts(warm(read={})) == []
 
 
+@pytest.mark.parametrize(
+    ("state", "lost"),
+    [
+        (cold(), 0.0),
+        (cold(resident_after=0.7), 0.3),
+        (cold(resident_after=0.55, read={"TP0": int(0.55 * CHECKPOINT)}), 0.0),  # a rank reads its part
+        (warm(resident_after=0.9), 0.1),
+        (warm(read={"TP0": CHECKPOINT // 20}), 0.0),  # read again, and there at the end
+        (cold(resident_after=0.0), None),  # read past the cache, or all of it was taken: nobody can tell
+        (cold(direct_io=True, resident_after=0.5), None),
+        (cold(read={}), None),
+        (cold(resident_after=None), None),
+        (HostState("as_is", "as_is", resident_before=0.4, resident_after=0.8, must_read=10, read={"TP0": 6}), 0.2),
+    ],
+)
+def test_pages_that_the_host_took_away_are_known_by_what_was_read(state, lost):
+    """What the page cache had before exec, and what was read through it, must be there in the end."""
+    assert state.page_cache_lost == (None if lost is None else pytest.approx(lost, abs=1e-6))
+
+
 # The page cache: what it was.
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.compose import compose_settings
-from bench.host.gpus import Gpus
+from bench.host.gpus import Gpu, Gpus
 from bench.start.measured_metrics import memory_metrics
 from bench.vllm import memory
 from bench.vllm.keeper_reports import Kept
@@ -49,6 +49,9 @@ class FakeGpus:
 
     def own_gib(self, pids: set[int]) -> tuple[float | None, ...]:
         return (16.0 if pids == {77} else None, None)
+
+    def look(self) -> tuple[Gpu, ...]:
+        return (Gpu("0", sm_clock_mhz=1980), Gpu("1"))
 
 
 class Ticks(threading.Event):
@@ -152,6 +155,18 @@ def test_what_was_sampled_is_whole_when_the_block_is_left(running, tmp_path):
     assert [each.elapsed_s for each in read] == pytest.approx([each.elapsed_s for each in record.samples], abs=0.001)
     assert memory_metrics(read) == pytest.approx(memory_metrics(record.samples), abs=1e-5)
     assert record.samples[-1].pss_gib is not None or not Path("/proc/self/smaps_rollup").exists()
+
+
+def test_the_host_is_read_at_the_beginning_and_at_the_end(running, tmp_path):
+    """So even the shortest start has a stretch; its GPUs' states too, with the processes that are ours."""
+    with sampled(running, FakeGpus(), tmp_path) as record:
+        until(lambda: any(each.anon_gib for each in record.samples))
+    first, *_, last = record.host.counters
+
+    assert first.at_s < last.at_s
+    assert first.ours.cpu_s is None or first.ours.cpu_s <= last.ours.cpu_s
+    assert [each.gpus for each in (record.host.gpus[0], record.host.gpus[-1])] == [FakeGpus().look()] * 2
+    assert running.pid in record.host.gpus[-1].ours
 
 
 def test_gpus_come_back_from_the_file_as_they_were(running, tmp_path):

@@ -6,12 +6,11 @@ from math import sqrt
 
 from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
-from bench.analysis.statistics import Interval, drift, outliers, paired_or_welch
+from bench.analysis.statistics import Interval, paired_or_welch
 from bench.errors import SettingError
 from bench.start.metric_types import Metric
-from bench.start.metrics import READY, SPEEDUPS
+from bench.start.metrics import SPEEDUPS
 from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VLLM_VERSION
-from bench.start.warning import ResultWarning, WarningKind
 
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
@@ -161,7 +160,6 @@ MUST_AGREE = {
     PAGE_CACHE.name: "the page cache's state",
     COMPILE_CACHE.name: "the compile cache's state",
 }
-SMALLEST_P = 0.001
 NOTHING = "none"  # a state of what is not there: dummy weights have no page cache, an eager start no compile cache
 
 
@@ -208,33 +206,4 @@ def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:
             continue
         if ratio := paired_or_welch(*sides, rivals, ratio=True):
             found.append(Speedup(metric, baseline.label, candidate.label, ratio))
-    return found
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.3f}" if value >= SMALLEST_P else f"p < {SMALLEST_P}"
-
-
-def warnings_about(comparison: Comparison) -> list[ResultWarning]:
-    """What a reader should look at before believing the figures: outliers, which stay in, and a drift over the sweep."""
-    found = []
-    for point in comparison.points:
-        times = [(start, ready_s) for start in point.starts if (ready_s := start.value(READY) or 0.0) > 0]
-        for index in outliers([value for _, value in times]):
-            start, value = times[index]
-            text = f"{start.name}: {value:.2f} s to ready lies far from the other starts of its point; it is in all figures"
-            found.append(ResultWarning(WarningKind.OUTLIER, text))
-    timed = [
-        (start.order, point.label, ready_s)
-        for point in comparison.points
-        for start in point.starts
-        if start.order and (ready_s := start.value(READY) or 0.0) > 0
-    ]
-    drifted = drift(timed)
-    if drifted and drifted.significant:
-        text = (
-            f"the time to ready changed by {drifted.per_start:+.1%} a start over the sweep ({_p(drifted.p_value)}); "
-            "every second block is the reverse of the one before, so it affects all points alike"
-        )
-        found.append(ResultWarning(WarningKind.DRIFT, text))
     return found

@@ -9,7 +9,7 @@ Differences are taken of the seconds themselves: only those of the parts add up 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp, log, sqrt
+from math import exp, log, log1p, sqrt
 from statistics import fmean, median, variance
 
 CONFIDENCE = 0.95
@@ -137,6 +137,10 @@ class Drift:
     @property
     def significant(self) -> bool:
         return self.p_value < 1 - CONFIDENCE
+
+    def bias(self, baseline_position: float, candidate_position: float) -> float:
+        """The ratio baseline ÷ candidate of two equal points that stand at these positions of the order, in the mean: 1 where they are equal."""
+        return exp(log1p(self.per_start) * (baseline_position - candidate_position))
 
 
 def drift(values: Sequence[tuple[int, str, float]]) -> Drift | None:

@@ -5,18 +5,18 @@ start; while something is above its limit, the start waits, and what remains is 
 counts as no noise.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench.config import RigLimits, Settings
+from bench.host.counters import Reading, memory_gib, read_counters, used_by
 from bench.host.gpus import Gpu, look_at_gpus
+from bench.host.noise_during import noise_between
 
-KIB_PER_GIB = 1024**2
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 WINDOW_S = 0.25  # over which busy cores are counted: 25 ticks of /proc/stat on each
 POLL_S = 1.0
@@ -60,7 +60,7 @@ def look_at_rig(visible: str | None = None) -> Rig:
     """Measures this host and the GPUs that `visible` names, in the format of CUDA_VISIBLE_DEVICES; None: those of our own
     environment. Takes a quarter of a second.
     """
-    memory = _memory_gib()
+    memory = memory_gib()
     swap = memory.get("SwapTotal"), memory.get("SwapFree")
     return Rig(
         cores=len(os.sched_getaffinity(0)),
@@ -79,47 +79,17 @@ def _load_average() -> float | None:
         return None
 
 
-def _memory_gib() -> dict[str, float]:
-    """The amounts of /proc/meminfo. They are the host's: a container's own limit is not among them. Source: proc(5)."""
-    found = {}
-    with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
-            name, _, amount = line.partition(":")
-            if amount.endswith(" kB"):
-                found[name] = int(amount.removesuffix(" kB")) / KIB_PER_GIB
-    return found
-
-
 def _busy_cores() -> float | None:
     """How many of our cores are at work for others, on average over the window. None: the kernel does not count it."""
-    before, own_before_s, began_s = _ticks(), _own_s(), time.monotonic()
+    before = _look()
     time.sleep(WINDOW_S)
-    after, own_s, window_s = _ticks(), _own_s() - own_before_s, time.monotonic() - began_s
-    if before is None or after is None or sum(after) <= sum(before):
-        return None
-    busy_s = (after[0] - before[0]) / os.sysconf("SC_CLK_TCK")
-    return min(max(0.0, (busy_s - own_s) / window_s), float(len(os.sched_getaffinity(0))))
+    share = noise_between(before.at_s, math.inf, [before, _look()]).others_cpu
+    return None if share is None else share * len(os.sched_getaffinity(0))
 
 
-def _ticks() -> tuple[int, int] | None:
-    """Of the cores that we may use, since boot: busy and not. Time that a hypervisor took for its other guests is busy too.
-
-    Source: proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests are in user and nice already.
-    """
-    names = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-    try:
-        lines = [line.split() for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return None
-    counts = [[int(count) for count in line[1:9]] for line in lines if line and line[0] in names]
-    idle = sum(sum(each[3:5]) for each in counts)
-    return sum(map(sum, counts)) - idle, idle
-
-
-def _own_s() -> float:
-    """CPU time of this very process, which draws its progress meanwhile."""
-    own = os.times()
-    return own.user + own.system
+def _look() -> Reading:
+    """Ours is this very process, which draws its progress meanwhile."""
+    return read_counters(time.monotonic(), used_by(["self"]))
 
 
 def noise(rig: Rig, limits: RigLimits, level_gib: Mapping[str, float]) -> list[str]:

@@ -57,6 +57,16 @@ class HostState:
         return self.read_gib * GIB / self.must_read
 
     @property
+    def page_cache_lost(self) -> float | None:
+        """Share of the checkpoint's bytes that the page cache was given, and does not hold at the end: this host took them away. None where
+        that cannot be known, as of a format that reads past it.
+        """
+        amplification, before, after = self.read_amplification, self.resident_before, self.resident_after
+        if amplification is None or before is None or after is None or self.direct_io or self.bypasses_page_cache:
+            return None
+        return max(0.0, min(1.0, before + amplification) - after)
+
+    @property
     def bypasses_page_cache(self) -> bool:
         """It read the files and left nothing of them in a cold cache; or, known to do so, it read them although the cache
         held them and still does. The latter alone is no proof: a file that was evicted and read again looks the same.

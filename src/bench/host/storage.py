@@ -94,23 +94,28 @@ def _queue(disk: Path) -> dict[str, str]:
 
 def _limit(number: str) -> str:
     """The strictest of what the cgroups above this process allow, as `riops=500`; "none"; empty: they cannot be read."""
-    lines = [line.split(":", 2) for line in _text(PROC / "self/cgroup").splitlines()]
+    folders = cgroup_folders("blkio")
+    found = [pair for folder, is_v2 in folders for pair in (_of_v2 if is_v2 else _of_v1)(folder, number)]
     allowed: dict[str, int] = {}
-    readable = False
-    for _, controllers, place in lines:
+    for name, value in found:
+        allowed[name] = min(value, allowed.get(name, value))
+    return " ".join(f"{name}={value}" for name, value in sorted(allowed.items())) or ("none" if folders else "")
+
+
+def cgroup_folders(controller: str) -> list[tuple[Path, bool]]:
+    """The cgroups of this process, and all that they lie in, which are of version 2 (True), or of version 1 and have this controller, named
+    as in version 1. Empty: this host shows none.
+    """
+    found: list[tuple[Path, bool]] = []
+    for line in _text(PROC / "self/cgroup").splitlines():
+        _, controllers, place = line.split(":", 2)
         if not controllers:
             folders = _above(SYS / "fs/cgroup", place)
-            readable |= any((folder / "cgroup.controllers").exists() for folder in folders)
-            found = [pair for folder in folders for pair in _of_v2(folder, number)]
-        elif "blkio" in controllers.split(","):
-            folders = _above(SYS / "fs/cgroup/blkio", place)
-            readable |= any(folder.exists() for folder in folders)
-            found = [pair for folder in folders for pair in _of_v1(folder, number)]
-        else:
-            continue
-        for name, value in found:
-            allowed[name] = min(value, allowed.get(name, value))
-    return " ".join(f"{name}={value}" for name, value in sorted(allowed.items())) or ("none" if readable else "")
+            is_shown = any((folder / "cgroup.controllers").exists() for folder in folders)
+            found += [(folder, True) for folder in folders if is_shown]
+        elif controller in controllers.split(","):
+            found += [(folder, False) for folder in _above(SYS / "fs/cgroup" / controller, place) if folder.exists()]
+    return found
 
 
 def _above(root: Path, place: str) -> list[Path]:

@@ -4,16 +4,27 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.comparison import AGAIN, Comparison, warnings_about
+from bench.analysis.comparison import AGAIN, Comparison
 from bench.analysis.records import Point
 from bench.analysis.same_weights import DUMMY, Weights
 from bench.analysis.savings import UpperBound, upper_bounds
 from bench.analysis.statistics import Interval
+from bench.analysis.warnings import warnings_about
 from bench.report import tables
 from bench.report.tables import Table
 from bench.start.metric_types import Metric
 from bench.start.metrics import READY, STREAM, STREAM_RATE, STREAM_SIZE, of_rank, rank_of
-from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VERSION, VLLM_VERSION, Tag
+from bench.start.tags import (
+    COMPILE_CACHE,
+    HOST,
+    HOST_NAME,
+    PAGE_CACHE,
+    RIG_LOOSENED,
+    STORAGE,
+    VERSION,
+    VLLM_VERSION,
+    Tag,
+)
 
 # The conditions that every start is listed with: title, param or tag.
 CONDITIONS = (
@@ -33,6 +44,7 @@ CONDITIONS = (
     ("Largest request (KiB)", STORAGE.name("max_sectors_kb")),
     ("I/O scheduler", STORAGE.name("scheduler")),
     ("Limit of the cgroup", STORAGE.name("limit")),
+    ("Noise that was allowed beyond bench's own limits (in brackets)", RIG_LOOSENED.name),
 )
 STATES = {"Page cache before each start": PAGE_CACHE, "Compile and JIT caches": COMPILE_CACHE}
 STATE_WORDS = {

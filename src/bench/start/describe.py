@@ -10,6 +10,7 @@ from typing import Any
 from bench.config import Settings, blocks_at_most
 from bench.host.device import describe_host, describe_source
 from bench.host.host import Host, identity
+from bench.host.noise_during import loosened
 from bench.host.state import state_doubts
 from bench.host.storage import describe_storage
 from bench.log.outcome import Ending
@@ -21,6 +22,7 @@ from bench.start import tags as t
 from bench.start.execution import Execution, PreparedStart, StopKind
 from bench.start.files import FINGERPRINT
 from bench.start.log_metrics import summarise, with_checkpoint
+from bench.start.noise import noise_of, noise_warnings
 from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
 from bench.start.prepare import measured_state
 from bench.start.record import Startup, write_excerpts
@@ -163,7 +165,11 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
     if before.rig:
         tags |= t.rig_tags(before.rig, before.noise)
         metrics |= measured_metrics.rig_metrics(before.rig)
+    during, limits = noise_of(execution, outputs.probe), before.settings.rig
+    metrics |= measured_metrics.noise_metrics(during)
+    tags |= t.RIG_LOOSENED.of("; ".join(loosened(limits)) or None)
     noise = [f"noise before the start: {sentence}" for sentence in before.noise]
+    noise += noise_warnings(during, state, limits)
     warnings = [*warnings_of(WarningKind.NOISE, noise), *warnings_of(WarningKind.STATE, state_doubts(state))]
     return StateRecord(tags, metrics, warnings, problems, asdict(state))
 

@@ -4,9 +4,10 @@ Ranks load in parallel and the start waits for the last of them, so over ranks c
 never 0: a dummy loader delivers nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.host.noise import Rig
+from bench.host.noise_during import NoiseDuring
 from bench.host.state import HostState
 from bench.start import metrics as m
 from bench.start.execution import Execution
@@ -46,6 +47,7 @@ def state_metrics(state: HostState) -> dict[str, float]:
     return named({
         m.RESIDENT_BEFORE: state.resident_before,
         m.RESIDENT_AFTER: state.resident_after,
+        m.PAGE_CACHE_LOST: state.page_cache_lost,
         m.IO_READ: state.read_gib,
         m.IO_AMPLIFICATION: state.read_amplification,
         m.IO_OTHER: state.other_read_gib,
@@ -63,6 +65,12 @@ def rig_metrics(rig: Rig) -> dict[str, float]:
         m.RIG_GPU_PROCESSES: rig.gpu_processes,
         m.RIG_GPU_CLOCK: rig.gpu_sm_clock_mhz,
     })  # fmt: skip
+
+
+def noise_metrics(noise: Mapping[str, NoiseDuring]) -> dict[str, float]:
+    """Of each stretch of the start."""
+    values = {(family, when): getattr(each, name) for when, each in noise.items() for name, family in m.NOISE.items()}
+    return {family.name(when): float(value) for (family, when), value in values.items() if value is not None}
 
 
 def probe_metrics(report: ProbeReport) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench.vllm.span import Span
@@ -81,6 +81,9 @@ class Family:
 
     def name(self, part: object) -> str:
         return self.like.name.format(part)
+
+    def metric(self, part: object) -> Metric:
+        return replace(self.like, name=self.name(part))
 
     def part_of(self, name: str) -> str | None:
         """What stands for {} in this name. None: it is no name of the family."""

@@ -124,6 +124,8 @@ RESIDENT_BEFORE = Metric("page_cache/resident_before", "", "In the page cache be
     what="share of the checkpoint's bytes in the page cache before exec, 0 to 1")
 RESIDENT_AFTER = Metric("page_cache/resident_after", "", "In the page cache after", RESIDENT,
     what="the same after the last process of vLLM has ended")
+PAGE_CACHE_LOST = Metric("page_cache/lost", "", "Taken out of the page cache", Measured("residency and `/proc/PID/io`"),
+    what="share of the checkpoint's bytes that the page cache had or was given, and does not hold after the start; not of formats that read past it")
 IO_READ = Metric("io/read_gib", "GiB", "Read from storage while loading", PROCESS_IO,
     what="read from storage while loading, by all ranks together")
 IO_AMPLIFICATION = Metric("io/read_amplification", "", "Read amplification", PROCESS_IO,
@@ -169,8 +171,39 @@ WATERFALL = Family(Metric("waterfall/{}_s", "s", "Phase of the critical chain", 
     what="the phases from exec to the first token, numbered in their order; they add up to `first_token_s` exactly"), r"\d+_\w+", "NN_PHASE")
 RANK = Family(Metric("rank/{}", "", "Of one rank", Measured("as the metric"),
     what="any metric with a rule for ranks, of one rank: `rank/TP0/phase/load_weights_s`"), r"[^/]+/.+", "RANK/METRIC")
+
+
+def _noise(name: str, unit: str, title: str, source: str, what: str) -> Family:
+    return Family(Metric(f"noise/{{}}/{name}", unit, title, Measured(source), what=what), "start|load", "WHEN")
+
+
+# By the field of NoiseDuring. WHEN is `start`, exec to the first token, or `load`, from the first rank's load_weights to the end of the last's.
+NOISE = {
+    "others_cpu": _noise("others_cpu", "", "Processors taken by others", "`/proc/stat`, less `/proc/PID/stat` of bench's and vLLM's processes",
+        "share of the processor time of the cores that bench may use: other processes, interrupts, and what a hypervisor took"),
+    "others_read_gib_per_s": _noise("others_read_gib_per_s", "GiB/s", "Read by others", "`/sys/block/*/stat`, less `/proc/PID/io` of bench's and vLLM's processes",
+        "read from the checkpoint's disk by others; at least, where vLLM reads other disks too"),
+    "others_written_gib_per_s": _noise("others_written_gib_per_s", "GiB/s", "Written by others", "likewise",
+        "written to that disk by others; what was written before the start can reach it during the start"),
+    "cpu_pressure": _noise("cpu_pressure", "", "Waited for a processor", "`/proc/pressure/cpu`",
+        "share of the time in which some process of this host, vLLM's among them, waited for a processor"),
+    "io_pressure": _noise("io_pressure", "", "Waited for storage", "`/proc/pressure/io`",
+        "the same for storage: a cold load waits for it by itself"),
+    "memory_pressure": _noise("memory_pressure", "", "Waited for memory", "`/proc/pressure/memory`",
+        "the same for memory"),
+    "cpu_throttled": _noise("cpu_throttled", "", "Stopped by the CPU quota", "`cpu.stat` of the cgroups above bench",
+        "share of the periods of a cgroup's CPU quota in which its processes were stopped"),
+    "free_memory_gib": _noise("free_memory_gib", "GiB", "Free memory, least", "`/proc/meminfo`",
+        "the least memory that could be had without swapping"),
+    "gpu_sm_clock_mhz": _noise("gpu_sm_clock_mhz", "MHz", "SM clock, highest", "NVML",
+        "the highest SM clock, of the GPU on which that was lowest"),
+    "gpu_throttled": _noise("gpu_throttled", "", "GPU slowed down", "NVML",
+        "share of the looks in which power or heat slowed down a GPU of the start"),
+    "gpu_other_processes": _noise("gpu_other_processes", "", "GPU processes of others", "NVML, where it lists vLLM's own",
+        "the most that computed at once on the GPUs of the start"),
+}
 # fmt: on
-FAMILIES = (GPU_PEAK, GPU_OWN_PEAK, WATERFALL, RANK)
+FAMILIES = (GPU_PEAK, GPU_OWN_PEAK, WATERFALL, RANK, *NOISE.values())
 
 # The phases of the critical chain, in the order of a start. MLflow sorts their metrics by name, so each name has its phase's place in front.
 CHAIN = (

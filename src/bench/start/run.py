@@ -13,6 +13,7 @@ from bench.errors import AnswerError, BenchError, StartError, StartTimeout
 from bench.host.claims import checkpoints_claimed
 from bench.host.compile_cache import caches_of, mark_primed
 from bench.host.host import look_at_host
+from bench.host.storage import disk_of
 from bench.masking import private, seal
 from bench.start.describe import describe, minimal_startup, with_failures
 from bench.start.durations import remember_duration
@@ -123,6 +124,7 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
         files = files_of(settings)  # before the page cache is made what it is to be
         state_before = prepare_state(settings, waiting)
     yield (reached := replace(reached, files=files, state_before=state_before))
+    disk = disk_of(Path(settings.checkpoint_path))
     if settings.probe:
         command = with_probe(command, prepared.folder / PROBE, checksums=verifies(settings))
     with (
@@ -134,7 +136,7 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=on_line,
         ) as vllm,
-        sampled(vllm.process, gpus, prepared.folder) as memory,
+        sampled(vllm.process, gpus, prepared.folder, disk) as memory,
     ):
         process = vllm.process
         reached = replace(reached, started_at=process.started_at, exec_at_s=process.exec_at_s, memory=memory)

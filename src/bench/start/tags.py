@@ -124,6 +124,7 @@ COMPILE_CACHE = _text("bench.compile_cache")
 COMPILE_CACHE_FOUND = _text("bench.compile_cache_found")
 NOISE = _text("bench.noise")
 THROTTLED = _text("rig.gpu_throttle_reasons")
+RIG_LOOSENED = _text("rig.loosened")  # limits on noise that allow more than bench's own
 
 # Its weights.
 WEIGHTS = _text("bench.weights")  # the verdict

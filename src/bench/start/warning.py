@@ -10,7 +10,7 @@ class WarningKind(Enum):
     """What a warning is about; the values are what files and tags have."""
 
     HOST = "host"  # bench chose an argument because of it
-    NOISE = "noise"  # before the start
+    NOISE = "noise"  # before the start, or during it
     STATE = "state"  # of the caches
     MISSING_PHASE = "missing_phase"  # expected of this log
     RELEASE = "release"  # the log's is unknown, or none that the texts were collected from

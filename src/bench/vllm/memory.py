@@ -1,7 +1,8 @@
 """The memory of a start, sampled from outside by a thread of the driver: vLLM's process tree, and the GPUs it was given.
 
 The driver must not disturb what it measures. So all is read ten times a second except what is expensive: PSS, and NVML where
-it is slow, are read as often as their share of wall time allows, and PSS once more when the completion is over.
+it is slow, are read as often as their share of wall time allows, and PSS once more when the completion is over. The same thread
+reads what others do on this host meanwhile (vllm/host_readings.py).
 """
 
 import csv
@@ -15,6 +16,7 @@ from pathlib import Path
 from bench.config import Settings
 from bench.host.gpus import GIB, Gpus
 from bench.host.noise import visible_gpus
+from bench.vllm.host_readings import HostReader, HostReadings
 from bench.vllm.keeper_reports import Kept
 from bench.vllm.process_tree import Pace, Tree
 
@@ -50,9 +52,12 @@ class MemorySample:
 
 @dataclass
 class MemoryRecord:
-    """All samples of a start, in the order of time. `failure`: why there are no more of them; None: they are all there."""
+    """All samples of a start, in the order of time, and what was read of its host besides. `failure`: why there are no more of them; None:
+    they are all there.
+    """
 
     samples: list[MemorySample] = field(default_factory=list)
+    host: HostReadings = field(default_factory=HostReadings)
     failure: str | None = None
 
 
@@ -118,8 +123,9 @@ def _count(value: object) -> int:
 
 
 @contextmanager
-def sampled(process: Kept, gpus: Gpus, folder: Path) -> Iterator[MemoryRecord]:
-    """What is sampled while the block runs. At its end the record is complete, and in memory.csv in `folder`.
+def sampled(process: Kept, gpus: Gpus, folder: Path, disk: Path | None = None) -> Iterator[MemoryRecord]:
+    """What is sampled while the block runs. At its end the record is complete, and its samples are in memory.csv in `folder`. `disk` is the
+    checkpoint's: its folder below /sys.
 
     An error here does not fail the start: it is recorded in `failure`.
     """
@@ -128,8 +134,10 @@ def sampled(process: Kept, gpus: Gpus, folder: Path) -> Iterator[MemoryRecord]:
     def sample() -> None:
         try:
             with closing(Tree(process.keeper_pid)) as tree:
+                reader = HostReader(tree, gpus, disk, record.host)
                 for each in Sampler(tree, gpus, process.elapsed_s).until(over):
                     record.samples.append(each)
+                    reader.look(process.elapsed_s(), last=over.is_set())
             write_memory(record.samples, folder / FILE)
         except Exception as error:  # noqa: BLE001  # a warning of the start
             record.failure = f"memory was not sampled to the end: {error!r}"

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from bench.host.counters import Used, used_by
 from bench.vllm.keeper_reports import is_below
 
 T = TypeVar("T")
@@ -120,6 +121,10 @@ class Tree:
             except OSError:
                 return None
         return sum(shares) if shares else None
+
+    def used(self) -> Used:
+        """By all that the last `look` found, by the root, and by all of theirs that have ended: so by the whole tree since it began."""
+        return used_by([self._root, *self._members])
 
     def pids(self) -> set[int]:
         """The pids that the last `look` found."""

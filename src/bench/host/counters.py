@@ -1,0 +1,172 @@
+"""What the kernel counts of this host since boot, and what of it is ours: of two readings, the difference is what others did meanwhile.
+
+What this kernel does not show (in a container, a sandbox, on another device than a disk) is None, never 0.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from bench.host.storage import cgroup_folders
+
+PROC = "/proc"
+AT_MOST = 1 << 20  # bytes of one of these files
+SECTOR_BYTES = 512  # of every device in its `stat`, whatever its own sectors are
+BYTES_PER_KIB = 1024
+GIB = 1024**3
+RESOURCES = ("cpu", "io", "memory")  # that processes wait for, as /proc/pressure names them
+N = TypeVar("N", int, float)
+SOME = re.compile(rb"^some .*total=(\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Used:
+    """By some processes, and by the children of theirs that have ended."""
+
+    cpu_s: float | None = None
+    read_bytes: int | None = None  # from storage
+    written_bytes: int | None = None  # that storage will get
+
+    def __add__(self, other: "Used") -> "Used":
+        return Used(
+            _sum(self.cpu_s, other.cpu_s),
+            _sum(self.read_bytes, other.read_bytes),
+            _sum(self.written_bytes, other.written_bytes),
+        )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All counters at one moment, `at_s`. `busy_s`, `all_s` are of the cores that we may use, `disk_…` of one disk, `waited_s` how long
+    at least one process of this host has waited for a resource; `free_memory_gib` can be had without swapping.
+    """
+
+    at_s: float
+    busy_s: float | None = None
+    all_s: float | None = None
+    disk_read_bytes: int | None = None
+    disk_written_bytes: int | None = None
+    waited_s: dict[str, float] = field(default_factory=dict)
+    quotas: dict[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # by cgroup: periods of its CPU quota, throttled ones
+    free_memory_gib: float | None = None
+    ours: Used = field(default_factory=Used)
+
+
+def read_counters(at_s: float, ours: Used, disk: Path | None = None) -> Reading:
+    """Now. `disk`: its folder below /sys; None: it is on none. `ours` is read by the caller, who knows the processes."""
+    ticks, disk_bytes = _ticks(), _disk_bytes(disk)
+    per_s = os.sysconf("SC_CLK_TCK")
+    return Reading(
+        at_s,
+        busy_s=ticks[0] / per_s if ticks else None,
+        all_s=sum(ticks) / per_s if ticks else None,
+        disk_read_bytes=disk_bytes[0] if disk_bytes else None,
+        disk_written_bytes=disk_bytes[1] if disk_bytes else None,
+        waited_s=_waited_s(),
+        quotas=_quotas(),
+        free_memory_gib=memory_gib().get("MemAvailable"),
+        ours=ours,
+    )
+
+
+def used_by(pids: Iterable[int | str]) -> Used:
+    """By these processes; "self" is this one. Of one that cannot be read, and so of all, nothing is known."""
+    total = Used(0.0, 0, 0)
+    for pid in pids:
+        total += _used(f"{PROC}/{pid}")
+    return total
+
+
+def _used(process: str) -> Used:
+    """Source: proc_pid_stat(5), fields 14 to 17; proc_pid_io(5). Both hold what the children had used that were waited for."""
+    cpu_s, counted = None, dict[bytes, int]()
+    with suppress(OSError, ValueError):
+        user, system, of_children, of_children_system = _read(f"{process}/stat").rpartition(b") ")[2].split()[11:15]
+        cpu_s = sum(map(int, (user, system, of_children, of_children_system))) / os.sysconf("SC_CLK_TCK")
+    with suppress(OSError, ValueError):
+        for line in _read(f"{process}/io").splitlines():
+            name, _, count = line.partition(b": ")
+            counted[name] = int(count)
+    written = counted.get(b"write_bytes")
+    cancelled = counted.get(b"cancelled_write_bytes", 0)  # the file was removed before its pages were written
+    return Used(cpu_s, counted.get(b"read_bytes"), None if written is None else written - cancelled)
+
+
+def memory_gib() -> dict[str, float]:
+    """The amounts of /proc/meminfo. They are the host's: a container's own limit is not among them. Source: proc(5)."""
+    found = {}
+    with suppress(OSError):
+        for line in _read(f"{PROC}/meminfo").decode().splitlines():
+            name, _, amount = line.partition(":")
+            if amount.endswith(" kB"):
+                found[name] = int(amount.removesuffix(" kB")) * BYTES_PER_KIB / GIB
+    return found
+
+
+def _ticks() -> tuple[int, int] | None:
+    """Of the cores that we may use, since boot: busy and not. Time that a hypervisor took for its other guests is busy too.
+
+    Source: proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests are in user and nice already.
+    """
+    names = {f"cpu{core}".encode() for core in os.sched_getaffinity(0)}
+    try:
+        lines = [line.split() for line in _read(f"{PROC}/stat").splitlines() if line.startswith(b"cpu")]
+    except OSError:
+        return None
+    counts = [[int(count) for count in line[1:9]] for line in lines if line[0] in names]
+    idle, every = sum(sum(each[3:5]) for each in counts), sum(map(sum, counts))
+    return (every - idle, idle) if every else None
+
+
+def _disk_bytes(disk: Path | None) -> tuple[int, int] | None:
+    """Read and written. Source: the kernel's Documentation/block/stat.rst, the fields of /proc/diskstats too."""
+    with suppress(OSError, ValueError, IndexError):
+        if disk is not None:
+            fields = _read(f"{disk}/stat").split()
+            return int(fields[2]) * SECTOR_BYTES, int(fields[6]) * SECTOR_BYTES
+    return None
+
+
+def _waited_s() -> dict[str, float]:
+    """Source: the kernel's Documentation/accounting/psi.rst."""
+    found = {}
+    for resource in RESOURCES:
+        with suppress(OSError):
+            if some := SOME.search(_read(f"{PROC}/pressure/{resource}")):
+                found[resource] = int(some[1]) / 1e6
+    return found
+
+
+def _quotas() -> dict[str, tuple[int, int]]:
+    """Source: cpu.stat in the kernel's Documentation/admin-guide/cgroup-v2.rst; sched-bwc.rst for v1."""
+    found = {}
+    for folder in _quota_folders():
+        with suppress(OSError, ValueError, KeyError):
+            counts = dict(line.split() for line in _read(f"{folder}/cpu.stat").splitlines())
+            found[folder] = int(counts[b"nr_periods"]), int(counts[b"nr_throttled"])
+    return found
+
+
+@cache
+def _quota_folders() -> tuple[str, ...]:
+    return tuple(str(folder) for folder, _ in cgroup_folders("cpu"))
+
+
+def _read(path: str) -> bytes:
+    """Without the cost of a Path and a buffer: some of these files are read for each process, several times a second."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(file, AT_MOST)
+    finally:
+        os.close(file)
+
+
+def _sum(one: N | None, other: N | None) -> N | None:
+    return None if one is None or other is None else one + other
