@@ -258,6 +258,28 @@ def test_a_sweep_on_other_storage_is_another_one():
     assert signature(made, [HOST] * 2, "here", slow) != signature(made, [HOST] * 2, "here", fast)
 
 
+def test_a_sweep_in_another_environment_is_another_one():
+    """All that vLLM gets from the driver without being a setting."""
+    made = points("auto", "dummy")
+    some, others = ({"environment": {"OMP_NUM_THREADS": threads}, "cpus": "0-3"} for threads in "12")
+
+    assert signature(made, [HOST] * 2, "here", inherited=some) == signature(made, [HOST] * 2, "here", inherited=some)
+    assert signature(made, [HOST] * 2, "here", inherited=some) != signature(made, [HOST] * 2, "here", inherited=others)
+
+
+def test_what_a_users_own_load_format_brings_is_in_the_label():
+    """Besides bench's file of that name: whoever reads the report cannot see into it. A secret's value stays out of it."""
+    overrides, settings = swept("load_format=auto,runai_streamer", "load_format.extra.concurrency=16")
+    brought = {"args": {"enforce_eager": True}, "env": {"OMP_NUM_THREADS": 8, "HF_TOKEN": "hush", "UNSET": None}}
+    own = settings[0].load_format.model_copy(update=brought)
+    found = label_points(overrides, [settings[0].model_copy(update={"load_format": own}), settings[1]])
+
+    assert [point.label for point in found] == [
+        "auto enforce_eager=True OMP_NUM_THREADS=8 HF_TOKEN=***",
+        "runai_streamer",
+    ]
+
+
 def test_more_repeats_are_the_same_sweep():
     """Longer."""
     assert signed("auto", "dummy") == signed("auto", "dummy", repeats=9, precision=0.1, max_blocks=30)

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
+from bench.analysis.agreement import why_not
 from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, paired_or_welch
 from bench.errors import SettingError
 from bench.start.metric_types import Metric
 from bench.start.metrics import SPEEDUPS
-from bench.start.tags import COMPILE_CACHE, HOST, HOST_NAME, PAGE_CACHE, STORAGE, VLLM_VERSION
 
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
@@ -94,7 +94,7 @@ def compare(
     for candidate, base in baselines.items():
         rivals = sum(other == base for other in baselines.values())
         weighed = weights[candidate] = _weighed(by_label[base], by_label[candidate], points, ignore)
-        obstacle = _why_not(by_label[base], by_label[candidate], ignore)
+        obstacle = why_not(by_label[base], by_label[candidate], ignore)
         if obstacle or weighed.withholds:
             withheld[candidate] = obstacle or _withheld(weighed)
         else:
@@ -145,32 +145,6 @@ def _format(point: Point) -> str | None:
     return point.starts[0].params.get("load_format")
 
 
-# Starts that differ here are not one experiment: by param or tag, with the word for it.
-MUST_AGREE = {
-    "model": "the model",
-    VLLM_VERSION.name: "the vLLM version",
-    HOST.name("gpu"): "the GPU",
-    HOST_NAME.name: "the host",
-    STORAGE.name("device"): "the checkpoint's disk",
-    STORAGE.name("filesystem"): "the checkpoint's file system",
-    STORAGE.name("read_ahead_kb"): "the disk's read-ahead",
-    STORAGE.name("max_sectors_kb"): "the disk's largest request",
-    STORAGE.name("scheduler"): "the disk's I/O scheduler",
-    STORAGE.name("limit"): "the cgroup's limit on the disk",
-    PAGE_CACHE.name: "the page cache's state",
-    COMPILE_CACHE.name: "the compile cache's state",
-}
-NOTHING = "none"  # a state of what is not there: dummy weights have no page cache, an eager start no compile cache
-
-
-def _why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
-    """Why the two cannot be joined; None: they can."""
-    for name, what in MUST_AGREE.items():
-        found = [_values(point, name) for point in (baseline, candidate)]
-        if name not in ignore and found[0] and found[1] and found[0] != found[1]:
-            was, other = (" and ".join(sorted(values)) for values in found)
-            return f"{what} differs ({was} and {other}); to compare all the same: ignore={name}"
-    return None
 
 
 def _weighed(baseline: Point, candidate: Point, points: Sequence[Point], ignore: Sequence[str]) -> Weights:
@@ -189,13 +163,6 @@ def _withheld(weights: Weights) -> str:
     if weights.kind == DUMMY:
         return f"{weights.why}: it is the floor, and no candidate"
     return f"weights {weights.kind}: {weights.why}; to show it all the same: ignore=weights"
-
-
-def _values(point: Point, name: str) -> set[str]:
-    found = {start.params.get(name) or start.tags.get(name) for start in point.starts}
-    return {
-        value for value in found if value and (value != NOTHING or name not in {PAGE_CACHE.name, COMPILE_CACHE.name})
-    }
 
 
 def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:

@@ -19,8 +19,10 @@ from bench.start.tags import (
     HOST,
     HOST_NAME,
     PAGE_CACHE,
+    RAN_RECORD,
     RIG_LOOSENED,
     STORAGE,
+    UNVERIFIED,
     VERSION,
     VLLM_VERSION,
     Tag,
@@ -127,6 +129,7 @@ class Report:
     started_at: str
     conditions: dict[str, tuple[str, ...]]
     states: dict[str, str]
+    unverified: dict[str, tuple[str, ...]]
     key_metrics: tuple[Table, ...]
     speedups: Speedups | None
     seconds: tuple[Table, ...]
@@ -147,6 +150,7 @@ def report_of(comparison: Comparison) -> Report:
         comparison=comparison,
         started_at=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(comparison.sweep.started_at)),
         conditions=conditions(comparison),
+        unverified=_unverified(comparison),
         states={title: _state(comparison, tag) for title, tag in STATES.items()},
         key_metrics=tables.key_metrics(comparison),
         speedups=_speedups(comparison) if comparison.speedups or comparison.withheld else None,
@@ -182,6 +186,16 @@ def conditions(comparison: Comparison) -> dict[str, tuple[str, ...]]:
 def _state(comparison: Comparison, tag: Tag[str]) -> str:
     found = dict.fromkeys(tag.in_(start.tags) or "unknown" for point in comparison.points for start in point.starts)
     return "; ".join(STATE_WORDS.get(state, state) for state in found) or "unknown"
+
+
+def _unverified(comparison: Comparison) -> dict[str, tuple[str, ...]]:
+    """Why it is not known what ran -> the points that this is true of. Of starts under an earlier bench nothing is noted."""
+    found: dict[str, dict[str, None]] = {}
+    for point in comparison.points:
+        for record in (RAN_RECORD.in_(start.tags) or "" for start in point.starts):
+            if record.startswith(UNVERIFIED):
+                found.setdefault(record, {})[point.label] = None
+    return {record: tuple(labels) for record, labels in found.items()}
 
 
 def _warnings(comparison: Comparison) -> Iterable[str]:

@@ -25,6 +25,7 @@ from bench.start.log_metrics import summarise, with_checkpoint
 from bench.start.noise import noise_of, noise_warnings
 from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
 from bench.start.prepare import measured_state
+from bench.start.ran import RanRecord, ran_record
 from bench.start.record import Startup, write_excerpts
 from bench.start.steps import Steps
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
@@ -55,13 +56,15 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     tags = steps.run("the tags", partial(tags_of, settings, host, answer), t.place_tags(settings))
     looking = partial(missing_outputs, prepared, execution, outputs)
     missing = steps.run("looking for what is missing", looking, list[ResultWarning]())
+    judging = partial(ran_record, prepared, execution, outputs.probe)
+    ran = steps.run("judging what ran", judging, RanRecord())
     weights = steps.run("comparing the weights", partial(loaded_weights, prepared, execution, outputs), StartWeights())
     ending = steps.run("classifying the end", partial(ending_of, execution, outputs.log), _observed(execution))
     startup = Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=steps.run("the params", partial(params_of, settings, host, prepared.command), settings.flat()),
-        tags=tags | validity(state, weights) | t.outcome_tags(ending),
+        tags=tags | validity(state, ran, weights) | t.outcome_tags(ending),
         started_at=execution.started_at,
         ended_at=execution.ended_at(),
         ready_s=execution.ready_s,
@@ -76,11 +79,13 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
             *warnings_of(WarningKind.HOST, host.needs.notes),
             *state.warnings,
             *missing,
+            *ran.warnings,
             *execution.warnings(),
             *unattributed_warnings(of_chain),
         ],
-        problems=[*state.problems, *weights.problems],
+        problems=[*state.problems, *ran.problems, *weights.problems],
         host_state=state.state,
+        ran=ran.ran,
         exec_at_s=execution.exec_at_s,
     )
     return masked_tree(startup)
@@ -174,10 +179,11 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
     return StateRecord(tags, metrics, warnings, problems, asdict(state))
 
 
-def validity(state: StateRecord, weights: StartWeights) -> dict[str, str]:
-    """The tags of both; a start that read other files than those that were verified does not count."""
-    tags = state.tags | t.weights_tags(weights)
-    return tags | (t.validity_tags([*state.problems, *weights.problems]) if weights.problems else {})
+def validity(state: StateRecord, ran: RanRecord, weights: StartWeights) -> dict[str, str]:
+    """The tags of all; a start that was another one than what was recorded, or read other files than were verified, does not count."""
+    tags = state.tags | ran.tags | t.weights_tags(weights)
+    others = [*ran.problems, *weights.problems]
+    return tags | (t.validity_tags([*state.problems, *others]) if others else {})
 
 
 def ending_of(execution: Execution, log: StartLog) -> Ending:

@@ -52,6 +52,14 @@ class PreparedStart:
 
 
 @dataclass(frozen=True)
+class CgroupCounters:
+    """Of the driver's own cgroup, which vLLM inherits: which it is, and what the kernel has counted in it."""
+
+    membership: str
+    counters: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Execution:
     """What is known of a start so far; each further stage is another value. Times are seconds since exec.
 
@@ -63,6 +71,7 @@ class Execution:
     files: Files | None = None  # of the checkpoint, before exec; None: not in a folder, or not reached
     rounds: tuple[Round, Round] = ((), ())  # of a verification start
     state_before: StateBefore | None = None  # None: not reached
+    cgroup_before: CgroupCounters | None = None  # None: not reached
     ready_s: float | None = None
     answer: Answer | None = None
     cpu: Cpu | None = None  # None: it failed

@@ -72,7 +72,7 @@ def missing_outputs(prepared: PreparedStart, execution: Execution, outputs: Star
     if execution.stop is None:
         found += warnings_of(WarningKind.MISSING_PHASE, _missing_phases(settings, prepared.host, outputs.log))
     if settings.probe and execution.exec_at_s is not None:  # also of a failed start: they show how far each rank came
-        texts = [*missing_processes(outputs.probe, _ranks_of(settings)), *probe_warnings(outputs.probe)]
+        texts = [*missing_processes(outputs.probe, ranks_of(settings)), *probe_warnings(outputs.probe)]
         found += warnings_of(WarningKind.PROBE, texts)
     return found
 
@@ -90,7 +90,8 @@ def _missing_phases(settings: Settings, host: Host, log: StartLog) -> list[str]:
     return missing_phases(log.readings, expected_phases(info, streamer_logs=settings.probe), info.version)
 
 
-def _ranks_of(settings: Settings) -> list[str]:
+def ranks_of(settings: Settings) -> list[str]:
+    """Those that a start with these settings has."""
     arguments = settings.arguments
     return rank_names(
         tensor=settings.tensor_parallel_size,

@@ -19,6 +19,7 @@ from bench.start.warning import ResultWarning, from_json
 from bench.start.waterfall import Lane, lanes, waterfall
 from bench.system.regular_files import read_at_most
 from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.ran import Ran
 from bench.vllm.span import Span
 
 BYTES_AT_MOST = 256 << 20  # of startup.json
@@ -49,6 +50,7 @@ class Startup:
     warnings: list[Annotated[ResultWarning, BeforeValidator(from_json)]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # why it does not count though it finished: its state was another
     host_state: dict[str, Any] | None = None  # requested of the caches, and measured; None: not reached
+    ran: dict[str, Ran] | None = None  # what each process really had; None: not reported, as under an earlier bench
     exec_at_s: float | None = None  # on this boot's CLOCK_MONOTONIC, as the probe's events; None: nothing was executed
 
     @property

@@ -17,7 +17,7 @@ from bench.host.storage import disk_of
 from bench.masking import private, seal
 from bench.start.describe import describe, minimal_startup, with_failures
 from bench.start.durations import remember_duration
-from bench.start.execution import Execution, PreparedStart, Stop, StopKind
+from bench.start.execution import CgroupCounters, Execution, PreparedStart, Stop, StopKind
 from bench.start.files import LOG, PREPARE_LOG, PROBE, SETTINGS
 from bench.start.prepare import caches_for, prepare_state
 from bench.start.record import Startup
@@ -29,6 +29,7 @@ from bench.vllm.command import command_for, with_probe
 from bench.vllm.greedy import complete_twice
 from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
+from bench.vllm.probe.bench_probe import cgroup
 from bench.vllm.server import free_port, serve
 from bench.weights.fingerprint_store import files_of, verifies
 from bench.weights.make import ensure_checkpoint
@@ -123,7 +124,9 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
     with interruptible():
         files = files_of(settings)  # before the page cache is made what it is to be
         state_before = prepare_state(settings, waiting)
-    yield (reached := replace(reached, files=files, state_before=state_before))
+    member = cgroup.membership()
+    counted = CgroupCounters(member, cgroup.counters(member))
+    yield (reached := replace(reached, files=files, state_before=state_before, cgroup_before=counted))
     disk = disk_of(Path(settings.checkpoint_path))
     if settings.probe:
         command = with_probe(command, prepared.folder / PROBE, checksums=verifies(settings))

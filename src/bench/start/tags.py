@@ -1,5 +1,7 @@
 """Every tag of a start and of a sweep: its name is spelled here alone, and its value is written and read here as the type that it has."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +16,10 @@ from bench.start.warning import ResultWarning, from_line, to_line
 from bench.weights.loaded import StartWeights
 
 T = TypeVar("T")
+
+TAG_AT_MOST = 7000  # characters; MLflow keeps 8,000
+LONGEST_VALUES = (TAG_AT_MOST, 200, 40)  # of a variable, as few are shortened as needed
+DIGITS = 12
 
 
 class Kind(StrEnum):
@@ -78,6 +84,23 @@ def _lines(name: str) -> Tag[tuple[str, ...]]:
     return Tag(name, "\n".join, lambda text: tuple(text.splitlines()))
 
 
+def _write_variables(variables: Mapping[str, str]) -> str:
+    """`NAME=value` in lines, values as in JSON; long ones by their digest where they would not fit into a tag."""
+    for longest in LONGEST_VALUES:
+        lines = [f"{name}={_digested(json.dumps(value)[1:-1], longest)}" for name, value in variables.items()]
+        if sum(map(len, lines)) + len(lines) <= TAG_AT_MOST:
+            return "\n".join(lines)
+    return f"all={_digested(json.dumps(variables, sort_keys=True), 0)}"
+
+
+def _digested(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}"
+
+
+def _read_variables(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
+
+
 # A run's place.
 KIND = Tag("bench.kind", str, {kind.value: kind for kind in Kind}.get)  # None: of a later bench
 KEY = _text("bench.start_key")  # of one start, however often it is uploaded
@@ -125,6 +148,12 @@ COMPILE_CACHE_FOUND = _text("bench.compile_cache_found")
 NOISE = _text("bench.noise")
 THROTTLED = _text("rig.gpu_throttle_reasons")
 RIG_LOOSENED = _text("rig.loosened")  # limits on noise that allow more than bench's own
+
+# What ran in its processes, by their own report.
+RAN = Group("ran")
+RAN_ENVIRONMENT = Tag(RAN.name("environment"), _write_variables, _read_variables)
+RAN_RECORD = _text("bench.ran")  # recorded; or unverified, and why
+RECORDED, UNVERIFIED = "recorded", "unverified"
 
 # Its weights.
 WEIGHTS = _text("bench.weights")  # the verdict

@@ -16,6 +16,8 @@ class WarningKind(Enum):
     RELEASE = "release"  # the log's is unknown, or none that the texts were collected from
     LOG = "log"  # of a start that was recorded elsewhere
     PROBE = "probe"
+    RAN = "ran"  # other than what was set
+    CGROUP = "cgroup"  # a limit of it was reached
     CLOCK = "clock"
     OUTPUT = "output"  # vLLM's, lost or cut
     MEMORY = "memory"  # its samples

@@ -1,4 +1,4 @@
-"""The plan of a sweep: its points, named; their order in blocks; and when it has enough of them. Pure."""
+"""The plan of a sweep: its points, named; their order in blocks; and when it has enough of them. Pure, but for reading conf/."""
 
 import hashlib
 import json
@@ -6,12 +6,16 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from bench.analysis.comparison import AGAIN, AUTO, compare
 from bench.analysis.records import RunRecord, SweepRecord
-from bench.config import Settings, blocks_at_most
+from bench.config import Settings, blocks_at_most, conf_dir
 from bench.host.host import Host, identity
-from bench.masking import is_secret_name, masked
+from bench.masking import is_secret_name, masked, masked_value
 
 REPEATS = "after the asked number of blocks"  # why most sweeps end
 SHORT = {
@@ -75,6 +79,9 @@ def label_points(points: Sequence[tuple[str, ...]], settings: Sequence[Settings]
     labels = [_label(overrides, each) for overrides, each in zip(chosen, settings, strict=True)]
     if len(set(labels)) < len(labels):
         labels = [" ".join(overrides) for overrides in chosen]
+    labels = [
+        " ".join([label, *_brought(point, each)]) for label, point, each in zip(labels, points, settings, strict=True)
+    ]
     return [Point(label, point, each) for label, point, each in zip(labels, points, settings, strict=True)]
 
 
@@ -99,6 +106,28 @@ def _label(overrides: Sequence[str], settings: Settings) -> str:
     return re.sub(r"['\"\\]", "", " ".join([*formats, *others]))
 
 
+def _brought(overrides: Sequence[str], settings: Settings) -> list[str]:
+    """What a load format of the user's sets besides the file of that name in conf/, and no override does."""
+    own = settings.load_format.model_dump(include={"args", "env", "extra"})
+    stock = _stock(settings.load_format.name)
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    return [
+        re.sub(r"['\"\\]", "", f"{name}={masked_value(name, value)}")
+        for section, values in own.items()
+        for name, value in values.items()
+        if value is not None
+        and value != stock.get(section, {}).get(name)
+        and f"load_format.{section}.{name}" not in given
+    ]
+
+
+def _stock(load_format: str) -> dict[str, Any]:
+    """bench's own file of this load format. Empty: there is none."""
+    path = Path(conf_dir()) / "load_format" / f"{load_format}.yaml"
+    found = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    return {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
+
+
 def with_baseline_again(points: Sequence[Point]) -> list[Point]:
     """The A/A arm: the baseline a second time, under another name. Its ratio shows the smallest difference that this rig can resolve."""
     if not points[0].settings.aa:
@@ -108,14 +137,21 @@ def with_baseline_again(points: Sequence[Point]) -> list[Point]:
 
 
 def signature(
-    points: Sequence[Point], hosts: Sequence[Host], host_name: str, storages: Sequence[Mapping[str, str]] = ()
+    points: Sequence[Point],
+    hosts: Sequence[Host],
+    host_name: str,
+    storages: Sequence[Mapping[str, str]] = (),
+    inherited: Mapping[str, Any] | None = None,
 ) -> str:
     """An identifier of a whole sweep: the same for the same command on the same host, whatever its repeats. `storages` describe
-    the storage of each point's checkpoint: with another read-ahead, starts do not belong to the same sweep.
+    the storage of each point's checkpoint, `inherited` what vLLM gets from this process: with another read-ahead, another environment
+    or fewer CPUs, starts do not belong to the same sweep.
     """
     parts = [[point.label, identity(point.settings, host)] for point, host in zip(points, hosts, strict=True)]
     return hashlib.sha256(
-        json.dumps([host_name, points[0].settings.seed, parts, *map(dict, storages)], sort_keys=True).encode()
+        json.dumps(
+            [host_name, points[0].settings.seed, parts, *map(dict, storages), inherited], sort_keys=True
+        ).encode()
     ).hexdigest()[:12]
 
 

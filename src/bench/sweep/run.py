@@ -21,6 +21,7 @@ from bench.host.host import Host, look_at_host
 from bench.host.output_folders import refuse_places
 from bench.host.storage import describe_storage
 from bench.masking import masked_value
+from bench.start.ran import inherited
 from bench.start.tags import POINTS, SIGNATURE
 from bench.sweep.dry_run import print_plan
 from bench.sweep.job import Outcome
@@ -153,7 +154,7 @@ def open_or_resume(
     """
     settings = points[0].settings
     storages = [describe_storage(Path(point.settings.checkpoint_path)) for point in points]
-    name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages)
+    name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages, inherited())
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         claims.enter_context(sweep_claimed(settings, found.sweep_id))
         found = unfinished_sweep(settings.tracking.uri, name) or found  # again: its state after the lock was acquired

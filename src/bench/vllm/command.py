@@ -28,10 +28,10 @@ class Command:
     def shown(self) -> str:
         """The command as a shell would take it, for output and params: variables, secrets masked, and arguments."""
         variables = [f"{name}={masked_value(name, value)}" for name, value in sorted(self.environment.items())]
-        return " ".join(map(_quoted, [*variables, *_masked(self.arguments)]))
+        return " ".join(map(_quoted, [*variables, *masked_words(self.arguments)]))
 
 
-def _masked(options: Sequence[str]) -> Iterator[str]:
+def masked_words(options: Sequence[str]) -> Iterator[str]:
     """Each argument, `***` where it is a value of a secret's option, which may have several."""
     name = ""
     for word in options:

@@ -59,9 +59,9 @@ def arguments() -> list[str]:
         option, equals, _ = word.partition("=")
         if word.startswith("--"):
             name = option[2:]
-            shown.append(f"{option}={MASK}" if equals and is_secret_name(name) else _bounded(word))
+            shown.append(f"{option}={MASK}" if equals and is_secret_name(name) else bounded(word))
         else:
-            shown.append(MASK if is_secret_name(name) else _bounded(word))
+            shown.append(MASK if is_secret_name(name) else bounded(word))
     return shown
 
 
@@ -71,15 +71,15 @@ def environment() -> dict[str, str]:
     if len(names) > VARIABLES_AT_MOST:
         events.warn(f"of {len(names)} variables of its environment the first {VARIABLES_AT_MOST} are recorded")
     values = {name: os.environ[name] for name in names[:VARIABLES_AT_MOST]}
-    return {name: MASK if is_secret_name(name) else _bounded(value) for name, value in values.items() if value}
+    return {name: MASK if is_secret_name(name) else bounded(value) for name, value in values.items() if value}
 
 
 def packages() -> dict[str, str]:
     """Version and file of each that is imported."""
-    namespaces = {name: vars(sys.modules[name]) for name in PACKAGES if name in sys.modules}
+    imported = {name: sys.modules[name] for name in PACKAGES if name in sys.modules}
     return {
-        name: _bounded(f"{found.get('__version__', 'unknown')} from {found.get('__file__', 'unknown')}")
-        for name, found in namespaces.items()
+        name: bounded(f"{getattr(module, '__version__', 'unknown')} from {vars(module).get('__file__', 'unknown')}")
+        for name, module in imported.items()
     }
 
 
@@ -100,7 +100,7 @@ def of_cgroup() -> dict[str, Any]:
     return {"membership": member, "limits": cgroup.limits(member), "counters": cgroup.counters(member)}
 
 
-def _bounded(text: str) -> str:
+def bounded(text: str) -> str:
     """A long text by its digest alone: a part of it could end within a secret, which nobody would recognise any more."""
     if len(text) <= LENGTH_AT_MOST:
         return text

@@ -1,0 +1,181 @@
+"""What must agree between the starts of two points, unless it is what the sweep varies. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from bench.analysis.records import Point
+from bench.start.tags import (
+    COMPILE_CACHE,
+    HOST,
+    HOST_NAME,
+    PAGE_CACHE,
+    RAN,
+    RAN_ENVIRONMENT,
+    STORAGE,
+    VLLM_VERSION,
+)
+
+# Starts that differ here are not one experiment: by param or tag, with the word for it.
+MUST_AGREE = {
+    "model": "the model",
+    VLLM_VERSION.name: "the vLLM version",
+    HOST.name("gpu"): "the GPU",
+    HOST_NAME.name: "the host",
+    STORAGE.name("device"): "the checkpoint's disk",
+    STORAGE.name("filesystem"): "the checkpoint's file system",
+    STORAGE.name("read_ahead_kb"): "the disk's read-ahead",
+    STORAGE.name("max_sectors_kb"): "the disk's largest request",
+    STORAGE.name("scheduler"): "the disk's I/O scheduler",
+    STORAGE.name("limit"): "the cgroup's limit on the disk",
+    PAGE_CACHE.name: "the page cache's state",
+    COMPILE_CACHE.name: "the compile cache's state",
+    RAN.name("vllm"): "the vLLM that ran",
+    RAN.name("torch"): "the torch that ran",
+    RAN.name("transformers"): "the transformers that ran",
+    RAN.name("safetensors"): "the safetensors that ran",
+    RAN.name("triton"): "the triton that ran",
+    RAN.name("runai_model_streamer"): "the runai_model_streamer that ran",
+    RAN.name("cpus"): "the CPUs that vLLM ran on",
+    RAN.name("niceness"): "vLLM's niceness",
+    RAN.name("scheduler"): "vLLM's scheduler",
+    RAN.name("limit_cpus"): "the cgroup's limit on CPUs",
+    RAN.name("limit_memory_bytes"): "the cgroup's limit on memory",
+    RAN.name("model_class"): "the model's implementation",
+    RAN.name("dtype"): "the effective dtype",
+    RAN.name("quantization"): "the effective quantisation",
+    RAN.name("attention_backend"): "the attention backend",
+    RAN.name("kv_cache_dtype"): "the effective kv_cache_dtype",
+    RAN.name("block_size"): "the effective block_size",
+    RAN.name("prefix_caching"): "prefix caching",
+    RAN.name("max_model_len"): "the effective max_model_len",
+    RAN.name("max_num_seqs"): "the effective max_num_seqs",
+    RAN.name("max_num_batched_tokens"): "the effective max_num_batched_tokens",
+    RAN.name("enforce_eager"): "the effective enforce_eager",
+    RAN.name("compilation"): "the effective compilation mode",
+    RAN.name("cuda_graphs"): "the effective CUDA graph mode",
+    RAN.name("ranks"): "the number of ranks",
+}
+RANKS = {
+    "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel", "distributed_executor_backend",
+}  # fmt: skip
+COMPILING = {"enforce_eager", "compilation_config", "optimization_level", "O"}
+BATCHING = {
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "max_model_len",
+    "enable_chunked_prefill",
+    "enable_prefix_caching",
+}
+TYPES = {"dtype", "quantization", "quantization_config", "hf_overrides", "kv_cache_dtype", "hf_config_path"}
+BACKEND = {
+    "attention_backend",
+    "attention_config",
+    "VLLM_ATTENTION_BACKEND",
+    "block_size",
+    "model_impl",
+    "enforce_eager",
+}
+# Settings, by the last part of their names, that also decide a fact: where one of them is varied, the fact may differ.
+DECIDED_BY = {
+    RAN.name("vllm"): {"python"},
+    RAN.name("torch"): {"python"},
+    RAN.name("transformers"): {"python"},
+    RAN.name("safetensors"): {"python"},
+    RAN.name("triton"): {"python"},
+    RAN.name("runai_model_streamer"): {"python"},
+    RAN.name("cpus"): RANKS | {"VLLM_CPU_OMP_THREADS_BIND"},
+    RAN.name("model_class"): TYPES | {"model_impl", "runner", "convert", "task"},
+    RAN.name("dtype"): TYPES,
+    RAN.name("quantization"): TYPES,
+    RAN.name("attention_backend"): TYPES | BACKEND | RANKS,
+    RAN.name("kv_cache_dtype"): TYPES | BACKEND,
+    RAN.name("block_size"): TYPES | BACKEND,
+    RAN.name("prefix_caching"): BATCHING,
+    RAN.name("max_model_len"): BATCHING | TYPES,
+    RAN.name("max_num_seqs"): BATCHING,
+    RAN.name("max_num_batched_tokens"): BATCHING,
+    RAN.name("enforce_eager"): COMPILING,
+    RAN.name("compilation"): COMPILING,
+    RAN.name("cuda_graphs"): COMPILING | BACKEND,
+    RAN.name("ranks"): RANKS,
+}
+# The same of environment variables, by how they begin: what vLLM derives from settings, in its own processes.
+VARIABLES_DECIDED_BY = {
+    ("OMP_", "GOMP_", "VLLM_CPU_", "CUDA_VISIBLE", "NCCL_", "VLLM_DP_", "VLLM_WORKER_"): RANKS,
+    ("RUNAI_STREAMER_CONCURRENCY",): {"concurrency"},
+    ("RUNAI_STREAMER_MEMORY_LIMIT",): {"memory_limit"},
+    ("RUNAI_STREAMER_S3_ENDPOINT",): {"load_format"},
+}
+NOTHING = "none"  # a state of what is not there: dummy weights have no page cache, an eager start no compile cache
+NOT_SET = "not set"
+NAMED_AT_MOST = 6  # differences in one sentence
+SHOWN_AT_MOST = 120  # characters of a value
+
+
+Row = tuple[str, str, set[str], set[str]]  # name, what it is, the values of either point
+
+
+def why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
+    """Why the two cannot be joined: every difference, with both values. None: they can."""
+    rows = [*_of_table(baseline, candidate), *_of_environment(baseline, candidate)]
+    found = [row for row in rows if row[2] and row[3] and row[2] != row[3] and not _is_ignored(row[0], ignore)]
+    if not found:
+        return None
+    named = [f"{what} differs ({_both(was, other)})" for _, what, was, other in found[:NAMED_AT_MOST]]
+    more = [f"and {len(found) - NAMED_AT_MOST} more"] if len(found) > NAMED_AT_MOST else []
+    names = ",".join(name for name, *_ in found)
+    return f"{', '.join([*named, *more])}; to compare all the same: ignore={names}"
+
+
+def _is_ignored(name: str, ignore: Sequence[str]) -> bool:
+    """By its name, or by that of its group: ran.environment"""
+    return any(name == each or name.startswith(f"{each}.") for each in ignore)
+
+
+def _both(was: set[str], other: set[str]) -> str:
+    """The values; of long ones what follows the part that they share."""
+    texts = [" and ".join(sorted(values)) for values in (was, other)]
+    if max(map(len, texts)) > SHOWN_AT_MOST:
+        shared = next((at for at, (one, two) in enumerate(zip(*texts, strict=False)) if one != two), 0)
+        begin = max(0, shared - SHOWN_AT_MOST // 4)
+        texts = [f"{'…' if begin else ''}{text[begin : begin + SHOWN_AT_MOST]}" for text in texts]
+    return " and ".join(texts)
+
+
+def _of_table(baseline: Point, candidate: Point) -> Iterator[Row]:
+    varied = _varied(baseline, candidate)
+    for name, what in MUST_AGREE.items():
+        if not DECIDED_BY.get(name, set()) & varied:
+            yield name, what, _values(baseline, name), _values(candidate, name)
+
+
+def _values(point: Point, name: str) -> set[str]:
+    found = {start.params.get(name) or start.tags.get(name) for start in point.starts}
+    return {
+        value for value in found if value and (value != NOTHING or name not in {PAGE_CACHE.name, COMPILE_CACHE.name})
+    }
+
+
+def _of_environment(baseline: Point, candidate: Point) -> Iterator[Row]:
+    """Each variable that a process of either has. None where that is not known, as of starts under an earlier bench."""
+    mine, theirs = (
+        [variables for start in point.starts if (variables := RAN_ENVIRONMENT.in_(start.tags)) is not None]
+        for point in (baseline, candidate)
+    )
+    if not mine or not theirs:
+        return
+    varied = _varied(baseline, candidate)
+    for name in sorted({name for variables in (*mine, *theirs) for name in variables}):
+        if not _decide(name) & varied:
+            was, other = ({variables.get(name, NOT_SET) for variables in some} for some in (mine, theirs))
+            yield RAN.name(f"environment.{name}"), f"the environment variable {name}", was, other
+
+
+def _decide(variable: str) -> set[str]:
+    """The settings that decide it: its own, and those that vLLM derives it from."""
+    return {variable}.union(*(some for begins, some in VARIABLES_DECIDED_BY.items() if variable.startswith(begins)))
+
+
+def _varied(baseline: Point, candidate: Point) -> set[str]:
+    """Settings in which the two differ, by the last part of their names."""
+    mine, theirs = (point.starts[0].params for point in (baseline, candidate))
+    return {name.rpartition(".")[2].replace("-", "_") for name in mine | theirs if mine.get(name) != theirs.get(name)}

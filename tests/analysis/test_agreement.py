@@ -1,0 +1,99 @@
+"""What ran in two points must agree, unless the sweep varies it."""
+
+import pytest
+
+from bench.analysis.comparison import Comparison, compare
+from bench.start.tags import RAN_ENVIRONMENT
+from made_sweeps import made_start, made_sweep
+
+RAN = {"ran.vllm": "0.32.0 from /a", "ran.dtype": "bfloat16", "ran.cpus": "0-3", "ran.attention_backend": "FLASH_ATTN"}
+VARIABLES = {"OMP_NUM_THREADS": "4", "LD_LIBRARY_PATH": "/usr/lib"}
+
+
+def compared(
+    *,
+    tags: dict[str, str] | None = None,
+    variables: dict[str, str] | None = None,
+    params: dict[str, str] | None = None,
+    ignore: tuple[str, ...] = (),
+) -> Comparison:
+    """Two points, of which the second has these."""
+    plain = {"load_format": "auto", "load_format.extra.concurrency": "None", "vllm.args.dtype": "None"}
+    first, second = RAN_ENVIRONMENT.of(VARIABLES), RAN_ENVIRONMENT.of(VARIABLES if variables is None else variables)
+    return compare(
+        made_sweep(
+            made_start("base", {"ready_s": 2.0}, params=plain, tags=RAN | first),
+            made_start("other", {"ready_s": 1.0}, params=plain | {"load_format": "x"} | (params or {}), tags=RAN | second | (tags or {})),
+        ),
+        baseline="base",
+        ignore=ignore,
+    )  # fmt: skip
+
+
+# What the second point has, and what is named.
+LIES = [
+    ({"tags": {"ran.vllm": "0.32.0 from /b"}}, "the vLLM that ran differs (0.32.0 from /a and 0.32.0 from /b)"),
+    ({"tags": {"ran.cpus": "0"}}, "the CPUs that vLLM ran on differs (0-3 and 0)"),
+    ({"tags": {"ran.dtype": "float16"}}, "the effective dtype differs (bfloat16 and float16)"),
+    ({"variables": VARIABLES | {"OMP_NUM_THREADS": "8"}}, "the environment variable OMP_NUM_THREADS differs (4 and 8)"),
+    ({"variables": VARIABLES | {"LD_PRELOAD": "/x.so"}}, "the environment variable LD_PRELOAD differs (not set and /x.so)"),
+    ({"variables": {"LD_LIBRARY_PATH": "/usr/lib"}}, "the environment variable OMP_NUM_THREADS differs (4 and not set)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lie", "named"), LIES)
+def test_what_ran_otherwise_is_named_where_the_comparison_is_withheld(lie, named):
+    """With both values, and what overlooks it."""
+    withheld = compared(**lie).withheld["other"]
+    name = withheld.partition("ignore=")[2]
+
+    assert withheld.startswith(f"{named}; to compare all the same: ignore=ran.")
+    assert compared(**lie, ignore=(name,)).withheld == compared(**lie, ignore=("ran",)).withheld == {}
+
+
+def test_every_difference_is_named():
+    """Whoever overlooks one shall know of the others."""
+    withheld = compared(tags={"ran.dtype": "float16"}, variables={}).withheld["other"]
+
+    assert (
+        "the effective dtype differs (bfloat16 and float16), the environment variable LD_LIBRARY_PATH differs"
+        in withheld
+    )
+    assert withheld.endswith("ignore=ran.dtype,ran.environment.LD_LIBRARY_PATH,ran.environment.OMP_NUM_THREADS")
+
+
+def test_of_long_values_the_part_that_differs_is_shown():
+    """They may be equal for a thousand characters."""
+    longer = compared(variables=VARIABLES | {"LD_LIBRARY_PATH": "/usr/lib:" + "a" * 500 + ":/mine"}).withheld["other"]
+
+    assert len(longer) < 500
+
+
+VARIED = [
+    ({"vllm.env.OMP_NUM_THREADS": "8"}, {}, VARIABLES | {"OMP_NUM_THREADS": "8"}),
+    ({"load_format.env.OMP_NUM_THREADS": "8"}, {}, VARIABLES | {"OMP_NUM_THREADS": "8"}),
+    ({"load_format.extra.concurrency": "16"}, {}, VARIABLES | {"RUNAI_STREAMER_CONCURRENCY": "worker: 16"}),
+    ({"tensor_parallel_size": "2"}, {"ran.cpus": "0 or 1"}, VARIABLES | {"OMP_NUM_THREADS": "1"}),
+    ({"vllm.args.dtype": "float16"}, {"ran.dtype": "float16"}, VARIABLES),
+    ({"vllm.args.attention-backend": "TRITON_ATTN"}, {"ran.attention_backend": "TRITON_ATTN"}, VARIABLES),
+]
+
+
+@pytest.mark.parametrize(("params", "tags", "variables"), VARIED)
+def test_what_the_sweep_varies_may_differ(params, tags, variables):
+    """And what follows from it; a load format's own settings are part of what is compared."""
+    comparison = compared(params=params, tags=tags, variables=variables)
+
+    assert (comparison.withheld, len(comparison.speedups)) == ({}, 1)
+
+
+def test_another_setting_excuses_nothing():
+    """Only what it decides."""
+    assert "OMP_NUM_THREADS" in compared(params={"vllm.env.OMP_PROC_BIND": "1"}, variables={}).withheld["other"]
+
+
+def test_starts_that_did_not_report_are_compared_as_before():
+    """Recorded by an earlier bench, or without the probe."""
+    starts = (made_start("auto", {"ready_s": 2.0}, tags=RAN), made_start("other", {"ready_s": 1.0}))
+
+    assert compare(made_sweep(*starts)).withheld == {}
