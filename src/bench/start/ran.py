@@ -167,11 +167,10 @@ def ran_warnings(prepared: PreparedStart, report: ProbeReport) -> list[ResultWar
     load_format, texts = prepared.settings.load_format.name, list[str]()
     for server in _servers(report):
         for name, value in sorted(prepared.command.environment.items()):
+            if not name.startswith(PREFIXES) or name in ADDED_BY_BENCH or not server.environment:
+                continue
             found, expected = masked_value(name, server.environment.get(name, "")), masked_value(name, bounded(value))
-            is_recorded = name.startswith(PREFIXES) and name not in ADDED_BY_BENCH and bool(server.environment)
-            if is_recorded and not {*expected.split(pathsep)} <= {
-                *found.split(pathsep)
-            }:  # LD_LIBRARY_PATH grows in vLLM
+            if not {*expected.split(pathsep)} <= {*found.split(pathsep)}:  # vLLM adds to LD_LIBRARY_PATH
                 texts.append(f"the API server found {name}={found or NOT_SET}, and {expected} was set")
     for process, ran in _reported(report):
         loaded = ran.decided.get("load_format", load_format)
