@@ -8,8 +8,8 @@ from bench.compose import compose_settings
 from bench.host.device import Device
 from bench.host.host import Host, Needs
 from bench.start import tags as t
-from bench.start.ran import cgroup_warnings, ran_problems, ran_tags, ran_warnings
 from bench.start.execution import CgroupCounters, PreparedStart
+from bench.start.ran import cgroup_warnings, ran_problems, ran_tags, ran_warnings
 from bench.vllm.command import Command
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
 from bench.vllm.ran import Ran, Surroundings

@@ -145,8 +145,6 @@ def _format(point: Point) -> str | None:
     return point.starts[0].params.get("load_format")
 
 
-
-
 def _weighed(baseline: Point, candidate: Point, points: Sequence[Point], ignore: Sequence[str]) -> Weights:
     """How far the candidate's weights are the baseline's."""
     finished = [point for point in points if point.starts]

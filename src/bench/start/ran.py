@@ -10,8 +10,8 @@ from typing import Any
 from bench.host.compile_cache import FOLDERS
 from bench.masking import masked, masked_value
 from bench.start import tags as t
-from bench.start.outputs import ranks_of
 from bench.start.execution import CgroupCounters, Execution, PreparedStart
+from bench.start.outputs import ranks_of
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.vllm.command import masked_words
 from bench.vllm.probe.bench_probe import cgroup, surroundings
