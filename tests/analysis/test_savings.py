@@ -18,7 +18,7 @@ from bench.analysis.savings import (
     upper_bounds,
     waterfall_of,
 )
-from bench.start.metrics import Step
+from bench.start.waterfall import Step
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
 IMPORTS = Step(1, "api_server_imports")

@@ -11,9 +11,9 @@ from jinja2 import UndefinedError
 from bench.analysis.comparison import Comparison, compare
 from bench.analysis.records import RunRecord
 from bench.report import write
+from bench.report.comparison_figures import COMPARISON_FIGURE
 from bench.report.content import report_of
 from bench.report.metrics_json import as_json
-from bench.report.style import COMPARISON_FIGURE
 from bench.report.tables import size_text
 from bench.report.write import render, report_markdown, write_report
 from bench.start.warning import ResultWarning, WarningKind

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.start.metrics import CHAIN
 from bench.start.timeline import merged, processes_of
-from bench.start.waterfall import lanes, slowest, unattributed_warnings, waterfall, waterfall_metrics
+from bench.start.waterfall import STEPS, lanes, slowest, unattributed_warnings, waterfall, waterfall_metrics
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
 from bench.vllm.span import Span
 from made_starts import span, told
@@ -157,7 +156,7 @@ def test_the_slowest_rank_is_the_last_to_hold_its_weights():
 
 def test_the_numbers_sort_into_the_order_of_the_start():
     """MLflow sorts metrics by name."""
-    names = list(waterfall_metrics(told(name, None, 0.0, 1.0) for name in (*reversed(CHAIN), "unattributed")))
+    names = list(waterfall_metrics(told(name, None, 0.0, 1.0) for name in reversed(STEPS)))
 
     assert names == sorted(names)
     assert names[-1] == "waterfall/99_unattributed_s"

@@ -15,7 +15,7 @@ from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point, RunRecord
 from bench.analysis.statistics import Interval, paired, paired_or_welch
 from bench.start import metrics
-from bench.start.metrics import Step, step_of
+from bench.start.waterfall import Step, step_of
 
 READY = metrics.READY.name
 WEIGHTS = "load_weights"  # the phase that the upper bound takes away

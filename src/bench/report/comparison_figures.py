@@ -13,11 +13,9 @@ from bench.analysis.savings import Savings, Waterfall, steps_of
 from bench.analysis.statistics import Interval
 from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_beside, write_in_column, write_inside
 from bench.report.style import (
-    COMPARISON_FIGURE,
     GREY,
     LEGEND_COLUMNS,
     LEGEND_WIDTH,
-    SAVINGS_FIGURE,
     colour,
     figure,
     phase,
@@ -27,11 +25,14 @@ from bench.report.style import (
 from bench.report.tables import TOTAL, ratio_text, saved_text, savings_by_state, waterfalls_by_state
 from bench.start.files import WATERFALL_FIGURE
 from bench.start.metric_types import Metric
-from bench.start.metrics import DRAWN, SPEEDUPS, Step
+from bench.start.metrics import DRAWN, SPEEDUPS
+from bench.start.waterfall import Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+COMPARISON_FIGURE, SAVINGS_FIGURE = "vllm_load_benchmark.png", "savings.png"
 
 FEWEST_ROWS = 3  # a single bar does not fill the panel
 ROOM_FOR_TIMES = 1.22  # of the longest time

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_beside, write_inside
 from bench.report.style import GREY, LEGEND_COLUMNS, colour, figure, phase_legend, plain
 from bench.start.files import MEMORY, MEMORY_FIGURE, PHASES_FIGURE, WATERFALL_FIGURE
-from bench.start.metrics import PHASE_STEPS
+from bench.start.log_metrics import METRICS
 from bench.start.record import Startup
-from bench.start.waterfall import Lane
+from bench.start.timeline import FIRST_TOKEN, STARTS_OF_PROCESSES, span_title
+from bench.start.waterfall import STEPS, Lane
 from bench.vllm.memory import MemorySample, peaks, read_memory
 from bench.vllm.span import Span
 
@@ -20,27 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CHAIN = "critical chain"
-TITLES = {
-    "start_api_server": "API server: imports",
-    "start_engine_core": "config, engine core: imports",
-    "start_worker": "workers: imports, device",
-    "load_weights": "load weights",
-    "load_model": "load model",
-    "stream": "stream",
-    "torch_compile": "torch.compile",
-    "graph_capture": "graph capture",
-    "init_engine": "init engine",
-    "first_token": "first token",
-    "download": "download",
-    "prefetch": "prefetch (beside)",
-    "deserialize": "deserialize",
-    "online_quantization": "online quantization",
-    "dynamo": "Dynamo",
-    "profiling_run": "profiling run",
-    "compile_and_profiling_run": "compile and profiling run",
-    "encoder_graph_capture": "encoder graph capture",
-}
+CHAIN_TITLE = "critical chain"
+# What a log can place in time; each has a colour of its own, as far as there are as many.
+PLACED = (*STARTS_OF_PROCESSES, *dict.fromkeys(source.phase for _, source in METRICS), FIRST_TOKEN)
 
 KINDS = (("anon", "anonymous", 0), ("file", "mapped files", 4), ("shmem", "shared", 3))  # metric, words, colour
 LETTERS = 150  # of a phase's title that would stand side by side on the whole axis
@@ -60,18 +43,18 @@ def draw_startup(startup: Startup, folder: Path) -> Path | None:
 
 
 def _row(phase: Span) -> tuple[str, Lanes]:
-    title = TITLES.get(phase.name, phase.name)
-    shade = colour(list(TITLES).index(phase.name)) if phase.name in TITLES else GREY
+    title = span_title(phase.name)
+    shade = colour(PLACED.index(phase.name)) if phase.name in PLACED else GREY
     bar = Bar(phase.duration_s, shade, f"{phase.duration_s:.2f} s", phase.start_s)
     return f"{title} ({phase.rank})" if phase.rank else title, [[bar]]
 
 
 def draw_lanes(startup: Startup, folder: Path) -> Path | None:
     """waterfall.png in `folder`: the critical chain, and every process below it; None where no process has reported."""
-    lanes = ([Lane(CHAIN, tuple(startup.chain))] if startup.chain else []) + startup.lanes
+    lanes = ([Lane(CHAIN_TITLE, tuple(startup.chain))] if startup.chain else []) + startup.lanes
     if not lanes:
         return None
-    names = sorted({part.name for lane in lanes for part in lane.spans}, key=lambda name: PHASE_STEPS[name])
+    names = sorted({part.name for lane in lanes for part in lane.spans}, key=lambda name: STEPS[name])
     drawn = figure(11, 1.3 + 0.45 * len(lanes) + 0.2 * len(names) / LEGEND_COLUMNS)
     axes = drawn.add_subplot()
     axes.set_xlim(0, 1.01 * max(part.until_s for lane in lanes for part in lane.spans))
@@ -191,7 +174,7 @@ def _write_titles(axes: "Axes", phases: Sequence[Span], end_s: float) -> None:
     """Above the axis, where they have room."""
     for phase in phases:
         room = int(LETTERS * phase.duration_s / end_s)
-        lines = textwrap.wrap(TITLES.get(phase.name, phase.name), max(1, room), break_long_words=False)
+        lines = textwrap.wrap(span_title(phase.name), max(1, room), break_long_words=False)
         if len(lines) <= LINES and max(map(len, lines)) <= room:
             middle_s = (phase.start_s + phase.until_s) / 2
             axes.annotate(

@@ -1,10 +1,12 @@
-"""How every figure of bench looks, and how phases are named and coloured in figures and tables alike.
+"""How every figure of bench looks.
 
 The colours of points are distinct for colour-blind readers. Figures are drawn without a display.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from bench.start.waterfall import PHASES, Phase
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,42 +18,8 @@ DPI = 150
 LEGEND_COLUMNS = 5
 LEGEND_WIDTH = 110  # characters
 
-COMPARISON_FIGURE = "vllm_load_benchmark.png"
-SAVINGS_FIGURE = "savings.png"
-
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue; ITU-R BT.601
 LIGHT = 0.5  # luma above which black is read better than white
-
-
-class Phase(NamedTuple):
-    """How a phase of the critical chain is shown."""
-
-    title: str
-    colour: str
-    hatch: str | None = None
-
-
-# A family of colours for each process of the chain, from dark to light; the weights stand out, and what belongs to no phase is hatched.
-PHASES = {
-    "api_server_imports": Phase("API server: imports", "#08519C"),
-    "config": Phase("API server: config", "#4292C6"),
-    "engine_client": Phase("API server: engine client", "#9ECAE1"),
-    "engine_core_imports": Phase("Engine core: imports", "#54278F"),
-    "engine_core_init": Phase("Engine core: init", "#9E9AC8"),
-    "worker_imports": Phase("Worker: imports", "#00664B"),
-    "init_device": Phase("Worker: device", "#009E73"),
-    "build_model": Phase("Build the model", "#8FD3BC"),
-    "load_weights": Phase("Load weights", "#D55E00"),
-    "process_weights": Phase("Process weights", "#FDAE6B"),
-    "profile": Phase("Profile", "#7A0177"),
-    "compile": Phase("Compile", "#C51B8A"),
-    "kv_cache": Phase("KV cache", "#F4A6C0"),
-    "warm_up": Phase("Warm up", "#8C6D1F"),
-    "capture": Phase("Graph capture", "#E6C229"),
-    "server": Phase("Server", "#5C4033"),
-    "first_token": Phase("Ready to first token", "#222222"),
-    "unattributed": Phase("Unattributed", "#DDDDDD", "////"),
-}
 
 
 def figure(width: float, height: float) -> "Figure":
@@ -76,8 +44,8 @@ def plain(text: str) -> str:
 
 
 def phase(name: str) -> Phase:
-    """One that is not known here is grey, with its name in words."""
-    return PHASES.get(name) or Phase(name.replace("_", " ").capitalize(), GREY)
+    """How a phase is shown. One that only a later bench has is grey, with its name in words."""
+    return PHASES.get(name) or Phase(name, name.replace("_", " ").capitalize(), GREY)
 
 
 def ink_on(background: str) -> str:

@@ -10,7 +10,8 @@ from bench.analysis.savings import Savings, Waterfall, mean_waterfall, savings, 
 from bench.analysis.statistics import Interval
 from bench.report.style import phase
 from bench.start.metric_types import Metric
-from bench.start.metrics import FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS, Step
+from bench.start.metrics import FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS
+from bench.start.waterfall import Step
 
 TOTAL = "Time to ready"
 FEWER = "Starts (n), the fewer of the two"

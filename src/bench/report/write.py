@@ -14,10 +14,15 @@ from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point, RunRecord
 from bench.errors import OwnershipError
 from bench.masking import mask_file
-from bench.report.comparison_figures import draw_comparison, draw_savings, draw_waterfalls
+from bench.report.comparison_figures import (
+    COMPARISON_FIGURE,
+    SAVINGS_FIGURE,
+    draw_comparison,
+    draw_savings,
+    draw_waterfalls,
+)
 from bench.report.content import Report, report_of
 from bench.report.metrics_json import METRICS, is_report, write_metrics
-from bench.report.style import COMPARISON_FIGURE, SAVINGS_FIGURE
 from bench.report.tables import ratio_text
 from bench.start.files import EXCERPTS, LOG, WATERFALL_FIGURE
 from bench.system.ownership import is_real_folder

@@ -4,7 +4,7 @@ A new metric is one row. One with `FromLog` or `FromProbe` is computed from it a
 value in measured_metrics.py. Rows stand in the order in which tables and figures show them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bench.start.metric_types import Family, FromLog, FromProbe, Measured, Metric, last
 from bench.vllm.probe_events import GIB
@@ -205,58 +205,7 @@ NOISE = {
 # fmt: on
 FAMILIES = (GPU_PEAK, GPU_OWN_PEAK, WATERFALL, RANK, *NOISE.values())
 
-# The phases of the critical chain, in the order of a start. MLflow sorts their metrics by name, so each name has its phase's place in front.
-CHAIN = (
-    "api_server_imports",  # from exec to the probe's turn in the API server
-    "config",  # arguments to configuration; the model's class is inspected
-    "engine_client",  # tokenizer, and whatever the engine core's process waits for before it starts
-    "engine_core_imports",  # from the process's start to the probe's turn
-    "engine_core_init",  # what its init does beside its workers': executor, scheduler, waiting for their messages
-    "worker_imports",  # from the process's start to init_device
-    "init_device",  # device and process groups
-    "build_model",  # load_model without the next two
-    "load_weights",
-    "process_weights",  # after loading: quantisation, layouts
-    "profile",  # the memory that a full batch takes; what is compiled for it is the next
-    "compile",
-    "kv_cache",
-    "warm_up",
-    "capture",
-    "server",  # routes and their state, from the engine's end to /health
-    "first_token",
-)
-UNATTRIBUTED = "unattributed"
-UNKNOWN_PLACE, UNATTRIBUTED_PLACE = 98, 99  # behind the chain
-
 _BY_NAME = {metric.name: metric for metric in CATALOGUE}
-
-
-@dataclass(frozen=True, order=True)
-class Step:
-    """A phase of the critical chain: its place there, and its name."""
-
-    number: int
-    name: str
-
-    @property
-    def before_ready(self) -> bool:
-        return self.name != "first_token"  # the only phase that is no part of the time to ready
-
-    @property
-    def metric(self) -> str:
-        """Numbered, so that MLflow sorts the phases into their order."""
-        return WATERFALL.name(f"{self.number:02}_{self.name}")
-
-
-PHASE_STEPS = {name: Step(place, name) for place, name in [*enumerate(CHAIN, 1), (UNATTRIBUTED_PLACE, UNATTRIBUTED)]}
-
-
-def step_of(name: str) -> Step | None:
-    """The phase that a metric of this name is about; one that only a later bench has comes behind the others. None: it is about none."""
-    if (part := WATERFALL.part_of(name)) is None:
-        return None
-    phase = part.partition("_")[2]
-    return PHASE_STEPS.get(phase) or Step(UNKNOWN_PLACE, phase)
 
 
 def name_of_rank(rank: str, metric: Metric) -> str:

@@ -14,7 +14,7 @@ from bench.log.start_log import StartLog, read_start
 from bench.start.execution import Execution, PreparedStart
 from bench.start.files import LOG, PROBE
 from bench.start.steps import Steps
-from bench.start.timeline import log_spans, merged
+from bench.start.timeline import log_spans, merged, process_title
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import waterfall
 from bench.system.regular_files import open_regular
@@ -113,8 +113,11 @@ def rank_names(*, tensor: int, pipeline: int = 1, data: int = 1) -> list[str]:
 def missing_processes(report: ProbeReport, ranks: Sequence[str]) -> list[str]:
     """Processes of a start of this kind that did not report, and ranks that did not report their loading: a sentence each."""
     kinds = {process.kind for process in report.processes}
-    names = {"api_server": "API server", "engine_core": "engine core"}
-    absent = [f"the probe has nothing of the {name}" for kind, name in names.items() if kind not in kinds]
+    absent = [
+        f"the probe has nothing of the {process_title(kind)}"
+        for kind in ("api_server", "engine_core")
+        if kind not in kinds
+    ]
     return [*absent, *(text for rank in ranks for text in _missing_of_rank(report, rank))]
 
 

@@ -21,11 +21,32 @@ from bench.vllm.span import Facts, Span
 
 PROCESS, IMPORTS, FIRST_TOKEN = "process", "imports", "first_token"
 IN_THE_LOG = {"compile": "torch_compile", "capture": "graph_capture"}  # the probe's name: the log's, where they differ
-STARTS_OF_PROCESSES = {
-    "start_api_server",
-    "start_engine_core",
-    "start_worker",
-}  # the log's, for what processes show themselves
+STARTS_OF_PROCESSES = tuple(f"start_{kind}" for kind, _ in MILESTONES)  # the log's, for what processes show themselves
+
+# For people. Spans that are not here are called by their names with blanks.
+PROCESS_TITLES = {
+    "api_server": "API server", "engine_core": "engine core", "worker": "worker", "model_inspection": "model inspection",
+}  # fmt: skip
+SPAN_TITLES = {
+    "start_api_server": "API server: imports",
+    "start_engine_core": "config, engine core: imports",
+    "start_worker": "workers: imports, device",
+    "prefetch": "prefetch (beside)",
+    "dynamo": "Dynamo",
+    "compile": "torch.compile",
+    "torch_compile": "torch.compile",
+    "kv_cache": "KV cache",
+}
+
+
+def process_title(kind: str) -> str:
+    """What a process of this kind is called in figures and sentences."""
+    return PROCESS_TITLES.get(kind, kind)
+
+
+def span_title(name: str) -> str:
+    """What a span of log, probe or clock is called in figures and traces."""
+    return SPAN_TITLES.get(name, name.replace("_", " "))
 
 
 def log_spans(
@@ -53,10 +74,10 @@ def _placed(reading: Reading) -> Span | None:
 def _starts_of_processes(lines: Sequence[LogLine]) -> list[Span]:
     spans = []
     began_s = 0.0
-    for name, texts in MILESTONES:
+    for name, (_, texts) in zip(STARTS_OF_PROCESSES, MILESTONES, strict=True):
         ended_s = next((line.elapsed_s for line in lines if has_any(line.text, texts)), None)
         if ended_s is not None and ended_s >= began_s:
-            spans.append(Span(None, None, f"start_{name}", began_s, ended_s, "log"))
+            spans.append(Span(None, None, name, began_s, ended_s, "log"))
             began_s = ended_s
     return spans
 
@@ -131,5 +152,5 @@ def spans_not_probed(spans: Sequence[Span]) -> list[Span]:
     """Those of the log and the clock that the probe does not have too."""
     probed = {span.name for span in spans if span.source == "probe"}
     seen = probed | {log for name, log in IN_THE_LOG.items() if name in probed}
-    seen |= STARTS_OF_PROCESSES if probed else set()
+    seen |= set(STARTS_OF_PROCESSES) if probed else set()
     return [span for span in log_and_clock_spans(spans) if span.name not in seen]

@@ -10,7 +10,15 @@ from dataclasses import asdict, dataclass, field, replace
 
 from bench.start.metrics import FIRST_TOKEN, READY
 from bench.start.record import Startup
-from bench.start.timeline import IMPORTS, Process, log_and_clock_spans, processes_of, spans_not_probed
+from bench.start.timeline import (
+    IMPORTS,
+    Process,
+    log_and_clock_spans,
+    process_title,
+    processes_of,
+    span_title,
+    spans_not_probed,
+)
 from bench.vllm.span import Memory, Span
 
 TICK_S = 0.01  # of the kernel's start times of processes; less than that is not called cut off
@@ -18,18 +26,7 @@ TICK_S = 0.01  # of the kernel's start times of processes; less than that is not
 Attributes = Mapping[str, str | int | float]
 SLACK_S = 0.02  # by which a phase of the log may seem to reach out of the call that it was printed in
 
-KINDS = {
-    "api_server": "API server",
-    "engine_core": "Engine core",
-    "worker": "Worker",
-    "model_inspection": "Model inspection",
-}
 ABOVE = {"worker": "engine_core", "engine_core": "api_server", "model_inspection": "api_server"}
-TITLES = {  # of those that are not their names with blanks
-    "kv_cache": "KV cache",
-    "torch_compile": "torch.compile",
-    "compile": "torch.compile",
-}
 SOURCES = {"log": "the log", "clock": "bench"}
 
 
@@ -119,12 +116,17 @@ def _process(process: Process) -> TraceSpan:
     own = process.own
     facts = {"pid": own.process, "rank": own.rank, "process": process.kind, "warnings": own.facts.warnings}
     return TraceSpan(
-        name=" ".join(filter(None, [KINDS.get(process.kind, process.kind), own.rank])),
+        name=" ".join(filter(None, [_heading(process.kind), own.rank])),
         kind="process",
         started_s=own.start_s,
         ended_s=_last_s(process) if process.kind == "model_inspection" else math.inf,
         attributes=_known(facts),
     )
+
+
+def _heading(kind: str) -> str:
+    title = process_title(kind)
+    return title[:1].upper() + title[1:]
 
 
 # What they did.
@@ -142,7 +144,7 @@ def _span(call: Span) -> TraceSpan:
         "read_bytes": call.facts.read_bytes,
     }
     memory = _memory("before", call.facts.before) | _memory("after", call.facts.after)
-    return TraceSpan(_title(call.name), "phase", call.start_s, call.until_s, _known(facts | memory))
+    return TraceSpan(span_title(call.name), "phase", call.start_s, call.until_s, _known(facts | memory))
 
 
 def _memory(when: str, memory: Memory | None) -> dict[str, float | None]:
@@ -154,7 +156,7 @@ def _memory(when: str, memory: Memory | None) -> dict[str, float | None]:
 def _logged(span: Span, calls: Iterable[TraceSpan] = ()) -> TraceSpan:
     """The log's durations are rounded, and its lines stamped when they arrive: what is nearly in a call is in it."""
     facts = {"phase": span.name, "rank": span.rank, "from": SOURCES[span.source]}
-    logged = TraceSpan(_title(span.name), "phase", span.start_s, span.until_s, _known(facts))
+    logged = TraceSpan(span_title(span.name), "phase", span.start_s, span.until_s, _known(facts))
     around = [call for call in calls if _nearly_in(logged, call)]
     closest = min(around, key=lambda call: call.duration_s, default=logged)
     return replace(
@@ -165,10 +167,6 @@ def _logged(span: Span, calls: Iterable[TraceSpan] = ()) -> TraceSpan:
 def _nearly_in(logged: TraceSpan, span: TraceSpan) -> bool:
     near = span.started_s - SLACK_S <= logged.started_s and logged.ended_s <= span.ended_s + SLACK_S
     return near and logged.started_s < span.ended_s and span.started_s < logged.ended_s
-
-
-def _title(name: str) -> str:
-    return TITLES.get(name, name.replace("_", " "))
 
 
 def _known(facts: Mapping[str, str | float | None]) -> Attributes:
@@ -188,7 +186,7 @@ def _ranks_of_the_log(logged: Iterable[Span]) -> list[TraceSpan]:
             ranks.setdefault(span.rank, []).append(_logged(span))
     return [
         TraceSpan(
-            f"{KINDS['worker']} {rank}",
+            f"{_heading('worker')} {rank}",
             "process",
             min(span.started_s for span in found),
             max(span.ended_s for span in found),

@@ -7,16 +7,88 @@ weights is the chain's; the others stand beside it and are never added.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from bench.start.metrics import PHASE_STEPS, UNATTRIBUTED, step_of
-from bench.start.timeline import FIRST_TOKEN, IMPORTS, IN_THE_LOG, Process, log_and_clock_spans, processes_of
+from bench.start.metrics import WATERFALL
+from bench.start.timeline import (
+    FIRST_TOKEN,
+    IMPORTS,
+    IN_THE_LOG,
+    Process,
+    log_and_clock_spans,
+    process_title,
+    processes_of,
+)
 from bench.start.warning import ResultWarning, WarningKind
 from bench.vllm.span import Facts, Source, Span
 
 DOUBTFUL = 0.05  # of a start: more that nothing explains is a warning
+
+
+class Phase(NamedTuple):
+    """A phase of the critical chain, and how tables and figures show it."""
+
+    name: str
+    title: str
+    colour: str
+    hatch: str | None = None
+
+
+# In the order of a start. A family of colours for each process, from dark to light; the weights stand out.
+CHAIN = (
+    Phase("api_server_imports", "API server: imports", "#08519C"),  # from exec to the probe's turn in the API server
+    Phase("config", "API server: config", "#4292C6"),  # arguments to configuration; the model's class is inspected
+    Phase("engine_client", "API server: engine client", "#9ECAE1"),  # tokenizer; waiting for the engine core's process
+    Phase("engine_core_imports", "Engine core: imports", "#54278F"),  # from its process's start to the probe's turn
+    Phase("engine_core_init", "Engine core: init", "#9E9AC8"),  # without its workers': executor, scheduler, messages
+    Phase("worker_imports", "Worker: imports", "#00664B"),  # from the process's start to init_device
+    Phase("init_device", "Worker: device", "#009E73"),  # device and process groups
+    Phase("build_model", "Build the model", "#8FD3BC"),  # load_model without the next two
+    Phase("load_weights", "Load weights", "#D55E00"),
+    Phase("process_weights", "Process weights", "#FDAE6B"),  # after loading: quantisation, layouts
+    Phase("profile", "Profile", "#7A0177"),  # the memory that a full batch takes; what is compiled for it is the next
+    Phase("compile", "Compile", "#C51B8A"),
+    Phase("kv_cache", "KV cache", "#F4A6C0"),
+    Phase("warm_up", "Warm up", "#8C6D1F"),
+    Phase("capture", "Graph capture", "#E6C229"),
+    Phase("server", "Server", "#5C4033"),  # routes and their state, from the engine's end to /health
+    Phase(FIRST_TOKEN, "Ready to first token", "#222222"),
+)
+UNATTRIBUTED = Phase("unattributed", "Unattributed", "#DDDDDD", "////")
+PHASES = {phase.name: phase for phase in (*CHAIN, UNATTRIBUTED)}
+UNKNOWN_PLACE, UNATTRIBUTED_PLACE = 98, 99  # behind the chain
+
+
+@dataclass(frozen=True, order=True)
+class Step:
+    """The place of a phase in the chain, and its name, which may be one that only a later bench has."""
+
+    number: int
+    name: str
+
+    @property
+    def before_ready(self) -> bool:
+        return self.name != FIRST_TOKEN  # the only phase that is no part of the time to ready
+
+    @property
+    def metric(self) -> str:
+        """Numbered, so that MLflow, which sorts by name, shows the phases in their order."""
+        return WATERFALL.name(f"{self.number:02}_{self.name}")
+
+
+STEPS = {
+    phase.name: Step(place, phase.name) for place, phase in [*enumerate(CHAIN, 1), (UNATTRIBUTED_PLACE, UNATTRIBUTED)]
+}
+
+
+def step_of(metric: str) -> Step | None:
+    """The phase that a metric of this name is about; one that only a later bench has comes behind the others. None: it is about none."""
+    if (part := WATERFALL.part_of(metric)) is None:
+        return None
+    phase = part.partition("_")[2]
+    return STEPS.get(phase) or Step(UNKNOWN_PLACE, phase)
 
 
 class Lane(NamedTuple):
@@ -50,14 +122,15 @@ def lanes(spans: Sequence[Span], ready_s: float | None) -> list[Lane]:
         if process.rank:
             layers += _of_worker(process, logged, apart=process.kind != "engine_core")
         end_s = max((each.until_s for each in layers), default=0.0)
-        parts = [each for each in _joined(_painted(layers, end_s)) if each.name != UNATTRIBUTED]
+        parts = [each for each in _joined(_painted(layers, end_s)) if each.name != UNATTRIBUTED.name]
         found.append(Lane(_title(process), tuple(parts)))
     return [lane for lane in found if lane.spans]
 
 
 def _title(process: Process) -> str:
-    kind = process.kind.replace("api_server", "API server").replace("_", " ")
-    return process.rank if process.rank and process.kind == "worker" else " ".join(filter(None, [kind, process.rank]))
+    if process.rank and process.kind == "worker":
+        return process.rank
+    return " ".join(filter(None, [process_title(process.kind), process.rank]))
 
 
 def waterfall_metrics(chain: Iterable[Span]) -> dict[str, float]:
@@ -69,14 +142,14 @@ def waterfall_metrics(chain: Iterable[Span]) -> dict[str, float]:
     for span in chain:
         totals[span.name] = totals.get(span.name, 0.0) + span.duration_s
     if totals:
-        totals.setdefault(UNATTRIBUTED, 0.0)
-    return {step.metric: totals[name] for name, step in PHASE_STEPS.items() if name in totals}
+        totals.setdefault(UNATTRIBUTED.name, 0.0)
+    return {step.metric: totals[name] for name, step in STEPS.items() if name in totals}
 
 
 def unattributed_warnings(metrics: Mapping[str, float]) -> list[ResultWarning]:
     """A warning where too much of a start belongs to no phase."""
     parts = {step.name: value for name, value in metrics.items() if (step := step_of(name))}
-    lost_s, total_s = parts.get(UNATTRIBUTED, 0.0), sum(parts.values())
+    lost_s, total_s = parts.get(UNATTRIBUTED.name, 0.0), sum(parts.values())
     if lost_s <= DOUBTFUL * total_s:
         return []
     text = f"{lost_s:.2f} s of {total_s:.2f} s ({lost_s / total_s:.0%}) belong to no phase: they are unattributed"
@@ -156,7 +229,7 @@ def _painted(layers: Sequence[Span], end_s: float) -> Iterator[Span]:
     edges = sorted({0.0, end_s, *(edge for start, end, _ in inside if start < end for edge in (start, end))})
     for started_s, ended_s in pairwise(edges):
         over = [each for start, end, each in inside if start <= started_s and ended_s <= end]
-        top = over[-1] if over else _part(UNATTRIBUTED, started_s, ended_s, "none")
+        top = over[-1] if over else _part(UNATTRIBUTED.name, started_s, ended_s, "none")
         yield replace(top, start_s=started_s, end_s=ended_s, facts=Facts())
 
 
