@@ -257,17 +257,9 @@ def difference(times: list[tuple[Start, float]]) -> Interval | None:
     return paired(*by_format.values(), ratio=True)
 
 
-def test_a_drift_of_the_host_makes_no_difference_between_equal_formats_in_blocks():
-    """2 % slower with every start, 5 blocks, 100 sweeps: an interval of 95 % may exclude 1 in a few of them, by chance."""
-    rng = np.random.default_rng(0)
-    found = sum(excludes_one(difference(timed(in_blocks(5, seed), rng, 0.02))) for seed in range(100))
-
-    assert found <= 7
-
-
 @pytest.mark.parametrize("drift_a_start", [-0.02, 0.04])
 @pytest.mark.parametrize("blocks", [3, 5, 10])
-@pytest.mark.parametrize("noise", [0.005, 0.02, 0.05])
+@pytest.mark.parametrize("noise", [0.005, 0.05])
 @pytest.mark.parametrize("formats", [FORMATS, (*FORMATS, "dummy", "sharded_state")], ids=len)
 def test_a_drift_makes_equal_points_differ_no_more_often_than_an_interval_of_95_percent_may(
     drift_a_start, blocks, noise, formats

@@ -435,7 +435,6 @@ def fake_host(monkeypatch: pytest.MonkeyPatch, before: dict[str, str], after: di
             raise FileNotFoundError(path) from None
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-    monkeypatch.setattr(os, "sysconf", lambda _: 100)
     monkeypatch.setattr(counters, "_read", read)
     clock = SimpleNamespace(sleep=lambda _: shown.append(after), monotonic=lambda: 100 + len(shown) / 2)
     monkeypatch.setattr(rig_module, "time", clock)

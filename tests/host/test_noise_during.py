@@ -1,5 +1,7 @@
 """The noise during a start: what others took meanwhile, by planted counters; what counts as too much; and what is unknown."""
 
+import os
+import re
 import subprocess
 import sys
 import time
@@ -7,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.warnings import LOST_DIFFERS_FROM
 from bench.config import RigLimits
 from bench.host import counters
 from bench.host.counters import GIB, Reading, Used, read_counters, used_by
 from bench.host.gpus import Gpu
-from bench.host.noise_during import GpuReading, NoiseDuring, judged, loosened, noise_between
+from bench.host.noise_during import KINDS, GpuReading, NoiseDuring, judged, loosened, noise_between
+from bench.start.metrics import NOISE, PAGE_CACHE_LOST
 
 CORES = 4
 
@@ -168,6 +172,30 @@ def test_a_limit_that_allows_more_than_bench_s_own_is_named():
     assert loosened(RigLimits()) == []
 
 
+# The documentation.
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "trust.md"
+HEAD = """| noise | metric, WHEN is `start` or `load` | limit | arms differ from | where from |
+|---|---|---|---|---|"""
+BLOCK = re.compile(r"(?<=<!-- noise -->\n).*?(?=<!-- /noise -->)", re.DOTALL)
+
+
+def test_the_table_of_the_kinds_of_noise_is_up_to_date():
+    """To write it anew: BENCH_WRITE_DOCS=1 python -m pytest tests/host/test_noise_during.py."""
+    kinds = [(NOISE[kind.field].like, kind.limit, kind.differs_from) for kind in KINDS]
+    rows = [
+        f"| {metric.title} | `{metric.name.format('WHEN')}` | `rig.{limit}` | {differs_from or 'not compared'} | {metric.source.described} |"
+        for metric, limit, differs_from in [*kinds, (PAGE_CACHE_LOST, "page_cache_lost_at_most", LOST_DIFFERS_FROM)]
+    ]
+    text = DOCUMENT.read_text()
+    made = BLOCK.sub(lambda _: "\n".join([HEAD, *rows, ""]), text)
+    if os.environ.get("BENCH_WRITE_DOCS"):
+        DOCUMENT.write_text(made)
+        return
+
+    assert made == text, "docs/trust.md is out of date: BENCH_WRITE_DOCS=1 writes it anew"
+
+
 # The kernel's own texts.
 
 FILES = {
@@ -191,7 +219,7 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(counters, "PROC", str(tmp_path))
     monkeypatch.setattr(counters, "_quota_folders", lambda: (f"{tmp_path}/group",))
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
-    monkeypatch.setattr("os.sysconf", lambda _: 100)
+    monkeypatch.setattr(counters, "TICKS_PER_S", 100)
     return tmp_path
 
 

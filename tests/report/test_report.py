@@ -215,6 +215,16 @@ def test_the_scope_lists_what_all_starts_had_in_common():
     assert "gpu_memory_utilization" not in text
 
 
+def test_the_scope_names_limits_on_noise_that_were_loosened():
+    """By whoever asked for it, with bench's own; a report of a start that kept them says nothing of limits."""
+    loose = made_start("base", {"ready_s": 60.0}, tags={"rig.loosened": "rig.busy_cores_at_most=0.9 (0.25)"})
+
+    assert "Limits on noise" not in section(reported(base(), sharded()), "Scope")
+    assert "- Limits on noise that were loosened (bench's own): `rig.busy_cores_at_most=0.9 (0.25)`" in section(
+        reported(loose, sharded()), "Scope"
+    )
+
+
 def test_the_scope_counts_the_starts_of_each_point():
     """Those that finished, and those that did not."""
     text = section(reported(base(), base(repeat=1), sharded(), made_failure("sharded", "no device")), "Scope")

@@ -82,9 +82,9 @@ def _differences(comparison: Comparison) -> Iterator[str]:
 
 def _between(baseline: Point, candidate: Point) -> Iterator[str]:
     for kind in KINDS:
-        family = NOISE[kind.field]
         for when, words in STRETCHES.items():
-            yield from _apart(baseline, candidate, family.metric(when), kind.differs_from, words)
+            if kind.differs_from is not None:
+                yield from _apart(baseline, candidate, NOISE[kind.field].metric(when), kind.differs_from, words)
     yield from _apart(baseline, candidate, PAGE_CACHE_LOST, LOST_DIFFERS_FROM, STRETCHES["start"])
     yield from _packages(baseline, candidate)
 

@@ -20,6 +20,9 @@ SECTOR_BYTES = 512  # of every device in its `stat`, whatever its own sectors ar
 BYTES_PER_KIB = 1024
 GIB = 1024**3
 RESOURCES = ("cpu", "io", "memory")  # that processes wait for, as /proc/pressure names them
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+IO = re.compile(rb"^read_bytes: (\d+)\nwrite_bytes: (\d+)\ncancelled_write_bytes: (\d+)$", re.MULTILINE)
+AVAILABLE = re.compile(rb"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 N = TypeVar("N", int, float)
 SOME = re.compile(rb"^some .*total=(\d+)$", re.MULTILINE)
 
@@ -62,16 +65,15 @@ class Reading:
 def read_counters(at_s: float, ours: Used, disk: Path | None = None) -> Reading:
     """Now. `disk`: its folder below /sys; None: it is on none. `ours` is read by the caller, who knows the processes."""
     ticks, disk_bytes = _ticks(), _disk_bytes(disk)
-    per_s = os.sysconf("SC_CLK_TCK")
     return Reading(
         at_s,
-        busy_s=ticks[0] / per_s if ticks else None,
-        all_s=sum(ticks) / per_s if ticks else None,
+        busy_s=ticks[0] / TICKS_PER_S if ticks else None,
+        all_s=sum(ticks) / TICKS_PER_S if ticks else None,
         disk_read_bytes=disk_bytes[0] if disk_bytes else None,
         disk_written_bytes=disk_bytes[1] if disk_bytes else None,
         waited_s=_waited_s(),
         quotas=_quotas(),
-        free_memory_gib=memory_gib().get("MemAvailable"),
+        free_memory_gib=_free_memory_gib(),
         ours=ours,
     )
 
@@ -86,17 +88,17 @@ def used_by(pids: Iterable[int | str]) -> Used:
 
 def _used(process: str) -> Used:
     """Source: proc_pid_stat(5), fields 14 to 17; proc_pid_io(5). Both hold what the children had used that were waited for."""
-    cpu_s, counted = None, dict[bytes, int]()
+    cpu_s, read, written = None, None, None
     with suppress(OSError, ValueError):
-        user, system, of_children, of_children_system = _read(f"{process}/stat").rpartition(b") ")[2].split()[11:15]
-        cpu_s = sum(map(int, (user, system, of_children, of_children_system))) / os.sysconf("SC_CLK_TCK")
-    with suppress(OSError, ValueError):
-        for line in _read(f"{process}/io").splitlines():
-            name, _, count = line.partition(b": ")
-            counted[name] = int(count)
-    written = counted.get(b"write_bytes")
-    cancelled = counted.get(b"cancelled_write_bytes", 0)  # the file was removed before its pages were written
-    return Used(cpu_s, counted.get(b"read_bytes"), None if written is None else written - cancelled)
+        *_, user, system, of_children, of_children_system, _ = (
+            _read(f"{process}/stat").rpartition(b") ")[2].split(None, 15)
+        )
+        cpu_s = (int(user) + int(system) + int(of_children) + int(of_children_system)) / TICKS_PER_S
+    with suppress(OSError):
+        if found := IO.search(_read(f"{process}/io")):
+            read, written, cancelled = map(int, found.groups())
+            written -= cancelled  # of files that were removed before their pages were written
+    return Used(cpu_s, read, written)
 
 
 def memory_gib() -> dict[str, float]:
@@ -110,6 +112,13 @@ def memory_gib() -> dict[str, float]:
     return found
 
 
+def _free_memory_gib() -> float | None:
+    with suppress(OSError):
+        if found := AVAILABLE.search(_read(f"{PROC}/meminfo")):
+            return int(found[1]) * BYTES_PER_KIB / GIB
+    return None
+
+
 def _ticks() -> tuple[int, int] | None:
     """Of the cores that we may use, since boot: busy and not. Time that a hypervisor took for its other guests is busy too.
 
@@ -117,10 +126,11 @@ def _ticks() -> tuple[int, int] | None:
     """
     names = {f"cpu{core}".encode() for core in os.sched_getaffinity(0)}
     try:
-        lines = [line.split() for line in _read(f"{PROC}/stat").splitlines() if line.startswith(b"cpu")]
+        of_cpus = _read(f"{PROC}/stat").partition(b"\nintr")[0]  # a long line comes behind them
     except OSError:
         return None
-    counts = [[int(count) for count in line[1:9]] for line in lines if line[0] in names]
+    lines = [line.split() for line in of_cpus.splitlines()]
+    counts = [[int(count) for count in line[1:9]] for line in lines if line and line[0] in names]
     idle, every = sum(sum(each[3:5]) for each in counts), sum(map(sum, counts))
     return (every - idle, idle) if every else None
 

@@ -48,14 +48,13 @@ class NoiseDuring:
 @dataclass(frozen=True)
 class Kind:
     """One kind of noise that is judged: a field of NoiseDuring, the setting under `rig` that limits it, `words` with {} for the value; and from
-    which difference on two arms of a comparison are not equally disturbed.
+    which difference on two arms of a comparison are not equally disturbed. None: they are not compared in it.
     """
 
     field: str
     limit: str
     words: str
-    differs_from: float
-    source: str  # for the documentation
+    differs_from: float | None
 
     def exceeds(self, value: float, limits: RigLimits) -> bool:
         limit = getattr(limits, self.limit)
@@ -65,22 +64,14 @@ class Kind:
 
 
 KINDS = (
-    Kind("others_cpu", "busy_cores_at_most", "other processes took {:.0%} of this host's processor time", 0.1,
-        "`/proc/stat` less bench's and vLLM's processes"),
-    Kind("others_read_gib_per_s", "others_io_at_most_gib_per_s", "other processes read {:.2f} GiB/s from the checkpoint's disk", 0.02,
-        "`/sys/block/…/stat` (as `/proc/diskstats`) less `/proc/PID/io` of bench's and vLLM's processes"),
-    Kind("others_written_gib_per_s", "others_io_at_most_gib_per_s", "other processes wrote {:.2f} GiB/s to the checkpoint's disk", 0.02,
-        "likewise; what was written before the start can reach the disk during it"),
-    Kind("memory_pressure", "memory_pressure_at_most", "processes waited for memory in {:.0%} of the time", 0.05,
-        "`/proc/pressure/memory`, `some`"),
-    Kind("cpu_throttled", "cpu_throttled_at_most", "the cgroup's CPU quota stopped its processes in {:.0%} of its periods", 0.05,
-        "`cpu.stat` of all cgroups above bench"),
-    Kind("free_memory_gib", "free_memory_at_least_gib", "only {:.1f} GiB of memory were free", float("inf"),
-        "`MemAvailable` of `/proc/meminfo`"),
-    Kind("gpu_other_processes", "gpu_processes_at_most", "{:.0f} other processes computed on this start's GPUs", 0.5,
-        "NVML, where it lists vLLM's processes by their pids here"),
-    Kind("gpu_throttled", "gpu_throttled", "a GPU was slowed down in {:.0%} of the looks at it", 0.1,
-        "NVML's clocks event reasons"),
+    Kind("others_cpu", "busy_cores_at_most", "other processes took {:.0%} of this host's processor time", 0.1),
+    Kind("others_read_gib_per_s", "others_io_at_most_gib_per_s", "other processes read {:.2f} GiB/s from the checkpoint's disk", 0.02),
+    Kind("others_written_gib_per_s", "others_io_at_most_gib_per_s", "other processes wrote {:.2f} GiB/s to the checkpoint's disk", 0.02),
+    Kind("memory_pressure", "memory_pressure_at_most", "processes waited for memory in {:.0%} of the time", 0.05),
+    Kind("cpu_throttled", "cpu_throttled_at_most", "the cgroup's CPU quota stopped its processes in {:.0%} of its periods", 0.05),
+    Kind("free_memory_gib", "free_memory_at_least_gib", "only {:.1f} GiB of memory were free", None),
+    Kind("gpu_other_processes", "gpu_processes_at_most", "{:.0f} other processes computed on this start's GPUs", 0.5),
+    Kind("gpu_throttled", "gpu_throttled", "a GPU was slowed down in {:.0%} of the looks at it", 0.1),
 )  # fmt: skip
 
 

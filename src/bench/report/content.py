@@ -46,7 +46,7 @@ CONDITIONS = (
     ("Largest request (KiB)", STORAGE.name("max_sectors_kb")),
     ("I/O scheduler", STORAGE.name("scheduler")),
     ("Limit of the cgroup", STORAGE.name("limit")),
-    ("Noise that was allowed beyond bench's own limits (in brackets)", RIG_LOOSENED.name),
+    ("Limits on noise that were loosened (bench's own)", RIG_LOOSENED.name),
 )
 STATES = {"Page cache before each start": PAGE_CACHE, "Compile and JIT caches": COMPILE_CACHE}
 STATE_WORDS = {

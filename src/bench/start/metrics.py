@@ -183,7 +183,7 @@ NOISE = {
         "share of the processor time of the cores that bench may use: other processes, interrupts, and what a hypervisor took"),
     "others_read_gib_per_s": _noise("others_read_gib_per_s", "GiB/s", "Read by others", "`/sys/block/*/stat`, less `/proc/PID/io` of bench's and vLLM's processes",
         "read from the checkpoint's disk by others; at least, where vLLM reads other disks too"),
-    "others_written_gib_per_s": _noise("others_written_gib_per_s", "GiB/s", "Written by others", "likewise",
+    "others_written_gib_per_s": _noise("others_written_gib_per_s", "GiB/s", "Written by others", "the same two",
         "written to that disk by others; what was written before the start can reach it during the start"),
     "cpu_pressure": _noise("cpu_pressure", "", "Waited for a processor", "`/proc/pressure/cpu`",
         "share of the time in which some process of this host, vLLM's among them, waited for a processor"),
@@ -199,7 +199,7 @@ NOISE = {
         "the highest SM clock, of the GPU on which that was lowest"),
     "gpu_throttled": _noise("gpu_throttled", "", "GPU slowed down", "NVML",
         "share of the looks in which power or heat slowed down a GPU of the start"),
-    "gpu_other_processes": _noise("gpu_other_processes", "", "GPU processes of others", "NVML, where it lists vLLM's own",
+    "gpu_other_processes": _noise("gpu_other_processes", "", "GPU processes of others", "NVML, where it lists vLLM's processes by their pids here",
         "the most that computed at once on the GPUs of the start"),
 }
 # fmt: on
