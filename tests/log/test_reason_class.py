@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.log.texts.failure_classes import CLASSES, UNKNOWN, classify
+from bench.log.texts import Text, endings, failures
+from bench.log.texts.failure_classes import CLASSES, ROWS, UNKNOWN, classify
 
 TEXTS = [
     # torch_npu, oneCCL, and vllm's Ray executor
@@ -257,3 +258,13 @@ def test_a_shape_that_does_not_fit_is_the_checkpoints_while_weights_are_loaded(w
     """As of one that was cut for another number of ranks. Later it can be anything."""
     assert classify(words, "loading weights") == "weights_mismatched"
     assert classify(words, "profiling") == "unknown"
+
+
+def test_a_class_names_the_texts_that_stand_in_another_table():
+    """A text is spelled once."""
+    values = [*vars(endings).values(), *vars(failures).values()]
+    rows = [row for value in values for row in (value if isinstance(value, tuple) else [value])]
+    elsewhere = {row.text for row in rows if isinstance(row, Text)}
+    spelled = {text for _, *texts in ROWS for text in texts if isinstance(text, str)}
+
+    assert elsewhere & spelled == set()

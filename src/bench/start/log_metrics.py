@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bench.log.readings import Process, Reading, drafted, is_nameless
+from bench.log.texts.phases import COMPILED_DRAFTER
 from bench.start.metric_types import FromLog, Metric, named
 from bench.start.metrics import CATALOGUE, CHECKPOINT_SIZE, LOAD_WEIGHTS, LOAD_WEIGHTS_RATE, name_of_rank
 
@@ -72,7 +73,7 @@ def _of_one_model(readings: Sequence[Reading]) -> Iterator[str]:
 
 
 def _is_compiled_drafter(reading: Reading) -> bool:
-    return reading.phase == "drafter" and "/eagle_head" in reading.line.text
+    return reading.phase == "drafter" and COMPILED_DRAFTER.text in reading.line.text
 
 
 PROFILES_GRAPHS = (0, 29)  # the first release whose Model Runner V2 captures them twice

@@ -62,11 +62,7 @@ OF_A_SERVER = (
 )
 SERVER_NAMES = ("APIServer", "ApiServer", "RustFrontend")  # what the names of processes that answer requests begin with
 # Who died, or had to, without an exception of its own.
-SIGNS = (
-    Text("trigger received signal=SIG", "(EngineCore pid=806) INFO 11-24 02:45:15 [core.py:1313] [shutdown] EngineCore: trigger received signal=SIGTERM", "recorded 0.23.0 - 0.32.0"),
-    Text("received SIGTERM", "INFO 11-24 02:56:48 [launcher.py:1] Worker received SIGTERM, shutting down", ELSEWHERE),
-    Text("Received SIGTERM", "Received SIGTERM, exiting", ELSEWHERE),
-    Text("Received SIGINT", "Received SIGINT, exiting", ELSEWHERE),
+CRASHED = (
     Text("Fatal Python error:", "Fatal Python error: Segmentation fault", ELSEWHERE),
     Text("Segmentation fault", "Segmentation fault (core dumped)", ELSEWHERE),
     Text("Segfault encountered", "!!!!!!! Segfault encountered !!!!!!!", ELSEWHERE),
@@ -74,11 +70,22 @@ SIGNS = (
     Text("*** SIGABRT received", "*** SIGABRT received at time=1762945937 on cpu 6 ***", ELSEWHERE),
     Text("*** SIGBUS received", "*** SIGBUS received at time=1762945937 on cpu 6 ***", ELSEWHERE),
     Text("terminate called after throwing", "terminate called after throwing an instance of 'c10::Error'", ELSEWHERE),
-    Text("collective operation timeout", "[rank0]:[E ProcessGroupNCCL.cpp:616] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1)", ELSEWHERE),
+)
+OF_WORKERS = (
     Text("got fatal signal from worker processes", "CRITICAL 11-24 17:24:18 [x.py:48] MulitprocExecutor got fatal signal from worker processes, shutting down.", ELSEWHERE),
     Text("Got fatal signal from worker processes", "CRITICAL 11-24 17:24:18 [x.py:269] Got fatal signal from worker processes, shutting down.", ELSEWHERE),
+)
+OUT_OF_MEMORY = (
     Text("oom-kill", "Nov 24 02:47:32 host kernel: oom-kill:constraint=CONSTRAINT_NONE,task=vllm,pid=41", ELSEWHERE),
     Text("OOMKilled", "    Reason:       OOMKilled", ELSEWHERE),
+)
+HUNG = Text("collective operation timeout", "[rank0]:[E ProcessGroupNCCL.cpp:616] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1)", ELSEWHERE)
+SIGNS = (
+    *CRASHED, *OF_WORKERS, *OUT_OF_MEMORY, HUNG,
+    Text("trigger received signal=SIG", "(EngineCore pid=806) INFO 11-24 02:45:15 [core.py:1313] [shutdown] EngineCore: trigger received signal=SIGTERM", "recorded 0.23.0 - 0.32.0"),
+    Text("received SIGTERM", "INFO 11-24 02:56:48 [launcher.py:1] Worker received SIGTERM, shutting down", ELSEWHERE),
+    Text("Received SIGTERM", "Received SIGTERM, exiting", ELSEWHERE),
+    Text("Received SIGINT", "Received SIGINT, exiting", ELSEWHERE),
     Text("Out of memory: Killed process", "Nov 24 02:47:32 host kernel: Out of memory: Killed process 41 (vllm) total-vm:1kB", ELSEWHERE),
     Text("terminated with exit code 137", "command terminated with exit code 137", ELSEWHERE),
 )

@@ -6,12 +6,14 @@ so what is special stands before what is general.
 
 import re
 
-from bench.log.texts import Stage
+from bench.log.texts import Stage, Text
+from bench.log.texts.endings import CRASHED, HUNG, OF_WORKERS, OUT_OF_MEMORY
+from bench.log.texts.failures import GONE
 
 UNKNOWN = "unknown"
 
-# Class, and its texts. Each is searched for anywhere in the reason; ^ is where its words begin.
-ROWS = (
+# Class, and its texts: those of other tables, and regular expressions. Each is searched for anywhere in the reason; ^ is where its words begin.
+ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
     ("free_memory_below_share", r"is less than desired \w+ memory utilization", r"is less than the engine's budget"),
     ("memory_changed", r"Error in memory profiling"),  # another process gave memory back meanwhile
     (
@@ -139,7 +141,7 @@ ROWS = (
         r"^RuntimeError: oneCCL: ",
         r"^DistNetworkError",
     ),
-    ("timeout", r"^TimeoutError", r"^\w+Timeout\b", r"[Tt]imed out", r"collective operation timeout"),
+    ("timeout", r"^TimeoutError", r"^\w+Timeout\b", r"[Tt]imed out", HUNG),
     (
         "device_failure",
         r"Invalid device string",
@@ -159,29 +161,17 @@ ROWS = (
     ),
     (
         "crashed",
-        r"Fatal Python error",
-        r"Segmentation fault",
-        r"Segfault encountered",
-        r"\*\*\* SIG(?:SEGV|ABRT|BUS) received",
-        r"terminate called after throwing",
+        *CRASHED,
         r"killed by SIG(?:SEGV|ABRT|BUS|ILL|FPE)",
     ),
     (
         "worker_died",
-        r"died unexpectedly",
+        *GONE,
+        *OF_WORKERS,
         r"pid \d+ died, exit code: ",
-        r"got fatal signal from worker processes",
-        r"^Got fatal signal from worker processes",
         r"^(?:WorkerCrashedError|ActorDiedError)\b",  # Ray's
-        r"died with exit code",
-        r"WorkerProc initialization failed",
-        r"Engine core initialization failed",
-        r"Frontend process failed",
-        r"Engine process failed to start",
+        r"Frontend process failed",  # the rest of its line may be cut off
         r"^EngineDeadError",
-        r"EngineCore encountered an issue",
-        r"Connection (?:closed|reset) by peer",
-        r"remote process exited",
         r"^EOFError",
     ),
     (
@@ -190,8 +180,7 @@ ROWS = (
         r"[Rr]eceived SIG(?:TERM|INT)",
         r"\bKilled\b",
         r"\bTerminated\b",
-        r"oom-kill",
-        r"OOMKilled",
+        *OUT_OF_MEMORY,
         r"exit code 137",
         r"^KeyboardInterrupt",
         r"^SystemExit",
@@ -202,7 +191,12 @@ ROWS = (
 # What means something else at another time.
 WHILE_LOADING = ("weights_mismatched", re.compile(r"The size of tensor a .* must match|exceeds dimension size"))
 
-CLASSES = tuple((name, re.compile("|".join(patterns))) for name, *patterns in ROWS)
+
+def _pattern(text: str | Text) -> str:
+    return re.escape(text.text) if isinstance(text, Text) else text
+
+
+CLASSES = tuple((name, re.compile("|".join(map(_pattern, texts)))) for name, *texts in ROWS)
 
 
 def classify(words: str, stage: str | None = None) -> str:

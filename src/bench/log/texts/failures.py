@@ -24,22 +24,26 @@ REPLACED = Text("During handling of the above exception, another exception occur
 DIED = Text("died unexpectedly", ":56:02 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly (exit code: None), shutting down executor.", "recorded 0.32.0")
 API_SERVERS_FAIL = Text("Exception occurred while running API servers", "Exception occurred while running API servers: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE)
 
-# What a process prints of another that is gone, or when it has to go: not of an accident of its own.
-ECHOES = (
+# What a process prints of another that is gone.
+GONE = (
     Text("Engine core initialization failed", '(APIServer pid=25090)     raise RuntimeError("Engine core initialization failed. "', "recorded 0.10.1.1 - 0.32.0"),
     Text("Frontend process failed during engine core initialization", "RuntimeError: Frontend process failed during engine core initialization. See root cause above.", ELSEWHERE),
     Text("WorkerProc initialization failed", "(EngineCore pid=5420) ERROR 11-24 16:54:51 [core.py:1510] Exception: WorkerProc initialization failed due to an exception in a bac", "recorded 0.11.2 - 0.32.0"),
     Text("Engine process failed to start", "RuntimeError: Engine process failed to start. See stack trace for the root cause.", "recorded 0.8.5"),
     Text("EngineCore encountered an issue", "sync_llm.py:416] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.", "recorded 0.9.1 - 0.32.0"),
-    Text("EngineDeadError", "ERROR 11-24 16:38:27 [async_llm.py:416] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trac", "recorded 0.9.1 - 0.32.0"),
     DIED,
     Text("died with exit code", "RuntimeError: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE),
-    Text("See root cause above", "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}", "recorded 0.10.1.1 - 0.32.0"),
-    Text("See stack trace", "RuntimeError: Engine process failed to start. See stack trace for the root cause.", "recorded 0.8.5 - 0.32.0"),
-    Text("please check the stack trace above", "with error 'No module named 'intel_extension_for_pytorch'', please check the stack trace above for the root cause", "recorded 0.9.1 - 0.11.0"),
     Text("Connection closed by peer", "RuntimeError: Connection closed by peer", ELSEWHERE),
     Text("Connection reset by peer", "RuntimeError: [gloo/transport/tcp/pair.cc:547] Connection reset by peer", ELSEWHERE),
     Text("remote process exited", "DistBackendError: NCCL error: remote process exited or there was a network error", ELSEWHERE),
+)
+# The same, and what it prints when it has to go itself: not of an accident of its own.
+ECHOES = (
+    *GONE,
+    Text("EngineDeadError", "ERROR 11-24 16:38:27 [async_llm.py:416] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trac", "recorded 0.9.1 - 0.32.0"),
+    Text("See root cause above", "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}", "recorded 0.10.1.1 - 0.32.0"),
+    Text("See stack trace", "RuntimeError: Engine process failed to start. See stack trace for the root cause.", "recorded 0.8.5 - 0.32.0"),
+    Text("please check the stack trace above", "with error 'No module named 'intel_extension_for_pytorch'', please check the stack trace above for the root cause", "recorded 0.9.1 - 0.11.0"),
     Text("RuntimeError: cancelled", "RuntimeError: cancelled", ELSEWHERE),
     Text("CancelledError", "asyncio.exceptions.CancelledError", ELSEWHERE),
     Text("The Inner error is reported as above", "RuntimeError: The Inner error is reported as above. The process exits for this inner error", ELSEWHERE),

@@ -22,6 +22,8 @@ READY_SECONDS = Text("BENCHMARK_READY_SECONDS", "BENCHMARK_READY_SECONDS=62.2471
 ENGINE_DONE = Text("init engine (profile", "INFO 11-24 16:38:26 [core.py:193] init engine (profile, create kv cache, warmup model) took 0.66 seconds", "recorded 0.8.5 - 0.32.0", Stage.SERVER)
 CONFIG_TEXT = Text("LLM engine (v", "INFO 11-24 02:53:47 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny-tp2'", "recorded 0.8.5 - 0.32.0")
 VERSION = Text("version ", "INFO 11-24 16:33:05 [api_server.py:1043] vLLM API server version 0.8.5", "recorded 0.8.5 - 0.32.0")
+# A part of a path.
+COMPILED_DRAFTER = Text("/eagle_head for vLLM's torch.compile", "INFO 11-24 02:47:40 [backends.py:1089] Using cache directory: /cache/5c1b/rank_0_0/eagle_head for vLLM's torch.compile", ELSEWHERE)
 BEGINS_ENGINE = r"Initializing an? (?:V\d )?"  # in front of CONFIG_TEXT
 
 WEIGHTS = (
@@ -43,8 +45,7 @@ WEIGHTS = (
     rule("drafter", " speculative_config=SpeculativeConfig(", r"(?!method='ngram')", "INFO 11-24 02:53:47 [core.py:93] Initializing a V1 LLM engine (v0.11.0) with config: model='m', speculative_config=SpeculativeConfig(method='eagle3', model='e', num_spec_tokens=3), tokenizer='m'", "0.8.0 -", before=rf"{BEGINS_ENGINE}LLM engine \(v.{{1,600}}"),
     # Among the arguments, of which the facts have only that they are printed.
     rule("drafter", "'speculative_config': {", r"(?![^}]{0,200}'(?:ngram|suffix)')", "INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {'model': 'm', 'speculative_config': {'method': 'mtp', 'num_speculative_tokens': 3}}", "any"),
-    # A part of a path.
-    rule("drafter", "/eagle_head for vLLM's torch.compile", "", "INFO 11-24 02:47:40 [backends.py:1089] Using cache directory: /cache/5c1b/rank_0_0/eagle_head for vLLM's torch.compile", "any"),
+    rule("drafter", COMPILED_DRAFTER.text, "", COMPILED_DRAFTER.example, "any"),
     # A model's own line: read in 0.26.0 and 0.32.0.
     rule("drafter", " draft model loaded: ", r"\d", "(Worker_TP0 pid=77) INFO 11-24 02:47:33 [dspark.py:576] DSpark draft model loaded: 97 params", "any", before=r"(?:DSpark|MTP)(?: XPU)?"),
     # The V0 engine's, to 0.10.2.
