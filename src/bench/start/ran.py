@@ -108,13 +108,19 @@ def _environment(report: ProbeReport) -> dict[str, Values]:
     reported = [(process.kind, ran.last.environment) for process, ran in _reported(report)]
     names = {name for _, variables in reported for name in variables if not OF_ONE_START.fullmatch(name)}
     return {
-        name: [(kind, _lasting(variables.get(name, NOT_SET), given=name in given)) for kind, variables in reported]
+        name: [
+            (kind, _lasting(name, variables.get(name, NOT_SET), given=name in given)) for kind, variables in reported
+        ]
         for name in sorted(names)
     }
 
 
-def _lasting(value: str, *, given: bool) -> str:
-    """Without what is random in a value that vLLM was not given but has set itself."""
+def _lasting(name: str, value: str, *, given: bool) -> str:
+    """Each folder of a path once, which packages add again in each process; and without what is random in a value that vLLM was not given
+    but has set itself.
+    """
+    if name.endswith("PATH"):
+        value = pathsep.join(dict.fromkeys(value.split(pathsep)))
     return value if given else RANDOM.sub("*", value)
 
 

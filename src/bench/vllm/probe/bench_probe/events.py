@@ -47,7 +47,7 @@ class Journal:
     def _begin(self) -> None:
         self._pid = os.getpid()
         path = os.path.join(self._folder, f"{self._pid}.jsonl")  # noqa: PTH118  # pathlib may not be imported here
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._append(
             event="process",
             t=time.monotonic(),
