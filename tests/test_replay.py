@@ -247,7 +247,7 @@ def test_a_log_has_a_figure_of_how_much_of_it_was_understood(several):
     assert named(several.runs, "stdin").data.metrics["log/coverage"] == 1
     assert "bench.warnings" not in named(several.runs, "stdin").data.tags
     assert excerpt.metrics["log/coverage"] == 0.5
-    assert "told of kv_cache" in excerpt.tags["bench.warnings"]
+    assert "has a number of kv_cache" in excerpt.tags["bench.warnings"]
     assert "the log's vLLM version is unknown" in excerpt.tags["bench.warnings"]
     assert "log/coverage" not in named(several.runs, FAILED.stem).data.metrics
 
@@ -402,7 +402,7 @@ def test_a_file_that_tells_nothing_of_a_start_is_refused(workplace):
     (workplace.folder / "hello.log").write_text("hello\n")
     done = call_command(workplace, replay.main, str(SEED / "base.log"), "hello.log")
 
-    assert (done.code, done.err) == (2, "hello.log: no line of this file tells anything about a start of vLLM.\n")
+    assert (done.code, done.err) == (2, "hello.log: no line of this file is about a start of vLLM.\n")
     assert workplace.runs() == []
 
 
@@ -410,7 +410,7 @@ def test_an_empty_standard_input_is_refused(workplace):
     """The command before the pipe has failed."""
     done = call_command(workplace, replay.main, "-")
 
-    assert (done.code, done.err) == (2, "-: no line of this file tells anything about a start of vLLM.\n")
+    assert (done.code, done.err) == (2, "-: no line of this file is about a start of vLLM.\n")
 
 
 def test_a_file_that_is_not_there_is_refused(workplace):

@@ -133,7 +133,7 @@ def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sections_are_those_of_the_seed_in_its_order():
     """Whoever knows the first report finds everything again; what went wrong stands between the numbers and the logs."""
-    doubtful = replace(base(), warnings=(ResultWarning(WarningKind.MISSING_PHASE, "no line told of stream"),))
+    doubtful = replace(base(), warnings=(ResultWarning(WarningKind.MISSING_PHASE, "no line has a number of stream"),))
     comparison = compared(doubtful, sharded(), made_failure("fast", "no device"))
     text = report(comparison, {"base": "Loading weights took 387.56 seconds"}, ["base.log"])
 
@@ -357,9 +357,11 @@ def test_a_failed_start_stands_in_its_table_with_its_reason():
 
 def test_a_warning_names_the_start_that_it_is_about():
     """A doubt about a number belongs beside the number."""
-    doubtful = replace(sharded(), warnings=(ResultWarning(WarningKind.MISSING_PHASE, "no line told of stream"),))
+    doubtful = replace(
+        sharded(), warnings=(ResultWarning(WarningKind.MISSING_PHASE, "no line has a number of stream"),)
+    )
 
-    assert "- `sharded #1`: no line told of stream" in section(reported(base(), doubtful), "Warnings")
+    assert "- `sharded #1`: no line has a number of stream" in section(reported(base(), doubtful), "Warnings")
 
 
 # Speedups.

@@ -991,7 +991,7 @@ def test_a_good_start_misses_nothing_and_a_broken_one_says_what(file, device, lo
     expected = expected_phases(info, streamer_logs=True)
     warned = missing_phases(readings_in(file), expected, "1.2.3")
 
-    assert [warning.partition("told of ")[2].partition(":")[0] for warning in warned] == missing
+    assert [warning.partition("a number of ")[2].partition(":")[0] for warning in warned] == missing
 
 
 def test_a_missing_phase_is_a_warning_that_names_the_phase_and_the_version():

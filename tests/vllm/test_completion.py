@@ -106,7 +106,7 @@ def test_what_health_said_last_is_in_the_sentence():
     """A server that is there and never healthy is something else than one that is not there."""
     with (
         served(says(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")) as server,
-        pytest.raises(StartTimeout, match=r"ready_timeout_s=0\.3: the last that /health said was 503, expected 200$"),
+        pytest.raises(StartTimeout, match=r"ready_timeout_s=0\.3: the last answer of /health was 503, expected 200$"),
     ):
         server.wait_until_ready(0.3)
 

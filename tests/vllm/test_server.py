@@ -184,5 +184,5 @@ def test_a_server_that_dies_of_its_answer_is_a_failure(check):
 
 def test_a_server_that_is_not_healthy_any_more_is_a_failure(check):
     """As one whose engine has died, while its API server goes on."""
-    with pytest.raises(StartError, match=r"not healthy any more after its completion: /health said 503"):
+    with pytest.raises(StartError, match=r"not healthy any more after its completion: /health answered 503"):
         check("sick_after_answer")

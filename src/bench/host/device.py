@@ -8,6 +8,7 @@ import platform
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def describe_host(device: Device) -> dict[str, str]:
     """Facts about this host that a number depends on, flat, by name. What is unknown is left out."""
     facts = {
         "host": socket.gethostname(),
-        "gpu": ", ".join(device.names) or None,
+        "gpu": joined(device.names) or None,
         "gpu_count": str(len(device.names)) if device.names else None,
         "gpu_driver": device.driver,
         "device": device.kind,
@@ -57,6 +58,16 @@ def describe_host(device: Device) -> dict[str, str]:
         "bench_python": platform.python_version(),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def joined(names: Iterable[str]) -> str:
+    """The names of GPUs as the fact `gpu` has them, one for each GPU."""
+    return ", ".join(names)
+
+
+def names_in(text: str) -> list[str]:
+    """The inverse of `joined`."""
+    return text.split(", ")
 
 
 def _first_value(path: str, name: str) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 SYS, PROC = Path("/sys"), Path("/proc")
 QUEUE = ("read_ahead_kb", "max_sectors_kb", "scheduler")
+NO_LIMIT = "none"  # the fact `limit` where the cgroups of this process allow all
 THROTTLES = {"riops": "read_iops_device", "rbps": "read_bps_device"}  # of cgroup v1, by their names in v2
 
 # What a process or a thread has read from storage so far, by the kernel's own count. `read_bytes` counts what came from the device: page
@@ -99,7 +100,7 @@ def _limit(number: str) -> str:
     allowed: dict[str, int] = {}
     for name, value in found:
         allowed[name] = min(value, allowed.get(name, value))
-    return " ".join(f"{name}={value}" for name, value in sorted(allowed.items())) or ("none" if folders else "")
+    return " ".join(f"{name}={value}" for name, value in sorted(allowed.items())) or (NO_LIMIT if folders else "")
 
 
 def cgroup_folders(controller: str) -> list[tuple[Path, bool]]:

@@ -52,7 +52,7 @@ def coverage(readings: Iterable[Reading], expected: Collection[str]) -> Coverage
 def missing_phases(readings: Iterable[Reading], expected: Collection[str], version: str | None) -> list[str]:
     """A warning for each expected phase that no line gives a number of: vLLM may have reworded the text."""
     return [
-        f"no line of vLLM {version or '(version unknown)'} told of {phase}: its metrics are absent"
+        f"no line of vLLM {version or '(version unknown)'} has a number of {phase}: its metrics are absent"
         for phase in sorted(coverage(readings, expected).missing)
     ]
 

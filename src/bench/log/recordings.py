@@ -95,9 +95,7 @@ def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
     else:
         _check_count(file, start, count)
     if not found:
-        raise LogError(
-            f"{file.name}: no line of this {'file' if start is None else 'start'} tells anything about a start of vLLM."
-        )
+        raise LogError(f"{file.name}: no line of this {'file' if start is None else 'start'} is about a start of vLLM.")
     return sorted(found, key=lambda recording: recording.number)
 
 

@@ -28,24 +28,26 @@ from bench.start.tags import (
     Tag,
 )
 
+# Of conditions that the table of published results shows too.
+VLLM, GPU, CPU, READ_AHEAD, LIMIT = "vLLM", "GPU", "CPU", "Read-ahead (KiB)", "Limit of the cgroup"
 # The conditions that every start is listed with: title, param or tag.
 CONDITIONS = (
     ("Model", "model.path"),
     ("tensor_parallel_size", "tensor_parallel_size"),
     ("gpu_memory_utilization", "gpu_memory_utilization"),
     ("max_model_len", "max_model_len"),
-    ("vLLM", VLLM_VERSION.name),
+    (VLLM, VLLM_VERSION.name),
     ("torch", VERSION.name("torch")),
     ("runai-model-streamer", VERSION.name("runai-model-streamer")),
-    ("GPU", HOST.name("gpu")),
-    ("CPU", HOST.name("cpu")),
+    (GPU, HOST.name("gpu")),
+    (CPU, HOST.name("cpu")),
     ("Host", HOST_NAME.name),
     ("Storage", STORAGE.name("device")),
     ("File system", STORAGE.name("filesystem")),
-    ("Read-ahead (KiB)", STORAGE.name("read_ahead_kb")),
+    (READ_AHEAD, STORAGE.name("read_ahead_kb")),
     ("Largest request (KiB)", STORAGE.name("max_sectors_kb")),
     ("I/O scheduler", STORAGE.name("scheduler")),
-    ("Limit of the cgroup", STORAGE.name("limit")),
+    (LIMIT, STORAGE.name("limit")),
     ("Limits on noise that were loosened (bench's own)", RIG_LOOSENED.name),
 )
 STATES = {"Page cache before each start": PAGE_CACHE, "Compile and JIT caches": COMPILE_CACHE}

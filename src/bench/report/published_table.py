@@ -6,6 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from bench.errors import OwnershipError
+from bench.host.device import names_in
+from bench.host.storage import NO_LIMIT
+from bench.report.content import CPU, GPU, LIMIT, READ_AHEAD, VLLM
 from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
 from bench.report.tables import Cell, Row, Table
 from bench.report.write import render
@@ -42,7 +45,7 @@ def published_table(folder: Path) -> str:
 def _row(name: str, metrics: ReadMetrics) -> Row:
     texts = (
         _machine(metrics.conditions),
-        ", ".join(metrics.conditions.get("vLLM", ["unknown"])),
+        ", ".join(metrics.conditions.get(VLLM, ["unknown"])),
         _storage(metrics.conditions),
         ", ".join(f"{label} {point.n}" for label, point in metrics.points.items()),
         _ratios(metrics, READY),
@@ -53,18 +56,17 @@ def _row(name: str, metrics: ReadMetrics) -> Row:
 
 def _machine(conditions: dict[str, list[str]]) -> str:
     """The GPUs of a start, counted; the CPU of a host without any."""
-    if "GPU" not in conditions:
-        return ", ".join(conditions.get("CPU", ["unknown"]))
+    if GPU not in conditions:
+        return ", ".join(conditions.get(CPU, ["unknown"]))
     return " or ".join(
-        ", ".join(f"{count} x {name}" for name, count in Counter(names.split(", ")).items())
-        for names in conditions["GPU"]
+        ", ".join(f"{count} x {name}" for name, count in Counter(names_in(text)).items()) for text in conditions[GPU]
     )
 
 
 def _storage(conditions: dict[str, list[str]]) -> str:
     """What turns a ranking round: read-ahead, and a limit where there is one."""
-    read_ahead = [f"read-ahead {value} KiB" for value in conditions.get("Read-ahead (KiB)", [])]
-    limits = [value for value in conditions.get("Limit of the cgroup", []) if value != "none"]
+    read_ahead = [f"read-ahead {value} KiB" for value in conditions.get(READ_AHEAD, [])]
+    limits = [value for value in conditions.get(LIMIT, []) if value != NO_LIMIT]
     return ", ".join([*read_ahead, *limits]) or "unknown"
 
 

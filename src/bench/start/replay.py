@@ -70,7 +70,7 @@ def _place_tags(recording: Recording, label: str) -> dict[str, str]:
 
 
 def metrics_of_log(readings: list[Reading]) -> dict[str, float]:
-    """The numbers of a start, with the time to ready where whoever recorded it wrote it down."""
+    """The numbers of a start, with the time to ready where it was written down when the log was recorded."""
     return summarise(readings) | named({READY: _ready(readings)})
 
 
@@ -86,7 +86,7 @@ def reason_of(ending: Ending) -> str | None:
 
 def _warnings(log: StartLog, readings: list[Reading], ready_s: float | None, expected: set[str]) -> list[ResultWarning]:
     of_log = [] if ready_s is not None else ["the log does not say when vLLM was ready"]
-    cut = [f"more than {MOST_READINGS:,} lines tell numbers: the last ones were left out"] if log.is_full else []
+    cut = [f"more than {MOST_READINGS:,} lines have numbers: the last ones were left out"] if log.is_full else []
     return [
         *warnings_of(WarningKind.LOG, of_log),
         *warnings_of(WarningKind.RELEASE, version_doubts(log.info.version)),

@@ -61,7 +61,7 @@ class Server:
                 return self.process.elapsed_s()
             self._raise_if_ended("before it was ready")
             if self.process.elapsed_s() > timeout_s:
-                last = f": the last that /health said was {status}, expected 200" if status else ""
+                last = f": the last answer of /health was {status}, expected 200" if status else ""
                 raise StartTimeout(f"not ready within vllm.ready_timeout_s={timeout_s:g}{last}")
             self._pause(asked_s)
 
@@ -148,7 +148,7 @@ class Server:
             )
         if health != HTTPStatus.OK:
             self._failed_after(
-                f"vLLM was not healthy any more after its completion: /health said {health or 'nothing'}"
+                f"vLLM was not healthy any more after its completion: /health answered {health or 'nothing'}"
             )
         status = self._status_with_another_key(model, asked)
         if status not in REFUSALS:
