@@ -186,8 +186,12 @@ def ran_warnings(prepared: PreparedStart, report: ProbeReport) -> list[ResultWar
 
 
 def cgroup_warnings(before: CgroupCounters | None, report: ProbeReport) -> list[ResultWarning]:
-    """What the kernel counted while vLLM ran, in each cgroup of its processes: up to now, or to the last report where it is gone."""
-    first = {before.membership: before.counters} if before else {}
+    """What the kernel counted while vLLM ran, in each cgroup of its processes: up to now, or to the last report where it is gone.
+
+    How the driver's own was throttled is noise of the rig, which has a limit.
+    """
+    own = {name: value for name, value in before.counters.items() if name == "oom_kills"} if before else {}
+    first: dict[str, Mapping[str, float]] = {before.membership: own} if before else {}
     last = {member: cgroup.counters(member) for member in first}
     limits: dict[str, Mapping[str, str]] = {}
     for _, ran in _reported(report):
