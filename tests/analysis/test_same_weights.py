@@ -121,3 +121,23 @@ def test_a_point_whose_starts_read_two_checkpoints_has_no_speedup():
     found = compare(made_sweep(*starts))
 
     assert "the files were exchanged between two of them" in found.withheld["fast"]
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("bitwise", True), ("outputs", False)])
+def test_timed_starts_with_other_tokens_take_back_equal_outputs_and_no_bits(kind, shown):
+    """The verification starts gave equal tokens, the timed ones did not: that is no `the same outputs`. Bits do not depend on tokens."""
+    text = told(start("auto", "bitwise"), start("fast", kind), start("fast", kind, tokens="0815"))
+
+    assert ("2.00x" in text) == shown
+    assert "the same outputs" not in text
+    assert "greedy tokens differ" in text
+
+
+@pytest.mark.parametrize("point", ["auto", "fast"])
+def test_two_digests_are_never_the_same_tokens(point):
+    """Though each arm has the other's too."""
+    starts = [start(each, tokens=tokens) for each in ("auto", "fast") for tokens in ("4711", "0815")]
+    text = told(*starts, start(point, tokens="4711"), ignore=("weights",))
+
+    assert "greedy tokens differ" in text
+    assert "the same" not in text

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 
 from bench.analysis.agreement import why_not
+from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, paired_or_welch
@@ -49,6 +50,9 @@ class Comparison:
     ignored: tuple[str, ...] = ()  # differences to overlook, as requested
     weights: dict[str, Weights] = field(default_factory=dict)  # by candidate: how far they are the baseline's
     title: str = ""  # of the report; empty: the points' names
+    survivors: dict[str, str] = field(
+        default_factory=dict
+    )  # by candidate with a speedup: of which arm more starts failed, in words
 
     def speedup(self, candidate: str, metric: Metric) -> Speedup | None:
         return next((each for each in self.speedups if (each.candidate, each.metric) == (candidate, metric)), None)
@@ -91,15 +95,21 @@ def compare(
     withheld: dict[str, str] = {}
     weights: dict[str, Weights] = {}
     speedups: list[Speedup] = []
+    survivors: dict[str, str] = {}
     for candidate, base in baselines.items():
         rivals = sum(other == base for other in baselines.values())
         weighed = weights[candidate] = _weighed(by_label[base], by_label[candidate], points, ignore)
-        obstacle = why_not(by_label[base], by_label[candidate], ignore)
+        arms = by_label[base], by_label[candidate]
+        obstacle = why_not(*arms, ignore) or cut_off(*arms, ignore)
         if obstacle or weighed.withholds:
             withheld[candidate] = obstacle or _withheld(weighed)
         else:
-            speedups += _speedups(by_label[base], by_label[candidate], rivals)
-    return Comparison(sweep, points, baselines, tuple(speedups), withheld, wanted, tuple(ignore), weights)
+            speedups += _speedups(*arms, rivals)
+            if lost := survivors_only(*arms):
+                survivors[candidate] = lost
+    return Comparison(
+        sweep, points, baselines, tuple(speedups), withheld, wanted, tuple(ignore), weights, survivors=survivors
+    )
 
 
 def _same(found: str | None, wanted: str) -> bool:

@@ -51,6 +51,14 @@ def read_record(  # noqa: PLR0913  # each is a fact of one run
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """What is wrong with the record of a start, or of several, in words."""
+
+    start: str
+    text: str
+
+
+@dataclass(frozen=True)
 class SweepRecord:
     """A sweep's run and the starts below it, in the order in which they were started."""
 
@@ -64,6 +72,7 @@ class SweepRecord:
     ended_by: str | None = None  # None: it has not ended, or that was not recorded
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()  # starts that are unchecked, or were uploaded twice
 
     @property
     def own_tags(self) -> dict[str, str]:

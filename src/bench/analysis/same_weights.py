@@ -44,6 +44,10 @@ def weights_of(
         return Weights("FAILED", exchanged, withholds=not ignored)
     kind, why = _related(baseline, candidate, *labels)
     differ = _tokens_differ(baseline, candidate)
+    if kind == "outputs" and differ:
+        kind, why = "unverified", f"in the verification starts: {why}; in the timed ones greedy tokens differ"
+    if kind == "bitwise" and differ:
+        why = f"{why}; {_tokens_text([*baseline, *candidate], differ=True, only_format_varied=True)} nevertheless"
     if kind == "unverified" and differ and only_format_varied:
         why = f"{why}; its greedy tokens differ from the baseline's though only the load format was varied"
         return Weights(kind, why, withholds=not ignored)

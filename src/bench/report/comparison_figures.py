@@ -22,7 +22,7 @@ from bench.report.style import (
     phase_legend,
     plain,
 )
-from bench.report.tables import TOTAL, ratio_text, saved_text, savings_by_state, waterfalls_by_state
+from bench.report.tables import SURVIVORS, TOTAL, ratio_text, saved_text, savings_by_state, waterfalls_by_state
 from bench.start.files import WATERFALL_FIGURE
 from bench.start.metric_types import Metric
 from bench.start.metrics import DRAWN, SPEEDUPS
@@ -99,7 +99,8 @@ def _draw_speedups(axes: "Axes", comparison: Comparison, points: list[Point]) ->
     draw_bars(axes, rows, write_beside)
     axes.set_ylim(max(len(rows), FEWEST_ROWS) - 0.5, -0.5)
     axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
-    axes.set_xlabel("speedup: baseline ÷ candidate (1: equal)\nline: 95 % interval, grey where 1 is inside")
+    survivors = f"\n{SURVIVORS}: {', '.join(comparison.survivors)}" if comparison.survivors else ""
+    axes.set_xlabel(f"speedup: baseline ÷ candidate (1: equal)\nline: 95 % interval, grey where 1 is inside{survivors}")
 
 
 def _ratio(ratio: Interval, shade: str) -> Bar:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.comparison import AGAIN, Comparison
+from bench.analysis.losses import missing_starts
 from bench.analysis.records import Point
 from bench.analysis.same_weights import DUMMY, Weights
 from bench.analysis.savings import UpperBound, upper_bounds
@@ -84,7 +85,7 @@ class Withheld:
 @dataclass(frozen=True)
 class Speedups:
     """`fewest`: the smallest n of all ratios. `rivals`: the candidates of one baseline, at most. `weights`: (label, words, weights).
-    `again`: (label, baseline) of A/A arms.
+    `again`: (label, baseline) of A/A arms. `survivors`: of which arm of a candidate more starts failed, in words.
     """
 
     pairs: str
@@ -95,6 +96,7 @@ class Speedups:
     weights: tuple[tuple[str, str, Weights], ...]
     again: tuple[tuple[str, str], ...]
     withheld: tuple[Withheld, ...]
+    survivors: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class Report:
     streams: tuple[Stream, ...]
     failed: Table | None
     invalid: Table | None
+    doubts: Table | None
     warnings: tuple[str, ...]
 
 
@@ -163,6 +166,7 @@ def report_of(comparison: Comparison) -> Report:
         streams=tuple(_stream(point) for point in comparison.points if point.values(STREAM)),
         failed=tables.outcomes(comparison.failed, lambda start: start.reason or "no reason was recorded"),
         invalid=tables.outcomes(comparison.invalid, lambda start: start.invalid_reason or ""),
+        doubts=tables.doubts([*comparison.sweep.doubts, *missing_starts(comparison.sweep)]),
         warnings=tuple(dict.fromkeys(_warnings(comparison))),
     )
 
@@ -226,6 +230,7 @@ def _speedups(comparison: Comparison) -> Speedups:
             if label == base + AGAIN and label not in withheld
         ),
         withheld=tuple(_withheld(comparison, label, why) for label, why in withheld.items()),
+        survivors=comparison.survivors,
     )
 
 

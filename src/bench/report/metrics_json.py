@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from bench.analysis.comparison import Comparison
+from bench.analysis.comparison import Comparison, Speedup
 from bench.analysis.records import Point
 from bench.analysis.savings import mean_waterfall, savings, upper_bounds
 from bench.report.content import conditions, title_of
@@ -30,6 +30,7 @@ class ReadSpeedup(BaseModel):
     ratio: float
     low: float | None
     high: float | None
+    survivors_only: bool = False  # more starts failed in one arm than in the other
 
 
 class ReadMetrics(BaseModel):
@@ -73,12 +74,17 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "baselines": comparison.baselines,
         "withheld": comparison.withheld,
         "weights": {label: asdict(each) for label, each in comparison.weights.items()},
-        "speedups": [_with_flat_ratio(asdict(each)) | {"metric": each.metric.name} for each in comparison.speedups],
+        "speedups": [_speedup(comparison, each) for each in comparison.speedups],
         "waterfalls": [asdict(found) for point in comparison.points if (found := mean_waterfall(point))],
         "savings": [asdict(each) for each in savings(comparison)],
         "upper_bounds": [_with_flat_ratio(asdict(each)) for each in upper_bounds(comparison)],
         "points": {point.label: _point(point) for point in comparison.points},
     }
+
+
+def _speedup(comparison: Comparison, each: Speedup) -> dict[str, Any]:
+    survivors = {"survivors_only": True} if each.candidate in comparison.survivors else {}
+    return _with_flat_ratio(asdict(each)) | {"metric": each.metric.name} | survivors
 
 
 def _with_flat_ratio(tree: dict[str, Any]) -> dict[str, Any]:
@@ -108,5 +114,12 @@ def summary_metrics(comparison: Comparison) -> dict[str, float]:
         for metric in SPEEDUPS
         if (mean := point.mean(metric)) is not None
     }
-    ratios = {f"speedup {each.metric.name}/{each.candidate}": each.ratio.mean for each in comparison.speedups}
+    ratios = {
+        f"{_kind(comparison, each)} {each.metric.name}/{each.candidate}": each.ratio.mean
+        for each in comparison.speedups
+    }
     return means | ratios
+
+
+def _kind(comparison: Comparison, each: Speedup) -> str:
+    return "speedup of survivors only" if each.candidate in comparison.survivors else "speedup"

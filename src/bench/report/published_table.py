@@ -78,4 +78,5 @@ def _ratios(metrics: ReadMetrics, metric: Metric) -> str:
 
 def _ratio(speedup: ReadSpeedup) -> str:
     interval = "n = 1" if speedup.low is None else f"{speedup.low:.2f} to {speedup.high:.2f}"
-    return f"{speedup.candidate}: {speedup.ratio:.2f}x ({interval})"
+    survivors = ", survivors only" if speedup.survivors_only else ""
+    return f"{speedup.candidate}: {speedup.ratio:.2f}x ({interval}{survivors})"

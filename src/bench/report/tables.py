@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.analysis.comparison import Comparison, Speedup
-from bench.analysis.records import Point, RunRecord
+from bench.analysis.records import Doubt, Point, RunRecord
 from bench.analysis.savings import Savings, Waterfall, mean_waterfall, savings, steps_of
 from bench.analysis.statistics import Interval
 from bench.report.style import phase
@@ -15,6 +15,7 @@ from bench.start.waterfall import Step
 
 TOTAL = "Time to ready"
 FEWER = "Starts (n), the fewer of the two"
+SURVIVORS = "survivors only"
 SMALLEST_GIB = 0.1
 
 
@@ -108,7 +109,8 @@ def speedups(comparison: Comparison) -> Table | None:
         min((each.ratio.n for each in comparison.speedups if each.candidate == label), default="-")
         for label in candidates
     ]
-    return Table(("Metric", *candidates), (*rows, Row(FEWER, tuple(Cell(str(n)) for n in fewest))))
+    header = [f"{label} ({SURVIVORS})" if label in comparison.survivors else label for label in candidates]
+    return Table(("Metric", *header), (*rows, Row(FEWER, tuple(Cell(str(n)) for n in fewest))))
 
 
 def _ratio(speedup: Speedup | None) -> Cell:
@@ -138,6 +140,12 @@ def outcomes(starts: Iterable[RunRecord], reason: Callable[[RunRecord], str]) ->
     """Starts that failed, or whose state was not the requested one, with the reason. None: there is no such start."""
     rows = tuple(_words(start.name, reason(start)) for start in starts)
     return Table(("Start", "Reason"), rows, numeric=False) if rows else None
+
+
+def doubts(found: Sequence[Doubt]) -> Table | None:
+    """Starts whose records are doubtful, or missing. None: no start's is."""
+    rows = tuple(_words(doubt.start, doubt.text) for doubt in found)
+    return Table(("Start", "Doubt"), rows, numeric=False) if rows else None
 
 
 def _words(title: str, *texts: str) -> Row:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from bench.analysis.losses import ALL_BLOCKS
 from bench.host.compile_cache import caches_of
 from bench.host.host import Host, look_at_host
 from bench.start.durations import expected_duration_s
-from bench.sweep.plan import REPEATS, Point, Start, blocks_of, hosts_of
+from bench.sweep.plan import Point, Start, blocks_of, hosts_of
 from bench.sweep.prime import describe_untimed, untimed
 from bench.system.output import exit_where_lost, print_result
 from bench.vllm.command import command_for
@@ -26,7 +27,9 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     starts = [start for block in blocks_of(points, settings.seed or 0) for start in block]
     order = "order: an example; the sweep's id decides, unless seed is set"
     order = order if settings.seed is None else f"order: seed={settings.seed}"
-    ends = REPEATS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
+    ends = (
+        ALL_BLOCKS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
+    )
     before = untimed(points)
     every = [*(each.as_settings() for each in before), *(start.point.settings for start in starts)]
     durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]

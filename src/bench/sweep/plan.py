@@ -17,7 +17,6 @@ from bench.config import Settings, blocks_at_most, conf_dir
 from bench.host.host import Host, identity
 from bench.masking import is_secret_name, masked, masked_value
 
-REPEATS = "after the asked number of blocks"  # why most sweeps end
 SHORT = {
     "tensor_parallel_size": "tp",
     "gpu_memory_utilization": "mem",

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from bench.analysis.losses import ALL_BLOCKS
 from bench.analysis.records import RunRecord
-from bench.config import Settings
+from bench.config import Settings, blocks_at_most
 from bench.errors import SettingError
 from bench.host.claims import folder_claimed, sweep_claimed
 from bench.host.host import Host, look_at_host
@@ -22,11 +23,10 @@ from bench.host.output_folders import refuse_places
 from bench.host.storage import describe_storage
 from bench.masking import masked_value
 from bench.start.ran import inherited
-from bench.start.tags import POINTS, SIGNATURE
+from bench.start.tags import PLANNED, POINTS, SIGNATURE
 from bench.sweep.dry_run import print_plan
 from bench.sweep.job import Outcome
 from bench.sweep.plan import (
-    REPEATS,
     Point,
     Start,
     blocks_of,
@@ -66,6 +66,7 @@ class Sweep:
     done: tuple[RunRecord, ...] = ()
     outcomes: list[Outcome] = field(default_factory=list)
     ended_by: str | None = None  # for the report; None: it was interrupted
+    blocks_made: int = 0
 
     @property
     def order(self) -> list[str]:
@@ -117,7 +118,9 @@ def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, fold
             yield sweep
         finally:
             failed = sweep.ended_by is None or any(outcome.reason for outcome in sweep.outcomes)
-            closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=sweep.ended_by or INTERRUPTION)
+            blocks = sweep.blocks_made if sweep.ended_by else None
+            ended_by = sweep.ended_by or INTERRUPTION
+            closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=ended_by, blocks=blocks)
             if is_interrupted():
                 print_message(
                     f"sweep {sweep.sweep_id} was interrupted; go on with it:  the same command with resume=true"
@@ -133,13 +136,14 @@ def run_blocks(sweep: Sweep, launch: Launch) -> str:
         jobs = [sweep.place(start) for start in block if (start.point.label, start.repeat) not in done]
         raise_if_interrupted()
         sweep.outcomes += launch(jobs) if jobs else []
+        sweep.blocks_made = number
         timed += bool(jobs)  # not a block that an earlier call completed: it takes no time
         lasted_s = time.monotonic() - began_s - sum(outcome.waited_s for outcome in sweep.outcomes)
         another_s = lasted_s * (timed + 1) / max(1, timed)
         records = [*sweep.done, *(outcome.record for outcome in sweep.outcomes)]
         if why := why_stop(settings, records, sweep.order, number, another_s):
             return why
-    return REPEATS
+    return ALL_BLOCKS
 
 
 def open_or_resume(
@@ -153,6 +157,7 @@ def open_or_resume(
         SettingError: the interrupted one is still running.
     """
     settings = points[0].settings
+    planned = PLANNED.of(tuple(str(blocks_at_most(point.settings)) for point in points))
     storages = [describe_storage(Path(point.settings.checkpoint_path)) for point in points]
     name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages, inherited())
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
@@ -165,14 +170,14 @@ def open_or_resume(
             found.sweep_id,
             found.started_at,
             found.params,
-            found.own_tags,
+            found.own_tags | planned,
             found.run_id,
         )
         begin_sweep(settings.tracking, again, folder)
         return Sweep(found.sweep_id, found.run_id, points, blocks_of(points, seed), done)
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     claims.enter_context(sweep_claimed(settings, sweep_id))
-    tags = POINTS.of(tuple(point.label for point in points)) | SIGNATURE.of(name) | source_tags()
+    tags = POINTS.of(tuple(point.label for point in points)) | planned | SIGNATURE.of(name) | source_tags()
     seed = _seed(settings, sweep_id)
     sweep_run = SweepRun(sweep_id, time.time(), _params(points, seed), tags, adopted, adopted is not None)
     parent = begin_sweep(settings.tracking, sweep_run, folder)

@@ -77,13 +77,25 @@ def _found(point: Point, base: Point, reference: Point, *, compared: bool) -> Ex
     if own is None or not compared:
         return Expected(files, key if own else None, *_without(point, base, reference, compared=compared))
     if point is base:
-        loads = f"{own.loads} loads of it agree" if own.loads > 1 else "the others are compared with it"
-        return Expected(files, key, "bitwise", f"it is the baseline: {loads}", base.label)
+        return Expected(files, key, "bitwise", f"it is the baseline: {_loads(own)}", base.label)
+    if point.settings.flat() == base.settings.flat():
+        return Expected(
+            files, key, *_by_files(point, base), base.label
+        )  # not "bitwise": one verification start stands for both
     theirs = _fingerprint(base.settings)
     if theirs is None:
         return Expected(files, key, "unverified", f"{base.label} could not be verified", base.label)
     verdict = judge(theirs, own)
     return Expected(files, key, verdict.kind, verdict.why, base.label, list(verdict.differing))
+
+
+def _loads(own: Fingerprint) -> str:
+    """What the baseline's own loads have shown."""
+    if own.loads == 1:
+        return "the others are compared with it"
+    if own.unstable:
+        return f"{len(own.unstable)} tensors differ between {own.loads} loads of it"
+    return f"{own.loads} loads of it agree"
 
 
 def _fingerprint(settings: Settings) -> Fingerprint | None:

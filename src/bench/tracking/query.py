@@ -1,5 +1,6 @@
 """Reading: sweeps and their starts, as plain records."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -9,6 +10,7 @@ from bench.errors import TrackingError
 from bench.masking import masked
 from bench.start import tags as t
 from bench.tracking import sqlite_file
+from bench.tracking.evidence import held
 from bench.tracking.runs import PARENT, each_once, is_complete
 from bench.tracking.store import Store, connect, errors_translated, search
 
@@ -23,10 +25,12 @@ INCOMPLETE = "its upload to MLflow is not complete; `python -m bench.replay FOLD
 
 
 def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
-    """A sweep by its id, its run's id or name, or the latest of the store, whatever experiment it is in.
+    """A sweep by its id, its run's id or name, or the latest of the store, whatever experiment it is in; its starts held against
+    their own records.
 
     Raises:
         TrackingError: there is none.
+        EvidenceError: MLflow has other values of a start than the start itself.
     """
     if not is_there(uri):
         raise TrackingError(
@@ -35,14 +39,14 @@ def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
     store = connect(uri)
     with errors_translated(uri):
         parent = _latest(store) if sweep == LATEST else _named(store, sweep)
-        found = _sweep_record(store, parent)
-    if not found.starts:
-        raise TrackingError(f"sweep={sweep}: sweep {found.sweep_id} has no start yet.")
-    return found
+        sweep_id = parent.data.tags[t.SWEEP.name]
+        runs, doubts = held(store, sweep_id, _children(store, parent))
+    if not runs:
+        raise TrackingError(f"sweep={sweep}: sweep {sweep_id} has no start yet.")
+    return replace(_sweep_record(parent, runs), doubts=tuple(doubts))
 
 
-def _sweep_record(store: Store, parent: "Run") -> SweepRecord:
-    starts = sorted(_children(store, parent), key=lambda run: run.info.start_time)
+def _sweep_record(parent: "Run", starts: "Sequence[Run]") -> SweepRecord:
     return SweepRecord(
         run_id=parent.info.run_id,
         sweep_id=parent.data.tags[t.SWEEP.name],
@@ -69,7 +73,7 @@ def unfinished_sweep(uri: str, signature: str) -> SweepRecord | None:
     condition = f"{t.SIGNATURE.equals(signature)} AND {IS_SWEEP}"
     with errors_translated(uri):
         parent = next(search(store, condition), None)
-        return _sweep_record(store, parent) if parent else None
+        return _sweep_record(parent, _children(store, parent)) if parent else None
 
 
 def sweep_if_known(uri: str, sweep_id: str) -> SweepRecord | None:
@@ -79,7 +83,7 @@ def sweep_if_known(uri: str, sweep_id: str) -> SweepRecord | None:
     store = connect(uri)
     with errors_translated(uri):
         parent = next(search(store, f"{t.SWEEP.equals(sweep_id)} AND {IS_SWEEP}"), None)
-        return _sweep_record(store, parent) if parent else None
+        return _sweep_record(parent, _children(store, parent)) if parent else None
 
 
 def _latest(store: Store) -> "Run":
@@ -104,8 +108,10 @@ def _named(store: Store, sweep: str) -> "Run":
 
 
 def _children(store: Store, parent: "Run") -> list["Run"]:
+    """The runs of its starts, each start once by its key, in the order in which they were started."""
     runs = search(store, f"tags.`{PARENT}` = '{parent.info.run_id}'", [parent.info.experiment_id])
-    return each_once(run for run in runs if t.KIND.in_(run.data.tags) in {t.Kind.START, t.Kind.REPLAY})
+    starts = each_once(run for run in runs if t.KIND.in_(run.data.tags) in {t.Kind.START, t.Kind.REPLAY})
+    return sorted(starts, key=lambda run: run.info.start_time)
 
 
 def _record(run: "Run") -> RunRecord:

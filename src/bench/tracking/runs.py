@@ -76,15 +76,20 @@ def log_sweep(tracking: Tracking, sweep: SweepRun) -> str:
     if run_id is None or sweep.adopted:
         run_id = open_sweep(tracking, sweep, adopted=run_id)
     if sweep.ended_by:
-        close_sweep(tracking, run_id, failed=sweep.failed, ended_by=sweep.ended_by, adopted=sweep.adopted)
+        blocks = t.BLOCKS.in_(sweep.tags)
+        close_sweep(
+            tracking, run_id, failed=sweep.failed, ended_by=sweep.ended_by, adopted=sweep.adopted, blocks=blocks
+        )
     return run_id
 
 
-def reopen_sweep(tracking: Tracking, run_id: str) -> None:
-    """An interrupted sweep goes on: its run is RUNNING again, and this process its driver."""
+def reopen_sweep(tracking: Tracking, run_id: str, sweep: SweepRun) -> None:
+    """An interrupted sweep goes on: its run is RUNNING again, this process its driver, and how many blocks it will have is open."""
     with errors_translated(tracking.uri):
         client = connect(tracking.uri).client
-        _set(client, run_id, t.DRIVER.of(this_process().as_text()))
+        if t.BLOCKS.name in client.get_run(run_id).data.tags:
+            client.delete_tag(run_id, t.BLOCKS.name)
+        _set(client, run_id, t.DRIVER.of(this_process().as_text()) | t.PLANNED.of(t.PLANNED.in_(sweep.tags)))
         client.update_run(run_id, status="RUNNING")
 
 
@@ -100,11 +105,21 @@ def open_sweep(tracking: Tracking, sweep: SweepRun, *, adopted: str | None = Non
     return run_id
 
 
-def close_sweep(tracking: Tracking, run_id: str, *, failed: bool, ended_by: str | None, adopted: bool = False) -> None:
-    """End the sweep's run, and record what ended it, where that is known. An adopted run is ended by the one that opened it."""
+def close_sweep(  # noqa: PLR0913  # each is a fact of its end
+    tracking: Tracking,
+    run_id: str,
+    *,
+    failed: bool,
+    ended_by: str | None,
+    adopted: bool = False,
+    blocks: int | None = None,
+) -> None:
+    """End the sweep's run, and record what ended it and after how many blocks, where that is known. An adopted run is ended by the one
+    that opened it.
+    """
     with errors_translated(tracking.uri):
         client = connect(tracking.uri).client
-        _set(client, run_id, t.ENDED_BY.of(ended_by))
+        _set(client, run_id, t.ENDED_BY.of(ended_by) | t.BLOCKS.of(blocks))
         if not adopted:
             client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 

@@ -34,6 +34,7 @@ T = TypeVar("T")
 LENGTH = 300
 PARAM, TAG, KEY = 6000, 8000, 250  # the most characters that MLflow keeps; it cuts silently, or refuses
 PAGE = 1000
+ODD = "not_a_number."  # of a tag's name: a metric's stands behind it
 BATCH = 90  # MLflow takes 100 params or tags a call, and 1,000 metrics
 ALL_OF_A_RUN = "metrics.m > 0 AND params.p = '' AND tags.t = ''"  # a condition that reads all that runs have
 REFUSED_STATUS = (400, 401, 403, 404, 405)  # of an HTTP answer: a retry changes nothing
@@ -249,23 +250,34 @@ def _pages(page: "Callable[[str | None], PagedList[T]]") -> Iterator[T]:
 
 def log(store: Store, run_id: str, *, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]) -> None:
     """Everything at once, after measuring: a value at a time costs four milliseconds each. What is there already is left
-    as it is, so that a call that broke off can be made again. A number that is none (NaN, infinite) is a tag, by its name.
+    as it is, so that a call that broke off can be made again.
     """
     from mlflow.entities import Metric, Param, RunTag
 
-    params, metrics, tags = masked_tree((params, metrics, tags))
+    params, metrics, tags = as_taken(params, metrics, tags)
     now_ms = int(time.time() * 1000)
     there = store.client.get_run(run_id).data
-    numbers = {name: value for name, value in metrics.items() if math.isfinite(value)}
-    odd = {f"not_a_number.{name}": str(value) for name, value in metrics.items() if name not in numbers}
-    new_params = [Param(*_taken(name, value, PARAM)) for name, value in params.items()]
-    new_metrics = [Metric(key_of(name), value, now_ms, 0) for name, value in numbers.items()]
-    for some_params in _batches(each for each in new_params if each.key not in there.params):
+    new_params = [Param(name, value) for name, value in params.items() if name not in there.params]
+    new_metrics = [Metric(name, value, now_ms, 0) for name, value in metrics.items() if name not in there.metrics]
+    for some_params in _batches(new_params):
         store.client.log_batch(run_id, params=some_params)
-    for some_metrics in _batches(each for each in new_metrics if each.key not in there.metrics):
+    for some_metrics in _batches(new_metrics):
         store.client.log_batch(run_id, metrics=some_metrics)
-    for some_tags in _batches(RunTag(*_taken(name, value, TAG)) for name, value in (tags | odd).items()):
+    for some_tags in _batches(RunTag(name, value) for name, value in tags.items()):
         store.client.log_batch(run_id, tags=some_tags)
+
+
+def as_taken(
+    params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]
+) -> tuple[dict[str, str], dict[str, float], dict[str, str]]:
+    """These values of a run as MLflow has them afterwards: masked and cut. A number that is none (NaN, infinite) is a tag, by its name."""
+    params, metrics, tags = masked_tree((params, metrics, tags))
+    odd = {f"{ODD}{name}": str(value) for name, value in metrics.items() if not math.isfinite(value)}
+    return (
+        dict(_taken(name, value, PARAM) for name, value in params.items()),
+        {key_of(name): value for name, value in metrics.items() if math.isfinite(value)},
+        dict(_taken(name, value, TAG) for name, value in (tags | odd).items()),
+    )
 
 
 def _taken(name: str, value: str, most: int) -> tuple[str, str]:

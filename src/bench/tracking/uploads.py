@@ -22,6 +22,7 @@ from bench.masking import masked
 from bench.start.files import RUN, STARTUP
 from bench.start.folder import recovered
 from bench.start.record import load_startup
+from bench.start.tags import BLOCKS
 from bench.system.output import print_message
 from bench.tracking import outbox
 from bench.tracking.abandoned import end_abandoned
@@ -203,7 +204,7 @@ def begin_sweep(tracking: Tracking, sweep: SweepRun, folder: Path) -> str | None
     try:
         run_id = log_sweep(tracking, sweep)
         if sweep.run_id is not None and not sweep.adopted:
-            reopen_sweep(tracking, run_id)
+            reopen_sweep(tracking, run_id, sweep)
         sweep = replace(sweep, run_id=run_id)
     except StoreError:
         raise
@@ -213,7 +214,7 @@ def begin_sweep(tracking: Tracking, sweep: SweepRun, folder: Path) -> str | None
     return sweep.run_id
 
 
-def end_sweep(tracking: Tracking, folder: Path, *, failed: bool, ended_by: str) -> None:
+def end_sweep(tracking: Tracking, folder: Path, *, failed: bool, ended_by: str, blocks: int | None = None) -> None:
     """Ends the sweep's run. Where MLflow is away, the end is recorded in the file that `begin_sweep` wrote."""
     sweep = SweepRun.load(folder)
     if sweep is None:
@@ -221,7 +222,7 @@ def end_sweep(tracking: Tracking, folder: Path, *, failed: bool, ended_by: str) 
             f"{folder}: the file of the sweep's run (sweep_run.json) is missing or damaged; its run in MLflow is not ended"
         )
         return
-    sweep = replace(sweep, failed=failed, ended_by=ended_by)
+    sweep = replace(sweep, failed=failed, ended_by=ended_by, tags=sweep.tags | BLOCKS.of(blocks))
     try:
         sweep.save(folder)
         log_sweep(tracking, sweep)

@@ -124,6 +124,9 @@ def _judge_outputs(
         return Verdict("unverified", f"{why}, and neither can tokens: they were made with other settings")
     if diverges:
         return Verdict("FAILED", _and_tokens(why, diverges))
+    for whose, each in (("the baseline", baseline), ("this load format", candidate)):
+        if each.again and first_divergence(each.answers, each.again):
+            return Verdict("unverified", f"{why}; two equal requests to {whose} gave different greedy tokens")
     spread, far = spread_of(baseline.answers, baseline.again), spread_of(baseline.answers, candidate.answers)
     if spread is None or far is None:
         return Verdict("unverified", f"{why}; the greedy tokens are equal, but they come without log-probabilities")
