@@ -23,7 +23,8 @@ def test_a_start_has_the_numbers_of_the_probe(probed):
     metrics = run.data.metrics
 
     assert 0 < metrics["probe/load_weights_s"] == metrics["rank/TP0/probe/load_weights_s"] < metrics["ready_s"]
-    assert (metrics["probe/delivered_gib"], metrics["probe/wait_for_bytes_s"]) == (1.0, 0.5)
+    assert metrics["probe/delivered_gib"] > 0
+    assert metrics["probe/wait_for_bytes_s"] == pytest.approx(metrics["probe/load_weights_s"] / 2)
     assert "the probe" not in run.data.tags.get("bench.warnings", "")
 
 

@@ -196,13 +196,13 @@ def placed(settings: Settings) -> Settings:
     return settings.model_copy(update={"sweep": place})
 
 
-def problems_after(change: Callable[[Path], object], folder: Path) -> list[str]:
+def problems_after(change: Callable[[Path], object], folder: Path) -> tuple[str, ...]:
     """Of a start that finds the files so, in a sweep that began before."""
     settings = placed(points(("load_format=auto",))[0].settings)
     host = look_at_host(settings)
     expect(settings.caches_dir, "s", {"p": Expected(files_of(settings), None, "bitwise", "", "p")})
     change(folder)
-    return weights_of(settings, host, files_of(settings), ProbeReport()).problems
+    return weights_of(settings, host, files_of(settings), ProbeReport()).exchanged
 
 
 def flip(folder: Path) -> None:
@@ -257,14 +257,14 @@ def test_a_file_that_is_exchanged_while_a_start_runs_is_noticed(mine, change, wo
     if verified:
         expect(settings.caches_dir, "s", {"p": Expected(before, None, "bitwise", "", "p")})
     change(mine)
-    (problem,) = weights_of(settings, host, before, ProbeReport()).problems
+    (problem,) = weights_of(settings, host, before, ProbeReport()).exchanged
 
     assert words in problem
 
 
 def test_files_that_nobody_touched_are_no_problem(mine):
     """Reading them is no change."""
-    assert problems_after(lambda folder: (folder / "model.safetensors").read_bytes(), mine) == []
+    assert problems_after(lambda folder: (folder / "model.safetensors").read_bytes(), mine) == ()
 
 
 def test_a_start_that_was_given_less_than_its_verification_does_not_count(mine):
@@ -281,7 +281,7 @@ def test_a_start_that_was_given_less_than_its_verification_does_not_count(mine):
         None, None, "load_weights", 1.0, 2.0, "probe", Facts("Loader", delivered_bytes=800, delivered_tensors=8)
     )
     report = ProbeReport((ProbeProcess(1, 0, "worker", "TP0", 0.0, 0.5, (span,)),))
-    (problem,) = weights_of(settings, host, files, report).problems
+    (problem,) = weights_of(settings, host, files, report).other_delivery
 
     assert problem.startswith("rank TP0 was given 8 tensors of 800 bytes together, in its verification start 9 of 900")
 

@@ -107,8 +107,7 @@ def find_gauge(paths: Sequence[Path]) -> str | None:
     Tried on the start of the smallest file that is large enough: evicted, it must report 0; half of its pages read, a half.
     This changes what is cached of the file: call it before a state is established, not after.
     """
-    by_size = sorted((path for path in paths if path.stat().st_size), key=lambda path: path.stat().st_size)
-    chosen = next((path for path in by_size if path.stat().st_size >= PROBED), by_size[-1] if by_size else None)
+    chosen = _tried_on(paths)
     if chosen is None:
         return None
     size = min(chosen.stat().st_size, PROBED)
@@ -119,6 +118,32 @@ def find_gauge(paths: Sequence[Path]) -> str | None:
     known = half / _pages(size)
     true = [name for name in GAUGES if _near(when_empty[name], 0.0) and _near(when_half[name], known)]
     return true[0] if true else None
+
+
+def _tried_on(paths: Sequence[Path]) -> Path | None:
+    by_size = sorted((path for path in paths if path.stat().st_size), key=lambda path: path.stat().st_size)
+    return next((path for path in by_size if path.stat().st_size >= PROBED), by_size[-1] if by_size else None)
+
+
+def counts_reads(paths: Sequence[Path]) -> bool | None:
+    """Whether the kernel counts what is read of these files from storage: tried as the gauges are, with the same effect. None: it
+    counts nothing.
+    """
+    chosen = _tried_on(paths)
+    if chosen is None:
+        return None
+    size = min(chosen.stat().st_size, PROBED)
+    evict([chosen])
+    before = _storage_bytes_of_thread()
+    _read_first(chosen, _pages(size))
+    after = _storage_bytes_of_thread()
+    return None if before is None or after is None else after - before >= (1 - TRUE_WITHIN) * size
+
+
+def _storage_bytes_of_thread() -> int | None:
+    with suppress(OSError):
+        return storage_bytes(Path("/proc/thread-self/io").read_bytes())
+    return None
 
 
 def agreeing_gauge(paths: Sequence[Path]) -> str | None:

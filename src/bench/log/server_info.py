@@ -1,7 +1,7 @@
 """What a start's log holds about the start itself: version, arguments, sizes, device. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.log.arguments import LONGEST, Value, Values, asked_in, begins_arguments, config_in
 from bench.log.lines import LogLine, Wrapped
@@ -33,6 +33,7 @@ class ServerInfo:
     compiles: bool | None = None  # False: it does not, by its config
     captures: bool | None = None
     is_one_process: bool = False  # True: by its log
+    asked_model: str | None = field(default=None, compare=False)  # vLLM may have put another path in its place
 
     @property
     def has_one_rank(self) -> bool:
@@ -140,6 +141,7 @@ class InfoReader:
             or _text(asked.get("model"))
             or _text(asked.get("model_tag"))
             or first.get("model"),
+            asked_model=_text(asked.get("model")) or _text(asked.get("model_tag")),
             load_format=load_format if load_format and LOAD_FORMAT.fullmatch(load_format) else None,
             tensor_parallel_size=_count(both.get("tensor_parallel_size")),
             pipeline_parallel_size=_count(both.get("pipeline_parallel_size")),

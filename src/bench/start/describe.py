@@ -11,7 +11,7 @@ from bench.config import Settings, blocks_at_most
 from bench.host.device import describe_host, describe_source
 from bench.host.host import Host, identity
 from bench.host.noise_during import loosened
-from bench.host.state import state_doubts
+from bench.host.state import HostState
 from bench.host.storage import describe_storage
 from bench.log.outcome import Ending
 from bench.log.start_log import StartLog
@@ -19,6 +19,8 @@ from bench.log.texts.failure_classes import classify
 from bench.masking import masked, masked_tree
 from bench.start import measured_metrics
 from bench.start import tags as t
+from bench.start.checks import doubts_in, problems_in
+from bench.start.evidence import asked_of, evidence_of
 from bench.start.execution import Execution, PreparedStart, StopKind
 from bench.start.files import FINGERPRINT
 from bench.start.log_metrics import summarise, with_checkpoint
@@ -37,6 +39,7 @@ from bench.weights.checkpoint import size_gib
 from bench.weights.fingerprint_store import fingerprint_of, keep, verifies
 from bench.weights.loaded import StartWeights, weights_of
 
+NONE_FOUND: tuple[list[str], list[ResultWarning]] = ([], [])
 HUNG_UP = ("BrokenPipeError", "ConnectionResetError")
 
 
@@ -59,12 +62,19 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     judging = partial(ran_record, prepared, execution, outputs.probe)
     ran = steps.run("judging what ran", judging, RanRecord())
     weights = steps.run("comparing the weights", partial(loaded_weights, prepared, execution, outputs), StartWeights())
+    holding = partial(contradictions, prepared, execution, outputs, state.measured, weights)
+    problems, doubts = steps.run("holding the sources against each other", holding, NONE_FOUND)
     ending = steps.run("classifying the end", partial(ending_of, execution, outputs.log), _observed(execution))
     startup = Startup(
         name=name_of(settings),
         parent_run_id=settings.sweep.parent_run_id,
         params=steps.run("the params", partial(params_of, settings, host, prepared.command), settings.flat()),
-        tags=tags | validity(state, ran, weights) | t.outcome_tags(ending),
+        tags=tags
+        | state.tags
+        | ran.tags
+        | t.weights_tags(weights)
+        | (t.validity_tags(problems) if problems else {})
+        | t.outcome_tags(ending),
         started_at=execution.started_at,
         ended_at=execution.ended_at(),
         ready_s=execution.ready_s,
@@ -78,13 +88,14 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
         warnings=[
             *warnings_of(WarningKind.HOST, host.needs.notes),
             *state.warnings,
+            *doubts,
             *missing,
             *ran.warnings,
             *execution.warnings(),
             *unattributed_warnings(of_chain),
         ],
-        problems=[*state.problems, *ran.problems, *weights.problems],
-        host_state=state.state,
+        problems=problems,
+        host_state=asdict(state.measured) if state.measured else None,
         ran=ran.ran,
         exec_at_s=execution.exec_at_s,
     )
@@ -151,8 +162,7 @@ class StateRecord:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     warnings: list[ResultWarning] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    state: dict[str, Any] | None = None
+    measured: HostState | None = None
 
 
 def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
@@ -162,10 +172,7 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
         return StateRecord()
     read = measured_metrics.read_while_loading(outputs.probe)
     state = measured_state(before, outputs.log.compile_cache, read, execution.tree_read_bytes)
-    tags, verdict = t.state_tags(state)
-    problems = [*verdict.problems, *execution.clock_problems()]
-    if problems:
-        tags |= t.validity_tags(problems)
+    tags, _ = t.state_tags(state)
     metrics = measured_metrics.state_metrics(state)
     if before.rig:
         tags |= t.rig_tags(before.rig, before.noise)
@@ -175,15 +182,23 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
     tags |= t.RIG_LOOSENED.of("; ".join(loosened(limits)) or None)
     noise = [f"noise before the start: {sentence}" for sentence in before.noise]
     noise += noise_warnings(during, state, limits)
-    warnings = [*warnings_of(WarningKind.NOISE, noise), *warnings_of(WarningKind.STATE, state_doubts(state))]
-    return StateRecord(tags, metrics, warnings, problems, asdict(state))
+    return StateRecord(tags, metrics, warnings_of(WarningKind.NOISE, noise), state)
 
 
-def validity(state: StateRecord, ran: RanRecord, weights: StartWeights) -> dict[str, str]:
-    """The tags of all; a start that was another one than what was recorded, or read other files than were verified, does not count."""
-    tags = state.tags | ran.tags | t.weights_tags(weights)
-    others = [*ran.problems, *weights.problems]
-    return tags | (t.validity_tags([*state.problems, *others]) if others else {})
+def contradictions(
+    prepared: PreparedStart,
+    execution: Execution,
+    outputs: StartOutputs,
+    state: HostState | None,
+    weights: StartWeights,
+) -> tuple[list[str], list[ResultWarning]]:
+    """Why the start does not count, and what is doubtful, by all sources together."""
+    if execution.stop:
+        return NONE_FOUND  # it does not count anyway
+    asked = asked_of(prepared.settings, prepared.host, prepared.command)
+    evidence = evidence_of(asked, outputs.log, outputs.probe, execution)
+    evidence = replace(evidence, state=state, weights=weights)
+    return problems_in(evidence), doubts_in(evidence)
 
 
 def ending_of(execution: Execution, log: StartLog) -> Ending:

@@ -9,7 +9,16 @@ from bench.errors import StartError
 from bench.host.compile_cache import Caches, caches_of, empty
 from bench.host.host import Host
 from bench.host.noise import Rig, Waiting, ignore_noise, quiet_rig
-from bench.host.page_cache import agreeing_gauge, find_gauge, make_cold, make_warm, mapped_by, residency, unique_files
+from bench.host.page_cache import (
+    agreeing_gauge,
+    counts_reads,
+    find_gauge,
+    make_cold,
+    make_warm,
+    mapped_by,
+    residency,
+    unique_files,
+)
 from bench.host.state import HostState
 from bench.weights.checkpoint import files_read
 
@@ -21,6 +30,10 @@ class StateBefore:
     settings: Settings
     paths: list[Path]
     gauge: str | None = None
+    bytes: int | None = None  # of the files
+    counts_reads: bool | None = (
+        None  # whether what is read of them is counted; None: not tried, as residency can be measured
+    )
     resident_before: float | None = None
     mapped_by: tuple[str, ...] = ()  # processes that could keep a cold checkpoint's pages
     rig: Rig | None = None
@@ -44,21 +57,25 @@ def prepare_state(settings: Settings, waiting: Waiting = ignore_noise) -> StateB
     rig, noise = quiet_rig(settings, waiting)  # first: a neighbour could change the page cache while we wait
     folder = Path(settings.checkpoint_path)
     paths = unique_files(folder / name for name in files_read(settings))
-    before = StateBefore(settings, paths, rig=rig, noise=noise)
+    before = StateBefore(settings, paths, bytes=_bytes(paths), rig=rig, noise=noise)
     if not paths:
         return before
-    holders: tuple[str, ...] = ()
+    holders, counted = tuple[str, ...](), None
     if settings.page_cache == "cold":
         _refuse_mapped(paths)
         gauge = find_gauge(paths)
+        counted = None if gauge else counts_reads(paths)
         make_cold(paths, gauge)
         holders = tuple(_named(mapped_by(paths)))  # somebody may have come meanwhile
     elif settings.page_cache == "warm":
         gauge = find_gauge(paths)
+        counted = None if gauge else counts_reads(paths)
         make_warm(paths, gauge)
     else:
         gauge = agreeing_gauge(paths)
-    return replace(before, gauge=gauge, mapped_by=holders, resident_before=residency(paths, gauge))
+    return replace(
+        before, gauge=gauge, counts_reads=counted, mapped_by=holders, resident_before=residency(paths, gauge)
+    )
 
 
 def _refuse_mapped(paths: list[Path]) -> None:
@@ -67,6 +84,10 @@ def _refuse_mapped(paths: list[Path]) -> None:
             f"page_cache=cold: {', '.join(_named(holders))} has the checkpoint mapped, so its pages cannot be evicted "
             "and the start would not be cold. End that process, or set page_cache=as_is"
         )
+
+
+def _bytes(paths: list[Path]) -> int | None:
+    return sum(path.stat().st_size for path in paths) or None
 
 
 def _named(holders: dict[int, str]) -> list[str]:
@@ -96,7 +117,9 @@ def measured_state(
         gauge=before.gauge,
         resident_before=before.resident_before,
         resident_after=residency(before.paths, before.gauge) if before.paths else None,
-        must_read=sum(path.stat().st_size for path in before.paths) or None,
+        counts_reads=before.counts_reads,
+        must_read=before.bytes,
+        bytes_after=_bytes(before.paths),
         read=dict(read) if reads_weights else {},
         compile_cache_found=compile_cache,
     )

@@ -7,7 +7,7 @@ tensors' bytes.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,33 +33,37 @@ class StartWeights:
     kind: str | None = None  # the verdict: bitwise, outputs, same_files, unverified, FAILED
     why: str | None = None
     baseline: str | None = None  # the point that the verdict is about
-    problems: list[str] = field(default_factory=list)
+    held: dict[str, Delivered] | None = None  # tensors and bytes that the files hold for each rank, by their headers
+    exchanged: tuple[str, ...] = ()  # how the files are not those that were verified
+    other_delivery: tuple[str, ...] = ()  # how a rank was given other than its verification start was
     document: dict[str, Any] | None = None
 
 
 def weights_of(settings: Settings, host: Host, files: Files | None, report: ProbeReport) -> StartWeights:
     """Whether a start that came to its end read the files, and was given the tensors, that were verified."""
     delivered = delivered_in(report)
-    whole = read_whole(delivered, _indexed(settings, delivered))
+    held = _indexed(settings, delivered)
+    whole = read_whole(delivered, held)
     known = StartWeights(
-        read={True: "whole", False: "part", None: "unknown"}[whole], content=files.digest if files else None
+        read={True: "whole", False: "part", None: "unknown"}[whole], content=files.digest if files else None, held=held
     )
     found = expected(settings, host, files)
-    problems = _exchanged_meanwhile(settings, files)
+    exchanged = _exchanged_meanwhile(settings, files)
     if found is None:
         why = "verify=false" if settings.verify is False else "no verification start was made for it"
-        return replace(known, kind="unverified", why=why, problems=problems)
+        return replace(known, kind="unverified", why=why, exchanged=tuple(exchanged))
     if found.files and files and (problem := exchange_in(found.files, files, settings.checkpoint_path)):
-        problems.append(problem)
+        exchanged.append(problem)
     own = kept(settings.caches_dir, found.key, found.files) if found.key else None
-    problems += _other_delivery(own, delivered)
+    other = _other_delivery(own, delivered)
     kind, why = found.kind, found.why
     if kind == "same_files" and whole is not True:
         kind, why = "unverified", f"other settings differ, and {_part(whole=whole)}"
     verdict = {"kind": kind, "why": why, "baseline": found.baseline, "differing": found.differing}
     files_tree = found.files and asdict(found.files)
     document = {"verdict": verdict, "files": files_tree, "fingerprint": own.as_json() if own else None}
-    return replace(known, kind=kind, why=why, baseline=found.baseline, problems=problems, document=document)
+    known = replace(known, exchanged=tuple(exchanged), other_delivery=tuple(other), document=document)
+    return replace(known, kind=kind, why=why, baseline=found.baseline)
 
 
 def _exchanged_meanwhile(settings: Settings, files: Files | None) -> list[str]:

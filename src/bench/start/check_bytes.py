@@ -1,0 +1,143 @@
+"""Bytes that cannot be as they were recorded. Each function gives a sentence for each contradiction, with both values."""
+
+from collections.abc import Iterator
+
+from bench.host.state import (
+    COLD_AT_MOST,
+    GIB,
+    READ_ALL,
+    READ_AT_LEAST,
+    compile_cache_problems,
+    read_problems,
+    residency_problems,
+    state_doubts,
+)
+from bench.start.evidence import Evidence
+from bench.weights.fingerprint_store import delivered_in
+
+COUNTED_TWICE = 1.01  # what two counters of the same bytes differ by at most, and a page
+PAGE = 4096
+MORE_AT_MOST = 1.02  # of what the files hold, by what a loader adds
+MEMORY_SHARE, MEMORY_GIB = 0.1, 0.5  # by which vLLM's and the probe's account of a model's memory may differ
+
+
+def residency(e: Evidence) -> Iterator[str]:
+    """The page cache that was asked for."""
+    yield from residency_problems(e.state) if e.state else ()
+
+
+def read_by_state(e: Evidence) -> Iterator[str]:
+    """What a cold or a warm start must read."""
+    yield from read_problems(e.state) if e.state else ()
+
+
+def read_doubtful(e: Evidence) -> Iterator[str]:
+    """The same, nearly."""
+    yield from state_doubts(e.state) if e.state else ()
+
+
+def compile_cache(e: Evidence) -> Iterator[str]:
+    """The compile cache that was asked for."""
+    yield from compile_cache_problems(e.state) if e.state else ()
+
+
+def tree_below_ranks(e: Evidence) -> Iterator[str]:
+    """The ranks are a part of the tree, and the kernel counts both."""
+    state = e.state
+    if state is None or state.tree_read is None:
+        return
+    ranks = sum(count for count in state.read.values() if count is not None)
+    if ranks > state.tree_read * COUNTED_TWICE + PAGE:
+        yield f"the ranks read {_gib(ranks)} from storage while loading by the probe, all of vLLM together {_gib(state.tree_read)} by the keeper"
+
+
+def counters_backwards(e: Evidence) -> Iterator[str]:
+    """The kernel's counters only grow."""
+    for process in e.probe.processes:
+        for span in process.spans:
+            if any((count or 0) < 0 for count in (span.facts.read_bytes, span.facts.delivered_bytes, span.facts.delivered_tensors)):  # fmt: skip
+                yield f"{span.name} of pid {process.pid} read {span.facts.read_bytes} bytes and was given {span.facts.delivered_bytes} by the probe: a count below 0"
+
+
+def size_changed(e: Evidence) -> Iterator[str]:
+    """The checkpoint before exec and after the end."""
+    state = e.state
+    if state and None not in (state.must_read, state.bytes_after) and state.must_read != state.bytes_after:
+        yield f"the checkpoint's files had {state.must_read:,} bytes before exec and have {state.bytes_after:,} after the end"
+
+
+def files_exchanged(e: Evidence) -> Iterator[str]:
+    """The checkpoint before exec, after the end, and when the sweep began."""
+    yield from e.weights.exchanged
+
+
+def delivered_unlike_verified(e: Evidence) -> Iterator[str]:
+    """What a rank was given, and was given in its verification start."""
+    yield from e.weights.other_delivery
+
+
+def delivered_too_much(e: Evidence) -> Iterator[str]:
+    """More than the files hold. A drafter's weights come from other files."""
+    if e.weights.held is None or e.asked.has_drafter:
+        return
+    for rank, (_, size) in delivered_in(e.probe).items():
+        if rank in e.weights.held and size > e.weights.held[rank][1] * MORE_AT_MOST:
+            yield f"rank {rank} was given {_gib(size)} by the probe, its files hold {_gib(e.weights.held[rank][1])} by their headers"
+
+
+def delivered_too_little(e: Evidence) -> Iterator[str]:
+    """Less than the files hold: part of the model was not loaded. With experts in parallel a rank takes its own alone."""
+    if e.weights.held is None or e.asked.expert_parallel:
+        return
+    for rank, (_, size) in delivered_in(e.probe).items():
+        if rank in e.weights.held and size < e.weights.held[rank][1] * READ_ALL:
+            yield f"rank {rank} was given {_gib(size)} by the probe, its files hold {_gib(e.weights.held[rank][1])} by their headers: a part was not loaded"
+
+
+def delivered_unread(e: Evidence) -> Iterator[str]:
+    """In a cold start what was delivered was read. Ranks that share files read them once for all."""
+    state, given = e.state, [size for _, size in delivered_in(e.probe).values()]
+    if state is None or not given or state.read_gib is None or e.asked.has_drafter:
+        return
+    is_cold = state.page_cache_requested == "cold" and state.resident_before is not None
+    unique = max(given) if state.shared_files else sum(given)
+    if is_cold and (state.resident_before or 0.0) <= COLD_AT_MOST and state.read_gib * GIB < unique * READ_AT_LEAST:
+        yield f"the ranks were given {_gib(unique)} of different tensors and read {state.read_gib:.2f} GiB from storage in a cold start, both by the probe"
+
+
+def stream_unlike_delivered(e: Evidence) -> Iterator[str]:
+    """The streamer's own size against what the loader passed on of it."""
+    given = delivered_in(e.probe)
+    for rank, (_, size) in given.items():
+        streamed = [
+            reading.values["size_gib"]
+            for reading in e.log.readings
+            if reading.phase == "stream" and "size_gib" in reading.values and reading.rank == rank
+        ]
+        if streamed and not e.asked.has_drafter and sum(streamed) * 0.9 > size / GIB + 0.06:
+            yield f"rank {rank} streamed {sum(streamed):g} GiB by the streamer's log and was given {_gib(size)} by the probe"
+
+
+def memory_unlike_log(e: Evidence) -> Iterator[str]:
+    """GPU memory that the model took."""
+    for process in e.probe.processes:
+        models = [span.facts for span in process.spans if span.name == "load_model" and span.facts.before and span.facts.after]  # fmt: skip
+        printed = [
+            reading.values["memory_gib"]
+            for reading in e.log.readings
+            if reading.phase == "load_model" and reading.line.pid == process.pid and "memory_gib" in reading.values
+        ]
+        taken = [
+            after - before
+            for facts in models
+            if facts.before and facts.after
+            if (after := facts.after.gpu_allocated_gib) is not None
+            and (before := facts.before.gpu_allocated_gib) is not None
+        ]
+        is_one = len(taken) == len(models) == len(printed) == 1 and not e.asked.has_drafter
+        if is_one and abs(printed[0] - taken[0]) > MEMORY_SHARE * taken[0] + MEMORY_GIB:
+            yield f"the model took {printed[0]:g} GiB of GPU memory by vLLM's log and {taken[0]:.2f} GiB by the probe, in pid {process.pid}"
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.2f} GiB"

@@ -1,0 +1,215 @@
+"""What vLLM's log tells, against the stamps of its lines, the probe and what was started. Each function gives a sentence for each
+contradiction, with both values.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+
+from bench.log.lines import LogLine
+from bench.log.readings import Reading
+from bench.start.evidence import Evidence, quoted
+from bench.vllm.probe_events import ProbeProcess
+
+ROUNDING_S = 0.1  # two clocks, and at most two decimals
+WHOLE_SECONDS_S = 0.6
+IN_WHOLE_SECONDS = frozenset({"graph_capture", "encoder_graph_capture"})
+ARRIVAL_S = 3.0  # by which the stamp of a line, and vLLM's own time in whole seconds, differ at most
+TIME_ZONE_S = 900  # time zones differ by a multiple of it
+OWN_TIME = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d)-(\d\d) (\d\d):(\d\d):(\d\d) ")
+OF_VLLM = re.compile(r"APIServer|EngineCore|Worker")
+PORT = re.compile(r":(\d+)/?$")
+# A phase of the log, the probe's spans that it is compared with, and the shares of those which it takes at least and at most: a part can
+# be any, the loader's call and the engine's steps are held by what the log times, and what both time alike differs by where the clock is read.
+SHARES_OF_SPANS: tuple[tuple[str, tuple[str, ...], float, float | None], ...] = (
+    ("load_weights", ("load_model",), 0.0, 1.05), ("stream", ("load_model",), 0.0, 1.05), ("load_model", ("load_model",), 0.5, None),
+    ("graph_capture", ("capture",), 0.5, 1.05), ("torch_compile", ("profile", "warm_up"), 0.0, 1.05),
+    ("init_engine", ("profile", "kv_cache", "warm_up"), 0.5, None),
+)  # fmt: skip
+WITHIN_S = 0.5
+DEFAULT_LOADER = "DefaultModelLoader"  # prints how long its load_weights took, and nothing else
+DTYPES = {"half": "float16", "float": "float32"}
+LIKE_AUTO = frozenset({None, "auto"})
+SHARE = 0.006  # some releases print hundredths
+
+
+def longer_than_possible(e: Evidence) -> Iterator[str]:
+    """A duration that is longer than from exec, or from the making of its process, to the line that prints it."""
+    by_pid = {process.pid: process for process in e.probe.processes}
+    for reading, duration_s in _durations(e.log.readings):
+        line = reading.line
+        slack_s = WHOLE_SECONDS_S if reading.phase in IN_WHOLE_SECONDS else ROUNDING_S
+        process = by_pid.get(line.pid or -1)
+        began_s = process.started_s if process and process.started_s is not None else 0.0
+        if duration_s < 0:
+            yield f"vLLM printed {quoted(line)}: a duration below 0"
+        elif line.elapsed_s is not None and duration_s > line.elapsed_s - began_s + slack_s:
+            since = "exec" if began_s == 0.0 else f"its process was made, at {began_s:.2f} s"
+            yield f"vLLM printed {quoted(line)} at {line.elapsed_s:.2f} s by the driver: {duration_s:g} s is longer than the time since {since}"
+        elif e.ended_s is not None and duration_s > e.ended_s + slack_s:
+            yield f"vLLM printed {quoted(line)}, but the whole start took {e.ended_s:.2f} s by the driver"
+
+
+def parts_longer_than_whole(e: Evidence) -> Iterator[str]:
+    """A rank's weights took longer than its whole model, by the log alone."""
+    weights_s, model_s = _by_rank(e.log.readings, "load_weights"), _by_rank(e.log.readings, "load_model")
+    for rank in weights_s.keys() & model_s.keys():
+        if weights_s[rank] > model_s[rank] + ROUNDING_S:
+            yield f"loading weights took {weights_s[rank]:g} s and loading the model {model_s[rank]:g} s by vLLM's log: the whole is shorter than its part"
+
+
+def stream_disagrees(e: Evidence) -> Iterator[str]:
+    """The streamer's size, seconds and rate, and what the probe saw delivered."""
+    for reading in e.log.readings:
+        size, duration_s, rate = (reading.values.get(name) for name in ("size_gib", "duration_s", "rate_gib_per_s"))
+        if size is None or duration_s is None or rate is None or not size:
+            continue
+        fastest = size * 1.05 / max(duration_s - 0.006, 1e-9)
+        if duration_s > ROUNDING_S and not 0.95 * size * 0.9 / (duration_s + 0.006) <= rate <= fastest * 1.1:
+            yield f"vLLM printed {quoted(reading.line)}: {size:g} GiB in {duration_s:g} s are {size / duration_s:.3g} GiB/s, not {rate:g}"
+
+
+def log_from_another_time(e: Evidence) -> Iterator[str]:
+    """vLLM's own time in its lines against bench's stamps: a log of another start, or lines that were put into it."""
+    if e.started_at is None:
+        return
+    slack_s = ARRIVAL_S + e.late_s + abs(e.stepped_s)
+    for line in sorted(_lines(e), key=lambda line: line.number):
+        own = _own_time(line, e.started_at)
+        if own is None or line.elapsed_s is None:
+            continue
+        ahead_s = (own - datetime.fromtimestamp(e.started_at + line.elapsed_s, UTC)).total_seconds()
+        zone_s = round(ahead_s / TIME_ZONE_S) * TIME_ZONE_S
+        if abs(ahead_s - zone_s) > slack_s or abs(zone_s) > 14 * 3600:
+            stamped = datetime.fromtimestamp(e.started_at + line.elapsed_s, UTC)
+            yield f"vLLM printed {quoted(line)} at {stamped:%m-%d %H:%M:%S} UTC by the driver: its own time differs by {ahead_s:.0f} s, which no time zone does"
+            return
+
+
+def log_of_other_processes(e: Evidence) -> Iterator[str]:
+    """Lines of a process, or of a rank, that the probe does not know so."""
+    by_pid = {process.pid: process for process in e.probe.processes}
+    told = {(line.pid, line.rank): line for line in _lines(e) if not line.node and OF_VLLM.match(line.process or "")}
+    for line in told.values() if by_pid else ():
+        if line.pid is None:
+            continue
+        process = by_pid.get(line.pid)
+        if process is None:
+            yield f"{line.process} with pid {line.pid} printed {quoted(line)}, but those that reported to the probe are pid {', '.join(map(str, by_pid))}"
+        elif line.rank and process.rank and not set(line.rank.split("_")) <= set(process.rank.split("_")):
+            yield f"pid {line.pid} is rank {line.rank} by vLLM's log and {process.rank} by the probe"
+
+
+def log_disagrees_with_probe(e: Evidence) -> Iterator[str]:
+    """A phase's seconds by the log, which cannot exceed the probe's span around it, nor be next to nothing of one that it is."""
+    for process in e.probe.processes:
+        of_process = [reading for reading in e.log.readings if _is_of(reading, process, e)]
+        for phase, names, least, most in (*SHARES_OF_SPANS, *_of_default_loader(process)):
+            logged_s, span_s = _total(of_process, phase), _spans_s(process, names)
+            if logged_s is None or span_s is None:
+                continue
+            slack_s = WITHIN_S + (WHOLE_SECONDS_S if phase in IN_WHOLE_SECONDS else 0.0)
+            if logged_s < least * span_s - slack_s or (most is not None and logged_s > most * span_s + slack_s):
+                yield f"{phase} took {logged_s:g} s by vLLM's log, {' + '.join(names)} of pid {process.pid} {span_s:.2f} s by the probe"
+
+
+def _is_of(reading: Reading, process: ProbeProcess, e: Evidence) -> bool:
+    """By the id; without one by the rank. The only engine's steps are those of every rank."""
+    if reading.phase == "init_engine":
+        return process.rank is not None and e.asked.data_parallel_size == 1
+    if reading.line.pid is not None:
+        return reading.line.pid == process.pid
+    return reading.rank is not None and reading.rank == process.rank
+
+
+def _of_default_loader(process: ProbeProcess) -> list[tuple[str, tuple[str, ...], float, float | None]]:
+    """It prints how long the call took which the probe times; other loaders print something else."""
+    loaders = {span.facts.of for span in process.spans if span.name == "load_weights"}
+    return [("load_weights", ("load_weights",), 0.5, None)] if loaders == {DEFAULT_LOADER} else []
+
+
+def log_of_another_vllm(e: Evidence) -> Iterator[str]:
+    """The version in the log against the package's, and the device."""
+    logged, package = e.log.info.version, e.asked.version
+    if logged and package and _release(logged) != _release(package):
+        yield f"vLLM {logged} by its log, {package} by the package that was started"
+    device, found = e.log.info.device, e.asked.device
+    if device and found and "cpu" in {device, found} and device != found:
+        yield f"device {device} by vLLM's log, {found} by the host"
+
+
+def log_of_other_arguments(e: Evidence) -> Iterator[str]:
+    """What the server and the engine print of their arguments, against the settings."""
+    info, asked = e.log.info, e.asked
+    logged_as = [name for name in (info.model, info.asked_model) if name]
+    if logged_as and asked.model and asked.model not in logged_as and "://" not in asked.model:
+        yield f"model {logged_as[-1]!r} by vLLM's log, {asked.model!r} by the settings"
+    if info.load_format and asked.load_format not in {*LIKE_AUTO, info.load_format}:
+        yield f"load format {info.load_format} by vLLM's log, {asked.load_format} by the settings"
+    for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "max_model_len"):
+        logged, started = getattr(info, name), getattr(asked, name)
+        if logged is not None and started is not None and logged != started:
+            yield f"{name}={logged} by vLLM's log, {started} by the settings"
+    if asked.enforce_eager and info.enforce_eager is False:  # the other way round vLLM decides by the model
+        yield "enforce_eager=False by vLLM's log, True by the settings"
+    if info.dtype and asked.dtype and info.dtype != DTYPES.get(asked.dtype, asked.dtype):
+        yield f"dtype={info.dtype} by vLLM's log, {asked.dtype} by the settings"
+    logged_share, share = info.gpu_memory_utilization, asked.gpu_memory_utilization
+    if logged_share is not None and share is not None and abs(logged_share - share) > SHARE:
+        yield f"gpu_memory_utilization={logged_share:g} by vLLM's log, {share:g} by the settings"
+
+
+def log_of_another_server(e: Evidence) -> Iterator[str]:
+    """The port that vLLM says it serves on."""
+    for reading in e.log.readings:
+        found = PORT.search(reading.texts.get("address", ""))
+        if reading.phase == "server_starting" and found and e.asked.port and int(found[1]) != e.asked.port:
+            yield f"vLLM serves on {reading.texts['address']} by its log, on port {e.asked.port} by its command"
+
+
+def _durations(readings: Iterable[Reading]) -> Iterator[tuple[Reading, float]]:
+    for reading in readings:
+        if reading.phase != "ready" and (duration_s := reading.values.get("duration_s")) is not None:
+            yield reading, duration_s
+
+
+def _total(readings: Iterable[Reading], phase: str) -> float | None:
+    found = [duration_s for reading, duration_s in _durations(readings) if reading.phase == phase]
+    return sum(found) if found else None
+
+
+def _by_rank(readings: list[Reading], phase: str) -> dict[str, float]:
+    ranks = {reading.rank for reading in readings if reading.rank}
+    totals = {rank: _total([each for each in readings if each.rank == rank], phase) for rank in ranks}
+    return {rank: total_s for rank, total_s in totals.items() if total_s is not None}
+
+
+def _spans_s(process: ProbeProcess, names: tuple[str, ...]) -> float | None:
+    """All of these together. None: there is none, or one has no end."""
+    spans = [span for span in process.spans if span.name in names]
+    return sum(span.duration_s for span in spans) if spans and all(span.end_s is not None for span in spans) else None
+
+
+def _lines(e: Evidence) -> Iterator[LogLine]:
+    return chain((reading.line for reading in e.log.readings), e.log.milestones, e.log.info_lines)
+
+
+def _own_time(line: LogLine, started_at: float) -> datetime | None:
+    """In the zone that vLLM printed it in, as if that were UTC. None: it has none. The year is the start's, or one beside it."""
+    found = OWN_TIME.match(line.text)
+    if not found or line.elapsed_s is None:
+        return None
+    stamped = datetime.fromtimestamp(started_at + line.elapsed_s, UTC)
+    month, day, hour, minute, second = map(int, found.groups())
+    try:
+        own = datetime(stamped.year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    half = timedelta(days=183)
+    return own.replace(year=own.year - (own - stamped > half) + (stamped - own > half))
+
+
+def _release(version: str) -> str:
+    """Without what a build adds to it."""
+    return version.partition("+")[0].removeprefix("v")

@@ -1,0 +1,168 @@
+"""Times and processes that cannot be as they were recorded. Each function gives a sentence for each contradiction, with both values."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+from bench.start.evidence import Evidence, quoted
+from bench.vllm.probe_events import CLOCK_TICK_S, ProbeProcess
+from bench.vllm.span import Span
+
+# What is over in every process before /health can answer 200.
+BEFORE_READY = frozenset({
+    "config", "engine_client", "engine_core_init", "init_device", "load_model", "load_weights", "process_weights", "profile", "kv_cache",
+    "warm_up",
+})  # fmt: skip
+PHASES_BEFORE_READY = frozenset({
+    "download", "load_weights", "load_model", "stream", "deserialize", "kv_cache", "init_engine", "graph_capture", "torch_compile",
+    "profiling_run", "compile_and_profiling_run", "server_starting",
+})  # fmt: skip
+ONE_CLOCK_S = 0.05  # the probe and the driver read the same clock
+ARRIVAL_S = 1.0  # a line is stamped when it arrives; vLLM flushes each
+KINDS = {"api_server": "API server", "engine_core": "engine core"}
+
+
+def ready_before_end(e: Evidence) -> Iterator[str]:
+    """/health answered before what it waits for was over. Of several calls the last."""
+    late = [
+        (span.end_s, span.name, _name(process))
+        for process, span in _spans(e)
+        if e.ready_s is not None and span.name in BEFORE_READY and (span.end_s or 0.0) > e.ready_s + ONE_CLOCK_S
+    ]
+    if late and e.ready_s is not None:
+        ended_s, call, name = max(late)
+        yield f"ready {e.ready_s:.2f} s after exec by the driver, but {call} of {name} ended at {ended_s:.2f} s by the probe"
+
+
+def never_ended(e: Evidence) -> Iterator[str]:
+    """Something that /health waits for has no end. A file whose last lines are lost proves nothing."""
+    for process, span in _spans(e):
+        if e.ready_s is not None and span.name in BEFORE_READY and span.end_s is None and not process.warnings:
+            yield f"ready {e.ready_s:.2f} s after exec by the driver, but {span.name} of {_name(process)} never ended by the probe"
+
+
+def moments_out_of_order(e: Evidence) -> Iterator[str]:
+    """Ready, first token, last token, end."""
+    named = [("ready", e.ready_s), ("the first token", e.first_token_s), ("the completion's end", e.completion_ended_s), ("the end", e.ended_s)]  # fmt: skip
+    known = [(name, moment_s) for name, moment_s in named if moment_s is not None]
+    for (earlier, earlier_s), (later, later_s) in pairwise(known):
+        if later_s < earlier_s:
+            yield f"{later} was {later_s:.2f} s after exec by the driver, before {earlier} at {earlier_s:.2f} s"
+    if known and known[0][1] < 0:
+        yield f"{known[0][0]} was {known[0][1]:.2f} s after exec by the driver: before it"
+
+
+def ready_before_log(e: Evidence) -> Iterator[str]:
+    """A phase that is over before the server answers was printed after it had."""
+    for name, moment_s in (("ready", e.ready_s), ("the first token", e.first_token_s)):
+        late = [
+            reading.line
+            for reading in e.log.readings
+            if reading.phase in PHASES_BEFORE_READY
+            and moment_s is not None
+            and reading.line.elapsed_s is not None
+            and reading.line.elapsed_s > moment_s + ARRIVAL_S + e.late_s
+        ]
+        if late and moment_s is not None:
+            yield f"{name} was {moment_s:.2f} s after exec by the driver, but vLLM printed {quoted(late[0])} at {late[0].elapsed_s:.2f} s"
+
+
+def spans_out_of_bounds(e: Evidence) -> Iterator[str]:
+    """A call that ends before it begins, or lies outside of its process or of the start."""
+    for process, span in _spans(e):
+        began_s = process.imported_s if process.started_s is None else process.started_s
+        what = f"{span.name} of {_name(process)} by the probe"
+        if span.until_s < span.start_s:
+            yield f"{what} began at {span.start_s:.2f} s and ended at {span.until_s:.2f} s"
+        elif span.start_s < began_s - CLOCK_TICK_S:
+            yield f"{what} began at {span.start_s:.2f} s, before its process, which was made at {began_s:.2f} s"
+        elif e.ended_s is not None and max(span.start_s, span.end_s or 0.0) > e.ended_s + ONE_CLOCK_S:
+            yield f"{what} was at {max(span.start_s, span.end_s or 0.0):.2f} s, after the end of vLLM at {e.ended_s:.2f} s by the driver"
+
+
+def loading_outside_model(e: Evidence) -> Iterator[str]:
+    """load_weights is a part of load_model, wherever both were seen."""
+    for process in e.probe.processes:
+        models = [span for span in process.spans if span.name == "load_model"]
+        for part in process.spans:
+            if part.name not in {"load_weights", "process_weights"} or not models or part.end_s is None:
+                continue
+            if not any(
+                whole.start_s - ONE_CLOCK_S <= part.start_s and part.end_s <= whole.until_s + ONE_CLOCK_S
+                for whole in models
+            ):
+                yield f"{part.name} of {_name(process)} was {part.start_s:.2f} to {part.end_s:.2f} s by the probe, outside of its load_model, {models[0].start_s:.2f} to {models[0].until_s:.2f} s"
+
+
+def waited_longer(e: Evidence) -> Iterator[str]:
+    """An iterator was waited for, for longer than the call around it took."""
+    for process, span in _spans(e):
+        waited_s = span.facts.blocked_s
+        if waited_s is not None and span.end_s is not None and waited_s > span.duration_s + ONE_CLOCK_S:
+            yield f"{_name(process)} waited {waited_s:.2f} s for tensors in {span.name}, which took {span.duration_s:.2f} s, both by the probe"
+
+
+def child_before_parent(e: Evidence) -> Iterator[str]:
+    """A process that was made before exec, before its parent, or after its own imports."""
+    by_pid = {process.pid: process for process in e.probe.processes}
+    for process in e.probe.processes:
+        if process.started_s is None:
+            continue
+        parent = by_pid.get(process.parent)
+        if process.started_s < -CLOCK_TICK_S:
+            yield f"{_name(process)} was made {process.started_s:.2f} s after exec by the kernel: before it"
+        if process.imported_s < process.started_s - CLOCK_TICK_S:
+            yield f"{_name(process)} had imported at {process.imported_s:.2f} s by the probe, and was made at {process.started_s:.2f} s by the kernel"
+        if parent and parent.started_s is not None and process.started_s < parent.started_s - CLOCK_TICK_S:
+            yield f"{_name(process)} was made at {process.started_s:.2f} s, before its parent {_name(parent)} at {parent.started_s:.2f} s"
+
+
+def processes_twice(e: Evidence) -> Iterator[str]:
+    """More API servers, engine cores or ranks than were started."""
+    if e.asked.has_other_nodes:
+        return
+    expected = {"engine_core": e.asked.data_parallel_size}
+    if e.asked.data_parallel_size == e.asked.api_servers == 1:  # several have a parent that is one too
+        expected["api_server"] = 1
+    for kind, most in expected.items():
+        pids = [process.pid for process in e.probe.processes if process.kind == kind]
+        if len(pids) > most:
+            yield f"{most} {KINDS[kind]} was started by the settings, {len(pids)} reported to the probe: pid {_pids(pids)}"
+    for rank, count in Counter(process.rank for process in e.probe.processes if process.rank).items():
+        if count > 1:
+            pids = [process.pid for process in e.probe.processes if process.rank == rank]
+            yield f"rank {rank} reported to the probe from {count} processes, pid {_pids(pids)}: expected one"
+        if rank not in e.asked.ranks:
+            yield f"rank {rank} reported to the probe, but the settings start {_ranks(e)}"
+
+
+def processes_missing(e: Evidence) -> Iterator[str]:
+    """Some reported, and others that there must be did not. Where none did, that is a warning of its own."""
+    if not e.probe.processes or e.ready_s is None or e.asked.has_other_nodes:
+        return
+    kinds = Counter(process.kind for process in e.probe.processes)
+    for kind, name in KINDS.items():
+        if not kinds[kind]:
+            yield f"the settings start an {name}, but none reported to the probe, as {len(e.probe.processes)} other processes did"
+    if e.probe.ranks and (absent := [rank for rank in e.asked.ranks if rank not in e.probe.ranks]):
+        yield f"the settings start {_ranks(e)}, but {', '.join(absent)} did not report to the probe"
+
+
+def _spans(e: Evidence) -> Iterator[tuple[ProbeProcess, Span]]:
+    return ((process, span) for process in e.probe.processes for span in process.spans)
+
+
+def _name(process: ProbeProcess) -> str:
+    kind = KINDS.get(process.kind, process.kind.replace("_", " "))
+    return f"{kind} {process.rank or ''}".strip() + f" (pid {process.pid})"
+
+
+def _pids(pids: list[int]) -> str:
+    return ", ".join(map(str, pids))
+
+
+def _ranks(e: Evidence) -> str:
+    ranks = e.asked.ranks
+    return (
+        f"{len(ranks)} rank{'s' if len(ranks) > 1 else ''} ({ranks[0]}{f' to {ranks[-1]}' if len(ranks) > 1 else ''})"
+    )

@@ -1,0 +1,85 @@
+"""Sources of one start that are held against each other: THE table. What cannot be true together makes the start invalid. Pure.
+
+A new check is a row here, its function in check_times.py, check_log.py or check_bytes.py, and a planted case in tests/start/test_checks.py,
+from which docs/trust.md gets its line. A function gives a sentence for each contradiction, which names both values and their sources.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bench.start import check_bytes as of_bytes
+from bench.start import check_log as of_log
+from bench.start import check_times as of_times
+from bench.start.evidence import Evidence
+from bench.start.warning import ResultWarning, WarningKind, warnings_of
+
+Find = Callable[[Evidence], Iterable[str]]
+DRIVER, PROBE, LOG, STAMPS = "the driver's clock", "the probe", "vLLM's log", "the stamps of its lines"
+SETTINGS, STORAGE, KERNEL, FILES = "the settings", "reads from storage", "the kernel", "the checkpoint's files"
+PAGE_CACHE, VERIFICATION = "the page cache, measured", "the verification start"
+
+
+@dataclass(frozen=True)
+class Check:
+    """`find` is asked once a start is over; `warns`: what it finds may be true, and is a warning."""
+
+    name: str
+    sources: tuple[str, str]
+    what: str  # that is compared, for the document
+    find: Find
+    warns: bool = False
+
+
+# fmt: off
+CHECKS = (
+    Check("clock", (DRIVER, KERNEL), "that the driver ran all the time, and the host was not suspended", lambda e: e.clock_problems),
+    Check("moments", (DRIVER, DRIVER), "ready, first token, last token and end come in this order", of_times.moments_out_of_order),
+    Check("ready_before_end", (DRIVER, PROBE), "ready comes after engine client, loading and warm-up of every process", of_times.ready_before_end),
+    Check("never_ended", (DRIVER, PROBE), "what ready waits for has an end", of_times.never_ended),
+    Check("ready_before_log", (DRIVER, STAMPS), "ready and first token come after the last line of a phase that is over before", of_times.ready_before_log),
+    Check("span_bounds", (PROBE, DRIVER), "every call lies within its process and within the start", of_times.spans_out_of_bounds),
+    Check("loading_in_model", (PROBE, PROBE), "weights are loaded and processed while the model is loaded", of_times.loading_outside_model),
+    Check("waiting", (PROBE, PROBE), "nobody waits for tensors for longer than the call takes", of_times.waited_longer),
+    Check("parents", (KERNEL, PROBE), "a process begins after exec, after its parent and before its own imports", of_times.child_before_parent),
+    Check("twice", (PROBE, SETTINGS), "one API server, one engine core a replica, one process a rank", of_times.processes_twice),
+    Check("missing", (PROBE, SETTINGS), "where one process reported, every one and every rank did", of_times.processes_missing),
+    Check("log_duration", (LOG, STAMPS), "no duration is longer than from its process's beginning to its line, or than the start", of_log.longer_than_possible),
+    Check("log_parts", (LOG, LOG), "weights take no longer than their model", of_log.parts_longer_than_whole),
+    Check("log_rate", (LOG, LOG), "the streamer's size, seconds and rate agree", of_log.stream_disagrees),
+    Check("log_time", (LOG, STAMPS), "vLLM's own time in a line is that of its arrival, in some time zone", of_log.log_from_another_time),
+    Check("log_processes", (LOG, PROBE), "the process ids and ranks in the log are those that reported", of_log.log_of_other_processes),
+    Check("log_phases", (LOG, PROBE), "seconds of loading, compiling, graph capture and the engine's steps agree", of_log.log_disagrees_with_probe),
+    Check("log_version", (LOG, SETTINGS), "version of vLLM, and CPU or GPU", of_log.log_of_another_vllm),
+    Check("log_arguments", (LOG, SETTINGS), "model, load format, parallel sizes, length, dtype, eager, memory share", of_log.log_of_other_arguments),
+    Check("log_port", (LOG, SETTINGS), "the port that is served on", of_log.log_of_another_server),
+    Check("residency", (SETTINGS, PAGE_CACHE), "`page_cache` and what was resident before exec", of_bytes.residency),
+    Check("reads", (SETTINGS, STORAGE), "a cold start reads 90 % of the checkpoint or more, a warm one 10 % or less", of_bytes.read_by_state),
+    Check("reads_doubtful", (SETTINGS, STORAGE), "a cold start reads 95 % or more, a warm one 2 % or less", of_bytes.read_doubtful, warns=True),
+    Check("compile_cache", (SETTINGS, LOG), "`compile_cache` and whether vLLM compiled or loaded", of_bytes.compile_cache),
+    Check("tree_reads", (PROBE, KERNEL), "the ranks read no more than all processes together", of_bytes.tree_below_ranks),
+    Check("counters", (PROBE, KERNEL), "no counter of bytes runs backwards", of_bytes.counters_backwards),
+    Check("size", (FILES, FILES), "bytes before exec and after the end", of_bytes.size_changed),
+    Check("exchanged", (FILES, FILES), "path, names, sizes, stamps and samples before exec, after the end and when the sweep began", of_bytes.files_exchanged),
+    Check("delivery", (PROBE, VERIFICATION), "tensors and bytes given to each rank", of_bytes.delivered_unlike_verified),
+    Check("delivered_more", (PROBE, FILES), "no rank is given more than its files hold", of_bytes.delivered_too_much),
+    Check("delivered_less", (PROBE, FILES), "every rank is given 95 % of what its files hold, or more", of_bytes.delivered_too_little, warns=True),
+    Check("delivered_unread", (PROBE, STORAGE), "what is delivered in a cold start was read", of_bytes.delivered_unread),
+    Check("streamed", (LOG, PROBE), "no rank streams more than it is given", of_bytes.stream_unlike_delivered),
+    Check("memory", (LOG, PROBE), "GPU memory that the model took", of_bytes.memory_unlike_log, warns=True),
+)
+# fmt: on
+
+
+def problems_in(evidence: Evidence) -> list[str]:
+    """Why the start cannot have been as it was recorded, or was in another state than was asked for; each sentence once."""
+    return _found(evidence, warns=False)
+
+
+def doubts_in(evidence: Evidence) -> list[ResultWarning]:
+    """What does not fit together and can be true all the same."""
+    return warnings_of(WarningKind.STATE, _found(evidence, warns=True))
+
+
+def _found(evidence: Evidence, *, warns: bool) -> list[str]:
+    rows = (check for check in CHECKS if check.warns is warns)
+    return list(dict.fromkeys(sentence for check in rows for sentence in check.find(evidence)))

@@ -1,0 +1,217 @@
+"""One planted case for each check: an honest recorded start, of which one thing was changed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from bench.log.readings import Reading
+from bench.start.evidence import Evidence
+from bench.vllm.probe_events import GIB, ProbeProcess
+from bench.vllm.span import Span
+from recorded_evidence import evidence
+
+ONE, TWO = "h200-storage_as_is/auto_1", "h200x2-gpt_oss_120b/auto_1"
+STREAMED = "h200-storage_as_is/runai_streamer_1"
+GRAPHS = "h100-vllm0.26.0-auto-cold"
+
+
+def plain(**known: Any) -> Evidence:
+    """One rank on one H200, with other facts."""
+    return replace(evidence(ONE), **known)
+
+
+def state(**known: Any) -> Evidence:
+    found = evidence(ONE)
+    assert found.state
+    return replace(found, state=replace(found.state, **known))
+
+
+def weights(**known: Any) -> Evidence:
+    return replace(evidence(ONE), weights=replace(evidence(ONE).weights, **known))
+
+
+def asked(**known: Any) -> Evidence:
+    return replace(evidence(ONE), asked=replace(evidence(ONE).asked, **known))
+
+
+def processes(change: Callable[[ProbeProcess], list[ProbeProcess]], name: str = ONE) -> Evidence:
+    """Each process of the probe is what the change makes of it."""
+    found = evidence(name)
+    changed = tuple(new for process in found.probe.processes for new in change(process))
+    return replace(found, probe=replace(found.probe, processes=changed))
+
+
+def process(kind: str, **known: Any) -> Evidence:
+    return processes(lambda each: [replace(each, **known) if each.kind == kind else each])
+
+
+def spans(name: str, change: Callable[[Span], Span], of: str = ONE) -> Evidence:
+    """Of all processes those of this name."""
+
+    def changed(each: ProbeProcess) -> list[ProbeProcess]:
+        return [replace(each, spans=tuple(change(span) if span.name == name else span for span in each.spans))]
+
+    return processes(changed, of)
+
+
+def facts(name: str, **known: Any) -> Evidence:
+    return spans(name, lambda span: replace(span, facts=replace(span.facts, **known)))
+
+
+def readings(phase: str, change: Callable[[Reading], Reading], name: str = ONE) -> Evidence:
+    found = evidence(name)
+    changed = [change(reading) if reading.phase == phase else reading for reading in found.log.readings]
+    return replace(found, log=replace(found.log, readings=changed))
+
+
+def values(phase: str, name: str = ONE, **known: float) -> Evidence:
+    """Numbers in the lines of a phase."""
+    return readings(phase, lambda reading: replace(reading, values=reading.values | known), name)
+
+
+def lines(phase: str, **known: Any) -> Evidence:
+    return readings(phase, lambda reading: replace(reading, line=replace(reading.line, **known)))
+
+
+def info(**known: Any) -> Evidence:
+    found = evidence(ONE)
+    return replace(found, log=replace(found.log, info=replace(found.log.info, **known)))
+
+
+def shifted(span: Span, by_s: float) -> Span:
+    return replace(span, start_s=span.start_s + by_s, end_s=None if span.end_s is None else span.end_s + by_s)
+
+
+READY_S = evidence(ONE).ready_s or 0.0
+HALF = evidence(ONE).state.must_read // 2 if evidence(ONE).state else 0  # type: ignore[union-attr, operator]
+
+# By the check's name. What stands first is shown in the document.
+PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
+    "clock": (lambda: plain(clock_problems=("the host was suspended for 60.0 s during the start",)),),
+    "moments": (
+        lambda: plain(first_token_s=READY_S - 1),
+        lambda: plain(completion_ended_s=READY_S),
+        lambda: plain(ended_s=READY_S - 5),
+        lambda: plain(ready_s=-0.5),
+    ),
+    "ready_before_end": (
+        lambda: plain(ready_s=3.0),
+        lambda: spans("load_weights", lambda span: replace(span, end_s=READY_S + 9)),
+        lambda: spans("engine_client", lambda span: replace(span, end_s=READY_S + 0.2)),
+        lambda: spans("warm_up", lambda span: shifted(span, 30)),
+    ),
+    "never_ended": (
+        lambda: spans("load_weights", lambda span: replace(span, end_s=None)),
+        lambda: spans("engine_client", lambda span: replace(span, end_s=None)),
+    ),
+    "ready_before_log": (
+        lambda: plain(ready_s=3.0, first_token_s=3.1),
+        lambda: plain(first_token_s=20.0),
+        lambda: lines("init_engine", elapsed_s=READY_S + 5),
+    ),
+    "span_bounds": (
+        lambda: spans("warm_up", lambda span: replace(span, end_s=span.start_s - 1)),
+        lambda: spans("init_device", lambda span: shifted(span, -15)),
+        lambda: spans("warm_up", lambda span: shifted(span, 1000)),
+    ),
+    "loading_in_model": (
+        lambda: spans("load_weights", lambda span: replace(span, start_s=span.start_s - 5)),
+        lambda: spans("load_model", lambda span: replace(span, end_s=span.start_s + 1)),
+        lambda: spans("process_weights", lambda span: shifted(span, 3)),
+    ),
+    "waiting": (lambda: facts("load_weights", blocked_s=100.0),),
+    "parents": (
+        lambda: process("api_server", started_s=15.0, imported_s=16.0),
+        lambda: process("api_server", started_s=-3.0),
+        lambda: process("engine_core", imported_s=1.0),
+    ),
+    "twice": (
+        lambda: processes(lambda each: [each, replace(each, pid=each.pid + 7000)] if each.kind == "api_server" else [each]),
+        lambda: processes(lambda each: [each, replace(each, pid=each.pid + 7000)] if each.rank else [each]),
+        lambda: processes(lambda each: [each, replace(each, pid=each.pid + 7000)] if each.rank == "TP1" else [each], TWO),
+        lambda: processes(lambda each: [replace(each, rank="TP1") if each.rank else each]),
+        lambda: replace(evidence(TWO), asked=replace(evidence(TWO).asked, tensor_parallel_size=1)),
+        lambda: processes(lambda each: [replace(each, rank="DP1_TP0") if each.rank else each]),
+    ),
+    "missing": (
+        lambda: processes(lambda each: [] if each.rank == "TP1" else [each], TWO),
+        lambda: processes(lambda each: [] if each.kind == "api_server" else [each]),
+        lambda: processes(lambda each: [] if each.kind == "engine_core" else [each], TWO),
+        lambda: asked(data_parallel_size=2),
+        lambda: asked(tensor_parallel_size=4),
+    ),
+    "log_duration": (
+        lambda: values("load_model", duration_s=3000.0),
+        lambda: values("load_weights", duration_s=20.0),
+        lambda: values("init_engine", duration_s=-1.0),
+        lambda: values("load_weights", "h200x2-gpt_oss_120b/auto_2", duration_s=1e6),
+        lambda: values("graph_capture", GRAPHS, duration_s=90.0),
+    ),
+    "log_parts": (lambda: values("load_weights", duration_s=6.0),),
+    "log_rate": (
+        lambda: values("stream", STREAMED, rate_gib_per_s=40.0),
+        lambda: values("stream", STREAMED, duration_s=0.2),
+    ),
+    "log_time": (
+        lambda: plain(started_at=(evidence(ONE).started_at or 0.0) - 400),
+        lambda: plain(started_at=(evidence(ONE).started_at or 0.0) - 3 * 86400),
+        lambda: lines("load_weights", elapsed_s=300.0),
+    ),
+    "log_processes": (
+        lambda: lines("load_weights", pid=77),
+        lambda: lines("load_weights", rank="TP1"),
+    ),
+    "log_phases": (
+        lambda: values("load_weights", duration_s=0.01),
+        lambda: values("load_weights", duration_s=6.0),
+        lambda: values("load_model", duration_s=0.3),
+        lambda: values("stream", STREAMED, duration_s=9.0),
+        lambda: values("graph_capture", GRAPHS, duration_s=1.0),
+        lambda: values("torch_compile", GRAPHS, duration_s=19.0),
+        lambda: values("init_engine", GRAPHS, duration_s=0.5),
+    ),
+    "log_version": (
+        lambda: info(version="0.32.0"),
+        lambda: info(version="0.26.1"),
+        lambda: info(device="cpu"),
+    ),
+    "log_arguments": (
+        lambda: asked(load_format="runai_streamer"),
+        lambda: asked(model="models/other"),
+        lambda: asked(tensor_parallel_size=2),
+        lambda: asked(max_model_len=2048),
+        lambda: asked(dtype="half"),
+        lambda: info(enforce_eager=False),
+        lambda: info(gpu_memory_utilization=0.5),
+        lambda: info(pipeline_parallel_size=2),
+        lambda: info(data_parallel_size=2),
+    ),
+    "log_port": (lambda: asked(port=8000),),
+    "residency": (
+        lambda: state(resident_before=0.4),
+        lambda: state(mapped_by=("python (pid 7)",)),
+        lambda: state(page_cache_requested="warm", read={"TP0": 0}),
+    ),
+    "reads": (
+        lambda: state(read={"TP0": HALF}),
+        lambda: state(read={"TP0": HALF * 178 // 100}),
+        lambda: state(read={"TP0": HALF}, resident_before=None),
+        lambda: state(page_cache_requested="warm", resident_before=1.0, read={"TP0": HALF // 2}),
+        lambda: state(read={"TP0": HALF * 2, "TP1": 0}, shared_files=False),
+    ),
+    "reads_doubtful": (
+        lambda: state(read={"TP0": HALF * 184 // 100}),
+        lambda: state(page_cache_requested="warm", resident_before=1.0, read={"TP0": HALF // 10}),
+    ),
+    "compile_cache": (lambda: state(compile_cache_requested="primed", compile_cache_found="compiled"),),
+    "tree_reads": (lambda: state(tree_read=HALF),),
+    "counters": (lambda: facts("load_weights", read_bytes=-7), lambda: facts("load_weights", delivered_bytes=-1)),
+    "size": (lambda: state(bytes_after=HALF),),
+    "exchanged": (lambda: weights(exchanged=("model.safetensors in mine changed while this start ran: what it read is not known",)),),
+    "delivery": (lambda: weights(other_delivery=("rank TP0 was given 8 tensors of 800 bytes together, in its verification start 9 of 900: it did not load what was verified",)),),
+    "delivered_more": (lambda: facts("load_weights", delivered_bytes=9 * GIB),),
+    "delivered_less": (lambda: facts("load_weights", delivered_bytes=3 * GIB),),
+    "delivered_unread": (lambda: state(read={"TP0": HALF}),),
+    "streamed": (lambda: values("stream", STREAMED, size_gib=54.0, rate_gib_per_s=16.0),),
+    "memory": (lambda: values("load_model", memory_gib=1.5),),
+}  # fmt: skip
