@@ -13,6 +13,7 @@ from ast import literal_eval
 from collections.abc import Iterator
 from functools import lru_cache
 
+from bench.log.texts import is_at_head
 from bench.log.texts.server_info import ASKED, CONFIG, NAMESPACE
 
 Value = str | int | float | bool | None
@@ -39,15 +40,21 @@ MARKS = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|[()\[\]{}<>,'"]""",
 
 def begins_arguments(text: str) -> bool:
     """Whether a line of arguments begins here, and no other goes on."""
-    return any(each.search(text[:LONGEST]) for each in (ASKED, NAMESPACE, CONFIG))
+    return any(_head_of(each, text[:LONGEST]) for each in (ASKED, NAMESPACE, CONFIG))
+
+
+def _head_of(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """Where it stands at the record's head: a model can be called anything."""
+    found = pattern.search(text)
+    return found if found and is_at_head(text, found.start()) else None
 
 
 def asked_in(text: str) -> Values | None:
     """What a server or LLM() was asked for; None: this line is about something else."""
     text = text[:LONGEST]
-    if found := ASKED.search(text):
+    if found := _head_of(ASKED, text):
         return _values(text[found.end() :], "}", IN_DICT)
-    if found := NAMESPACE.search(text):
+    if found := _head_of(NAMESPACE, text):
         return _values(text[found.end() :], ")", IN_CALL)
     return None
 
@@ -55,7 +62,7 @@ def asked_in(text: str) -> Values | None:
 def config_in(text: str) -> Values | None:
     """What the engine made of it; None: this line is about something else."""
     text = text[:LONGEST]
-    found = CONFIG.search(text)
+    found = _head_of(CONFIG, text)
     return _values(text[found.end() :], "", IN_CALL) if found else None
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from bench.log.lines import READ
-from bench.log.texts import Rule, Stage, Text
+from bench.log.texts import Rule, Stage, Text, is_at_head
 from bench.log.texts.endings import IN_USE, LOADING, OF_A_SERVER, PATTERN_TEXTS, SERVER_NAMES, SERVING, SIGNS, STARTING
 from bench.log.texts.failures import SUSPECT
 from bench.log.texts.phases import (
@@ -47,6 +47,7 @@ ANY_LINE = (1 << 22) - 1
 COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 # Of Docker's json-file driver, which ends its line.
 DOCKER_RECORD = re.compile(rb'[^{]*\{"log": ?"(?:[^"\\]|\\.)*?\\n", ?"stream": ?"\w*", ?"time": ?"[^"\\]*"\}\r?\n')
+OF_COMPILING = COMPILES | LOADS_COMPILED | LOAD_FAILS  # of texts that count only at a record's head
 SPECIAL = HIDES | DOCKERS
 
 
@@ -114,7 +115,7 @@ def found_in(text: str) -> Found:
     found = _FIND(text.encode(errors="replace"), overlapping=True)
     if not found:
         return Found()
-    texts = {_TEXTS[index] for index, _, _ in found}
+    texts = {each for index, _, _ in found if _counts(each := _TEXTS[index], text)}
     groups = _joined(texts)
     near, near_texts = groups, texts
     if len(text) > READ:
@@ -122,10 +123,15 @@ def found_in(text: str) -> Found:
         near = _joined(near_texts)
     stage = next((stage for each, stage in STAGES.items() if each in near_texts), None) if near & STAGE else None
     places = sorted(place for each in texts for place in _RULES_BY_TEXT.get(each, ()))
-    rules = tuple(RULES[place] for place in places if RULES[place].pattern.search(text))
+    rules = tuple(RULES[place] for place in places if RULES[place].search(text))
     if not rules:
         groups &= ~RULE
     return Found(groups, near, stage, rules)
+
+
+def _counts(each: str, text: str) -> bool:
+    """Whether it is what the record says, where that is asked of it."""
+    return not GROUPS[each] & OF_COMPILING or is_at_head(text, text.find(each))
 
 
 def _joined(texts: Iterable[str]) -> int:

@@ -101,7 +101,7 @@ def _each_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Re
 def readings_of(line: LogLine, rules: Iterable[Rule]) -> Iterator[tuple[Rule, Reading]]:
     """What these rules find in a line, as it is printed there. Two different numbers in one line are of two records: neither is taken."""
     for rule in rules:
-        if not (found := rule.pattern.search(line.text)) or not line.is_whole(found.end()):
+        if not (found := rule.search(line.text)) or not line.is_whole(found.end()):
             continue
         if (other := rule.pattern.search(line.text, found.end())) and other.groups() != found.groups():
             continue

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 from bench.log.arguments import LONGEST, Value, Values, asked_in, begins_arguments, config_in
 from bench.log.lines import LogLine, Wrapped
+from bench.log.texts import is_at_head
 from bench.log.texts.phases import CONFIG_TEXT
 from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG, INFO_ROWS, REPLICA
 
+OWN_WORDS = frozenset({"version", "model", "length", "kind", "cache_length"})  # rows that count only at a record's head
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
 NOT_COMPILED = re.compile(r"['\"](?:level|mode)['\"]: ?(?:0\b|<\w+\.NONE\b|['\"]?NONE\b|<\w+\.NO_COMPILATION\b)")
@@ -96,6 +98,8 @@ class InfoReader:
         is_new = False
         for name, row, pattern in INFO_ROWS:
             if row.text in text and name not in self._first and (found := pattern.search(text[:LONGEST])):
+                if name in OWN_WORDS and not is_at_head(text, found.start()):
+                    continue  # quoted: a model can be called anything
                 self._first[name] = found.groupdict().get(name, "")
                 self._lines_since = 0 if name == "version" else self._lines_since
                 is_new = True

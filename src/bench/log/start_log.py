@@ -31,7 +31,7 @@ from bench.log.outcome import Ending, Watch, is_of_a_server
 from bench.log.pieces import LOOKED_AT, PieceReader, numbered
 from bench.log.readings import Reading, added_up, readings_of
 from bench.log.server_info import InfoReader, ServerInfo
-from bench.log.texts import Rule, has_any
+from bench.log.texts import Rule, begins_with_any
 from bench.log.texts.phases import MILESTONES
 from bench.log.unwrap import DIGITS
 
@@ -148,7 +148,7 @@ class StartReader:
 
     def _read(self, line: LogLine, rules: Iterable[Rule]) -> None:
         for name, texts in MILESTONES:
-            if name not in self._milestones and has_any(line.text, texts):
+            if name not in self._milestones and begins_with_any(line.text, texts):
                 self._milestones[name] = line
         for found in readings_of(line, rules):
             self._is_full = self._is_full or len(self._found) >= MOST_READINGS or self._bytes >= MOST_BYTES

@@ -57,6 +57,28 @@ def has_any(text: str, rows: Iterable[Text]) -> bool:
     return False
 
 
+def begins_with_any(text: str, rows: Iterable[Text]) -> bool:
+    """Whether a record says any of these, and does not only quote it."""
+    return any(row.text in text and is_at_head(text, text.find(row.text)) for row in rows)
+
+
+# What stands in front of a record's message, as vLLM formats it, and what its own messages begin with in front of a text.
+HEAD = re.compile(
+    r"(?:\([^()]{1,100}\) ?){0,4}(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:[\d-]{5,10} )?[\d:.,]{8,15} (?:\[[^\]]{1,200}\]|\S{1,200}\])(?: |$)"
+)
+UNQUOTED = re.compile(r"[^'\"={]{0,2000}")
+LEAD = re.compile(r"(?:\[[^\]]{1,80}\] )*(?:[CG]PU )?(?:[CG]PU KV cache size: [\d,]{1,20} tokens, )?[ ▄▀█]*")
+
+
+def is_at_head(text: str, start: int) -> bool:
+    """Whether what begins here is what a record says, and no part of something that it quotes: a model's name, a path, an argument.
+    Of what has no head that vLLM formats: whether nothing is quoted in front of it.
+    """
+    if head := HEAD.match(text):
+        return LEAD.fullmatch(text, head.end(), max(start, head.end())) is not None
+    return UNQUOTED.fullmatch(text, 0, start) is not None
+
+
 @dataclass(frozen=True)
 class Rule:
     """A line that vLLM prints, and the fields that are read in it.
@@ -73,10 +95,18 @@ class Rule:
     vllm: str
     stage: Stage | None = None  # that a line with its text opens
     running: bool = False  # the number counts on from one model to the next of a process
+    quotes: bool = False  # it stands among arguments
+
+    def search(self, text: str, start: int = 0) -> re.Match[str] | None:
+        """The first place from `start` on where it stands at a record's head."""
+        for found in self.pattern.finditer(text, start):
+            if self.quotes or is_at_head(text, found.start()):
+                return found
+        return None
 
 
 def rule(  # noqa: PLR0913
-    phase: str, text: str, behind: str, example: str, vllm: str, *, before: str = "", stage: Stage | None = None, running: bool = False
+    phase: str, text: str, behind: str, example: str, vllm: str, *, before: str = "", stage: Stage | None = None, running: bool = False, quotes: bool = False
 ) -> Rule:  # fmt: skip
     """A row. Its pattern is the text as it stands between two regular expressions: what comes before it, and behind it."""
-    return Rule(phase, text, re.compile(before + re.escape(text) + behind), example, vllm, stage, running)
+    return Rule(phase, text, re.compile(before + re.escape(text) + behind), example, vllm, stage, running, quotes)

@@ -44,15 +44,15 @@ WEIGHTS = (
     rule("drafter", "Loading drafter model", r"\.\.\.", "INFO 11-24 02:47:33 [gpu_model_runner.py:5120] Loading drafter model...", "0.8.3 -", stage=Stage.WEIGHTS),
     rule("drafter", " speculative_config=SpeculativeConfig(", r"(?!method='ngram')", "INFO 11-24 02:53:47 [core.py:93] Initializing a V1 LLM engine (v0.11.0) with config: model='m', speculative_config=SpeculativeConfig(method='eagle3', model='e', num_spec_tokens=3), tokenizer='m'", "0.8.0 -", before=rf"{BEGINS_ENGINE}LLM engine \(v.{{1,600}}"),
     # Among the arguments, of which the facts have only that they are printed.
-    rule("drafter", "'speculative_config': {", r"(?![^}]{0,200}'(?:ngram|suffix)')", "INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {'model': 'm', 'speculative_config': {'method': 'mtp', 'num_speculative_tokens': 3}}", "any"),
-    rule("drafter", COMPILED_DRAFTER.text, "", COMPILED_DRAFTER.example, "any"),
+    rule("drafter", "'speculative_config': {", r"(?![^}]{0,200}'(?:ngram|suffix)')", "INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {'model': 'm', 'speculative_config': {'method': 'mtp', 'num_speculative_tokens': 3}}", "any", quotes=True),
+    rule("drafter", COMPILED_DRAFTER.text, "", COMPILED_DRAFTER.example, "any", before=r"Using cache directory: \S{1,400}"),
     # A model's own line: read in 0.26.0 and 0.32.0.
     rule("drafter", " draft model loaded: ", r"\d", "(Worker_TP0 pid=77) INFO 11-24 02:47:33 [dspark.py:576] DSpark draft model loaded: 97 params", "any", before=r"(?:DSpark|MTP)(?: XPU)?"),
     # The V0 engine's, to 0.10.2.
     rule("drafter", "Configuring SpecDecodeWorker with proposer=", r"(?!.{0,100}NGramWorker)", "INFO 11-24 02:47:33 [spec_decode_worker.py:209] [Speculative Decoding] Configuring SpecDecodeWorker with proposer=<class 'vllm.spec_decode.multi_step_worker.MultiStepWorker'>", "any"),
     # Guesses are looked up in the text so far: `Loading drafter model...` is printed, and nothing is loaded.
-    rule("ngram", "'speculative_config': {", r"[^}]{0,200}'(?:ngram|suffix)'", "INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {'model': 'm', 'speculative_config': {'method': 'ngram', 'num_speculative_tokens': 2}}", "any"),
-    rule("ngram", "speculative_config=SpeculativeConfig(", r"(?:method='(?:ngram|suffix)|draft_model='\[?ngram)", "INFO 11-24 02:53:47 [core.py:93] Initializing a V1 LLM engine with config: model='m', speculative_config=SpeculativeConfig(method='ngram', model=None, num_spec_tokens=2), tokenizer='m'", "any"),
+    rule("ngram", "'speculative_config': {", r"[^}]{0,200}'(?:ngram|suffix)'", "INFO 11-24 02:56:27 [api_utils.py:286] non-default args: {'model': 'm', 'speculative_config': {'method': 'ngram', 'num_speculative_tokens': 2}}", "any", quotes=True),
+    rule("ngram", "speculative_config=SpeculativeConfig(", r"(?:method='(?:ngram|suffix)|draft_model='\[?ngram)", "INFO 11-24 02:53:47 [core.py:93] Initializing a V1 LLM engine with config: model='m', speculative_config=SpeculativeConfig(method='ngram', model=None, num_spec_tokens=2), tokenizer='m'", "any", quotes=True),
 )
 
 COMPILING = (
@@ -69,7 +69,7 @@ COMPILING = (
 CACHES = (
     rule("kv_cache", "Available KV cache memory", rf": {MEMORY_GIB} GiB", "INFO 11-24 02:51:08 [gpu_worker.py:560] Available KV cache memory: 55.89 GiB", "0.9.1 -", stage=Stage.KV_CACHE),
     # The V0 engine's worker, to 0.10.2.
-    rule("kv_cache", "the rest of the memory reserved for KV Cache is ", rf"{MEMORY_GIB} ?GiB", "INFO 11-24 02:51:08 [worker.py:267] model weights take 14.99GiB; non_torch_memory takes 0.09GiB; PyTorch activation peak memory takes 1.23GiB; the rest of the memory reserved for KV Cache is 19.28GiB.", "any"),
+    rule("kv_cache", "the rest of the memory reserved for KV Cache is ", rf"{MEMORY_GIB} ?GiB", "INFO 11-24 02:51:08 [worker.py:267] model weights take 14.99GiB; non_torch_memory takes 0.09GiB; PyTorch activation peak memory takes 1.23GiB; the rest of the memory reserved for KV Cache is 19.28GiB.", "any", before=r"model weights take .{1,300}; "),
     # The same of 0.6.4 to 0.6.6.
     rule("kv_cache", "Memory profiling results: ", rf".{{1,400}}\bkv_cache_size={MEMORY_GIB}GiB", "INFO 11-24 02:51:08 worker.py:237] Memory profiling results: duration=6.52 seconds, total_gpu_memory=39.39GiB, initial_memory_usage=15.50GiB, peak_torch_memory=16.22GiB, memory_usage_post_profile=15.61GiB, non_torch_memory=0.12GiB, kv_cache_size=19.11GiB, gpu_memory_utilization=0.90.", "any"),
     # gpu_worker.py, where --kv-cache-memory-bytes is set; in 0.26.0 and 0.32.0.
