@@ -73,7 +73,7 @@ CACHES = (
     # The same of 0.6.4 to 0.6.6.
     rule("kv_cache", "Memory profiling results: ", rf".{{1,400}}\bkv_cache_size={MEMORY_GIB}GiB", "INFO 11-24 02:51:08 worker.py:237] Memory profiling results: duration=6.52 seconds, total_gpu_memory=39.39GiB, initial_memory_usage=15.50GiB, peak_torch_memory=16.22GiB, memory_usage_post_profile=15.61GiB, non_torch_memory=0.12GiB, kv_cache_size=19.11GiB, gpu_memory_utilization=0.90.", "any"),
     # gpu_worker.py, where --kv-cache-memory-bytes is set; in 0.26.0 and 0.32.0.
-    rule("kv_cache", "memory for KV Cache as specified by", " kv_cache_memory_bytes", "INFO 11-24 02:51:08 [gpu_worker.py:658] Initial free memory 78.66 GiB, reserved 40.0 GiB memory for KV Cache as specified by kv_cache_memory_bytes config and skipped memory profiling.", "any", before=rf"reserved {MEMORY_GIB} GiB ", stage=Stage.KV_CACHE),
+    rule("kv_cache", "memory for KV Cache as specified by", " kv_cache_memory_bytes", "INFO 11-24 02:51:08 [gpu_worker.py:658] Initial free memory 78.66 GiB, reserved 40.0 GiB memory for KV Cache as specified by kv_cache_memory_bytes config and skipped memory profiling.", "any", before=rf"(?:Initial free memory {NUMBER} GiB, )?reserved {MEMORY_GIB} GiB ", stage=Stage.KV_CACHE),
     # cpu_worker.py; in 0.26.0 and 0.32.0.
     rule("kv_cache", "GiB for KV cache", "", "INFO 11-24 02:54:00 [cpu_worker.py:260] Explicitly set (1.0/14.71) GiB for KV cache on node 0.", "any", before=rf"(?:Explicitly|Auto) set \({MEMORY_GIB}/{NUMBER}\) ", stage=Stage.KV_CACHE),
     # Any device's; one line with the next from 0.28.0.
