@@ -392,6 +392,30 @@ def test_a_drift_is_said_with_what_it_would_give_the_ratio(lost, places, bias):
     assert str(drift_warning).endswith(f"; {places}, in the mean: by itself the drift would make their ratio {bias}")
 
 
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.0, 0.97), "`auto` 0% to 0%, `tensorizer` 97% to 97%"),
+        ((0.5, None), "`auto` 50% to 50%, `tensorizer` unknown"),
+        ((None, None), "`auto` unknown, `tensorizer` unknown"),
+        ((0.5, 0.51), None),
+    ],
+)
+def test_as_is_is_not_one_state(shares, said):
+    """A page cache that is left as it is holds more before one start than before another; or nobody knows."""
+    made = [
+        made_start(
+            label, {} if share is None else {"page_cache/resident_before": share}, tags={"bench.page_cache": "as_is"}
+        )
+        for label, share in zip(("auto", "tensorizer"), shares, strict=True)
+    ]
+    found = warnings_about(compare(made_sweep(*made)))
+
+    assert [(each.kind, str(each).rpartition("known: ")[2]) for each in found] == (
+        [(WarningKind.STATE, said)] if said else []
+    )
+
+
 @pytest.mark.parametrize(("formats", "blocks"), [("ab", 10), ("abcde", 2)])
 def test_a_drift_that_is_not_there_is_found_in_5_of_100_sweeps(formats, blocks):
     """That is what p = 0.05 says: 1,000 sweeps on a steady host, and two standard errors more."""

@@ -8,10 +8,12 @@ from bench.analysis.records import Point, RunRecord
 from bench.analysis.statistics import Drift, drift, outliers
 from bench.host.noise_during import KINDS
 from bench.start.metric_types import Metric
-from bench.start.metrics import IO_OTHER, NOISE, PAGE_CACHE_LOST, READY
+from bench.start.metrics import IO_OTHER, NOISE, PAGE_CACHE_LOST, READY, RESIDENT_BEFORE
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 
 SMALLEST_P = 0.001
+AS_IS = "as_is"
+RESIDENCY_WITHIN = 0.02  # share of the checkpoint, between starts that are compared
 STRETCHES = {"start": "during the start", "load": "while weights were loaded"}
 LOST_DIFFERS_FROM = 0.02  # share of the checkpoint
 PACKAGES_GIB = 0.1  # read from storage in one arm
@@ -24,6 +26,7 @@ def warnings_about(comparison: Comparison) -> list[ResultWarning]:
         *warnings_of(WarningKind.OUTLIER, _outliers(comparison)),
         *warnings_of(WarningKind.DRIFT, _drift(comparison)),
         *warnings_of(WarningKind.NOISE, _differences(comparison)),
+        *warnings_of(WarningKind.STATE, _unlike_residency(comparison)),
     ]
 
 
@@ -109,3 +112,18 @@ def _packages(baseline: Point, candidate: Point) -> Iterator[str]:
             f"`{most}` read {known[most]:.2f} GiB of packages and other files from storage, `{least}` {known[least]:.2f} GiB "
             f"({IO_OTHER.name}): the page cache held them for one of the two only, and their times to ready differ by that too"
         )
+
+
+def _unlike_residency(comparison: Comparison) -> Iterator[str]:
+    """Starts with page_cache=as_is whose checkpoint was not in the page cache to the same share, or to one that nobody knows."""
+    taken = [point for point in comparison.points if point.state == AS_IS]
+    shares = {point.label: point.values(RESIDENT_BEFORE) for point in taken}
+    known = [share for values in shares.values() for share in values]
+    if not taken or (len(known) == sum(point.n for point in taken) and max(known) - min(known) <= RESIDENCY_WITHIN):
+        return
+    found = [f"`{label}` {_span(values)}" for label, values in shares.items()]
+    yield f"page_cache=as_is, and the share of the checkpoint in the page cache before exec was not the same, or is not known: {', '.join(found)}"
+
+
+def _span(shares: list[float]) -> str:
+    return f"{min(shares):.0%} to {max(shares):.0%}" if shares else "unknown"

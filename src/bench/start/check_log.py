@@ -37,6 +37,9 @@ SHARE = 0.006  # some releases print hundredths
 def longer_than_possible(e: Evidence) -> Iterator[str]:
     """A duration that is longer than from exec, or from the making of its process, to the line that prints it."""
     by_pid = {process.pid: process for process in e.probe.processes}
+    whole_s = (
+        e.ready_s if e.ended_s is None else e.ended_s
+    )  # of a start from elsewhere only its log's own word is known
     for reading, duration_s in _durations(e.log.readings):
         line = reading.line
         slack_s = WHOLE_SECONDS_S if reading.phase in IN_WHOLE_SECONDS else ROUNDING_S
@@ -47,8 +50,8 @@ def longer_than_possible(e: Evidence) -> Iterator[str]:
         elif line.elapsed_s is not None and duration_s > line.elapsed_s - began_s + slack_s:
             since = "exec" if began_s == 0.0 else f"its process was made, at {began_s:.2f} s"
             yield f"vLLM printed {quoted(line)} at {line.elapsed_s:.2f} s by the driver: {duration_s:g} s is longer than the time since {since}"
-        elif e.ended_s is not None and duration_s > e.ended_s + slack_s:
-            yield f"vLLM printed {quoted(line)}, but the whole start took {e.ended_s:.2f} s by the driver"
+        elif whole_s is not None and duration_s > whole_s + slack_s:
+            yield f"vLLM printed {quoted(line)}, but the whole start took {whole_s:.2f} s"
 
 
 def parts_longer_than_whole(e: Evidence) -> Iterator[str]:

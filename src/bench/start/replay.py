@@ -12,11 +12,13 @@ from bench.log.server_info import ServerInfo, info_params
 from bench.log.start_log import MOST_READINGS, StartLog
 from bench.masking import masked_tree
 from bench.start import tags as t
+from bench.start.checks import problems_in
+from bench.start.evidence import Asked, Evidence
 from bench.start.log_metrics import summarise
 from bench.start.metric_types import named
 from bench.start.metrics import COVERAGE, READY
 from bench.start.record import Startup
-from bench.start.tags import info_tags, outcome_tags
+from bench.start.tags import info_tags, outcome_tags, validity_tags
 from bench.start.timeline import log_spans
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 
@@ -41,12 +43,16 @@ def startup_of(recording: Recording, label: str) -> Startup:
     readings, ending, info = log.readings, log.ending, log.info
     ready_s = _ready(readings)
     expected = expected_of(ending, info)
+    problems = problems_in(Evidence(_asked_in(info), log, ready_s=ready_s))
     now = time.time()
     startup = Startup(
         name=label,
         parent_run_id=None,
         params=info_params(info),
-        tags=_place_tags(recording, label) | outcome_tags(ending) | info_tags(info),
+        tags=_place_tags(recording, label)
+        | outcome_tags(ending)
+        | info_tags(info)
+        | (validity_tags(problems) if problems else {}),
         started_at=now - (ready_s or 0.0),
         ended_at=now,
         ready_s=ready_s,
@@ -54,8 +60,15 @@ def startup_of(recording: Recording, label: str) -> Startup:
         metrics=metrics_of_log(readings) | named({COVERAGE: coverage(readings, expected).share}),
         spans=log_spans(log.milestones, readings, ready_s, None),
         warnings=_warnings(log, readings, ready_s, expected),
+        problems=problems,
     )
     return masked_tree(startup)
+
+
+def _asked_in(info: ServerInfo) -> Asked:
+    """What was started is known by the log alone."""
+    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    return Asked(**{name: getattr(info, name) or 1 for name in sizes})
 
 
 def _place_tags(recording: Recording, label: str) -> dict[str, str]:
