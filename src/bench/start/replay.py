@@ -67,8 +67,11 @@ def startup_of(recording: Recording, label: str) -> Startup:
 
 def _asked_in(info: ServerInfo) -> Asked:
     """What was started is known by the log alone."""
-    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
-    return Asked(**{name: getattr(info, name) or 1 for name in sizes})
+    return Asked(
+        tensor_parallel_size=info.tensor_parallel_size or 1,
+        pipeline_parallel_size=info.pipeline_parallel_size or 1,
+        data_parallel_size=info.data_parallel_size or 1,
+    )
 
 
 def _place_tags(recording: Recording, label: str) -> dict[str, str]:
