@@ -73,6 +73,14 @@ def lines(phase: str, **known: Any) -> Evidence:
     return readings(phase, lambda reading: replace(reading, line=replace(reading.line, **known)))
 
 
+def more(chosen: Callable[[Reading], bool], **known: Any) -> Evidence:
+    """A line once more, at the end of the log."""
+    found = evidence(ONE)
+    (reading,) = filter(chosen, found.log.readings)
+    again = replace(reading, line=replace(reading.line, number=reading.line.number + 1000, **known))
+    return replace(found, log=replace(found.log, readings=[*found.log.readings, again]))
+
+
 def info(**known: Any) -> Evidence:
     found = evidence(ONE)
     return replace(found, log=replace(found.log, info=replace(found.log.info, **known)))
@@ -120,6 +128,7 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: spans("process_weights", lambda span: shifted(span, 3)),
     ),
     "waiting": (lambda: facts("load_weights", blocked_s=100.0),),
+    "cpu": (lambda: plain(cpu_s=9000.0),),
     "parents": (
         lambda: process("api_server", started_s=15.0, imported_s=16.0),
         lambda: process("api_server", started_s=-3.0),
@@ -148,6 +157,11 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: values("graph_capture", GRAPHS, duration_s=90.0),
     ),
     "log_parts": (lambda: values("load_weights", duration_s=6.0),),
+    "log_twice": (
+        lambda: more(lambda reading: reading.phase == "load_weights"),
+        lambda: more(lambda reading: reading.phase == "init_engine", pid=77),
+    ),
+    "log_versions": (lambda: readings("version", lambda each: replace(each, texts={"version": f"0.{each.line.number}.0"})),),
     "log_rate": (
         lambda: values("stream", STREAMED, rate_gib_per_s=40.0),
         lambda: values("stream", STREAMED, duration_s=0.2),
@@ -211,6 +225,7 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
     "delivery": (lambda: weights(other_delivery=("rank TP0 was given 8 tensors of 800 bytes together, in its verification start 9 of 900: it did not load what was verified",)),),
     "delivered_more": (lambda: facts("load_weights", delivered_bytes=9 * GIB),),
     "delivered_less": (lambda: facts("load_weights", delivered_bytes=3 * GIB),),
+    "delivered_fast": (lambda: spans("load_weights", lambda span: replace(span, end_s=span.start_s + 0.003)),),
     "delivered_unread": (lambda: state(read={"TP0": HALF}),),
     "streamed": (lambda: values("stream", STREAMED, size_gib=54.0, rate_gib_per_s=16.0),),
     "memory": (lambda: values("load_model", memory_gib=1.5),),

@@ -61,6 +61,7 @@ def evidence(name: str) -> Evidence:
         ready_s=facts["ready_s"],
         first_token_s=facts["first_token_s"],
         completion_ended_s=facts.get("completion_ended_s"),
+        cpu_s=facts.get("metrics", {}).get("cpu/vllm_s"),
         ended_s=facts["ended_at"] - started_at if started_at else None,
         state=state,
         weights=StartWeights(
@@ -87,6 +88,7 @@ def _asked(facts: dict[str, Any]) -> Asked:
         load_format=params["load_format"],
         tensor_parallel_size=int(params["tensor_parallel_size"]),
         device=tags["host.device"],
+        cores=int(tags["host.cpu_cores"]),
         port=int(port[1]) if port else None,
         max_model_len=None if length == "None" else int(length),
         gpu_memory_utilization=None if share == "None" else float(share),

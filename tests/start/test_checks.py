@@ -2,13 +2,16 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from bench.start.checks import CHECKS, doubts_in, problems_in
 from checks_document import BEGIN, END, render
-from planted import PLANTED
+from planted import HALF, ONE, PLANTED, READY_S, spans, state, values
 from recorded_evidence import evidence, folders
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "trust.md"
@@ -38,6 +41,39 @@ def test_a_planted_case_is_caught(check, number):
 
     assert said
     assert set(said) <= ({str(doubt) for doubt in doubts_in(case)} if check.warns else set(problems_in(case)))
+
+
+@given(
+    late_s=st.floats(0.06, 1e5),
+    name=st.sampled_from(["load_weights", "engine_client", "warm_up", "profile", "kv_cache"]),
+)
+def test_whatever_ends_after_ready_is_caught(late_s, name):
+    """By how much, and in which process, is no matter."""
+    case = spans(name, lambda span: replace(span, end_s=READY_S + late_s))
+
+    assert any(f"but {name} of" in problem for problem in problems_in(case))
+
+
+@given(more_s=st.floats(0.7, 1e6), phase=st.sampled_from(["load_weights", "load_model", "init_engine"]))
+def test_no_duration_is_longer_than_the_time_to_its_line(more_s, phase):
+    """Since exec, whatever its process."""
+    line = next(reading.line for reading in evidence(ONE).log.readings if reading.phase == phase)
+
+    assert any(
+        "is longer than the time since" in each
+        for each in problems_in(values(phase, duration_s=line.elapsed_s + more_s))
+    )
+
+
+@given(share=st.floats(0.0, 1.0))
+def test_what_a_cold_start_must_read_has_two_limits(share):
+    """Below 90 % it does not count, below 95 % it has a warning."""
+    assume(all(abs(share - limit) > 1e-6 for limit in (0.9, 0.95)))
+    case = state(read={"TP0": int(2 * HALF * share)})
+    is_invalid = any("a cache has answered" in problem for problem in problems_in(case))
+
+    assert is_invalid is (share < 0.9)
+    assert bool(doubts_in(case)) is (0.9 <= share < 0.95)
 
 
 def test_every_check_has_a_planted_case_and_a_name_of_its_own():

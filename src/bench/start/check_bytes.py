@@ -18,6 +18,7 @@ from bench.weights.fingerprint_store import delivered_in
 COUNTED_TWICE = 1.01  # what two counters of the same bytes differ by at most, and a page
 PAGE = 4096
 MORE_AT_MOST = 1.02  # of what the files hold, by what a loader adds
+FASTEST_GIB_PER_S = 1000.0  # into one rank's memory: a tenth of that is the best that is known
 MEMORY_SHARE, MEMORY_GIB = 0.1, 0.5  # by which vLLM's and the probe's account of a model's memory may differ
 
 
@@ -92,6 +93,15 @@ def delivered_too_little(e: Evidence) -> Iterator[str]:
     for rank, (_, size) in delivered_in(e.probe).items():
         if rank in e.weights.held and size < e.weights.held[rank][1] * READ_ALL:
             yield f"rank {rank} was given {_gib(size)} by the probe, its files hold {_gib(e.weights.held[rank][1])} by their headers: a part was not loaded"
+
+
+def delivered_too_fast(e: Evidence) -> Iterator[str]:
+    """No memory takes weights so fast: whatever was timed, it was not loading them."""
+    for process in e.probe.processes:
+        for span in process.spans:
+            size, seconds = span.facts.delivered_bytes, span.duration_s
+            if size and size / GIB > FASTEST_GIB_PER_S * max(seconds, 0.0):
+                yield f"{span.name} of pid {process.pid} was given {_gib(size)} in {seconds:.4f} s by the probe: no memory is so fast"
 
 
 def delivered_unread(e: Evidence) -> Iterator[str]:

@@ -18,6 +18,8 @@ IN_WHOLE_SECONDS = frozenset({"graph_capture", "encoder_graph_capture"})
 ARRIVAL_S = 3.0  # by which the stamp of a line, and vLLM's own time in whole seconds, differ at most
 TIME_ZONE_S = 900  # time zones differ by a multiple of it
 OWN_TIME = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d)-(\d\d) (\d\d):(\d\d):(\d\d) ")
+ONCE = frozenset({"load_weights", "load_model", "init_engine", "server_starting"})
+RANKED = re.compile(r"^(?:APIServer|EngineCore|Worker_[A-Z]+\d+.*)$")
 OF_VLLM = re.compile(r"APIServer|EngineCore|Worker")
 PORT = re.compile(r":(\d+)/?$")
 # A phase of the log, the probe's spans that it is compared with, and the shares of those which it takes at least and at most: a part can
@@ -102,6 +104,33 @@ def log_of_other_processes(e: Evidence) -> Iterator[str]:
             yield f"{line.process} with pid {line.pid} printed {quoted(line)}, but those that reported to the probe are pid {', '.join(map(str, by_pid))}"
         elif line.rank and process.rank and not set(line.rank.split("_")) <= set(process.rank.split("_")):
             yield f"pid {line.pid} is rank {line.rank} by vLLM's log and {process.rank} by the probe"
+
+
+def printed_twice(e: Evidence) -> Iterator[str]:
+    """What a process prints once, and a rank that is in two processes, by the log alone."""
+    if e.asked.has_drafter or any(reading.phase in {"drafter", "ngram"} for reading in e.log.readings):
+        return  # a second model is loaded behind the first
+    printed: dict[tuple[str, int | None, str | None], LogLine] = {}
+    for reading in e.log.readings:
+        line, key = reading.line, (reading.phase, reading.line.pid, reading.rank)
+        if reading.phase in ONCE and line.pid is not None and line.repeated == 1:
+            if key in printed and printed[key].number != line.number:
+                yield f"pid {line.pid} printed {quoted(printed[key])} and {quoted(line)}: it does that once"
+            printed.setdefault(key, line)
+    pids: dict[str, set[int]] = {}
+    for line in _lines(e):
+        if line.process and RANKED.search(line.process) and line.pid is not None and not line.node:
+            pids.setdefault(line.process, set()).add(line.pid)
+    for name, found in pids.items():
+        if len(found) > 1:
+            yield f"{name} printed from pid {' and '.join(map(str, sorted(found)))} by vLLM's log: it is one process"
+
+
+def versions_differ(e: Evidence) -> Iterator[str]:
+    """Every process prints the version that it is of."""
+    printed = {_release(text): text for reading in e.log.readings if (text := reading.texts.get("version"))}
+    if len(printed) > 1:
+        yield f"vLLM is {' and '.join(sorted(printed.values()))} by lines of one log"
 
 
 def log_disagrees_with_probe(e: Evidence) -> Iterator[str]:

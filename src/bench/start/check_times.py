@@ -18,6 +18,7 @@ PHASES_BEFORE_READY = frozenset({
     "profiling_run", "compile_and_profiling_run", "server_starting",
 })  # fmt: skip
 ONE_CLOCK_S = 0.05  # the probe and the driver read the same clock
+CPU_SLACK = 1.05  # the kernel counts in ticks
 ARRIVAL_S = 1.0  # a line is stamped when it arrives; vLLM flushes each
 KINDS = {"api_server": "API server", "engine_core": "engine core"}
 
@@ -100,6 +101,17 @@ def waited_longer(e: Evidence) -> Iterator[str]:
         waited_s = span.facts.blocked_s
         if waited_s is not None and span.end_s is not None and waited_s > span.duration_s + ONE_CLOCK_S:
             yield f"{_name(process)} waited {waited_s:.2f} s for tensors in {span.name}, which took {span.duration_s:.2f} s, both by the probe"
+
+
+def cpu_beyond_cores(e: Evidence) -> Iterator[str]:
+    """More processor time than all cores have from exec to the end."""
+    if (
+        e.cpu_s is not None
+        and e.ended_s is not None
+        and e.asked.cores
+        and e.cpu_s > e.asked.cores * e.ended_s * CPU_SLACK
+    ):
+        yield f"vLLM used {e.cpu_s:.1f} s of processors by the kernel, in {e.ended_s:.2f} s on {e.asked.cores} cores"
 
 
 def child_before_parent(e: Evidence) -> Iterator[str]:

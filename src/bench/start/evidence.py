@@ -42,7 +42,7 @@ class Asked:
     enforce_eager: bool | None = None
     expert_parallel: bool = False
     has_drafter: bool = False
-    max_tokens: int | None = None
+    cores: int | None = None  # that vLLM may use
 
     @property
     def ranks(self) -> list[str]:
@@ -79,7 +79,7 @@ def asked_of(settings: Settings, host: Host, command: Command | None = None) -> 
         enforce_eager=arguments.get("enforce_eager"),
         expert_parallel=bool(arguments.get("enable_expert_parallel")),
         has_drafter=bool(arguments.get("speculative_config")),
-        max_tokens=settings.completion.max_tokens,
+        cores=len(host.device.cores) or None,
     )
 
 
@@ -94,8 +94,8 @@ class Evidence:
     ready_s: float | None = None
     first_token_s: float | None = None
     completion_ended_s: float | None = None
-    tokens: int | None = None  # of the completion
     ended_s: float | None = None  # the last process was gone
+    cpu_s: float | None = None  # processor time of all that vLLM started
     late_s: float = 0.0  # the longest time for which the driver did not run: what it stamps may be late by so much
     stepped_s: float = 0.0  # by which the host's UNIX time was set meanwhile
     clock_problems: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ def evidence_of(asked: Asked, log: StartLog, probe: ProbeReport, execution: Exec
         ready_s=execution.ready_s,
         first_token_s=execution.first_token_s,
         completion_ended_s=answer.ended_s if answer else None,
-        tokens=len(answer.token_ids) if answer and answer.token_ids else None,
+        cpu_s=execution.cpu.tree_s if execution.cpu else None,
         ended_s=ended_s,
         late_s=execution.clocks.longest_gap_s(None),
         stepped_s=execution.clocks.stepped_s,
