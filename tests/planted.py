@@ -184,6 +184,7 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: values("torch_compile", GRAPHS, duration_s=19.0),
         lambda: values("init_engine", GRAPHS, duration_s=0.5),
     ),
+    "ran": (lambda: plain(ran_problems=("TP0 ran vLLM 0.11.0 of /other/vllm/__init__.py, and 0.26.0 was recorded",)),),
     "log_version": (
         lambda: info(version="0.32.0"),
         lambda: info(version="0.26.1"),

@@ -52,6 +52,7 @@ CHECKS = (
     Check("log_time", (LOG, STAMPS), "vLLM's own time in a line is that of its arrival, in some time zone", of_log.log_from_another_time),
     Check("log_processes", (LOG, PROBE), "the process ids and ranks in the log are those that reported", of_log.log_of_other_processes),
     Check("log_phases", (LOG, PROBE), "seconds of loading, compiling, graph capture and the engine's steps agree", of_log.log_disagrees_with_probe),
+    Check("ran", (PROBE, SETTINGS), "the arguments and the version that each process says it has", lambda e: e.ran_problems),
     Check("log_version", (LOG, SETTINGS), "version of vLLM, and CPU or GPU", of_log.log_of_another_vllm),
     Check("log_arguments", (LOG, SETTINGS), "model, load format, parallel sizes, length, dtype, eager, memory share", of_log.log_of_other_arguments),
     Check("log_port", (LOG, SETTINGS), "the port that is served on", of_log.log_of_another_server),

@@ -62,7 +62,7 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     judging = partial(ran_record, prepared, execution, outputs.probe)
     ran = steps.run("judging what ran", judging, RanRecord())
     weights = steps.run("comparing the weights", partial(loaded_weights, prepared, execution, outputs), StartWeights())
-    holding = partial(contradictions, prepared, execution, outputs, state.measured, weights)
+    holding = partial(contradictions, prepared, execution, outputs, (state, ran, weights))
     problems, doubts = steps.run("holding the sources against each other", holding, NONE_FOUND)
     ending = steps.run("classifying the end", partial(ending_of, execution, outputs.log), _observed(execution))
     startup = Startup(
@@ -189,15 +189,15 @@ def contradictions(
     prepared: PreparedStart,
     execution: Execution,
     outputs: StartOutputs,
-    state: HostState | None,
-    weights: StartWeights,
+    judged: tuple[StateRecord, RanRecord, StartWeights],
 ) -> tuple[list[str], list[ResultWarning]]:
     """Why the start does not count, and what is doubtful, by all sources together."""
     if execution.stop:
         return NONE_FOUND  # it does not count anyway
     asked = asked_of(prepared.settings, prepared.host, prepared.command)
     evidence = evidence_of(asked, outputs.log, outputs.probe, execution)
-    evidence = replace(evidence, state=state, weights=weights)
+    state, ran, weights = judged
+    evidence = replace(evidence, state=state.measured, ran_problems=tuple(ran.problems), weights=weights)
     return problems_in(evidence), doubts_in(evidence)
 
 

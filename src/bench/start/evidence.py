@@ -100,6 +100,7 @@ class Evidence:
     stepped_s: float = 0.0  # by which the host's UNIX time was set meanwhile
     clock_problems: tuple[str, ...] = ()
     state: HostState | None = None
+    ran_problems: tuple[str, ...] = ()  # what a process had, by itself, against what was started
     weights: StartWeights = field(default_factory=StartWeights)
 
 
