@@ -170,6 +170,7 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: plain(started_at=(evidence(ONE).started_at or 0.0) - 400),
         lambda: plain(started_at=(evidence(ONE).started_at or 0.0) - 3 * 86400),
         lambda: lines("load_weights", elapsed_s=300.0),
+        lambda: lines("load_weights", elapsed_s=926.9),
     ),
     "log_processes": (
         lambda: lines("load_weights", pid=77),

@@ -17,6 +17,7 @@ WHOLE_SECONDS_S = 0.6
 IN_WHOLE_SECONDS = frozenset({"graph_capture", "encoder_graph_capture"})
 ARRIVAL_S = 3.0  # by which the stamp of a line, and vLLM's own time in whole seconds, differ at most
 TIME_ZONE_S = 900  # time zones differ by a multiple of it
+FARTHEST_ZONE_S = 14 * 3600
 OWN_TIME = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d)-(\d\d) (\d\d):(\d\d):(\d\d) ")
 ONCE = frozenset({"load_weights", "load_model", "init_engine", "server_starting"})
 RANKED = re.compile(r"^(?:APIServer|EngineCore|Worker_[A-Z]+\d+.*)$")
@@ -30,6 +31,7 @@ SHARES_OF_SPANS: tuple[tuple[str, tuple[str, ...], float, float | None], ...] = 
     ("init_engine", ("profile", "kv_cache", "warm_up"), 0.5, None),
 )  # fmt: skip
 WITHIN_S = 0.5
+RATE_WITHIN = 0.2  # of three rounded numbers
 DEFAULT_LOADER = "DefaultModelLoader"  # prints how long its load_weights took, and nothing else
 DTYPES = {"half": "float16", "float": "float32"}
 LIKE_AUTO = frozenset({None, "auto"})
@@ -39,9 +41,8 @@ SHARE = 0.006  # some releases print hundredths
 def longer_than_possible(e: Evidence) -> Iterator[str]:
     """A duration that is longer than from exec, or from the making of its process, to the line that prints it."""
     by_pid = {process.pid: process for process in e.probe.processes}
-    whole_s = (
-        e.ready_s if e.ended_s is None else e.ended_s
-    )  # of a start from elsewhere only its log's own word is known
+    # Of a start from elsewhere only its log's own word is known.
+    whole_s = e.ready_s if e.ended_s is None else e.ended_s
     for reading, duration_s in _durations(e.log.readings):
         line = reading.line
         slack_s = WHOLE_SECONDS_S if reading.phase in IN_WHOLE_SECONDS else ROUNDING_S
@@ -70,8 +71,7 @@ def stream_disagrees(e: Evidence) -> Iterator[str]:
         size, duration_s, rate = (reading.values.get(name) for name in ("size_gib", "duration_s", "rate_gib_per_s"))
         if size is None or duration_s is None or rate is None or not size:
             continue
-        fastest = size * 1.05 / max(duration_s - 0.006, 1e-9)
-        if duration_s > ROUNDING_S and not 0.95 * size * 0.9 / (duration_s + 0.006) <= rate <= fastest * 1.1:
+        if duration_s > ROUNDING_S and abs(rate - size / duration_s) > RATE_WITHIN * size / duration_s:
             yield f"vLLM printed {quoted(reading.line)}: {size:g} GiB in {duration_s:g} s are {size / duration_s:.3g} GiB/s, not {rate:g}"
 
 
@@ -79,16 +79,17 @@ def log_from_another_time(e: Evidence) -> Iterator[str]:
     """vLLM's own time in its lines against bench's stamps: a log of another start, or lines that were put into it."""
     if e.started_at is None:
         return
-    slack_s = ARRIVAL_S + e.late_s + abs(e.stepped_s)
+    slack_s, zones_s = ARRIVAL_S + e.late_s + abs(e.stepped_s), set[int]()
     for line in sorted(_lines(e), key=lambda line: line.number):
         own = _own_time(line, e.started_at)
         if own is None or line.elapsed_s is None:
             continue
         ahead_s = (own - datetime.fromtimestamp(e.started_at + line.elapsed_s, UTC)).total_seconds()
         zone_s = round(ahead_s / TIME_ZONE_S) * TIME_ZONE_S
-        if abs(ahead_s - zone_s) > slack_s or abs(zone_s) > 14 * 3600:
+        zones_s.add(zone_s)
+        if abs(ahead_s - zone_s) > slack_s or abs(zone_s) > FARTHEST_ZONE_S or len(zones_s) > 1:
             stamped = datetime.fromtimestamp(e.started_at + line.elapsed_s, UTC)
-            yield f"vLLM printed {quoted(line)} at {stamped:%m-%d %H:%M:%S} UTC by the driver: its own time differs by {ahead_s:.0f} s, which no time zone does"
+            yield f"vLLM printed {quoted(line)} at {stamped:%m-%d %H:%M:%S} UTC by the driver: its own time differs by {ahead_s:.0f} s, which no time zone that all lines have does"
             return
 
 

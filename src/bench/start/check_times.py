@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from bench.start.evidence import Evidence, quoted
+from bench.start.timeline import process_title
 from bench.vllm.probe_events import CLOCK_TICK_S, ProbeProcess
 from bench.vllm.span import Span
 
@@ -20,7 +21,7 @@ PHASES_BEFORE_READY = frozenset({
 ONE_CLOCK_S = 0.05  # the probe and the driver read the same clock
 CPU_SLACK = 1.05  # the kernel counts in ticks
 ARRIVAL_S = 1.0  # a line is stamped when it arrives; vLLM flushes each
-KINDS = {"api_server": "API server", "engine_core": "engine core"}
+ONE_OF_A_KIND = ("api_server", "engine_core")
 
 
 def ready_before_end(e: Evidence) -> Iterator[str]:
@@ -139,7 +140,7 @@ def processes_twice(e: Evidence) -> Iterator[str]:
     for kind, most in expected.items():
         pids = [process.pid for process in e.probe.processes if process.kind == kind]
         if len(pids) > most:
-            yield f"{most} {KINDS[kind]} was started by the settings, {len(pids)} reported to the probe: pid {_pids(pids)}"
+            yield f"{most} {process_title(kind)} was started by the settings, {len(pids)} reported to the probe: pid {_pids(pids)}"
     for rank, count in Counter(process.rank for process in e.probe.processes if process.rank).items():
         if count > 1:
             pids = [process.pid for process in e.probe.processes if process.rank == rank]
@@ -153,9 +154,9 @@ def processes_missing(e: Evidence) -> Iterator[str]:
     if not e.probe.processes or e.ready_s is None or e.asked.has_other_nodes:
         return
     kinds = Counter(process.kind for process in e.probe.processes)
-    for kind, name in KINDS.items():
+    for kind in ONE_OF_A_KIND:
         if not kinds[kind]:
-            yield f"the settings start an {name}, but none reported to the probe, as {len(e.probe.processes)} other processes did"
+            yield f"the settings start an {process_title(kind)}, but none reported to the probe, as {len(e.probe.processes)} other processes did"
     if e.probe.ranks and (absent := [rank for rank in e.asked.ranks if rank not in e.probe.ranks]):
         yield f"the settings start {_ranks(e)}, but {', '.join(absent)} did not report to the probe"
 
@@ -165,8 +166,7 @@ def _spans(e: Evidence) -> Iterator[tuple[ProbeProcess, Span]]:
 
 
 def _name(process: ProbeProcess) -> str:
-    kind = KINDS.get(process.kind, process.kind.replace("_", " "))
-    return f"{kind} {process.rank or ''}".strip() + f" (pid {process.pid})"
+    return f"{process_title(process.kind)} {process.rank or ''}".strip() + f" (pid {process.pid})"
 
 
 def _pids(pids: list[int]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 from bench.config import Settings
@@ -11,6 +10,7 @@ from bench.host.state import HostState
 from bench.log.lines import LogLine
 from bench.log.start_log import StartLog
 from bench.start.execution import Execution
+from bench.start.outputs import rank_names
 from bench.vllm.command import Command
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.loaded import StartWeights
@@ -46,18 +46,13 @@ class Asked:
 
     @property
     def ranks(self) -> list[str]:
-        """As the probe names them, outermost group first: TP0; PP1_TP0 and DP1_PP1_TP0 where there are several of these."""
-        sizes = {
-            "DP": self.data_parallel_size,
-            "PP": self.pipeline_parallel_size,
-            "PCP": self.prefill_context_parallel_size,
-            "TP": self.tensor_parallel_size,
-        }
-        counted = {name: size for name, size in sizes.items() if size > 1 or name == "TP"}
-        return [
-            "_".join(f"{name}{place}" for name, place in zip(counted, places, strict=True))
-            for places in product(*map(range, counted.values()))
-        ]
+        """As the probe names them."""
+        return rank_names(
+            tensor=self.tensor_parallel_size,
+            pipeline=self.pipeline_parallel_size,
+            data=self.data_parallel_size,
+            context=self.prefill_context_parallel_size,
+        )
 
 
 def asked_of(settings: Settings, host: Host, command: Command | None = None) -> Asked:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,17 @@ def ranks_of(settings: Settings) -> list[str]:
         tensor=settings.tensor_parallel_size,
         pipeline=int(arguments.get("pipeline_parallel_size") or 1),
         data=int(arguments.get("data_parallel_size") or 1),
+        context=int(arguments.get("prefill_context_parallel_size") or 1),
     )
 
 
-def rank_names(*, tensor: int, pipeline: int = 1, data: int = 1) -> list[str]:
-    """As the probe names them: TP0; PP1_TP0 and DP1_PP1_TP0 where there are several of these."""
+def rank_names(*, tensor: int, pipeline: int = 1, data: int = 1, context: int = 1) -> list[str]:
+    """As the probe names them, outermost group first: TP0; PP1_TP0 and DP1_PP1_TP0 where there are several of these."""
+    sizes = {"DP": data, "PP": pipeline, "PCP": context, "TP": tensor}
+    counted = {name: size for name, size in sizes.items() if size > 1 or name == "TP"}
     return [
-        "_".join([*([f"DP{replica}"] if data > 1 else []), *([f"PP{stage}"] if pipeline > 1 else []), f"TP{place}"])
-        for replica in range(data)
-        for stage in range(pipeline)
-        for place in range(tensor)
+        "_".join(f"{name}{place}" for name, place in zip(counted, places, strict=True))
+        for places in product(*map(range, counted.values()))
     ]
 
 
