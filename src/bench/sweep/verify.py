@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 
 from bench.analysis.comparison import AUTO, DERIVED
+from bench.analysis.same_weights import DUMMY
 from bench.config import Settings
 from bench.host.host import look_at_host
 from bench.sweep.plan import Point
@@ -16,7 +17,7 @@ from bench.weights.fingerprint import Fingerprint, judge
 from bench.weights.fingerprint_store import Expected, can_be_verified, files_of, fingerprint_key, kept
 
 OF_THE_FORMAT = ("load_format",)  # settings that may differ between points whose weights are compared
-DUMMY = "its weights are made up: the floor that no load format can be faster than"
+MADE_UP = "its weights are made up: the floor that no load format can be faster than"
 
 
 def groups_of(points: Sequence[Point]) -> list[tuple[Point, list[Point]]]:
@@ -71,7 +72,7 @@ def _found(point: Point, base: Point, reference: Point, *, compared: bool) -> Ex
     settings, host = point.settings, look_at_host(point.settings)
     files = files_of(settings)
     if settings.load_format.checkpoint == "config_only":
-        return Expected(files, None, "dummy", DUMMY, base.label)
+        return Expected(files, None, DUMMY, MADE_UP, base.label)
     key = fingerprint_key(settings, host, files)
     own = kept(settings.caches_dir, key, files)
     if own is None or not compared:
