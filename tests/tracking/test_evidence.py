@@ -14,7 +14,7 @@ from bench.analysis.records import SweepRecord
 from bench.config import Tracking
 from bench.errors import EvidenceError
 from bench.start.record import Startup
-from bench.tracking import evidence
+from bench.tracking import evidence, runs
 from bench.tracking.query import find_sweep
 from bench.tracking.runs import PARENT, SweepRun, log_start, open_sweep
 from bench.tracking.store import connect
@@ -218,13 +218,18 @@ def test_a_start_that_was_uploaded_twice_counts_once(place, tmp_path, monkeypatc
     ]
 
 
-def test_a_start_that_was_uploaded_again_with_other_times_is_refused(place, tmp_path):
-    """Each run is as its own record says, and only one of the two can be true."""
-    faster = replace(STARTS[0], name="auto #2", metrics={"ready_s": 3.0}, parent_run_id=place.parent)
-    place.upload(faster, tmp_path / "copy")
+@pytest.mark.parametrize("at_s", [1.0, 5.0])
+def test_a_start_that_was_uploaded_again_with_other_times_is_refused(place, tmp_path, monkeypatch, at_s):
+    """Each run is as its own record says, and only one of the two can be true: by host and time of exec, or by the start's key."""
+    monkeypatch.setattr(runs, "run_of", lambda *_: None)
+    key = place.client.get_run(place.runs["auto #1"]).data.tags["bench.start_key"]
+    faster = replace(start("auto #2", at_s), metrics={"ready_s": 3.0}, parent_run_id=place.parent)
+    place.upload(
+        faster if at_s == 1.0 else replace(faster, tags=faster.tags | {"bench.start_key": key}), tmp_path / "copy"
+    )
 
     with pytest.raises(
-        EvidenceError, match=r"one start by host and time of exec: ready_s is .*(29\.0 and 3\.0|3\.0 and 29\.0)"
+        EvidenceError, match=r"are one start by its key, or .*: ready_s is (29\.0 and 3\.0|3\.0 and 29\.0)"
     ):
         place.found()
 

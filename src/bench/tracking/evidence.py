@@ -50,17 +50,19 @@ class Held:
         return str(self.run.info.run_name)
 
     @property
-    def moments(self) -> set[Hashable]:
-        """Where and when it was executed: by the UNIX clock in ms, and by the boot's. When a log from elsewhere was recorded, nobody knows."""
+    def marks(self) -> set[Hashable]:
+        """What no other start has: its key; where and when it was executed, by the UNIX clock in ms and by the boot's. When a log from
+        elsewhere was recorded, nobody knows.
+        """
         tags, info = self.run.data.tags, self.run.info
+        key = t.KEY.in_(tags)
+        marks: set[Hashable] = set() if key is None else {key}
         if t.KIND.in_(tags) is t.Kind.REPLAY:
-            return set()
+            return marks
         host = t.HOST_NAME.in_(tags)
-        if self.startup is None:
-            return {(host, info.start_time)}
-        exec_at_s = self.startup.exec_at_s
-        boot = set[Hashable]() if exec_at_s is None else {(host, "boot", exec_at_s)}
-        return {(host, int(self.startup.started_at * 1000)), *boot}
+        at_ms = info.start_time if self.startup is None else int(self.startup.started_at * 1000)
+        exec_at_s = self.startup.exec_at_s if self.startup else None
+        return marks | {(host, at_ms)} | (set() if exec_at_s is None else {(host, "boot", exec_at_s)})
 
 
 def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> "tuple[list[Run], list[Doubt]]":
@@ -76,7 +78,11 @@ def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> "tuple[list[Run]
     if different:
         raise EvidenceError(_refusal(sweep_id, different))
     unchecked = [Doubt(each.name, f"unchecked: {each.unchecked}") for each in kept if each.unchecked]
-    again = [Doubt(other.name, f"it is {one.name}, uploaded twice: it counts once") for one, other in twice]
+    again = [
+        Doubt(other.name, f"it is {one.name}, uploaded twice: it counts once")
+        for one, other in twice
+        if is_complete(other.run)  # else an upload that broke off and was made again elsewhere
+    ]
     return [each.run for each in kept], [*unchecked, *again]
 
 
@@ -164,10 +170,9 @@ def each_executed_once(found: Sequence[Held]) -> tuple[list[Held], list[tuple[He
     seen: dict[Hashable, Held] = {}
     twice = []
     for each in sorted(found, key=lambda each: (not is_complete(each.run), each.startup is None)):
-        moments = each.moments
-        if one := next((seen[moment] for moment in moments if moment in seen), None):
+        if one := next((seen[mark] for mark in each.marks if mark in seen), None):
             twice.append((one, each))
-        seen |= dict.fromkeys(moments - seen.keys(), one or each)
+        seen |= dict.fromkeys(each.marks - seen.keys(), one or each)
     others = {each.run.info.run_id for _, each in twice}
     return [each for each in found if each.run.info.run_id not in others], twice
 
@@ -178,7 +183,7 @@ def contradictions(one: Held, other: Held) -> Iterator[str]:
     points, times = [t.POINT.in_(each.tags) for each in data], [each.metrics.get(READY.name) for each in data]
     for what, (mine, theirs) in (("the point", points), (READY.name, times)):
         if mine != theirs and is_complete(one.run) and is_complete(other.run):
-            yield f"{one.name} and {other.name} are one start by host and time of exec: {what} is {mine} and {theirs}"
+            yield f"{one.name} and {other.name} are one start by its key, or by host and time of exec: {what} is {mine} and {theirs}"
 
 
 # Fetching.

@@ -40,7 +40,7 @@ def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
     with errors_translated(uri):
         parent = _latest(store) if sweep == LATEST else _named(store, sweep)
         sweep_id = parent.data.tags[t.SWEEP.name]
-        runs, doubts = held(store, sweep_id, _children(store, parent))
+        runs, doubts = held(store, sweep_id, _uploads(store, parent))
     if not runs:
         raise TrackingError(f"sweep={sweep}: sweep {sweep_id} has no start yet.")
     return replace(_sweep_record(parent, runs), doubts=tuple(doubts))
@@ -108,9 +108,14 @@ def _named(store: Store, sweep: str) -> "Run":
 
 
 def _children(store: Store, parent: "Run") -> list["Run"]:
-    """The runs of its starts, each start once by its key, in the order in which they were started."""
+    """The runs of its starts, each start once by its key."""
+    return each_once(_uploads(store, parent))
+
+
+def _uploads(store: Store, parent: "Run") -> list["Run"]:
+    """All runs of its starts, in the order in which they were started."""
     runs = search(store, f"tags.`{PARENT}` = '{parent.info.run_id}'", [parent.info.experiment_id])
-    starts = each_once(run for run in runs if t.KIND.in_(run.data.tags) in {t.Kind.START, t.Kind.REPLAY})
+    starts = (run for run in runs if t.KIND.in_(run.data.tags) in {t.Kind.START, t.Kind.REPLAY})
     return sorted(starts, key=lambda run: run.info.start_time)
 
 
