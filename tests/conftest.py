@@ -169,9 +169,10 @@ def end_all(mark: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _signals_of_a_terminal() -> None:
-    """A shell's background job, and what runs under nohup, ignores INT and HUP, and passes that on to each command that tests start."""
+    """A shell's background job, and what runs under nohup, ignores INT, QUIT and HUP, and passes that on to each command that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -63,7 +63,7 @@ def test_what_is_missing_against_the_plan_is_named(sweep, missing):
         ((failed("auto", 2, "no device"),), "0 of 2 starts of fast failed and 1 of 3 starts of auto failed"),
         ((failed("fast", 2, "no device"),), "1 of 3 starts of fast failed and 0 of 2 starts of auto failed"),
         ((failed("auto", 2, "no device"), failed("fast", 2, "no device")), None),
-        ((failed("auto", 2, "interrupted", "killed"),), None),
+        ((failed("auto", 2, "interrupted", "bench_ended"),), None),
     ],
 )
 def test_a_speedup_of_survivors_is_called_so(more, words):

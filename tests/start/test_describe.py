@@ -47,7 +47,7 @@ def test_a_start_that_failed_when_it_was_ready_has_no_stage():
     [
         (StopKind.VLLM_ENDED, "ValueError: no such file", "unknown"),
         (StopKind.OTHER, "what bench saw", "unknown"),
-        (StopKind.INTERRUPTED, "what bench saw", "killed"),
+        (StopKind.INTERRUPTED, "what bench saw", "bench_ended"),
         (StopKind.TIMEOUT, "what bench saw", "timeout"),
     ],
 )

@@ -6,10 +6,9 @@ What is left of an arm of which starts were lost are the survivors: where the sl
 from collections.abc import Collection, Iterator
 
 from bench.analysis.records import Doubt, Point, RunRecord, SweepRecord
-from bench.start.tags import BLOCKS, PLANNED, REASON_CLASS
+from bench.start.tags import BENCH_ENDED, BLOCKS, PLANNED, REASON_CLASS
 
 ALL_BLOCKS = "after the asked number of blocks"  # why most sweeps end
-INTERRUPTED = "interrupted"  # the reason of a start that a user ended
 LIMITS = ("vllm.ready_timeout_s", "completion.timeout_s")  # named in the reason of a start that reached one
 
 
@@ -68,8 +67,8 @@ def survivors_only(baseline: Point, candidate: Point) -> str | None:
 
 
 def _failed(point: Point) -> list[RunRecord]:
-    """Without those that a user ended: how long they would have taken had no part in that."""
-    return [start for start in point.failed if start.reason != INTERRUPTED]
+    """Without those during which bench itself was ended: how long they would have taken had no part in that."""
+    return [start for start in point.failed if REASON_CLASS.in_(start.tags) != BENCH_ENDED]
 
 
 def cut_off(baseline: Point, candidate: Point, ignored: Collection[str]) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.config import Settings
 from bench.host.host import Host
 from bench.start.prepare import StateBefore
+from bench.start.tags import BENCH_ENDED
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.vllm.clocks import Clocks
 from bench.vllm.command import Command
@@ -38,7 +39,9 @@ class Stop:
     @property
     def failure_class(self) -> str | None:
         """Where the kind decides it; None: the text does."""
-        return {StopKind.INTERRUPTED: "killed", StopKind.KILLED: "killed", StopKind.TIMEOUT: "timeout"}.get(self.kind)
+        return {StopKind.INTERRUPTED: BENCH_ENDED, StopKind.KILLED: BENCH_ENDED, StopKind.TIMEOUT: "timeout"}.get(
+            self.kind
+        )
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,7 @@ MODEL = _text("bench.model")
 OUTCOME = _text("bench.outcome")
 REASON = _text("bench.reason")
 REASON_CLASS = _text("bench.reason_class")
+BENCH_ENDED = "bench_ended"  # its value where a signal ended bench itself during the start
 STOPPED_IN = _text("bench.stopped_in")
 WARNINGS: Tag[tuple[ResultWarning, ...]] = Tag(
     "bench.warnings",
