@@ -267,6 +267,20 @@ def test_what_is_not_there_is_refused_in_one_line(word, message, compared, tmp_p
     assert not (tmp_path / "results").exists()
 
 
+def test_a_number_that_was_changed_in_mlflow_is_refused_with_both_values(workplace):
+    """Nothing is written, and no figure printed: which of the two is true, bench cannot know."""
+    (workplace.folder / "first.log").write_text("BENCHMARK_READY_SECONDS=9.0\n")
+    assert call_command(workplace, replay.main, "first.log").code == 0
+    (start,) = (run for run in workplace.runs() if run.data.tags["bench.kind"] == "replay")
+    with quiet():
+        mlflow_client(workplace.folder).log_metric(start.info.run_id, "ready_s", 1.0)
+    done = call_command(workplace, compare.main)
+
+    assert (done.code, done.out) == (2, "")
+    assert "first: metric ready_s: MLflow has 1.0, startup.json 9.0" in done.err
+    assert not (workplace.folder / "benchmark_results").exists()
+
+
 def test_a_store_without_a_sweep_says_how_to_make_one(workplace):
     """It is what everybody sees who starts with the wrong command."""
     done = call_command(workplace, compare.main)
