@@ -167,7 +167,7 @@ def test_each_format_reads_the_checkpoint_of_its_layout(overrides, path):
         ("vllm.args", 3, "a dictionary"),
         ("completion.max_tokens", 0, "greater than or equal to 1"),
         ("completion.prompt", "", "at least 1"),
-        ("load_format.checkpoint", "cut", "'original', 'sharded' or 'config_only'"),
+        ("load_format.checkpoint", "cut", "'original', 'sharded', 'serialized' or 'config_only'"),
         ("model.random.vocab_size", 100, "greater than or equal to 260"),
         ("model.random.shard_gib", 0, "greater than 0"),
         ("model.name", "a b", "match"),

@@ -131,7 +131,7 @@ def test_a_start_that_was_refused_is_in_the_report(held):
     """Among those that failed; the other point is a table by itself."""
     assert "| auto | page_cache=cold: " in section(held.report, "Failed starts")
     assert columns(held.report) == ["dummy"]
-    assert held.start("dummy").data.tags["bench.page_cache"] == "none"
+    assert held.start("dummy").data.tags["bench.page_cache"] == "not_used"
 
 
 @pytest.fixture(scope="module")

@@ -47,15 +47,17 @@ def start(config: DictConfig) -> object:
     from bench.start.files import PRIME
     from bench.sweep.job import run_job
     from bench.sweep.plan import Point
-    from bench.sweep.prime import untimed
+    from bench.sweep.prepare import unused
+    from bench.sweep.prime import downloads, untimed
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_job(settings_from(config), folder)
     settings = single(config)
     try:
-        for before in untimed([Point(settings.load_format.name, (), settings)]):
-            run_job(before.as_settings(), folder / PRIME)
+        for starts in (downloads, untimed):
+            for before in starts([Point(settings.load_format.name, (), settings)]):
+                run_job(before.as_settings(), unused(folder / PRIME))
         outcome = run_job(settings, folder)
     except BenchError as error:
         print_message(str(error))

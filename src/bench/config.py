@@ -75,7 +75,7 @@ class LoadFormat(_Section):
     """How the weights get from files into memory."""
 
     name: Text  # vLLM's --load-format
-    checkpoint: Literal["original", "sharded", "config_only"]  # which layout of the weights it reads
+    checkpoint: Literal["original", "sharded", "serialized", "config_only"]  # which layout of the weights it reads
     direct_io: bool  # reads past the page cache, with O_DIRECT, where the file system allows it
     args: dict[str, Any]  # vLLM arguments it needs; None: vLLM's default
     env: dict[str, Scalar]

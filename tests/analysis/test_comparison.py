@@ -367,3 +367,30 @@ def test_unknown_tokens_withhold_nothing(baseline, candidate):
 
     assert comparison.withheld == {}
     assert comparison.speedup("dummy", READY).ratio.mean == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "withheld"),
+    [
+        ("bench.page_cache", ("unverified", "cold"), True),
+        ("bench.page_cache", ("unverified", "not_used"), True),
+        ("bench.page_cache", ("cold", "not_used"), False),
+        ("bench.compile_cache", ("unknown", "not_used"), True),
+        ("bench.compile_cache", ("unknown", "primed"), True),
+        ("bench.compile_cache", ("not_used", "primed"), False),
+        ("bench.compile_cache", ("none", "primed"), False),  # of an earlier bench
+        ("host.gpu", ("H200", None), True),
+        ("version.vllm", ("0.32.0", None), True),
+        ("version.vllm", (None, None), False),
+    ],
+)
+def test_what_is_unknown_agrees_with_nothing(name, values, withheld):
+    """Not used is a state that all agree with; unknown is none."""
+    labels = ("base", "candidate")
+    starts = [
+        made_start(label, {"ready_s": 10.0}, tags={name: value} if value else {})
+        for label, value in zip(labels, values, strict=True)
+    ]
+
+    assert ("candidate" in compare(made_sweep(*starts)).withheld) is withheld
+    assert "candidate" not in compare(made_sweep(*starts), ignore=[name]).withheld

@@ -76,8 +76,8 @@ def test_pages_that_the_host_took_away_are_known_by_what_was_read(state, lost):
         (cold(resident_before=None, resident_after=None), "unverified"),
         (warm(resident_before=None, resident_after=None), "unverified"),
         (cold(resident_before=None, read={"TP0": 0}), "unverified"),  # on tmpfs nobody ever reads from storage
-        (HostState("cold", "as_is", reads_weights=False), "none"),
-        (HostState("warm", "as_is", reads_weights=False), "none"),
+        (HostState("cold", "as_is", reads_weights=False), "not_used"),
+        (HostState("warm", "as_is", reads_weights=False), "not_used"),
     ],
 )
 def test_a_start_in_the_requested_state_counts(state, word):
@@ -277,10 +277,10 @@ def test_without_a_checkpoint_there_is_no_amplification():
     [
         ("primed", "loaded", "primed"),
         ("primed", "load_failed", "unloadable"),  # vLLM's own failure, in every start alike
-        ("primed", "none", "none"),  # eager: there was nothing to keep
-        ("primed", None, "none"),
+        ("primed", "none", "unknown"),  # of an eager start it would be known that there was nothing to keep
+        ("primed", None, "unknown"),
         ("fresh", "compiled", "fresh"),
-        ("fresh", "none", "none"),
+        ("fresh", "none", "unknown"),
         ("as_is", "compiled", "as_is"),
         ("as_is", "loaded", "as_is"),
         ("as_is", "both", "as_is"),

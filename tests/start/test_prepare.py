@@ -17,7 +17,7 @@ from bench.errors import StartError
 from bench.host.page_cache import evict, find_gauge, warm
 from bench.host.state import HostState, judge
 from bench.host.storage import storage_bytes
-from bench.log.start_log import read_start
+from bench.log.start_log import StartLog, read_start
 from bench.start.measured_metrics import state_metrics
 from bench.start.prepare import StateBefore, measured_state, prepare_state
 from bench.start.tags import state_tags
@@ -86,7 +86,7 @@ def problems(state: HostState) -> list[str]:
 def test_a_cold_start_reads_the_checkpoint_from_storage(how, asked):
     """At least 95 % of it, and at most 1 % was there before; all of it is in the page cache afterwards."""
     condition = prepare_state(asked("page_cache=cold"))
-    state = measured_state(condition, "none", {"TP0": loads(condition, how)})
+    state = measured_state(condition, StartLog(), {"TP0": loads(condition, how)})
     metrics = state_metrics(state)
 
     assert metrics["page_cache/resident_before"] <= 0.01
@@ -100,7 +100,7 @@ def test_a_cold_start_reads_the_checkpoint_from_storage(how, asked):
 def test_a_warm_start_reads_nothing_from_storage(how, asked):
     """At most 2 %, since at least 99 % was there before."""
     condition = prepare_state(asked("page_cache=warm"))
-    state = measured_state(condition, "none", {"TP0": loads(condition, how)})
+    state = measured_state(condition, StartLog(), {"TP0": loads(condition, how)})
     metrics = state_metrics(state)
 
     assert metrics["page_cache/resident_before"] >= 0.99
@@ -112,7 +112,7 @@ def test_a_warm_start_reads_nothing_from_storage(how, asked):
 def test_a_format_that_bypasses_the_page_cache_is_labelled(page_cache, asked):
     """It reads everything from storage, whatever is cached, and that is no lie."""
     condition = prepare_state(asked(f"page_cache={page_cache}", "load_format=runai_streamer"))
-    state = measured_state(condition, "none", {"TP0": loads(condition, "direct")})
+    state = measured_state(condition, StartLog(), {"TP0": loads(condition, "direct")})
     tags, verdict = state_tags(state)
 
     assert tags["bench.bypasses_page_cache"] == "true"
@@ -127,7 +127,7 @@ def test_as_is_touches_nothing(asked):
     evict([first])
     warm([second])
     condition = prepare_state(settings)
-    tags, _ = state_tags(measured_state(condition, "none", {}))
+    tags, _ = state_tags(measured_state(condition, StartLog(), {}))
 
     assert condition.resident_before == pytest.approx(0.5, abs=0.05)
     assert (tags["bench.page_cache"], tags["bench.valid"]) == ("as_is", "true")
@@ -138,12 +138,12 @@ def test_a_format_that_reads_nothing_has_no_page_cache(asked):
     settings = asked("load_format=dummy")
     warm(sorted(Path(settings.checkpoint_path).iterdir()))
     condition = prepare_state(settings)
-    state = measured_state(condition, "none", {"TP0": 0})
+    state = measured_state(condition, StartLog(), {"TP0": 0})
     tags, _ = state_tags(state)
 
     assert condition.paths == []
     assert state_metrics(state) == {}
-    assert (tags["bench.page_cache"], tags["bench.valid"]) == ("none", "true")
+    assert (tags["bench.page_cache"], tags["bench.valid"]) == ("not_used", "true")
 
 
 # Planted lies.
@@ -153,7 +153,7 @@ def test_a_checkpoint_that_is_warmed_between_eviction_and_exec_is_caught(asked):
     """Nothing was there when we looked; then somebody read it, and vLLM did not have to."""
     condition = prepare_state(asked("page_cache=cold"))
     warm(condition.paths)
-    state = measured_state(condition, "none", {"TP0": loads(condition, "mapped")})
+    state = measured_state(condition, StartLog(), {"TP0": loads(condition, "mapped")})
     tags, verdict = state_tags(state)
 
     assert problems(state) == ["vLLM read only 0.00 GiB from storage, 0% of the checkpoint: a cache has answered"]
@@ -165,7 +165,7 @@ def test_a_checkpoint_that_is_evicted_between_warming_and_exec_is_caught(asked):
     """All was there when we looked; then somebody needed the memory. Its mapping has filled the cache again since."""
     condition = prepare_state(asked("page_cache=warm"))
     evict(condition.paths)
-    state = measured_state(condition, "none", {"TP0": loads(condition, "mapped")})
+    state = measured_state(condition, StartLog(), {"TP0": loads(condition, "mapped")})
 
     assert state.resident_after >= 0.99
     assert problems(state) == ["vLLM read 0.02 GiB from storage, 100% of the checkpoint: the cache did not hold it"]
@@ -176,7 +176,9 @@ def test_a_rank_that_reads_nothing_is_caught(asked):
     condition = prepare_state(
         asked("page_cache=cold", "load_format.checkpoint=sharded", "model.sharded_path=${model.path}")
     )
-    state = measured_state(condition, "none", {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "nothing")})
+    state = measured_state(
+        condition, StartLog(), {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "nothing")}
+    )
 
     assert problems(state) == ["TP1 read nothing while others read"]
 
@@ -184,7 +186,9 @@ def test_a_rank_that_reads_nothing_is_caught(asked):
 def test_a_rank_that_came_second_to_a_shared_page_cache_is_no_lie(asked):
     """All ranks map the same files: the first has read them from storage, the others found them there."""
     condition = prepare_state(asked("page_cache=cold"))
-    state = measured_state(condition, "none", {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "mapped")})
+    state = measured_state(
+        condition, StartLog(), {"TP0": loads(condition, "mapped"), "TP1": loads(condition, "mapped")}
+    )
 
     assert sorted(state.read.values()) == [0, pytest.approx(SIZE, rel=0.05)]
     assert judge(state).valid
@@ -217,7 +221,7 @@ def test_a_checkpoint_on_a_tmpfs_is_unverified(page_cache):
         Path(folder, "model.safetensors").write_bytes(os.urandom(SIZE))
         (settings,) = compose_settings(["model=hf", f"model.path={folder}", f"page_cache={page_cache}", "rig.wait_s=0"])
         condition = prepare_state(settings)
-        tags, verdict = state_tags(measured_state(condition, "none", {"TP0": loads(condition, "mapped")}))
+        tags, verdict = state_tags(measured_state(condition, StartLog(), {"TP0": loads(condition, "mapped")}))
 
     assert tags["bench.page_cache"] == "unverified"
     assert tags["bench.page_cache_gauge"] == "none is true here"
@@ -231,7 +235,7 @@ def test_what_the_log_says_of_compiling_is_a_tag(asked):
     """And checked against what was asked."""
     condition = prepare_state(asked("compile_cache=primed", "page_cache=as_is"))
     line = b"(Worker pid=7) INFO [decorators.py:743] [backbone] saved AOT compiled function to ~/.cache/vllm\n"
-    tags, verdict = state_tags(measured_state(condition, read_start([line]).compile_cache, {}))
+    tags, verdict = state_tags(measured_state(condition, read_start([line]), {}))
 
     assert (tags["bench.compile_cache"], tags["bench.compile_cache_found"]) == ("wrong", "compiled")
     assert verdict.problems == ("compile_cache=primed was asked, but vLLM compiled",)
@@ -240,6 +244,6 @@ def test_what_the_log_says_of_compiling_is_a_tag(asked):
 def test_a_start_that_primes_may_compile(asked):
     """That is what it is for."""
     condition = prepare_state(asked("compile_cache=primed", "page_cache=as_is", "sweep.kind=prime"))
-    _, verdict = state_tags(measured_state(condition, "compiled", {}))
+    _, verdict = state_tags(measured_state(condition, StartLog(compile_cache="compiled"), {}))
 
     assert verdict.valid

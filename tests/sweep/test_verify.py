@@ -17,7 +17,7 @@ from bench.sweep.verify import found_of, groups_of
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
 from bench.vllm.span import Facts, Span
 from bench.weights.content import content_digest
-from bench.weights.fingerprint_store import Expected, exchange_in, expect, expected, files_of, fingerprint_key
+from bench.weights.fingerprint_store import Expected, change_in, expect, expected, files_of, fingerprint_key
 from bench.weights.loaded import weights_of
 from conftest import FAKE, Workplace
 from whole_sweeps import MINE, Swept, section, swept, with_a_model
@@ -291,4 +291,4 @@ def test_a_start_on_its_own_expects_nothing(mine):
     (point,) = points(("load_format=auto",))
 
     assert expected(point.settings, look_at_host(point.settings), files_of(point.settings)) is None
-    assert exchange_in(files_of(point.settings), files_of(point.settings), "mine") is None
+    assert change_in(files_of(point.settings), files_of(point.settings), "mine") is None

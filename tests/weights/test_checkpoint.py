@@ -15,8 +15,17 @@ from bench.compose import compose_settings
 from bench.errors import CheckpointError
 from bench.system.ownership import MARKER
 from bench.system.process_identity import started_ticks, this_process
-from bench.weights.checkpoint import files_read, size_gib, weight_files
-from bench.weights.manifest import MANIFEST, Manifest, check_manifest, making, read_manifest, write_manifest
+from bench.weights.checkpoint import files_read, first_hole, refuse_holes, size_gib, weight_files
+from bench.weights.content import content_digest
+from bench.weights.manifest import (
+    MANIFEST,
+    Manifest,
+    check_manifest,
+    foreign_manifest,
+    making,
+    read_manifest,
+    write_manifest,
+)
 
 COMMAND = "python -m bench.prepare model=tiny_llama remake=true"
 
@@ -437,3 +446,63 @@ def test_the_manifest_holds_what_was_given(tmp_path):
         < text.index('"made_from"')
         < text.index('"tensor_parallel_size"')
     )
+
+
+# What is not all there, or not what its manifest describes.
+
+
+def sparse(folder: Path, begin: int, end: int) -> Path:
+    """Of 1 MiB of weights the bytes between are a hole."""
+    path = folder / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(b"w" * begin)
+        file.seek(end)
+        file.write(b"w" * ((1 << 20) - end))
+        file.truncate(1 << 20)
+    if path.stat().st_blocks * 512 >= 1 << 20 or first_hole(path) is None:
+        pytest.skip(f"{folder} is on a file system without holes")
+    return path
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 1 << 20), (1 << 18, 1 << 19), (0, 1 << 19), (1 << 19, 1 << 20)])
+def test_weights_with_a_hole_are_refused(tmp_path, begin, end):
+    """It reads as zeros, at no disk's speed; the message has its place."""
+    path = sparse(tmp_path, begin, end)
+
+    with pytest.raises(CheckpointError, match=rf"{path} has a hole at byte {begin}: of its 1048576 bytes "):
+        refuse_holes([path])
+
+
+def test_a_file_system_that_compresses_or_reports_no_blocks_has_no_holes(tmp_path, monkeypatch):
+    """Fewer blocks than bytes alone are no proof, and where holes are not located none is claimed."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(range(256)) * 4096)
+    refuse_holes([path])
+    with path.open("r+b") as file:
+        file.truncate(1 << 21)
+
+    monkeypatch.setattr(os, "lseek", lambda fd, _offset, _whence: os.fstat(fd).st_size)
+    refuse_holes([path])
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (
+            lambda folder: (folder / "a.safetensors").write_bytes(b"0123456789"),
+            "what the files contain, at equal sizes",
+        ),
+        (lambda folder: (folder / "a.safetensors").write_bytes(b"1"), "a.safetensors"),
+        (lambda folder: (folder / "c.safetensors").write_bytes(b"1"), "c.safetensors"),
+        (lambda folder: (folder / "b.safetensors").unlink(), "b.safetensors"),
+    ],
+)
+def test_a_manifest_that_was_copied_along_with_other_weights_is_noticed(tmp_path, change, what):
+    """By name, size and content; a copy of both together is as good as what it was copied from."""
+    folder = write(tmp_path / "mine", a__safetensors=10, b__safetensors=20, config__json=5)
+    write_manifest(folder, replace(MADE, content=content_digest(folder)))
+    assert foreign_manifest(folder) == []
+    change(folder)
+
+    (sentence,) = foreign_manifest(folder)
+    assert f"describes other files than those beside it: {what} differs" in sentence

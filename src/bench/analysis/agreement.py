@@ -105,7 +105,12 @@ VARIABLES_DECIDED_BY = {
     ("RUNAI_STREAMER_MEMORY_LIMIT",): {"memory_limit"},
     ("RUNAI_STREAMER_S3_ENDPOINT",): {"load_format"},
 }
-NOTHING = "none"  # a state of what is not there: dummy weights have no page cache, an eager start no compile cache
+STATES = {PAGE_CACHE.name, COMPILE_CACHE.name}
+NOT_USED = {
+    "not_used",
+    "none",
+}  # what is not there has no state: dummy weights no page cache, an eager start no compile cache
+UNKNOWN = {"unverified", "unknown"}  # agrees with nothing
 NOT_SET = "not set"
 NAMED_AT_MOST = 6  # differences in one sentence
 SHOWN_AT_MOST = 120  # characters of a value
@@ -124,6 +129,15 @@ def why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | N
     more = [f"and {len(found) - NAMED_AT_MOST} more"] if len(found) > NAMED_AT_MOST else []
     names = ",".join(name for name, *_ in found)
     return f"{', '.join([*named, *more])}; to compare all the same: ignore={names}"
+
+
+def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
+    """What must agree and is known of one of the two alone; None: nothing. A package that only one load format imports is no such thing."""
+    for name, what, was, other in _of_table(baseline, candidate):
+        is_unknown = any(UNKNOWN & values if name in STATES else not values for values in (was, other))
+        if is_unknown and was != other and not name.startswith(RAN.prefix) and not _is_ignored(name, ignore):
+            return f"{what} is known of one of them alone; to compare all the same: ignore={name}"
+    return None
 
 
 def _is_ignored(name: str, ignore: Sequence[str]) -> bool:
@@ -150,9 +164,7 @@ def _of_table(baseline: Point, candidate: Point) -> Iterator[Row]:
 
 def _values(point: Point, name: str) -> set[str]:
     found = {start.params.get(name) or start.tags.get(name) for start in point.starts}
-    return {
-        value for value in found if value and (value != NOTHING or name not in {PAGE_CACHE.name, COMPILE_CACHE.name})
-    }
+    return {value for value in found if value and (value not in NOT_USED or name not in STATES)}
 
 
 def _of_environment(baseline: Point, candidate: Point) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
-from bench.analysis.agreement import why_not
+from bench.analysis.agreement import NOT_USED, known_of_one, why_not
 from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
@@ -68,7 +68,7 @@ class Comparison:
     @property
     def states(self) -> list[str | None]:
         """Of the page cache, each once: their starts are never in one table."""
-        return list(dict.fromkeys(point.state for point in self.points if point.starts and point.state != "none"))
+        return list(dict.fromkeys(point.state for point in self.points if point.starts and point.state not in NOT_USED))
 
 
 def compare(
@@ -101,8 +101,9 @@ def compare(
         weighed = weights[candidate] = _weighed(by_label[base], by_label[candidate], points, ignore)
         arms = by_label[base], by_label[candidate]
         obstacle = why_not(*arms, ignore) or cut_off(*arms, ignore)
-        if obstacle or weighed.withholds:
-            withheld[candidate] = obstacle or _withheld(weighed)
+        obstacle = obstacle or (_withheld(weighed) if weighed.withholds else None)
+        if obstacle := obstacle or known_of_one(*arms, ignore):
+            withheld[candidate] = obstacle
         else:
             speedups += _speedups(*arms, rivals)
             if lost := survivors_only(*arms):

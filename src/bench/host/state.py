@@ -4,7 +4,7 @@ A number counts only with its state. A measured state that differs from the requ
 that cannot be measured here is called unverified, in the report too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 COLD_AT_MOST = 0.01
@@ -28,7 +28,8 @@ class HostState:
 
     page_cache_requested: str  # cold, warm, as_is
     compile_cache_requested: str  # primed, fresh, as_is
-    reads_weights: bool = True  # False: this format reads no local file
+    reads_weights: bool = True  # False: by its settings this format reads no files of weights
+    delivered: int = 0  # bytes of weights that the ranks were given; 0 also where nobody counted
     direct_io: bool = False  # this format is known to read past the page cache
     shared_files: bool = False  # all ranks read the same files: through the page cache, one of them reads for all
     gauge: str | None = None
@@ -41,6 +42,7 @@ class HostState:
     bytes_after: int | None = None  # of the files, when the start was over
     tree_read: int | None = None  # by all that vLLM started, from exec to its end: libraries and caches too
     compile_cache_found: str | None = None  # by the log: compiled, loaded, both, load_failed, none
+    compiles: bool | None = None  # False: by its log or its arguments vLLM does not; None: unknown
 
     @property
     def read_gib(self) -> float | None:
@@ -89,8 +91,10 @@ class HostState:
 class Verdict:
     """The state, in the report's terms, and why the start does not count, if it does not."""
 
-    page_cache: str  # cold, warm, as_is, unverified, none (nothing is read), wrong (not as requested)
-    compile_cache: str  # primed, unloadable (primed, and vLLM could not load it), fresh, as_is, none (not used), wrong
+    page_cache: str  # cold, warm, as_is, unverified, not_used (nothing is read), wrong (not as requested)
+    # primed, unloadable (primed, and vLLM could not load it), fresh, as_is, not_used, unknown (the log shows no use of it), wrong.
+    # Of both, an earlier bench wrote "none" for what was not used and for what was unknown.
+    compile_cache: str
     problems: tuple[str, ...]
 
     @property
@@ -109,23 +113,42 @@ def judge(state: HostState) -> Verdict:
 
 def state_doubts(state: HostState) -> list[str]:
     """What is not wrong enough to make a start invalid."""
+    return [*_read_doubts(state), *_unknown_files(state), *_unknown_compile_cache(state)]
+
+
+def _read_doubts(state: HostState) -> Iterator[str]:
     share, who = _read_share(state)
     if share is None or read_problems(state):
-        return []
+        return
     if state.page_cache_requested == "cold" and share < READ_ALL:
-        return [
-            f"{who} read {share:.0%} of the checkpoint from storage in a cold start: a cache has answered for the rest, or the model has no use for it"
-        ]
+        yield f"{who} read {share:.0%} of the checkpoint from storage in a cold start: a cache has answered for the rest, or the model has no use for it"
     if state.page_cache_requested == "warm" and share > LOST_AT_MOST and not state.bypasses_page_cache:
-        return [
-            f"{share:.0%} of the checkpoint came from storage in a warm start: this host took pages away after exec, or libraries had to be read again"
-        ]
-    return []
+        yield f"{share:.0%} of the checkpoint came from storage in a warm start: this host took pages away after exec, or libraries had to be read again"
+
+
+def _unknown_files(state: HostState) -> Iterator[str]:
+    requested = state.page_cache_requested
+    done = {"cold": "evicted", "warm": "read"}.get(requested, "measured")
+    if not state.reads_weights and state.delivered:
+        yield (
+            f"load_format.checkpoint=config_only reads no files of weights, but {state.delivered / GIB:.2f} GiB were delivered to the ranks: "
+            f"nothing was {done} before this start. Set load_format.checkpoint to what the format reads"
+        )
+    elif state.reads_weights and not state.must_read and requested != "as_is":
+        yield f"page_cache={requested} was asked, but which files this start read is not known: nothing was {done} or measured"
+
+
+def _unknown_compile_cache(state: HostState) -> Iterator[str]:
+    if state.compile_cache_requested != "as_is" and _compile_cache_word(state, ()) == "unknown":
+        yield (
+            f"compile_cache={state.compile_cache_requested} was asked, but vLLM's log shows neither that it compiled nor that it loaded "
+            "compiled graphs: the state of the cache is unknown"
+        )
 
 
 def _page_cache_word(state: HostState, problems: Sequence[str]) -> str:
     if not state.reads_weights:
-        return "none"
+        return "unverified" if state.delivered else "not_used"
     if state.page_cache_requested == "as_is":
         return "as_is"
     if problems:
@@ -204,7 +227,7 @@ def _compile_cache_word(state: HostState, problems: Sequence[str]) -> str:
     if problems:
         return "wrong"
     if found in {None, "none"}:
-        return "as_is" if requested == "as_is" else "none"
+        return "as_is" if requested == "as_is" else "not_used" if state.compiles is False else "unknown"
     return "unloadable" if (requested, found) == ("primed", "load_failed") else requested
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench.analysis.comparison import AGAIN, Comparison
 from bench.analysis.losses import missing_starts
-from bench.analysis.records import Point
+from bench.analysis.records import Point, RunRecord
 from bench.analysis.same_weights import DUMMY, Weights
 from bench.analysis.savings import UpperBound, upper_bounds
 from bench.analysis.statistics import Interval
@@ -19,7 +19,9 @@ from bench.start.tags import (
     COMPILE_CACHE,
     HOST,
     HOST_NAME,
+    NO_FILE,
     PAGE_CACHE,
+    PAGE_CACHE_GAUGE,
     RAN_RECORD,
     RIG_LOOSENED,
     STORAGE,
@@ -57,7 +59,9 @@ STATE_WORDS = {
     "warm": "warm (read and measured)",
     "as_is": "as it was found, not controlled",
     "unverified": "unverified: no reliable measurement on this host",
-    "none": "not used by these starts",
+    "not_used": "not used by these starts",
+    "none": "not used by these starts",  # of an earlier bench, which did not tell it from what is unknown
+    "unknown": "unknown: the log shows no use of them",
     "primed": "primed by a start that does not count, and found to be used",
     "unloadable": "primed by a start that does not count, but vLLM could not load the graph and compiled again",
     "fresh": "fresh, and found to be filled",
@@ -190,8 +194,15 @@ def conditions(comparison: Comparison) -> dict[str, tuple[str, ...]]:
 
 
 def _state(comparison: Comparison, tag: Tag[str]) -> str:
-    found = dict.fromkeys(tag.in_(start.tags) or "unknown" for point in comparison.points for start in point.starts)
-    return "; ".join(STATE_WORDS.get(state, state) for state in found) or "unknown"
+    starts = (start for point in comparison.points for start in point.starts)
+    return "; ".join(dict.fromkeys(_state_words(start, tag) for start in starts)) or "unknown"
+
+
+def _state_words(start: RunRecord, tag: Tag[str]) -> str:
+    state = tag.in_(start.tags)
+    if state == "unverified" and PAGE_CACHE_GAUGE.in_(start.tags) == NO_FILE:
+        return "unverified: which files were read is not known, so none was measured"
+    return STATE_WORDS.get(state, state) if state else "unknown"
 
 
 def _unverified(comparison: Comparison) -> dict[str, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.analysis.agreement import NOT_USED
 from bench.analysis.comparison import Comparison, Speedup
 from bench.analysis.records import Doubt, Point, RunRecord
 from bench.analysis.savings import Savings, Waterfall, mean_waterfall, savings, steps_of
@@ -54,7 +55,7 @@ def by_state(comparison: Comparison) -> list[tuple[str, list[Point]]]:
     if len(comparison.states) <= 1:
         return [("", finished)]
     return [
-        (f"Page cache: {state}", [point for point in finished if point.state in {state, "none"}])
+        (f"Page cache: {state}", [point for point in finished if point.state in {state, *NOT_USED}])
         for state in comparison.states
     ]
 

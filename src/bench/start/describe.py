@@ -35,9 +35,10 @@ from bench.start.waterfall import unattributed_warnings, waterfall_metrics
 from bench.system.output import visible
 from bench.vllm.command import Command
 from bench.vllm.completion import Answer
-from bench.weights.checkpoint import size_gib
-from bench.weights.fingerprint_store import fingerprint_of, keep, verifies
+from bench.weights.checkpoint import place_of, size_gib
+from bench.weights.fingerprint_store import delivered_in, fingerprint_of, keep, verifies
 from bench.weights.loaded import StartWeights, weights_of
+from bench.weights.manifest import foreign_manifest
 
 NONE_FOUND: tuple[list[str], list[ResultWarning]] = ([], [])
 HUNG_UP = ("BrokenPipeError", "ConnectionResetError")
@@ -171,7 +172,8 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
     if before is None:
         return StateRecord()
     read = measured_metrics.read_while_loading(outputs.probe)
-    state = measured_state(before, outputs.log.compile_cache, read, execution.tree_read_bytes)
+    delivered = sum(size for _, size in delivered_in(outputs.probe).values())
+    state = measured_state(before, outputs.log, read, execution.tree_read_bytes, delivered)
     tags, _ = t.state_tags(state)
     metrics = measured_metrics.state_metrics(state)
     if before.rig:
@@ -180,9 +182,11 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
     during, limits = noise_of(execution, outputs.probe), before.settings.rig
     metrics |= measured_metrics.noise_metrics(during)
     tags |= t.RIG_LOOSENED.of("; ".join(loosened(limits)) or None)
+    foreign = foreign_manifest(Path(before.settings.checkpoint_path))
     noise = [f"noise before the start: {sentence}" for sentence in before.noise]
     noise += noise_warnings(during, state, limits)
-    return StateRecord(tags, metrics, warnings_of(WarningKind.NOISE, noise), state)
+    warnings = [*warnings_of(WarningKind.NOISE, noise), *warnings_of(WarningKind.STATE, foreign)]
+    return StateRecord(tags, metrics, warnings, state)
 
 
 def contradictions(
@@ -249,13 +253,13 @@ def name_of(settings: Settings) -> str:
 
 def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, str]:
     """What identifies a start and what it ran on."""
-    reads = settings.load_format.checkpoint != "config_only"
+    is_read = settings.load_format.checkpoint != "config_only"
     return (
         t.place_tags(settings)
         | t.IDENTITY.of(identity(settings, host))
         | t.TOKENS.of(digest(answer) if answer else None)
         | t.host_tags(host.versions, describe_host(host.device), describe_source())
-        | t.STORAGE.of(describe_storage(Path(settings.checkpoint_path)) if reads else {})
+        | t.STORAGE.of(describe_storage(place_of(settings)) if is_read else {})
     )
 
 

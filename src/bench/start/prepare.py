@@ -20,7 +20,8 @@ from bench.host.page_cache import (
     unique_files,
 )
 from bench.host.state import HostState
-from bench.weights.checkpoint import files_read
+from bench.log.start_log import StartLog
+from bench.weights.checkpoint import paths_read
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,7 @@ def prepare_state(settings: Settings, waiting: Waiting = ignore_noise) -> StateB
         StartError: a cold start was requested while a process has the checkpoint mapped. Its pages cannot be evicted.
     """
     rig, noise = quiet_rig(settings, waiting)  # first: a neighbour could change the page cache while we wait
-    folder = Path(settings.checkpoint_path)
-    paths = unique_files(folder / name for name in files_read(settings))
+    paths = unique_files(paths_read(settings))
     before = StateBefore(settings, paths, bytes=_bytes(paths), rig=rig, noise=noise)
     if not paths:
         return before
@@ -95,12 +95,16 @@ def _named(holders: dict[int, str]) -> list[str]:
 
 
 def measured_state(
-    before: StateBefore, compile_cache: str, read: Mapping[str, int | None], tree_read: int | None = None
+    before: StateBefore,
+    log: StartLog,
+    read: Mapping[str, int | None],
+    tree_read: int | None = None,
+    delivered: int = 0,
 ) -> HostState:
     """After the last process of vLLM is gone.
 
-    `compile_cache` is what vLLM did with it, by its log; `read` is what each rank read from storage while it loaded, in bytes;
-    `tree_read` what all of vLLM's processes read; None: not counted.
+    `log` has what vLLM did with its compile cache; `read` is what each rank read from storage while it loaded, in bytes; `tree_read` what all of
+    vLLM's processes read; None: not counted. `delivered` are the bytes that the ranks were given.
     """
     settings = before.settings
     reads_weights = settings.load_format.checkpoint != "config_only"
@@ -110,6 +114,7 @@ def measured_state(
         if settings.sweep.kind == "start"
         else "as_is",  # a priming fills it
         reads_weights=reads_weights,
+        delivered=delivered,
         direct_io=settings.load_format.direct_io,
         shared_files=settings.load_format.checkpoint == "original",
         mapped_by=before.mapped_by,
@@ -121,5 +126,6 @@ def measured_state(
         must_read=before.bytes,
         bytes_after=_bytes(before.paths),
         read=dict(read) if reads_weights else {},
-        compile_cache_found=compile_cache,
+        compile_cache_found=log.compile_cache,
+        compiles=False if False in {log.info.compiles, not log.info.enforce_eager} else None,
     )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.config import Settings
-from bench.errors import AnswerError, BenchError, StartError, StartTimeout
+from bench.errors import AnswerError, BenchError, CheckpointError, StartError, StartTimeout
 from bench.host.claims import checkpoints_claimed
 from bench.host.compile_cache import caches_of, mark_primed
 from bench.host.host import look_at_host
@@ -31,7 +31,7 @@ from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
 from bench.vllm.probe.bench_probe import cgroup
 from bench.vllm.server import free_port, serve
-from bench.weights.fingerprint_store import files_of, verifies
+from bench.weights.fingerprint_store import Files, change_in, expected, files_of, verifies
 from bench.weights.make import ensure_checkpoint
 
 PROBE_AT_MOST = 64 << 20  # bytes of all its files together that are kept; it writes some kB a process
@@ -111,6 +111,19 @@ def _stop_kind(error: BenchError) -> StopKind:
     return StopKind.OTHER
 
 
+def unchanged_files(prepared: PreparedStart) -> Files | None:
+    """The checkpoint's files before exec. None: not known.
+
+    Raises:
+        CheckpointError: they are no longer those with which this start's sweep began.
+    """
+    files = files_of(prepared.settings)
+    known = expected(prepared.settings, prepared.host, files)
+    if known and known.files and (change := change_in(known.files, files, prepared.settings.checkpoint_path)):
+        raise CheckpointError(f"{change}: vLLM was not started")
+    return files
+
+
 def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> Iterator[Execution]:
     """The host prepared, vLLM started, ready, asked and ended: each time how far the start has come. What raises was not reached.
 
@@ -122,7 +135,7 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
         print_message(f"  waiting for a quiet host, {settings.rig.wait_s:g} s at most: {'; '.join(noise)}")
 
     with interruptible():
-        files = files_of(settings)  # before the page cache is made what it is to be
+        files = unchanged_files(prepared)  # before the page cache is made what it is to be
         state_before = prepare_state(settings, waiting)
     member = cgroup.membership()
     counted = CgroupCounters(member, cgroup.counters(member))

@@ -147,6 +147,7 @@ TOKENS = _text("bench.tokens")
 # The state in which it was made.
 PAGE_CACHE = _text("bench.page_cache")
 PAGE_CACHE_GAUGE = _text("bench.page_cache_gauge")
+NO_FILE = "no file was measured"  # instead of a gauge: it reads none, or which is not known
 BYPASSES_PAGE_CACHE = _flag("bench.bypasses_page_cache")
 COMPILE_CACHE = _text("bench.compile_cache")
 COMPILE_CACHE_FOUND = _text("bench.compile_cache_found")
@@ -219,7 +220,7 @@ def state_tags(state: HostState) -> tuple[Tags, Verdict]:
     verdict = judge(state)
     found = (
         PAGE_CACHE.of(verdict.page_cache)
-        | PAGE_CACHE_GAUGE.of(state.gauge or "none is true here")
+        | PAGE_CACHE_GAUGE.of(state.gauge or ("none is true here" if state.must_read else NO_FILE))
         | BYPASSES_PAGE_CACHE.of(state.bypasses_page_cache)
         | COMPILE_CACHE.of(verdict.compile_cache)
         | COMPILE_CACHE_FOUND.of(state.compile_cache_found or "unknown")

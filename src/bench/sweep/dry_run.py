@@ -7,7 +7,7 @@ from bench.host.compile_cache import caches_of
 from bench.host.host import Host, look_at_host
 from bench.start.durations import expected_duration_s
 from bench.sweep.plan import Point, Start, blocks_of, hosts_of
-from bench.sweep.prime import describe_untimed, untimed
+from bench.sweep.prime import describe_untimed, downloads, untimed
 from bench.system.output import exit_where_lost, print_result
 from bench.vllm.command import command_for
 
@@ -30,7 +30,7 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     ends = (
         ALL_BLOCKS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
     )
-    before = untimed(points)
+    before = [*downloads(points), *untimed(points)]
     every = [*(each.as_settings() for each in before), *(start.point.settings for start in starts)]
     durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]
     print_result(describe_plan(starts, commands, ends, order, before=describe_untimed(before)) + "\n")

@@ -21,7 +21,7 @@ from bench.system.interrupts import unbroken
 from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
 from bench.weights.make import Made, ensure_checkpoint, refuse_checkpoint
-from bench.weights.manifest import MANIFEST
+from bench.weights.manifest import MANIFEST, foreign_manifest
 from bench.weights.space import needs_of, refuse_without_space
 
 
@@ -34,6 +34,9 @@ def refuse_checkpoints(every: Sequence[Settings], folder: Path, *, remake: bool 
     refuse_without_space(need for each in every for need in needs_of(each, folder, remake=remake))  # for all together
     for settings in every:
         refuse_checkpoint(settings, look_at_host(settings), remake=remake)
+    for place in dict.fromkeys(Path(each.checkpoint_path) for each in every if each.model.random is None):
+        for sentence in foreign_manifest(place):
+            print_message(sentence)
 
 
 def prepare_points(points: Sequence[Point], folder: Path) -> None:

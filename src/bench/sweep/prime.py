@@ -1,5 +1,6 @@
-"""The untimed starts before the first that counts: to fill caches, to take a fingerprint, or both at once."""
+"""The untimed starts before the first that counts: to download, then to fill caches, to take a fingerprint, or both at once."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,10 @@ from bench.host.compile_cache import caches_of, key_of
 from bench.host.host import look_at_host
 from bench.sweep.plan import Point
 from bench.sweep.verify import unverified
+from bench.weights.checkpoint import is_here
+from bench.weights.hub import folders_in_caches, may_download, reads_hub
+
+OTHER_FILES = {"pt", "npcache", "mistral"}  # load formats that download other files of a repository than all others do
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,7 @@ class Untimed:
     settings: Settings
     fills: bool  # its compile and JIT caches
     verifies: bool
+    downloads: bool = False
 
     def overrides(self) -> tuple[str, ...]:
         """For a launcher that composes its jobs itself."""
@@ -26,6 +32,17 @@ class Untimed:
         """The same start, made for this alone: in no sweep, and whatever the page cache holds."""
         place = self.settings.sweep.model_copy(update={"kind": "prime", "parent_run_id": None})
         return self.settings.model_copy(update={"sweep": place, "page_cache": "as_is", "verify": self.verifies})
+
+
+def downloads(points: Sequence[Point]) -> list[Untimed]:
+    """One start for each checkpoint of a hub that is not on this host and may be downloaded. It fills its caches besides."""
+    found: dict[str, Settings] = {}
+    for settings in (point.settings for point in points):
+        if reads_hub(settings) and may_download(settings) and not is_here(settings):
+            layout = settings.load_format.name if settings.load_format.name in OTHER_FILES else None
+            key = [*map(str, folders_in_caches(settings)), settings.arguments.get("revision"), layout]
+            found.setdefault(json.dumps(key), settings)
+    return [Untimed(settings, fills=False, verifies=False, downloads=True) for settings in found.values()]
 
 
 def untimed(points: Sequence[Point]) -> list[Untimed]:
@@ -57,7 +74,9 @@ def describe_untimed(starts: Sequence[Untimed]) -> str:
     if not starts:
         return ""
     fill, verify = sum(each.fills for each in starts), sum(each.verifies for each in starts)
-    what = [f"to fill compile caches: {fill}"] * bool(fill) + [f"to verify weights: {verify}"] * bool(verify)
-    both = fill + verify - len(starts)
+    download = sum(each.downloads for each in starts)
+    what = [f"to download: {download}"] * bool(download)
+    what += [f"to fill compile caches: {fill}"] * bool(fill) + [f"to verify weights: {verify}"] * bool(verify)
+    both = fill + verify + download - len(starts)
     counted = "1 start that does not count" if len(starts) == 1 else f"{len(starts)} starts that do not count"
     return f"{counted} ({', '.join(what)}{f'; both: {both}' if both else ''})"

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.analysis.losses import ALL_BLOCKS
 from bench.analysis.records import RunRecord
 from bench.config import Settings, blocks_at_most
-from bench.errors import SettingError
+from bench.errors import CheckpointError, SettingError
 from bench.host.claims import folder_claimed, sweep_claimed
 from bench.host.host import Host, look_at_host
 from bench.host.output_folders import refuse_places
@@ -25,6 +25,7 @@ from bench.masking import masked_value
 from bench.start.ran import inherited
 from bench.start.tags import PLANNED, POINTS, SIGNATURE
 from bench.sweep.dry_run import print_plan
+from bench.sweep.identity import changed, read_by_others, resolved
 from bench.sweep.job import Outcome
 from bench.sweep.plan import (
     Point,
@@ -37,14 +38,15 @@ from bench.sweep.plan import (
     with_baseline_again,
 )
 from bench.sweep.prepare import prepare_points, refuse_checkpoints, source_tags
-from bench.sweep.prime import Untimed, describe_untimed, untimed
+from bench.sweep.prime import Untimed, describe_untimed, downloads, untimed
 from bench.sweep.verify import found_of, to_load_again
 from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.system.output import print_message
 from bench.tracking.query import unfinished_sweep
 from bench.tracking.runs import SweepRun
 from bench.tracking.uploads import begin_sweep, bring_in_rest, end_sweep, open_store
-from bench.weights.fingerprint_store import expect
+from bench.weights.checkpoint import place_of
+from bench.weights.fingerprint_store import Files, expect
 
 INTERRUPTION = "an interruption"
 
@@ -67,6 +69,8 @@ class Sweep:
     outcomes: list[Outcome] = field(default_factory=list)
     ended_by: str | None = None  # for the report; None: it was interrupted
     blocks_made: int = 0
+    files: dict[str, Files] = field(default_factory=dict)  # of the checkpoints, by point, when all were there
+    change: str | None = None  # of one of them, which ended the sweep
 
     @property
     def order(self) -> list[str]:
@@ -104,6 +108,10 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
         sweep.ended_by = run_blocks(sweep, launch)
         sweep.outcomes[:] = second_try(settings, sweep.outcomes)
     print_summary(sweep.outcomes, sweep.sweep_id)
+    if sweep.change:
+        raise CheckpointError(
+            f"{sweep.change}. The sweep has ended: starts of two checkpoints are not one experiment. Start it again when nobody changes it."
+        )
     return sweep.outcomes
 
 
@@ -117,7 +125,7 @@ def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, fold
         try:
             yield sweep
         finally:
-            failed = sweep.ended_by is None or any(outcome.reason for outcome in sweep.outcomes)
+            failed = not sweep.ended_by or sweep.change is not None or any(outcome.reason for outcome in sweep.outcomes)
             blocks = sweep.blocks_made if sweep.ended_by else None
             ended_by = sweep.ended_by or INTERRUPTION
             closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=ended_by, blocks=blocks)
@@ -131,8 +139,11 @@ def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, fold
 def run_blocks(sweep: Sweep, launch: Launch) -> str:
     """Launches block by block until the stopping rule is met. Returns the reason for stopping."""
     settings, began_s, timed = sweep.points[0].settings, time.monotonic(), 0
+    sweep.change = read_by_others(sweep.done, sweep.files) or changed(sweep.points, sweep.files)
     done = {(record.point, record.repeat) for record in sweep.done}
     for number, block in enumerate(sweep.blocks, 1):
+        if sweep.change:
+            return f"after {number - 1} blocks: {sweep.change}"
         jobs = [sweep.place(start) for start in block if (start.point.label, start.repeat) not in done]
         raise_if_interrupted()
         sweep.outcomes += launch(jobs) if jobs else []
@@ -141,9 +152,10 @@ def run_blocks(sweep: Sweep, launch: Launch) -> str:
         lasted_s = time.monotonic() - began_s - sum(outcome.waited_s for outcome in sweep.outcomes)
         another_s = lasted_s * (timed + 1) / max(1, timed)
         records = [*sweep.done, *(outcome.record for outcome in sweep.outcomes)]
-        if why := why_stop(settings, records, sweep.order, number, another_s):
+        sweep.change = changed(sweep.points, sweep.files)
+        if not sweep.change and (why := why_stop(settings, records, sweep.order, number, another_s)):
             return why
-    return ALL_BLOCKS
+    return f"after {len(sweep.blocks)} blocks: {sweep.change}" if sweep.change else ALL_BLOCKS
 
 
 def open_or_resume(
@@ -158,7 +170,7 @@ def open_or_resume(
     """
     settings = points[0].settings
     planned = PLANNED.of(tuple(str(blocks_at_most(point.settings)) for point in points))
-    storages = [describe_storage(Path(point.settings.checkpoint_path)) for point in points]
+    storages = [describe_storage(place_of(point.settings)) for point in points]
     name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages, inherited())
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         claims.enter_context(sweep_claimed(settings, found.sweep_id))
@@ -189,9 +201,11 @@ def _seed(settings: Settings, sweep_id: str) -> int:
 
 
 def prime(sweep: Sweep, launch: Launch) -> None:
-    """Fill the compile and JIT caches of every kind of start and verify what each load format loads, by starts that do not
+    """Download what is missing, then fill the compile and JIT caches of every kind of start and verify what each load format loads, by starts that do not
     count: one does both where both are due.
     """
+    start_untimed(sweep, downloads(sweep.points), launch)
+    sweep.files = resolved(sweep.points)
     start_untimed(sweep, untimed(sweep.points), launch)
 
 

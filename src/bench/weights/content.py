@@ -8,7 +8,7 @@ when a file is exchanged or written to, even where no sampled block did.
 import hashlib
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,7 +34,11 @@ def content_digest(folder: Path, *, full: bool = False) -> str:
     Raises:
         OSError: the folder or one of its files cannot be read.
     """
-    paths = content_files(folder)
+    return digest_of_files(content_files(folder), full=full)
+
+
+def digest_of_files(paths: Sequence[Path], *, full: bool = False) -> str:
+    """The same of these files alone, by the names that they have."""
     read = _whole if full else _sample
     with ThreadPoolExecutor(THREADS) as pool:
         parts = pool.map(lambda path: _whole(path) if path.suffix in READ_WHOLE else read(path), paths)
@@ -57,7 +61,12 @@ def content_files(folder: Path) -> list[Path]:
 
 def file_stamps(folder: Path) -> dict[str, list[int]]:
     """Of every content file, by name: size, mtime_ns, ctime_ns and inode. Equal stamps on one host are the same, untouched files."""
-    stats = {path.name: path.stat() for path in content_files(folder)}
+    return stamps_of(content_files(folder))
+
+
+def stamps_of(paths: Iterable[Path]) -> dict[str, list[int]]:
+    """The same of these files alone."""
+    stats = {path.name: path.stat() for path in paths}
     return {name: [each.st_size, each.st_mtime_ns, each.st_ctime_ns, each.st_ino] for name, each in stats.items()}
 
 

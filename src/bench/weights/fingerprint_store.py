@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from bench.config import Settings
 from bench.host.host import Host
 from bench.vllm.greedy import Round
 from bench.vllm.probe_events import ProbeReport
-from bench.weights.content import content_digest, file_stamps
+from bench.weights.checkpoint import is_here, paths_read
+from bench.weights.content import content_digest, content_files, digest_of_files, file_stamps, stamps_of
 from bench.weights.fingerprint import Delivered, Fingerprint, from_json, merged
+from bench.weights.hub import checkpoint_folder, reads_hub
 
 FILE = "fingerprint.json"
 FOLDER = "fingerprints"
@@ -35,30 +38,40 @@ OF_THE_WEIGHTS = re.compile(
 class Files:
     """A checkpoint's files as they are at a moment. `stamps`: of each, by the file system."""
 
-    path: str  # every link followed
+    path: str  # every link followed; of several files outside the checkpoint's folder the first one's
     digest: str
     stamps: dict[str, list[int]]
 
 
 def files_of(settings: Settings) -> Files | None:
-    """None: this load format reads no weights, they are not in a folder here, or cannot be read."""
-    folder = Path(settings.checkpoint_path)
-    if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
-        return None
+    """None: this load format reads no weights, they are not on this host, or cannot be read."""
+    folder = checkpoint_folder(settings)
     try:
+        if settings.load_format.checkpoint == "serialized":
+            return _files(paths_read(settings))
+        if settings.load_format.checkpoint == "config_only" or folder is None or not folder.is_dir():
+            return None
+        if reads_hub(settings) and not is_here(settings):
+            return None
         return Files(str(folder.resolve()), content_digest(folder), file_stamps(folder))
     except OSError:
         return None
 
 
-def exchange_in(was: Files, now: Files, path: str) -> str | None:
-    """How the files are no longer those that were verified, in a sentence; None: they are."""
+def _files(paths: Sequence[Path]) -> Files | None:
+    return Files(str(paths[0].resolve()), digest_of_files(paths), stamps_of(paths)) if paths else None
+
+
+def change_in(was: Files, now: Files | None, path: str) -> str | None:
+    """How the files are no longer those that they were when the sweep began, in a sentence; None: they are."""
     if was == now:
         return None
+    if now is None:
+        return f"{path} led to {was.path} when the sweep began and cannot be read now"
     if was.path != now.path:
-        return f"{path} led to {was.path} when the sweep began and leads to {now.path} now: another checkpoint was read"
+        return f"{path} led to {was.path} when the sweep began and leads to {now.path} now"
     names = ", ".join(changed_in(was, now)[:3]) or "a file"
-    return f"{names} in {path} changed since the sweep began, so this start did not read the checkpoint that the others read"
+    return f"{names} in {path} changed since the sweep began"
 
 
 def changed_in(was: Files, now: Files) -> list[str]:
@@ -148,8 +161,10 @@ def whole_digest(files: Files | None) -> str | None:
     """Of every byte of the files: what the sample before each timed start stands for. At the disk's speed, in an untimed start."""
     if files is None:
         return None
+    place = Path(files.path)
+    paths = content_files(place) if place.is_dir() else [place.parent / name for name in files.stamps]
     try:
-        return content_digest(Path(files.path), full=True)
+        return digest_of_files(paths, full=True)
     except OSError:
         return None
 

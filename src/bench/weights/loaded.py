@@ -15,9 +15,9 @@ from bench.config import Settings
 from bench.errors import CheckpointError
 from bench.host.host import Host
 from bench.vllm.probe_events import ProbeReport
-from bench.weights.checkpoint import files_read
+from bench.weights.checkpoint import paths_read
 from bench.weights.fingerprint import Delivered, Fingerprint
-from bench.weights.fingerprint_store import Files, changed_in, delivered_in, exchange_in, expected, files_of, kept
+from bench.weights.fingerprint_store import Files, change_in, changed_in, delivered_in, expected, files_of, kept
 
 LONGEST_HEADER = 100 * 1024**2  # bytes, as the format allows
 OF_A_RANK = re.compile(r"model-rank-(\d+)-part-\d+\.safetensors")
@@ -52,11 +52,13 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
     if found is None:
         why = "verify=false" if settings.verify is False else "no verification start was made for it"
         return replace(known, kind="unverified", why=why, exchanged=tuple(exchanged))
-    if found.files and files and (problem := exchange_in(found.files, files, settings.checkpoint_path)):
-        exchanged.append(problem)
+    if found.files and files and (change := change_in(found.files, files, settings.checkpoint_path)):
+        exchanged.append(f"{change}: this start did not read the checkpoint that the others read")
     own = kept(settings.caches_dir, found.key, found.files) if found.key else None
     other = _other_delivery(own, delivered)
     kind, why = found.kind, found.why
+    if kind == "dummy" and delivered:
+        kind, why = "unverified", "it is said to read no files, and its ranks were given weights"
     if kind == "same_files" and whole is not True:
         kind, why = "unverified", f"other settings differ, and {_part(whole=whole)}"
     verdict = {"kind": kind, "why": why, "baseline": found.baseline, "differing": found.differing}
@@ -68,8 +70,11 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
 
 def _exchanged_meanwhile(settings: Settings, files: Files | None) -> list[str]:
     """Files that are no longer as they were before exec: which of the two this start read is not known."""
-    if files is None or files == (now := files_of(settings)):
+    now = files_of(settings)
+    if files == now:
         return []
+    if files is None:
+        return [f"{settings.checkpoint_path} came to this host while this start ran: its time holds a download"]
     if now is None:
         return [f"{settings.checkpoint_path} could not be read after this start any more"]
     if now.path != files.path:
@@ -79,11 +84,8 @@ def _exchanged_meanwhile(settings: Settings, files: Files | None) -> list[str]:
 
 
 def _indexed(settings: Settings, ranks: Iterable[str]) -> dict[str, Delivered] | None:
-    folder = Path(settings.checkpoint_path)
-    if settings.load_format.checkpoint == "config_only" or not folder.is_dir():
-        return None
     try:
-        return indexed([folder / name for name in files_read(settings)], ranks)
+        return indexed(paths_read(settings), ranks)
     except (CheckpointError, OSError):  # the files are gone since
         return None
 

@@ -1,6 +1,5 @@
 """What a load format needs on disk, made where it is missing and checked where it is there."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from bench.config import Settings
 from bench.errors import CheckpointError
 from bench.host.host import Host
 from bench.vllm.log_copy import OnLine
-from bench.weights.checkpoint import GIB
+from bench.weights.checkpoint import GIB, is_here, paths_read, refuse_holes
+from bench.weights.hub import could_be_hub_id, reads_hub
 from bench.weights.manifest import Manifest, check_manifest, making, read_manifest
 from bench.weights.recipes.write import made_from, write_random
 from bench.weights.sharded import LOG, command_arguments, cut, required_manifest
@@ -78,7 +78,9 @@ def ensure_checkpoint(
     """
     refuse_without_space(needs_of(settings, folder, remake=remake))
     every = wanted(settings, host, folder, on_line, remake=remake)
-    return [each.made() for each in every if not each.is_there()]
+    made = [each.made() for each in every if not each.is_there()]
+    refuse_part(settings)
+    return made
 
 
 def refuse_checkpoint(settings: Settings, host: Host, *, remake: bool = False) -> None:
@@ -90,6 +92,18 @@ def refuse_checkpoint(settings: Settings, host: Host, *, remake: bool = False) -
     every = wanted(settings, host, Path(), lambda *_: None, remake=remake)
     while (each := next(every, None)) and each.is_there():
         pass
+    if each is None:
+        refuse_part(settings)
+
+
+def refuse_part(settings: Settings) -> None:
+    """Refuse a checkpoint of which a part is missing: a file, or what a hole stands for. One in a hub may still be downloaded.
+
+    Raises:
+        CheckpointError: names the file.
+    """
+    if not reads_hub(settings) or is_here(settings):
+        refuse_holes(paths_read(settings))
 
 
 def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, remake: bool) -> Iterator[Wanted]:
@@ -110,17 +124,12 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
         command = _command([f"model={settings.model.name}", *changed])
         required, make = Manifest(made_from(recipe), {}, None, {}), partial(write_random, recipe)
         yield Wanted(place, required, command, make, remake=remake and not is_cut)
-    elif not place.exists() and _must_be_a_folder(settings.model.path):
+    elif not place.exists() and not could_be_hub_id(settings.model.path):
         raise CheckpointError(f"model.path={settings.model.path}: there is no such folder, and it cannot be a hub id.")
     if is_cut:
         make = partial(cut, settings, host, log_path=folder / LOG, on_line=on_line)
         command = _command(command_arguments(settings))
         yield Wanted(Path(settings.checkpoint_path), required_manifest(settings, host), command, make, remake=remake)
-
-
-def _must_be_a_folder(path: str) -> bool:
-    """A hub id is `name` or `organisation/name`."""
-    return not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path)
 
 
 def _command(words: list[str]) -> str:

@@ -78,6 +78,24 @@ def check_manifest(folder: Path, required: Manifest, command: str) -> None:
         raise _refusal(folder, "what its files contain changed since they were written, at equal sizes", command)
 
 
+def foreign_manifest(folder: Path) -> list[str]:
+    """That a folder's manifest describes other files, in a sentence: one of the two was copied there without the other. Empty: it does not.
+
+    Of a checkpoint that bench makes it is an error, see `check_manifest`; of the user's own nothing is taken from the manifest.
+    """
+    try:
+        found, on_disk = read_manifest(folder), weight_files(folder)
+        if found is None or (on_disk == found.files and found.content in {None, content_digest(folder)}):
+            return []
+    except (CheckpointError, OSError) as error:
+        return [f"whether {folder / MANIFEST} describes the files beside it is unknown: {error}"]
+    changed = sorted(set(on_disk.items()) ^ set(found.files.items()))
+    what = changed[0][0] if changed else "what the files contain, at equal sizes"
+    return [
+        f"{folder / MANIFEST} describes other files than those beside it: {what} differs; the files count, not the manifest"
+    ]
+
+
 def _shortest_difference(was: Any, should: Any) -> str:
     if isinstance(was, dict) and isinstance(should, dict):
         key = next(

@@ -1,0 +1,188 @@
+"""A hub id, resolved to the files that vLLM will read, in a cache that lies here; and which of its files are there."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.compose import compose_settings
+from bench.config import Settings
+from bench.host.host import Device, Host, Needs
+from bench.host.state import judge, state_doubts
+from bench.log.start_log import StartLog
+from bench.start.prepare import measured_state, prepare_state
+from bench.sweep.plan import Point
+from bench.sweep.prime import describe_untimed, downloads
+from bench.vllm.probe_events import ProbeReport
+from bench.weights.checkpoint import files_read, is_here, place_of, size_gib
+from bench.weights.fingerprint_store import files_of
+from bench.weights.hub import snapshot_of
+from bench.weights.loaded import weights_of
+
+COMMITS = {"main": "a" * 40, "v2": "b" * 40, "refs/pr/1": "c" * 40}
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+
+def downloaded(cache: Path, *names: str, revision: str = "main") -> Path:
+    """A snapshot in a hub's cache, of links to blobs of 1000 bytes. Returns it."""
+    folder = cache / "models--acme--tiny"
+    snapshot, ref = folder / "snapshots" / COMMITS[revision], folder / "refs" / revision
+    for place in (snapshot, folder / "blobs", ref.parent):
+        place.mkdir(parents=True, exist_ok=True)
+    ref.write_text(COMMITS[revision])
+    for name in names or SHARDS:
+        blob = folder / "blobs" / f"{revision.replace('/', '-')}-{name}"
+        blob.write_bytes(bytes(1000))
+        (snapshot / name).symlink_to(Path("../../blobs") / blob.name)
+    return snapshot
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No hub's variables but HOME, and nothing in the current folder. Returns the home."""
+    for name in (
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "XDG_CACHE_HOME",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings_of(*words: str) -> Settings:
+    (settings,) = compose_settings(["model=hf", "model.path=acme/tiny", "rig.wait_s=0", *words])
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("words", "cache"),
+    [
+        ((), ".cache/huggingface/hub"),
+        (("vllm.env.XDG_CACHE_HOME=x",), "x/huggingface/hub"),
+        (("vllm.env.HF_HOME=hf",), "hf/hub"),
+        (("vllm.env.HF_HOME='~/hf'",), "hf/hub"),
+        (("vllm.env.HF_HOME=hf", "vllm.env.HUGGINGFACE_HUB_CACHE=old"), "old"),
+        (("vllm.env.HUGGINGFACE_HUB_CACHE=old", "vllm.env.HF_HUB_CACHE=new"), "new"),
+        (("load_format.env.HF_HUB_CACHE=new",), "new"),
+        (("load_format.env.HF_HUB_CACHE=theirs", "vllm.env.HF_HUB_CACHE=new"), "new"),
+        (("vllm.env.HF_HOME=hf", "vllm.args.download_dir=own"), "own"),
+        (("vllm.env.HF_HOME=hf", "vllm.args.download-dir=own", "vllm.env.HF_HUB_OFFLINE=1"), "hf/hub"),
+    ],
+)
+def test_a_hub_id_is_the_snapshot_in_the_cache_that_vllm_looks_in(tmp_path, words, cache):
+    """By the environment of vLLM's processes, in huggingface_hub's order; its files are read, sized and fingerprinted there."""
+    snapshot, settings = downloaded(tmp_path / cache), settings_of(*words)
+
+    assert snapshot_of(settings).resolve() == snapshot
+    assert files_read(settings) == dict.fromkeys(SHARDS, 1000)
+    assert size_gib(settings) == 2000 / 1024**3
+    assert files_of(settings).path == str(snapshot)
+    assert place_of(settings).parent.name == "blobs"
+
+
+def test_this_processes_environment_counts_where_the_settings_say_nothing(tmp_path, monkeypatch):
+    """vLLM inherits it."""
+    monkeypatch.setenv("HF_HOME", "$HOME/mine")
+
+    assert downloaded(tmp_path / "mine/hub") == snapshot_of(settings_of()).resolve()
+
+
+@pytest.mark.parametrize("revision", [*COMMITS, COMMITS["v2"]])
+def test_a_revision_is_a_ref_or_a_commit(tmp_path, revision):
+    """A branch or a tag is looked up; a commit is the snapshot's name."""
+    found = {name: downloaded(tmp_path / "own", revision=name) for name in COMMITS}
+    found[COMMITS["v2"]] = found["v2"]
+    settings = settings_of("vllm.args.download_dir=own", f"vllm.args.revision={revision}")
+
+    assert snapshot_of(settings).resolve() == found[revision]
+
+
+def test_a_folder_of_that_name_goes_first(tmp_path):
+    """As for vLLM."""
+    downloaded(tmp_path / ".cache/huggingface/hub")
+    (tmp_path / "acme/tiny").mkdir(parents=True)
+    (tmp_path / "acme/tiny/model.safetensors").write_bytes(b"1")
+
+    assert files_read(settings_of()) == {"model.safetensors": 1}
+
+
+def test_a_snapshot_is_what_is_evicted_and_measured(tmp_path):
+    """Its blobs, each once; page_cache=cold is not said of files that nobody looked at."""
+    downloaded(tmp_path / "own")
+    before = prepare_state(settings_of("vllm.args.download_dir=own"))
+
+    assert sorted(path.parent.name for path in before.paths) == ["blobs", "blobs"]
+    assert measured_state(before, StartLog(), {}).must_read == 2000
+
+
+def test_what_is_not_known_is_unverified_and_said(tmp_path):
+    """Neither the cache's state nor its files: the start does not pass for a cold one."""
+    state = measured_state(prepare_state(settings_of("vllm.env.HF_HUB_OFFLINE=1")), StartLog(), {})
+
+    assert judge(state).page_cache == "unverified"
+    assert state_doubts(state)[0].startswith(
+        "page_cache=cold was asked, but which files this start read is not known: nothing was evicted"
+    )
+
+
+def some(*each: tuple[str, ...]) -> list[Point]:
+    return [Point(" ".join(words), words, settings_of(*words)) for words in each]
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "count"),
+    [
+        (None, (), 1),
+        (("config.json",), (), 1),
+        (SHARDS[:1], (), 1),  # the download was interrupted
+        (SHARDS, (), 0),
+        (("model.safetensors",), (), 0),
+        (None, ("vllm.env.HF_HUB_OFFLINE=1",), 0),  # nothing can be downloaded: the start fails, in vLLM's words
+        (None, ("load_format=dummy",), 0),  # nothing of it is read
+    ],
+)
+def test_what_is_missing_of_a_hub_is_downloaded_by_a_start_of_its_own(tmp_path, names, words, count):
+    """Which does not count: a download is no time to ready."""
+    if names:
+        downloaded(tmp_path / ".cache/huggingface/hub", *names)
+    starts = downloads(some(words, words))
+
+    assert len(starts) == count
+    assert is_here(settings_of(*words)) is (names in {SHARDS, ("model.safetensors",)})
+    if starts:
+        assert describe_untimed(starts) == "1 start that does not count (to download: 1)"
+        assert "page_cache=as_is" in starts[0].overrides()
+
+
+def test_a_download_that_was_interrupted_is_no_checkpoint(tmp_path):
+    """Its index names what is not there: nothing of it is read, and the start that goes on with it is not refused."""
+    snapshot = downloaded(tmp_path / "own", SHARDS[0])
+    (snapshot / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": dict(zip("ab", SHARDS, strict=True))})
+    )
+    settings = settings_of("vllm.args.download_dir=own")
+
+    assert (files_read(settings), files_of(settings), is_here(settings)) == ({}, None, False)
+
+
+def test_each_checkpoint_is_downloaded_once():
+    """Load formats that read the same files share it; another revision, and PyTorch's files, are others."""
+    formats = [(f"load_format={name}",) for name in ("auto", "runai_streamer", "safetensors")]
+    others = [("vllm.args.revision=v2",), ("load_format.name=pt",)]
+
+    assert len(downloads(some(*formats, *others))) == 3
+
+
+def test_a_start_that_downloaded_meanwhile_does_not_count(tmp_path):
+    """Its time holds the download."""
+    settings = settings_of()
+    host = Host(Device("cpu"), "python", {"vllm": "0.32.0"}, Needs({}, {}))
+    downloaded(tmp_path / ".cache/huggingface/hub")
+    (problem,) = weights_of(settings, host, None, ProbeReport()).problems
+
+    assert problem == "acme/tiny came to this host while this start ran: its time holds a download"
