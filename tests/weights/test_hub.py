@@ -183,6 +183,6 @@ def test_a_start_that_downloaded_meanwhile_does_not_count(tmp_path):
     settings = settings_of()
     host = Host(Device("cpu"), "python", {"vllm": "0.32.0"}, Needs({}, {}))
     downloaded(tmp_path / ".cache/huggingface/hub")
-    (problem,) = weights_of(settings, host, None, ProbeReport()).problems
+    (problem,) = weights_of(settings, host, None, ProbeReport()).exchanged
 
     assert problem == "acme/tiny came to this host while this start ran: its time holds a download"

@@ -113,7 +113,7 @@ def judge(state: HostState) -> Verdict:
 
 def state_doubts(state: HostState) -> list[str]:
     """What is not wrong enough to make a start invalid."""
-    return [*_read_doubts(state), *_unknown_files(state), *_unknown_compile_cache(state)]
+    return [*_read_doubts(state), *_unknown_files(state)]
 
 
 def _read_doubts(state: HostState) -> Iterator[str]:
@@ -138,7 +138,8 @@ def _unknown_files(state: HostState) -> Iterator[str]:
         yield f"page_cache={requested} was asked, but which files this start read is not known: nothing was {done} or measured"
 
 
-def _unknown_compile_cache(state: HostState) -> Iterator[str]:
+def unknown_compile_cache(state: HostState) -> Iterator[str]:
+    """That a compile cache was requested and the log shows no use of it. Of starts under an earlier bench that is not known."""
     if state.compile_cache_requested != "as_is" and _compile_cache_word(state, ()) == "unknown":
         yield (
             f"compile_cache={state.compile_cache_requested} was asked, but vLLM's log shows neither that it compiled nor that it loaded "

@@ -11,7 +11,7 @@ from bench.config import Settings, blocks_at_most
 from bench.host.device import describe_host, describe_source
 from bench.host.host import Host, identity
 from bench.host.noise_during import loosened
-from bench.host.state import HostState
+from bench.host.state import HostState, unknown_compile_cache
 from bench.host.storage import describe_storage
 from bench.log.outcome import Ending
 from bench.log.start_log import StartLog
@@ -185,7 +185,10 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
     foreign = foreign_manifest(Path(before.settings.checkpoint_path))
     noise = [f"noise before the start: {sentence}" for sentence in before.noise]
     noise += noise_warnings(during, state, limits)
-    warnings = [*warnings_of(WarningKind.NOISE, noise), *warnings_of(WarningKind.STATE, foreign)]
+    warnings = [
+        *warnings_of(WarningKind.NOISE, noise),
+        *warnings_of(WarningKind.STATE, [*unknown_compile_cache(state), *foreign]),
+    ]
     return StateRecord(tags, metrics, warnings, state)
 
 
