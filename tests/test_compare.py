@@ -111,9 +111,9 @@ def test_auto_is_the_baseline(compared):
 
 
 def test_the_streamer_has_its_section(compared):
-    """The recorded log says 14.8 MiB in 0.06 s, twice played."""
+    """The recorded log says 14.8 MiB, twice played; its seconds are made those of this start."""
     assert "- Streamed size: 14.80 MiB" in compared.report
-    assert "- Best observed stream time: 0.06 s" in compared.report
+    assert re.search(r"^- Best observed stream time: 0\.\d+ s$", compared.report, re.MULTILINE)
 
 
 def test_the_json_has_the_values_of_every_start(compared):

@@ -150,4 +150,4 @@ def memory_unlike_log(e: Evidence) -> Iterator[str]:
 
 
 def _gib(count: int) -> str:
-    return f"{count / GIB:.2f} GiB"
+    return f"{count / GIB:.2f} GiB" if count >= GIB / 10 else f"{count:,} bytes"
