@@ -176,7 +176,11 @@ def test_a_start_that_cannot_be_brought_in_keeps_no_other_from_it(settings, fold
     elsewhere = settings.tracking.model_copy(update={"experiment": "trashed"})
     number = connect(settings.tracking.uri).client.create_experiment("trashed")
     connect(settings.tracking.uri).client.delete_experiment(number)
-    broken = shutil.copytree(folder, folder.with_name("broken"))
+    broken = folder.with_name("broken")
+    broken.mkdir()
+    startup(tags=SWEEP, name="auto #3", exec_at_s=8.0).save(
+        broken
+    )  # another start: one that is the same would be found in MLflow
     if fault == "garbage":
         (broken / "startup.json").write_text("[[[")
     outbox.put(Path("caches"), settings.tracking if fault == "garbage" else elsewhere, broken)
