@@ -178,9 +178,8 @@ def test_a_start_that_cannot_be_brought_in_keeps_no_other_from_it(settings, fold
     connect(settings.tracking.uri).client.delete_experiment(number)
     broken = folder.with_name("broken")
     broken.mkdir()
-    startup(tags=SWEEP, name="auto #3", exec_at_s=8.0).save(
-        broken
-    )  # another start: one that is the same would be found in MLflow
+    other = SWEEP | {"bench.sweep": "T"}  # a start of the same sweep would go where that is
+    startup(tags=other, name="auto #3").save(broken)
     if fault == "garbage":
         (broken / "startup.json").write_text("[[[")
     outbox.put(Path("caches"), settings.tracking if fault == "garbage" else elsewhere, broken)
