@@ -3,6 +3,8 @@
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -273,3 +275,23 @@ def test_a_text_is_its_bytes_and_comes_back(text):
 
     assert ids == list(text.encode())
     assert loaded.decode(ids) == text
+
+
+def test_nothing_is_imported_by_the_threads_that_draw(tmp_path):
+    """In a process that has imported neither numpy nor ml_dtypes yet: several threads would import them at once, and see half of them."""
+    code = """
+import sys
+from pathlib import Path
+from bench.config import RandomLlama
+from bench.weights.recipes import write
+
+class Pool(write.ThreadPoolExecutor):
+    def submit(self, *job):
+        assert {"numpy", "ml_dtypes"} <= sys.modules.keys()
+        return super().submit(*job)
+
+write.ThreadPoolExecutor = Pool
+assert not {"numpy", "ml_dtypes"} & sys.modules.keys()
+write.write_weights(RandomLlama.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+"""
+    subprocess.run([sys.executable, "-c", code, RECIPE.model_dump_json(), tmp_path], check=True)

@@ -70,6 +70,9 @@ def files_of(recipe: RandomRecipe) -> list[list[Tensor]]:
 
 def write_weights(recipe: RandomRecipe, folder: Path) -> None:
     """The safetensors files, one after the other, and their index."""
+    import ml_dtypes  # noqa: F401  # it and numpy here: two threads that import them at once may each see half of the other's
+    import numpy as np  # noqa: F401
+
     files = files_of(recipe)
     weight_map: dict[str, str] = {}
     for number, members in enumerate(files, 1):
