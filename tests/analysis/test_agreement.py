@@ -7,6 +7,7 @@ from bench.start.tags import RAN_ENVIRONMENT
 from made_sweeps import made_start, made_sweep
 
 RAN = {"ran.vllm": "0.32.0 from /a", "ran.dtype": "bfloat16", "ran.cpus": "0-3", "ran.attention_backend": "FLASH_ATTN"}
+RAN |= {"ran.max_num_seqs": "128", "ran.max_num_batched_tokens": "2048"}
 VARIABLES = {"OMP_NUM_THREADS": "4", "LD_LIBRARY_PATH": "/usr/lib"}
 
 
@@ -74,6 +75,7 @@ VARIED = [
     ({"load_format.env.OMP_NUM_THREADS": "8"}, {}, VARIABLES | {"OMP_NUM_THREADS": "8"}),
     ({"load_format.extra.concurrency": "16"}, {}, VARIABLES | {"RUNAI_STREAMER_CONCURRENCY": "worker: 16"}),
     ({"tensor_parallel_size": "2"}, {"ran.cpus": "0 or 1"}, VARIABLES | {"OMP_NUM_THREADS": "1"}),
+    ({"tensor_parallel_size": "2"}, {"ran.max_num_seqs": "256", "ran.max_num_batched_tokens": "4096"}, VARIABLES),
     ({"vllm.args.dtype": "float16"}, {"ran.dtype": "float16"}, VARIABLES),
     ({"vllm.args.attention-backend": "TRITON_ATTN"}, {"ran.attention_backend": "TRITON_ATTN"}, VARIABLES),
 ]

@@ -91,8 +91,8 @@ DECIDED_BY = {
     RAN.name("block_size"): TYPES | BACKEND,
     RAN.name("prefix_caching"): BATCHING,
     RAN.name("max_model_len"): BATCHING | TYPES,
-    RAN.name("max_num_seqs"): BATCHING,
-    RAN.name("max_num_batched_tokens"): BATCHING,
+    RAN.name("max_num_seqs"): BATCHING | RANKS,  # vLLM's defaults on a CPU are multiples of the ranks
+    RAN.name("max_num_batched_tokens"): BATCHING | RANKS,
     RAN.name("enforce_eager"): COMPILING,
     RAN.name("compilation"): COMPILING,
     RAN.name("cuda_graphs"): COMPILING | BACKEND,
