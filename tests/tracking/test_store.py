@@ -15,7 +15,8 @@ import pytest
 from bench.config import Tracking
 from bench.errors import StoreError, TrackingError
 from bench.tracking import sqlite_file
-from bench.tracking.store import check, connect, experiment_id, file_name, key_of, log, log_files
+from bench.tracking.log_run import file_name, key_of, log, log_files
+from bench.tracking.store import check, connect, experiment_id
 from conftest import mlflow_client, quiet
 
 FIRST_USE = """

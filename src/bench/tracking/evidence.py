@@ -22,8 +22,9 @@ from bench.start.files import STARTUP
 from bench.start.metrics import READY, find
 from bench.start.record import BYTES_AT_MOST, Startup, load_startup
 from bench.start.warning import WarningKind, from_line
+from bench.tracking.log_run import ODD, TAG, as_taken
 from bench.tracking.runs import is_complete
-from bench.tracking.store import ODD, TAG, Store, as_taken, errors_translated
+from bench.tracking.store import Store, errors_translated
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -22,7 +22,8 @@ from bench.start.trace import trace_of
 from bench.start.warning import ResultWarning, WarningKind
 from bench.system.locks import locked
 from bench.system.process_identity import this_process
-from bench.tracking.store import Store, connect, errors_translated, experiment_id, log, log_files, search, text_of
+from bench.tracking.log_run import log, log_files, text_of
+from bench.tracking.store import Store, connect, errors_translated, experiment_id, search
 from bench.tracking.traces import log_trace
 from bench.weights.make import Made
 
