@@ -40,6 +40,7 @@ from bench.log.texts import Stage
 from bench.log.texts.phases import stage_of
 from bench.start.prepare import caches_for
 from bench.start.run import measure
+from bench.start.steps import Steps
 from bench.vllm.api_key import api_key
 from bench.vllm.command import command_for
 from bench.vllm.server import Server, free_port
@@ -56,6 +57,7 @@ class Bare:
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
         self.engine_is_up = threading.Event()
+        self.unread = threading.Event()  # never set: each line is read
         self._started_s = time.monotonic()
         self._process = subprocess.Popen(
             arguments, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -76,6 +78,9 @@ class Bare:
 
     def exit_code(self) -> int | None:
         return self._process.poll()
+
+    def how_it_ended(self) -> str:
+        return f"exit code {self._process.returncode}"
 
     def end(self) -> None:
         """As a shell would: SIGTERM, then SIGKILL for its whole session."""
@@ -163,7 +168,8 @@ def start(arm: str, folder: Path, share: Share, overrides: list[str]) -> dict[st
     settings = compose_settings([*DEFAULTS, *overrides, f"probe={str(arm != 'unprobed').lower()}"])[0]
     if arm == "bare":
         return {"ready_s": bare(settings, folder)}
-    startup = measure(settings, folder, lambda *_: None)
+    folder.mkdir()
+    startup = measure(settings, folder, lambda *_: None, Steps())
     if startup.reason:
         raise RuntimeError(startup.reason)
     return startup.metrics
@@ -173,7 +179,7 @@ def bare(settings: Settings, folder: Path) -> float:
     """Seconds from exec to ready of a start that nobody looks at."""
     host = look_at_host(settings)
     command = command_for(settings, host, free_port(), caches_for(settings, host).environment)
-    key = api_key(settings)
+    key = api_key(Path(settings.caches_dir))
     process = Bare(command.arguments, command.environment | {"VLLM_API_KEY": key}, folder.with_suffix(".log"))
     server = Server(process, command.port, key, process.engine_is_up)  # type: ignore[arg-type]  # no Kept, but all that it asks of one
     try:

@@ -62,4 +62,4 @@ def timed(action: Callable[[], T]) -> tuple[T, float]:
 
 
 if __name__ == "__main__":
-    main(*([float(sys.argv[1])] if len(sys.argv) > 1 else []), *sys.argv[2:3])
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 15.0, *sys.argv[2:3])

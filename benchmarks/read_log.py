@@ -139,4 +139,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["read"]:
         read(Path(sys.argv[2]), float(sys.argv[3]))
     else:
-        main(*([float(sys.argv[1])] if len(sys.argv) > 1 else []), *sys.argv[2:3])
+        main(float(sys.argv[1]) if len(sys.argv) > 1 else 1000, *sys.argv[2:3])
