@@ -157,7 +157,7 @@ def test_each_format_reads_the_checkpoint_of_its_layout(overrides, path):
         ("gpu_memory_utilization", 0, "greater than 0"),
         ("gpu_memory_utilization", 1.5, "less than or equal to 1"),
         ("gpu_memory_utilization", "most", "a number"),
-        ("max_model_len", -1, "greater than or equal to 1"),
+        ("max_model_len", -2, "greater than or equal to 1"),
         ("repeats", 0, "greater than or equal to 1"),
         ("repeats", True, "a whole number"),
         ("repeats", "3", "a whole number"),
@@ -185,7 +185,7 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(name, value, allowed)
 def test_a_value_is_refused_as_it_was_typed():
     """Hydra gives 0 and nope the types that they look like, and the message shows them again."""
     assert refusal("tensor_parallel_size=0") == "tensor_parallel_size=0: must be greater than or equal to 1."
-    assert refusal("max_model_len=long") == "max_model_len='long': must be a whole number."
+    assert refusal("max_model_len=long") == "max_model_len='long': must be a whole number or be 'auto'."
 
 
 @pytest.mark.parametrize(("name", "value"), [("completion.prompt", ""), ("model.name", "a b")])
@@ -524,3 +524,21 @@ def test_conf_is_found_wherever_bench_is_called_from(tmp_path, monkeypatch):
 def test_the_limits_on_noise_in_conf_are_bench_s_own():
     """The report names what is looser than these: whoever edits conf/ is found as well as a command line."""
     assert compose_settings([])[0].rig == RigLimits()
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded"),
+    [
+        ("128k", 128_000), ("128K", 131_072), ("25.6k", 25_600), ("1m", 1_000_000), ("2048", 2048), ("'2048'", 2048),
+        ("-1", "auto"), ("auto", "auto"), ("AUTO", "auto"), ("null", None),
+    ],
+)  # fmt: skip
+def test_a_length_is_taken_as_vllm_takes_it_and_recorded_as_one_value(given, recorded):
+    """Equal lengths are equal points, however they were written."""
+    assert composed(f"max_model_len={given}").max_model_len == recorded
+
+
+@pytest.mark.parametrize("given", ["1.5K", "2.5", "k", "1e3", "0", "-2", "true", "1x", "''"])
+def test_what_vllm_takes_for_no_length_is_refused(given):
+    """Decimals of 1,024 too, which vLLM does not take."""
+    assert refusal(f"max_model_len={given}").startswith("max_model_len=")

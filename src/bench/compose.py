@@ -18,10 +18,15 @@ from pydantic import ValidationError
 
 from bench.config import TAKEN, TAKEN_VARIABLES, RandomGptOss, RandomLlama, Settings, conf_dir
 from bench.errors import BenchError, SettingError
+from bench.json_override import without_json
 from bench.masking import collect_environment, collect_settings, masked
 from bench.weights.content import content_or_path, digest_of
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
+QUOTED_KEY = re.compile(r"""at input '.*\{\s*["']""")
+PLAIN_KEYS = (
+    "A value in braces has no quotes around its keys, as in {method:ngram,num_speculative_tokens:5}, or is whole JSON"
+)
 DIGITS = 8  # of a digest, in a folder's name
 
 OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
@@ -159,9 +164,13 @@ def _refuse_secret_in_a_name(settings: Settings) -> None:
 
 
 def normalised(overrides: Sequence[str]) -> list[str]:
-    """The overrides with the `++` that Hydra requires before a key that is not in conf/, so that a user can leave it out."""
+    """The overrides with the `++` that Hydra requires before a key that is not in conf/, so that a user can leave it out; JSON in them in
+    Hydra's grammar.
+    """
     grown = [
-        re.sub(r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.|repeats_of\.)", r"++\1", item)
+        re.sub(
+            r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.|repeats_of\.)", r"++\1", without_json(item)
+        )
         for item in overrides
     ]
     return [re.sub(r"^\+(experiment=)", r"\1", item) for item in grown]
@@ -242,7 +251,8 @@ def message_of(error: Exception) -> str:
     kept = [
         line.strip() for line in re.split(r"Config search path:|\n\s*(?:full_key|object_type)", text)[0].splitlines()
     ]
-    return " ".join(filter(None, kept))
+    message = " ".join(filter(None, kept))
+    return f"{message}. {PLAIN_KEYS}" if QUOTED_KEY.search(message) else message
 
 
 def points_of(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:

@@ -4,12 +4,14 @@ Hydra composes conf/, pydantic checks it (bench.compose), and what comes out is 
 every package.
 """
 
+import re
 from collections.abc import Iterator
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bench.masking import masked_value
 
@@ -17,6 +19,29 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*\S[^\x00]*$")]  # not empty, and what a path or a name may be
 Scalar = str | int | float | bool | None
+
+MULTIPLES = {
+    letter: base ** (power + 1)
+    for letters, base in (("kmgt", 1000), ("KMGT", 1024))
+    for power, letter in enumerate(letters)
+}
+
+
+def _tokens(given: Any) -> Any:
+    """A length as vLLM reads it: 128k is 128,000, 128K 131,072, -1 and auto what fits into the memory. Anything else as it is.
+
+    Source: human_readable_int_or_auto in vllm/utils/argparse_utils.py
+    """
+    text = str(given).strip()
+    if text == "-1" or text.lower() == "auto":
+        return "auto"
+    found = re.fullmatch(r"(\d{1,15})(\.\d{1,15})?([kKmMgGtT]?)", text) if isinstance(given, str) else None
+    if found is None or (found[2] and not found[3].islower()):  # vLLM takes no decimals of 1,024
+        return given
+    return int(Decimal(found[1] + (found[2] or "")) * MULTIPLES.get(found[3], 1))
+
+
+Tokens = Annotated[Count | Literal["auto"] | None, BeforeValidator(_tokens)]
 
 
 class _Section(BaseModel):
@@ -175,7 +200,7 @@ class Settings(_Section):
     tracking: Tracking
     tensor_parallel_size: Annotated[int, Field(ge=1, le=1024)]
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None
-    max_model_len: Count | None
+    max_model_len: Tokens  # None: what the model allows; auto: what the memory allows
     page_cache: Literal["cold", "warm", "as_is"]
     compile_cache: Literal["primed", "fresh", "as_is"]
     caches_dir: Text

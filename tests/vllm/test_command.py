@@ -54,6 +54,8 @@ def value_of(command: Command, flag: str) -> str:
         ({"swap_space": 0}, ["--swap-space", "0"]),  # a number, not False
         ({"data_parallel_size": 1}, ["--data-parallel-size", "1"]),  # a number, not True
         ({"lora_modules": ["a=b", "c d"]}, ["--lora-modules", "a=b", "c d"]),
+        ({"lora_modules": [{"name": "a"}, {"name": "b"}]}, ["--lora-modules", '{"name": "a"}', '{"name": "b"}']),
+        ({"stop": [[1, 2], None]}, ["--stop", "[1, 2]", "None"]),
         ({"compilation_config": {}}, []),
         ({"a": 1, "b": True, "c": None}, ["--a", "1", "--b"]),
         ({}, []),

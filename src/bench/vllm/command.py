@@ -45,7 +45,7 @@ def masked_words(options: Sequence[str]) -> Iterator[str]:
 def _shown(name: str, word: str) -> str:
     try:
         tree = json.loads(word) if word[:1] in {"{", "["} else None
-    except ValueError:
+    except (ValueError, RecursionError):  # a text that begins like JSON, as a chat template does
         tree = None
     return masked_value(name, word) if tree is None else json.dumps(masked_json(tree, name))
 
@@ -79,7 +79,9 @@ def command_for(settings: Settings, host: Host, port: int, variables: Mapping[st
 
 
 def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
-    """`enforce_eager: True` becomes `--enforce-eager`, False its `--no-` form, None nothing, a dict JSON, a list several arguments."""
+    """`enforce_eager: True` becomes `--enforce-eager`, False its `--no-` form, None nothing, a dict JSON, a list several words, each dict
+    and list in it JSON.
+    """
     options: list[str] = []
     for name, value in arguments.items():
         if value is None or value == {}:
@@ -93,10 +95,14 @@ def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
             case dict():
                 options += [f"--{flag}", json.dumps(value)]
             case list():
-                options += [f"--{flag}", *map(str, value)]
+                options += [f"--{flag}", *map(_word, value)]
             case _:
                 options += [f"--{flag}", str(value)]
     return options
+
+
+def _word(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
 def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
