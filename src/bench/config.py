@@ -156,6 +156,12 @@ class RigLimits(_Section):
     page_cache_lost_at_most: Share = 0.02  # of the checkpoint's bytes
 
 
+class Cost(_Section):
+    """What a report makes dollars of. No influence on what is measured."""
+
+    usd_per_gpu_hour: Annotated[float, Field(gt=0)] | None  # None: no dollars
+
+
 class Sweep(_Section):
     """A start's place in its sweep. Set by the sweeper; all None and zero for a start on its own."""
 
@@ -220,6 +226,7 @@ class Settings(_Section):
     vllm: Vllm
     completion: Completion
     rig: RigLimits
+    cost: Cost
     sweep: Sweep
 
     @property
@@ -250,7 +257,7 @@ class Settings(_Section):
 
     def unmasked(self) -> dict[str, Any]:
         """The same with secrets unmasked: for comparing settings, never for output."""
-        tree = self.model_dump(exclude={"tracking", "rig", "sweep", *SWEEP_SETTINGS})
+        tree = self.model_dump(exclude={"tracking", "rig", "cost", "sweep", *SWEEP_SETTINGS})
         flat = dict(_leaves(tree))
         for group in ("model", "load_format"):
             flat[group] = flat.pop(f"{group}.name")

@@ -14,7 +14,7 @@ from bench.report import write
 from bench.report.comparison_figures import COMPARISON_FIGURE
 from bench.report.content import report_of
 from bench.report.metrics_json import as_json
-from bench.report.tables import size_text
+from bench.report.numbers import size_text
 from bench.report.write import render, report_markdown, write_report
 from bench.start.warning import ResultWarning, WarningKind
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall

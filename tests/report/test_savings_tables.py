@@ -10,7 +10,7 @@ from bench.analysis.records import RunRecord
 from bench.analysis.statistics import Interval
 from bench.report.content import report_of
 from bench.report.metrics_json import as_json
-from bench.report.tables import saved_text
+from bench.report.numbers import saved_text
 from bench.report.write import report_markdown
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 

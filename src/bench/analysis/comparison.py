@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
 
 from bench.analysis.agreement import NOT_USED, known_of_one, why_not
 from bench.analysis.losses import cut_off, survivors_only
@@ -33,8 +32,8 @@ class Speedup:
 
     @property
     def half_width(self) -> float | None:
-        """Relative: 0.1 says that the ratio is known to about 10 %. None at n = 1."""
-        return None if self.ratio.low is None or self.ratio.high is None else sqrt(self.ratio.high / self.ratio.low) - 1
+        """Of its ratio."""
+        return self.ratio.half_width
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,20 @@ class Comparison:
     ignored: tuple[str, ...] = ()  # differences to overlook, as requested
     weights: dict[str, Weights] = field(default_factory=dict)  # by candidate: how far they are the baseline's
     title: str = ""  # of the report; empty: the points' names
+    usd_per_gpu_hour: float | None = None  # None: no price was given
     survivors: dict[str, str] = field(
         default_factory=dict
     )  # by candidate with a speedup: of which arm more starts failed, in words
+
+    def point(self, label: str) -> Point:
+        """The point of this label, which it has."""
+        return next(point for point in self.points if point.label == label)
+
+    @property
+    def again(self) -> dict[str, str]:
+        """The A/A arms with speedups, and whose second name each is."""
+        found = self.baselines.items()
+        return {label: base for label, base in found if label == base + AGAIN and label not in self.withheld}
 
     def speedup(self, candidate: str, metric: Metric) -> Speedup | None:
         return next((each for each in self.speedups if (each.candidate, each.metric) == (candidate, metric)), None)

@@ -35,6 +35,15 @@ class Interval:
     paired: bool
     confidence: float
 
+    def excludes(self, value: float) -> bool:
+        """Whether there is an interval, and this value lies outside of it."""
+        return self.low is not None and self.high is not None and not self.low <= value <= self.high
+
+    @property
+    def half_width(self) -> float | None:
+        """Of a ratio, relative: 0.1 says that it is known to about 10 %. None at n = 1."""
+        return None if self.low is None or self.high is None else sqrt(self.high / self.low) - 1
+
     @property
     def exponential(self) -> "Interval":
         """The ratio whose logarithm this is."""
@@ -110,6 +119,14 @@ def _t_interval(mean: float, squared_error: float, freedom: float, n: int, compa
         return Interval(mean, None, None, 1, paired=True, confidence=confidence)
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * sqrt(squared_error)
     return Interval(mean, mean - half, mean + half, n, paired=True, confidence=confidence)
+
+
+def mean_of(values: Sequence[float]) -> Interval | None:
+    """The mean of values, with its t interval. None: there is no value."""
+    if not values:
+        return None
+    squared = variance(values) / len(values) if len(values) > 1 else 0.0
+    return _t_interval(fmean(values), squared, len(values) - 1, len(values), 1)
 
 
 def outliers(values: Sequence[float]) -> list[int]:

@@ -12,6 +12,7 @@ from bench.analysis.records import Point
 from bench.analysis.savings import Savings, Waterfall, steps_of
 from bench.analysis.statistics import Interval
 from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_beside, write_in_column, write_inside
+from bench.report.numbers import ratio_text, saved_text
 from bench.report.style import (
     GREY,
     LEGEND_COLUMNS,
@@ -22,7 +23,7 @@ from bench.report.style import (
     phase_legend,
     plain,
 )
-from bench.report.tables import SURVIVORS, TOTAL, ratio_text, saved_text, savings_by_state, waterfalls_by_state
+from bench.report.tables import SURVIVORS, TOTAL, savings_by_state, waterfalls_by_state
 from bench.start.files import WATERFALL_FIGURE
 from bench.start.metric_types import Metric
 from bench.start.metrics import DRAWN, SPEEDUPS

@@ -10,7 +10,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from bench.analysis.comparison import Comparison, Speedup
 from bench.analysis.records import Point
 from bench.analysis.savings import mean_waterfall, savings, upper_bounds
-from bench.report.content import conditions, title_of
+from bench.report.content import title_of
+from bench.report.scope import conditions
 from bench.start.metrics import SPEEDUPS, metric_named
 
 METRICS = "benchmark_metrics.json"

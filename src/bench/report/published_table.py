@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.errors import OwnershipError
 from bench.host.device import names_in
 from bench.host.storage import NO_LIMIT
-from bench.report.content import CPU, GPU, LIMIT, READ_AHEAD, VLLM
 from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
+from bench.report.scope import CPU, GPU, LIMIT, READ_AHEAD, VLLM
 from bench.report.tables import Cell, Row, Table
 from bench.report.write import render
 from bench.start.metric_types import Metric

@@ -9,6 +9,7 @@ from bench.analysis.comparison import Comparison, Speedup
 from bench.analysis.records import Doubt, Point, RunRecord
 from bench.analysis.savings import Savings, Waterfall, mean_waterfall, savings, steps_of
 from bench.analysis.statistics import Interval
+from bench.report.numbers import ratio_text, saved_text
 from bench.report.style import phase
 from bench.start.metric_types import Metric
 from bench.start.metrics import FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS
@@ -17,7 +18,6 @@ from bench.start.waterfall import Step
 TOTAL = "Time to ready"
 FEWER = "Starts (n), the fewer of the two"
 SURVIVORS = "survivors only"
-SMALLEST_GIB = 0.1
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,6 @@ def _ratio(speedup: Speedup | None) -> Cell:
     return Cell(ratio_text(speedup.ratio), speedup.ratio) if speedup else Cell("-")
 
 
-def ratio_text(ratio: Interval) -> str:
-    """`1.15x [0.90, 1.48]`"""
-    return f"{ratio.mean:.2f}x" + ("" if ratio.low is None else f" [{ratio.low:.2f}, {ratio.high:.2f}]")
-
-
 def single_starts(comparison: Comparison) -> Table | None:
     """The median and every value, by point, in the order of the blocks. None: no point was started twice."""
     points = [point for point in comparison.points if point.starts]
@@ -205,14 +200,3 @@ def _saved(caption: str, base: str, candidates: Sequence[Savings]) -> Table:
 
 def _saved_cell(saved: Interval | None) -> Cell:
     return Cell(saved_text(saved), saved) if saved else Cell("-")
-
-
-def saved_text(saved: Interval) -> str:
-    """Seconds with a sign and, if there is an interval, half its width; without a sign where two digits show 0.00."""
-    signed = f"{saved.mean:+.2f}" if round(saved.mean, 2) else "0.00"
-    return signed + ("" if saved.high is None else f" ± {saved.high - saved.mean:.2f}")
-
-
-def size_text(gib: float) -> str:
-    """GiB, or MiB where GiB would be all zeros."""
-    return f"{gib:.2f} GiB" if gib >= SMALLEST_GIB else f"{gib * 1024:.2f} MiB"

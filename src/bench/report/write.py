@@ -23,7 +23,7 @@ from bench.report.comparison_figures import (
 )
 from bench.report.content import Report, report_of
 from bench.report.metrics_json import METRICS, is_report, write_metrics
-from bench.report.tables import ratio_text
+from bench.report.numbers import ratio_text
 from bench.start.files import EXCERPTS, LOG, WATERFALL_FIGURE
 from bench.system.ownership import is_real_folder
 
