@@ -48,7 +48,7 @@ def main(new_workplace: Callable[[], Workplace]) -> Ran:
         shutil.copytree(CHECKOUT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "MLproject", project)
     as_is = "page_cache=as_is compile_cache=as_is"  # the recorded logs that the fake plays were made in another state
-    overrides = f"vllm.python={FAKE} {as_is} rig.wait_s=0 max_model_len=1024 vllm.args.served=*"
+    overrides = f"vllm.python={FAKE} {as_is} rig.wait_s=0 max_model_len=1024 vllm.args.chat_template=*"
     done = mlflow_run(place, project, "-P", "load_format=auto,safetensors", "-P", f"overrides={overrides}")
     return Ran(place, project, done, place.runs(EXPERIMENT))
 
@@ -85,7 +85,7 @@ def test_the_parameters_arrive_as_they_were_given(main):
 
     assert {run.data.params["load_format"] for run in starts} == {"auto", "safetensors"}
     assert {run.data.params["max_model_len"] for run in starts} == {"1024"}
-    assert {run.data.params["vllm.args.served"] for run in starts} == {"*"}
+    assert {run.data.params["vllm.args.chat_template"] for run in starts} == {"*"}
 
 
 def test_the_project_keeps_its_own_parameters(main):

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from bench.config import TAKEN, TAKEN_VARIABLES, RandomGptOss, RandomLlama, Settings, conf_dir
 from bench.errors import BenchError, SettingError
 from bench.json_override import without_json
+from bench.loader_settings import misfit, model_of
 from bench.masking import collect_environment, collect_settings, masked
 from bench.weights.content import content_or_path, digest_of
 
@@ -55,6 +56,7 @@ def settings_from(config: DictConfig) -> Settings:
     except ValidationError as error:
         raise SettingError("\n".join(_sentences(error, tree))) from error
     _refuse_taken_arguments(settings)
+    _refuse_loader_settings(settings)
     _refuse_secret_in_a_name(settings)
     _refuse_shape(settings)
     if settings.precision is not None and settings.min_blocks > settings.max_blocks:
@@ -153,6 +155,17 @@ def _refuse_taken_arguments(settings: Settings) -> None:
     for section, env in (("vllm.env", settings.vllm.env), ("load_format.env", settings.load_format.env)):
         for name in TAKEN_VARIABLES & env.keys():
             raise SettingError(f"bench sets {section}.{name} itself, for each start.")
+
+
+def _refuse_loader_settings(settings: Settings) -> None:
+    """What the loader takes in `load_format.extra`, by type. Names are the measured vLLM's to decide."""
+    load_format, extra = settings.load_format.name, settings.load_format.extra
+    try:
+        model_of(load_format).model_validate(extra)
+    except ValidationError as error:
+        raise SettingError("\n".join(f"load_format.extra.{each}" for each in _sentences(error, extra))) from error
+    if why := misfit(load_format, extra, settings.arguments):
+        raise SettingError(why)
 
 
 def _refuse_secret_in_a_name(settings: Settings) -> None:

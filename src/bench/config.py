@@ -247,7 +247,7 @@ class Settings(_Section):
     def arguments(self) -> dict[str, Any]:
         """Arguments given to vLLM beyond the settings of bench: name, with underscores, -> value; the user's override the load format's."""
         chosen = [*self.load_format.args.items(), *self.vllm.args.items()]
-        return {name.replace("-", "_"): value for name, value in chosen}
+        return {underscored(name): value for name, value in chosen}
 
     def flat(self) -> dict[str, str]:
         """Every setting by its dotted name, as MLflow's params hold it: the group's choice under the group's own name,
@@ -262,6 +262,12 @@ class Settings(_Section):
         for group in ("model", "load_format"):
             flat[group] = flat.pop(f"{group}.name")
         return dict(sorted(flat.items()))
+
+
+def underscored(name: str) -> str:
+    """An argument's name; below a dot, a key of its JSON, as it is."""
+    above, dot, below = name.partition(".")
+    return f"{above.replace('-', '_')}{dot}{below}"
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

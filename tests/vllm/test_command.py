@@ -55,6 +55,9 @@ def value_of(command: Command, flag: str) -> str:
         ({"data_parallel_size": 1}, ["--data-parallel-size", "1"]),  # a number, not True
         ({"lora_modules": ["a=b", "c d"]}, ["--lora-modules", "a=b", "c d"]),
         ({"lora_modules": [{"name": "a"}, {"name": "b"}]}, ["--lora-modules", '{"name": "a"}', '{"name": "b"}']),
+        ({"allowed_origins": ["*", "a"]}, ["--allowed-origins", '["*", "a"]']),
+        ({"middleware": ["a.b", "c.d"]}, ["--middleware", "a.b", "--middleware", "c.d"]),
+        ({"hf_overrides.rope_theta": 1}, ["--hf-overrides.rope_theta", "1"]),
         ({"stop": [[1, 2], None]}, ["--stop", "[1, 2]", "None"]),
         ({"compilation_config": {}}, []),
         ({"a": 1, "b": True, "c": None}, ["--a", "1", "--b"]),

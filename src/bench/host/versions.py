@@ -9,7 +9,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
@@ -85,10 +85,13 @@ def _versions_in(text: str) -> dict[str, str] | None:
     return found if is_valid else None
 
 
-def run_short(arguments: Sequence[str], *, timeout_s: float, bytes_at_most: int) -> CommandResult:
+def run_short(
+    arguments: Sequence[str], *, timeout_s: float, bytes_at_most: int, environment: Mapping[str, str] | None = None
+) -> CommandResult:
     """Runs the command to its end, then kills its process group; a process that holds its pipes longer is not waited for.
 
-    `bytes_at_most`: of its standard output; of its standard error the first `bytes_at_most` are kept.
+    `bytes_at_most`: of its standard output; of its standard error the first `bytes_at_most` are kept. `environment`: None for this
+    process's own.
 
     Raises:
         OSError: it cannot be executed.
@@ -101,6 +104,7 @@ def run_short(arguments: Sequence[str], *, timeout_s: float, bytes_at_most: int)
         stderr=subprocess.PIPE,
         start_new_session=True,
         bufsize=0,
+        env=environment,
     ) as process:
         try:
             output, errors = _read(process, time.monotonic() + timeout_s, timeout_s, bytes_at_most)

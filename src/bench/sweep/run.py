@@ -45,6 +45,7 @@ from bench.system.output import print_message
 from bench.tracking.query import unfinished_sweep
 from bench.tracking.runs import SweepRun
 from bench.tracking.uploads import begin_sweep, bring_in_rest, end_sweep, open_store
+from bench.vllm.check_arguments import refuse_arguments
 from bench.weights.checkpoint import place_of
 from bench.weights.fingerprint_store import Files, expect
 
@@ -256,7 +257,7 @@ def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
     """Checks all points before the first start, and raises one error for all. Returns the host of each point.
 
     Raises:
-        SettingError: an interpreter without vLLM, more ranks than a CPU host has cores.
+        SettingError: an interpreter without vLLM, more ranks than a CPU host has cores, an argument that this vLLM does not take.
     """
     hosts, problems = [], []
     for point in points:
@@ -266,6 +267,7 @@ def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
             problems.append(str(error))
     if problems:
         raise SettingError("\n".join(dict.fromkeys(problems)))
+    refuse_arguments(zip((point.settings for point in points), hosts, strict=True))
     return hosts
 
 

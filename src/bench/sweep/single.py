@@ -34,12 +34,14 @@ class CheckSingle(Callback):
         from bench.sweep.plan import Point
         from bench.sweep.prepare import refuse_checkpoints
         from bench.tracking.uploads import open_store
+        from bench.vllm.check_arguments import refuse_arguments
 
         composed()
         try:
             settings = single(config)
             refuse_moving(config)
             host = look_at_host(settings)
+            refuse_arguments([(settings, host)])
             HydraConfig.instance().set_config(config)  # for what is interpolated from it
             with hydra_errors_translated():
                 folder = Path(given := str(config.hydra.run.dir))

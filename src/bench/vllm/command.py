@@ -14,6 +14,8 @@ from bench.masking import masked_json, masked_value
 
 HOST = "127.0.0.1"
 CHECKSUMS = "BENCH_PROBE_CHECKSUMS"  # as in bench_probe/checksums.py
+OF_JSON = {"allowed_origins", "allowed_methods", "allowed_headers"}  # lists that are one word
+REPEATED = {"middleware"}  # a list of which each value has the option before it
 PROBE = "probe"  # in the start's folder: what the probe wrote
 
 
@@ -86,7 +88,8 @@ def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
     for name, value in arguments.items():
         if value is None or value == {}:
             continue
-        flag = name.replace("_", "-")
+        above, dot, below = name.partition(".")  # as vLLM takes a key of JSON: --hf-overrides.rope_theta
+        flag = f"{above.replace('_', '-')}{dot}{below}"
         match value:
             case True:
                 options.append(f"--{flag}")
@@ -94,6 +97,10 @@ def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
                 options.append(f"--no-{flag}")
             case dict():
                 options += [f"--{flag}", json.dumps(value)]
+            case list() if above in OF_JSON:
+                options += [f"--{flag}", json.dumps(value)]
+            case list() if above in REPEATED:
+                options += [word for each in value for word in (f"--{flag}", _word(each))]
             case list():
                 options += [f"--{flag}", *map(_word, value)]
             case _:

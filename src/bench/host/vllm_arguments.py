@@ -1,0 +1,133 @@
+"""What the measured vLLM takes: its arguments and loaders, by its own parser.
+
+Its interpreter is asked, which imports vLLM and takes some seconds; the answer is kept in the user's cache, under a name for that vLLM: its
+place, a digest of the files that decide, its plugins. So the next command, of any folder, takes a tenth of a second.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.host.versions import ShortCommandError, run_short
+from bench.system.output import print_message
+
+SCRIPT = Path(__file__).with_name("print_arguments.py")
+DECIDE = ("VLLM_PLUGINS", "VLLM_TARGET_DEVICE", "VLLM_USE_V1")  # environment variables on which the list depends
+STATE_TIMEOUT_S = 60.0
+LIST_TIMEOUT_S = 180.0  # with a cold page cache
+ANSWER_AT_MOST = 1 << 23  # bytes; vLLM 0.32's has 60,000
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of vLLM's server. `name`: where its value goes; aliases share it."""
+
+    options: tuple[str, ...]
+    name: str
+    form: Literal["switch", "flag", "value"]  # with a --no- form; without a value; with one or several
+    nargs: str | None = None  # argparse's; None: one value
+    repeats: bool = False  # may come several times, each with a value
+    takes: tuple[str, ...] = ()  # of print_arguments.SAMPLES those that its type takes
+    choices: tuple[str, ...] | None = None
+    keys: tuple[str, ...] | None = None  # of its JSON; None: any
+
+
+@dataclass(frozen=True)
+class Taken:
+    """`loaders`: load format -> words in its loader's code; empty: not known."""
+
+    arguments: tuple[Argument, ...]
+    loaders: dict[str, tuple[str, ...]]
+
+    def argument(self, name: str) -> Argument | None:
+        """The argument with this long option, its dashes as underscores."""
+        return self._by_name().get(name.replace("-", "_"))
+
+    def names(self) -> list[str]:
+        """Of all long options, with underscores."""
+        return list(self._by_name())
+
+    def short(self, name: str) -> Argument | None:
+        """The argument of which this is a short option, as tp of --tensor-parallel-size."""
+        return next((each for each in self.arguments if f"-{name}" in each.options), None)
+
+    def _by_name(self) -> dict[str, Argument]:
+        long = [(option, each) for each in self.arguments for option in each.options if option.startswith("--")]
+        return {option[2:].replace("-", "_"): each for option, each in long}
+
+
+ANSWER = TypeAdapter(Taken)
+
+
+def what_vllm_takes(python: str, environment: Mapping[str, str]) -> Taken | None:
+    """By the vLLM of this interpreter. None: it cannot be read, which is printed once.
+
+    `environment`: of vLLM's processes.
+    """
+    return _what_vllm_takes(python, tuple((name, environment.get(name)) for name in DECIDE))
+
+
+@cache
+def _what_vllm_takes(python: str, decides: tuple[tuple[str, str | None], ...]) -> Taken | None:
+    environment = os.environ | {name: value for name, value in decides if value is not None}
+    try:
+        state = _answer(python, "state", environment, STATE_TIMEOUT_S)
+        place = _place(f"{python}\n{state}\n{decides}\n{SCRIPT.read_text(encoding='utf-8')}")
+        if (found := _read(place)) is not None:
+            return found
+        text = _answer(python, "arguments", environment, LIST_TIMEOUT_S)
+        found = ANSWER.validate_json(text)
+    except (OSError, ShortCommandError, ValidationError) as error:
+        why = "its answer is no list" if isinstance(error, ValidationError) else error
+        print_message(
+            f"vllm.python={python}: what this vLLM takes could not be read ({why}). Its arguments are checked by itself, when it starts."
+        )
+        return None
+    _write(place, text)
+    return found
+
+
+def _answer(python: str, question: str, environment: Mapping[str, str], timeout_s: float) -> str:
+    """
+    Raises:
+        OSError, ShortCommandError: there is none.
+    """
+    done = run_short(
+        [python, str(SCRIPT), question], timeout_s=timeout_s, bytes_at_most=ANSWER_AT_MOST, environment=environment
+    )
+    if done.exit_code:
+        last = next(reversed(done.errors.split("\n")[-2:-1]), "")
+        raise ShortCommandError(f"exit code {done.exit_code}: {last[-200:]}")
+    return done.output.strip().rpartition("\n")[2]
+
+
+def _place(identity: str) -> Path:
+    """In the user's cache: it is the same for every folder in which bench is used."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(home if home.startswith("/") else os.path.expanduser("~/.cache"))  # noqa: PTH111  # without a home it is no error
+    return root / "bench" / "vllm_arguments" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
+
+
+def _read(place: Path) -> Taken | None:
+    """None: there is none, or it is damaged."""
+    try:
+        return ANSWER.validate_json(place.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _write(place: Path, text: str) -> None:
+    """Whole or not at all. Where it cannot be written, the next command asks again."""
+    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.rename(place)
+    except OSError:
+        return
