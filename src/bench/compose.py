@@ -182,7 +182,9 @@ def normalised(overrides: Sequence[str]) -> list[str]:
     """
     grown = [
         re.sub(
-            r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra\.|repeats_of\.)", r"++\1", without_json(item)
+            r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra[.=]|repeats_of\.)",
+            r"++\1",
+            without_json(item),
         )
         for item in overrides
     ]

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
 
+    from bench.config import Settings
     from bench.sweep.job import Outcome
     from bench.sweep.plan import Point
 
@@ -69,8 +70,9 @@ class BlockSweeper(Sweeper):
 
     def points(self, arguments: list[str]) -> list["Point"]:
         """Compose and check every point before anything is started. One error lists all problems."""
-        from bench.compose import hydra_errors_translated, normalised, points_of, settings_from
+        from bench.compose import hydra_errors_translated, normalised, points_of
         from bench.errors import SettingError
+        from bench.sweep.left_out import own_settings_only
         from bench.sweep.plan import label_points
 
         assert self.context is not None
@@ -81,8 +83,21 @@ class BlockSweeper(Sweeper):
         with hydra_errors_translated():
             given = normalised([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
             overrides = points_of(given, loader)
+        settings = self.composed(overrides)
+        if (own := own_settings_only(overrides, settings)) != overrides:
+            overrides, settings = own, self.composed(own)
+        return label_points(overrides, settings)
+
+    def composed(self, points: Sequence[tuple[str, ...]]) -> list["Settings"]:
+        """The settings of each point. One error lists all problems."""
+        from bench.compose import hydra_errors_translated, settings_from
+        from bench.errors import SettingError
+
+        assert self.context is not None
+        assert self.config is not None
+        loader = self.context.config_loader
         settings, problems = [], []
-        for point in overrides:
+        for point in points:
             try:
                 with hydra_errors_translated():
                     composed = loader.load_sweep_config(self.config, list(point))
@@ -93,7 +108,7 @@ class BlockSweeper(Sweeper):
                 problems += str(error).splitlines()
         if problems:
             raise SettingError("\n".join(dict.fromkeys(problems)))
-        return label_points(overrides, settings)
+        return settings
 
     def folder(self) -> Path:
         """The sweep's folder.
