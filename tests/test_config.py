@@ -542,3 +542,17 @@ def test_a_length_is_taken_as_vllm_takes_it_and_recorded_as_one_value(given, rec
 def test_what_vllm_takes_for_no_length_is_refused(given):
     """Decimals of 1,024 too, which vLLM does not take."""
     assert refusal(f"max_model_len={given}").startswith("max_model_len=")
+
+
+def test_a_value_can_differ_by_load_format():
+    """Of any setting, on one line; a format that is not named has null."""
+    points = compose_settings(
+        [
+            "load_format=auto,runai_streamer,dummy",
+            "gpu_memory_utilization=${by_load_format:auto:0.9,runai_streamer:0.8}",
+        ]
+    )
+
+    assert [point.gpu_memory_utilization for point in points] == [0.9, 0.8, None]
+    assert "it is written as" in refusal("gpu_memory_utilization=${by_load_format:auto,0.9}")
+    assert refusal("gpu_memory_utilization=${by_load_format:auto:x}").startswith("gpu_memory_utilization='x': must be")

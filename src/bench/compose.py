@@ -30,6 +30,17 @@ PLAIN_KEYS = (
 )
 DIGITS = 8  # of a digest, in a folder's name
 
+
+def by_load_format(*pairs: str, _root_: DictConfig) -> Any:
+    """The resolver `${by_load_format:auto:0.9,runai_streamer:0.8}`: a value that differs by load format; null for all that it does not name."""
+    if not all(":" in str(pair) for pair in pairs):
+        raise ValueError("it is written as ${by_load_format:auto:0.9,runai_streamer:0.8}")
+    values = dict(str(pair).split(":", 1) for pair in pairs)
+    text = values.get(_root_.load_format.name)
+    return None if text is None else OmegaConf.create(f"value: {text}").value
+
+
+OmegaConf.register_new_resolver("by_load_format", by_load_format, replace=True)
 OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
 
 
