@@ -30,6 +30,7 @@ from bench.system.output import print_result
 from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
 from bench.tracking.uploads import tidy
+from bench.tracking.views import page_of
 
 OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results", "publish": "", "title": ""}
 REPORT_OPTIONS = ("baseline=", "ignore=", "title=", "where.")  # these decide what the report contains
@@ -63,7 +64,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _ui(uri: str, experiment: str) -> str:
-    page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
+    page = page_of(experiment)
     if uri.startswith("http"):
         return f"{masked(uri).rstrip('/')}/{page}"
     mlflow = os.path.relpath(Path(sys.executable).parent / "mlflow")

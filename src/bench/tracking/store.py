@@ -17,6 +17,7 @@ from bench.host.output_folders import why_unwritable
 from bench.masking import masked
 from bench.system.output import print_message
 from bench.tracking import sqlite_file
+from bench.tracking.views import write_views
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -191,7 +192,7 @@ def _refuse_artifacts(store: Store, experiment: str, setting: str) -> None:
 
 
 def experiment_id(store: Store, name: str) -> str:
-    """The experiment of this name, created if missing, also with several processes at once.
+    """The experiment of this name, with our saved views, created if missing, also with several processes at once.
 
     Raises:
         StoreError: it lies in MLflow's trash. Like MLflow itself, bench does not take it out unasked.
@@ -201,17 +202,21 @@ def experiment_id(store: Store, name: str) -> str:
     found = store.client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(store.client.create_experiment(name))
+            made = str(store.client.create_experiment(name))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = store.client.get_experiment_by_name(name)
             assert found is not None
+        else:
+            write_views(store.client, made, {})
+            return made
     if found.lifecycle_stage == "deleted":
         raise StoreError(
             f"tracking.experiment={name}: this experiment is in MLflow's trash. Choose another name, or restore it:  "
             f"MLFLOW_TRACKING_URI={masked(store.uri)} mlflow experiments restore --experiment-id {found.experiment_id}"
         )
+    write_views(store.client, str(found.experiment_id), found.tags)
     return str(found.experiment_id)
 
 
