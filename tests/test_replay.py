@@ -73,7 +73,7 @@ def seed(new_workplace: Callable[[], Workplace]) -> Seed:
     compared = run_command(place, "compare")
     assert compared.code == 0, compared.err
     runs = place.runs()
-    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
+    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].data.tags["bench.sweep"]))
 
 
 def test_the_seed_has_the_numbers_that_it_was_published_with(seed):
@@ -175,8 +175,8 @@ def test_the_last_line_says_how_to_compare(seed):
     (parent,) = sweeps(seed.runs)
 
     assert seed.replayed.out.splitlines() == [
-        f"replayed 2 logs as sweep {parent.info.run_name}",
-        f"compare them:  python -m bench.compare sweep={parent.info.run_name}",
+        f"replayed 2 logs as sweep {parent.data.tags['bench.sweep']}",
+        f"compare them:  python -m bench.compare sweep={parent.data.tags['bench.sweep']}",
     ]
 
 
@@ -196,7 +196,7 @@ def several(new_workplace: Callable[[], Workplace]) -> Seed:
     compared = call_command(place, compare.main)
     assert compared.code == 0, compared.err
     runs = place.runs()
-    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
+    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].data.tags["bench.sweep"]))
 
 
 def test_a_dash_is_standard_input(several):
@@ -335,7 +335,7 @@ def many(new_workplace: Callable[[], Workplace]) -> Seed:
     compared = call_command(place, compare.main)
     assert compared.code == 0, compared.err
     runs = place.runs()
-    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].info.run_name))
+    return Seed(place, replayed, compared, runs, report_of(place, sweeps(runs)[0].data.tags["bench.sweep"]))
 
 
 def test_each_start_in_a_file_is_a_run(many):

@@ -137,7 +137,7 @@ def test_the_children_belong_to_the_sweep_by_a_tag_too(finished):
     """A report finds them by it, whatever the parent is called."""
     (parent,) = parents(finished.runs)
 
-    assert {run.data.tags["bench.sweep"] for run in finished.runs} == {parent.info.run_name}
+    assert {run.data.tags["bench.sweep"] for run in finished.runs} == {parent.data.tags["bench.sweep"]}
 
 
 def test_a_start_keeps_its_whole_log_and_record(finished):

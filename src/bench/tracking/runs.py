@@ -23,6 +23,7 @@ from bench.start.warning import ResultWarning, WarningKind
 from bench.system.locks import locked
 from bench.system.process_identity import this_process
 from bench.tracking.log_run import log, log_files, text_of
+from bench.tracking.page import COMMIT, NOTE, decorate, origin_tags, start_note, sweep_name
 from bench.tracking.store import Store, connect, errors_translated, experiment_id, search
 from bench.tracking.traces import log_trace
 from bench.weights.make import Made
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
-NOTE = "mlflow.note.content"
 UPLOAD_LOCK = ".upload.lock"
 UPLOAD_WAIT_S = 60.0  # for another process that uploads the same start
 SWEEP_FILE = "sweep_run.json"
@@ -98,11 +98,16 @@ def open_sweep(tracking: Tracking, sweep: SweepRun, *, adopted: str | None = Non
     """The sweep's run, RUNNING: a new one, or `adopted`, which `mlflow run` has opened for this process. Returns its id."""
     store = connect(tracking.uri)
     with errors_translated(tracking.uri):
-        run_id = adopted or _create(
-            store, experiment_id(store, tracking.experiment), sweep.sweep_id, sweep.started_at, {}
-        )
+        name = sweep_name(sweep.sweep_id, sweep.tags)
+        run_id = adopted or _create(store, experiment_id(store, tracking.experiment), name, sweep.started_at, {})
         kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep.sweep_id) | t.DRIVER.of(this_process().as_text())
-        log(store, run_id, params=sweep.params, metrics={}, tags=sweep.tags | kind | {NAME: sweep.sweep_id})
+        log(
+            store,
+            run_id,
+            params=sweep.params,
+            metrics={},
+            tags=origin_tags(sweep.tags.get(COMMIT)) | sweep.tags | kind | {NAME: text_of(masked(name))},
+        )
     return run_id
 
 
@@ -145,13 +150,24 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
         parent = _parent_of(store, tracking, startup, folder)
         experiment = str(parent.info.experiment_id) if parent else _own_experiment(store, tracking, startup)
         run_id = str(found.info.run_id) if found else _create_start(store, experiment, startup)
-        tags = _note(startup) | ({PARENT: str(parent.info.run_id)} if parent else {})
+        tags = (
+            origin_tags(startup.tags.get(COMMIT))
+            | start_note(startup)
+            | ({PARENT: str(parent.info.run_id)} if parent else {})
+        )
         log(store, run_id, params=startup.params, metrics=startup.metrics, tags=startup.run_tags | tags)
         log_files(store, run_id, (path for path in _files(folder) if path.name in OUTPUTS))
         log_files(store, run_id, _files(folder / PROBE), PROBE)
+        decorate(store, run_id, startup, folder)
         if refused := _refused_trace(store, experiment, run_id, startup):
             doubting = replace(startup, warnings=[*startup.warnings, ResultWarning(WarningKind.TRACE, refused)])
-            log(store, run_id, params={}, metrics={}, tags=t.WARNINGS.of(tuple(doubting.warnings)) | _note(doubting))
+            log(
+                store,
+                run_id,
+                params={},
+                metrics={},
+                tags=t.WARNINGS.of(tuple(doubting.warnings)) | start_note(doubting),
+            )
         store.client.set_terminated(run_id, "FAILED" if startup.failed else "FINISHED", int(startup.ended_at * 1000))
         _set(store.client, run_id, t.UPLOADED.of(value=True))
     return run_id
@@ -252,14 +268,6 @@ def _refused_trace(store: Store, experiment: str, run_id: str, startup: Startup)
     except (TrackingError, NotImplementedError) as error:
         return f"MLflow has no trace of this start: {error}"
     return None
-
-
-def _note(startup: Startup) -> dict[str, str]:
-    """Reason, problems and warnings as the run's description, to be seen; as tags they can be searched for."""
-    lines = [f"**Failed:** {startup.reason}"] if startup.reason else []
-    lines += [f"**Does not count:** {problem}" for problem in startup.problems]
-    lines += [f"- Warning: {warning}" for warning in startup.warnings]
-    return {NOTE: "\n".join(lines)} if lines else {}
 
 
 def log_preparation(
