@@ -174,7 +174,7 @@ def test_the_last_lines_say_where_the_report_is_and_how_to_see_the_runs(compared
     assert report == f"report   benchmark_results/{compared.sweep_id}/report.md"
     assert re.fullmatch(
         r"MLflow   \S*mlflow ui --backend-store-uri sqlite:///mlflow\.db    then "
-        rf"http://127\.0\.0\.1:5000/#/experiments/{compared.sweep.info.experiment_id}/runs\?workflowType=machine_learning",
+        rf"http://127\.0\.0\.1:5000/#/experiments/{compared.sweep.info.experiment_id}/runs\?workflowType=machine_learning&viewStateShareKey=bench-starts",
         mlflow,
     )
     assert compared.done.err == ""
