@@ -92,6 +92,16 @@ def test_what_differs_from_start_to_start_is_in_no_tag():
     assert len({str(ran_tags(report(worker=variables(**noise)), [], probe=True)) for noise in (one, two)}) == 1
 
 
+def test_what_a_loader_sets_by_itself_is_no_difference_between_load_formats():
+    """runai-model-streamer up to 0.17.0 sets the size of its group in each rank. What vLLM was given counts, whoever reads it."""
+    own = ran_tags(report(worker=variables(RUNAI_STREAMER_PROCESS_GROUP_SIZE="2", TORCH_X="1")), ["TP0"], probe=True)
+    given = {"RUNAI_STREAMER_CONCURRENCY": "4"}
+    asked = ran_tags(report(api_server=variables(**given), worker=variables(**given)), ["TP0"], probe=True)
+
+    assert t.RAN_ENVIRONMENT.in_(own).keys() == {*NOW.environment, "TORCH_X"}
+    assert "RUNAI_STREAMER_CONCURRENCY" in t.RAN_ENVIRONMENT.in_(asked)
+
+
 def test_a_variable_of_one_process_alone_is_in_the_tag_with_its_process():
     """Whatever the number of ranks."""
     tags = ran_tags(report(worker=variables(OMP_NUM_THREADS="1")), ["TP0"], probe=True)

@@ -26,6 +26,9 @@ OF_ONE_START = re.compile(rf".*_(PORT|IDENT|INSTANCE_ID)|{'|'.join(FOLDERS)}")
 RANDOM = re.compile(
     r"(?<![A-Za-z0-9])([0-9a-f]{8,}|(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[\w-]{20,}|\d{4,})(?![A-Za-z0-9])", re.ASCII
 )
+OF_LOADERS = (
+    "RUNAI_",
+)  # what a loader sets by itself follows from the load format: the streamer's sets the size of its group in each rank
 ADDED_BY_BENCH = {"PYTHONPATH", "VLLM_PLUGINS"}  # the probe's own place
 SHOWN_AT_MOST = 300  # characters of arguments in a sentence
 
@@ -103,7 +106,7 @@ def _facts(report: ProbeReport) -> dict[str, Values]:
 
 
 def _environment(report: ProbeReport) -> dict[str, Values]:
-    """Of each variable that one of the processes has, what it is in all of them."""
+    """Of each variable that one of the processes has, what it is in all of them; but for those that vLLM was not given and a loader has set."""
     given = {name for server in _servers(report) for name in server.environment}
     reported = [(process.kind, ran.last.environment) for process, ran in _reported(report)]
     names = {name for _, variables in reported for name in variables if not OF_ONE_START.fullmatch(name)}
@@ -112,6 +115,7 @@ def _environment(report: ProbeReport) -> dict[str, Values]:
             (kind, _lasting(name, variables.get(name, NOT_SET), given=name in given)) for kind, variables in reported
         ]
         for name in sorted(names)
+        if name in given or not name.startswith(OF_LOADERS)
     }
 
 
