@@ -21,6 +21,7 @@ from bench.errors import BenchError, SettingError
 from bench.json_override import without_json
 from bench.loader_settings import misfit, model_of
 from bench.masking import collect_environment, collect_settings, masked
+from bench.vllm.config_file import with_config_file
 from bench.weights.content import content_or_path, digest_of
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
@@ -66,6 +67,7 @@ def settings_from(config: DictConfig) -> Settings:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         raise SettingError("\n".join(_sentences(error, tree))) from error
+    settings = with_config_file(settings)
     _refuse_taken_arguments(settings)
     _refuse_loader_settings(settings)
     _refuse_secret_in_a_name(settings)
