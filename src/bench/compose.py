@@ -23,6 +23,7 @@ from bench.loader_settings import misfit, model_of
 from bench.masking import collect_environment, collect_settings, masked
 from bench.vllm.config_file import with_config_file
 from bench.weights.content import content_or_path, digest_of
+from bench.weights.hub import is_remote
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
 QUOTED_KEY = re.compile(r"""at input '.*\{\s*["']""")
@@ -42,7 +43,10 @@ def by_load_format(*pairs: str, _root_: DictConfig) -> Any:
 
 
 OmegaConf.register_new_resolver("by_load_format", by_load_format, replace=True)
-OmegaConf.register_new_resolver("basename", lambda path: path.rstrip("/").rpartition("/")[2], replace=True)
+# A model's name from its path or hub id: a part of files' names.
+OmegaConf.register_new_resolver(
+    "basename", lambda path: re.sub(r"[^\w.-]+", "-", str(path).rstrip("/").rpartition("/")[2]), replace=True
+)
 
 
 def settings_from(config: DictConfig) -> Settings:
@@ -86,6 +90,8 @@ def _with_sharded_path(settings: Settings) -> Settings:
     model = settings.model
     if settings.load_format.checkpoint != "sharded" or model.sharded_path is not None:
         return settings
+    if is_remote(model.path):  # nothing can be cut from it: it is taken for one that is cut
+        return settings.model_copy(update={"model": model.model_copy(update={"sharded_path": model.path})})
     recipe = model.random
     source = json.dumps(recipe.model_dump(), sort_keys=True) if recipe else content_or_path(model.path)
     digest = digest_of([source, json.dumps(settings.cut_arguments, sort_keys=True)])[:DIGITS]

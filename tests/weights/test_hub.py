@@ -186,3 +186,48 @@ def test_a_start_that_downloaded_meanwhile_does_not_count(tmp_path):
     (problem,) = weights_of(settings, host, None, ProbeReport()).exchanged
 
     assert problem == "acme/tiny came to this host while this start ran: its time holds a download"
+
+
+def test_a_quantisation_of_a_repository_is_its_gguf_files(tmp_path):
+    """As vLLM names them, `repository:quantisation`; the others of the repository are not read."""
+    hub = tmp_path / ".cache" / "huggingface" / "hub"
+    downloaded(hub, "tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf", "tiny-Q4_K_M-00001-of-00002.gguf", "config.json")
+    settings = settings_of("model.path=acme/tiny:Q4_K_M")
+
+    assert settings.model.name == "tiny-Q4_K_M"
+    assert files_read(settings) == {"tiny-Q4_K_M.gguf": 1000, "tiny-Q4_K_M-00001-of-00002.gguf": 1000}
+    assert len(downloads([Point("auto", (), settings_of("model.path=acme/other:Q4_K_M"))])) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "path", "read"),
+    [
+        (["x.gguf", "y.gguf"], "x.gguf", ["x.gguf"]),
+        (["x-00001-of-00002.gguf", "x-00002-of-00002.gguf", "y-00001-of-00002.gguf"], "x-00001-of-00002.gguf", ["x-00001-of-00002.gguf", "x-00002-of-00002.gguf"]),
+    ],
+)  # fmt: skip
+def test_a_file_of_gguf_is_evicted_and_counted(tmp_path, names, path, read):
+    """With its other parts, where its name has a number."""
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(100_000))
+    settings = settings_of(f"model.path={path}", "load_format.name=gguf")
+    before = prepare_state(settings)
+
+    assert files_read(settings) == dict.fromkeys(read, 100_000)
+    assert before.bytes == 100_000 * len(read)
+    files = files_of(settings)
+    assert files is not None
+    assert sorted(files.stamps) == read
+
+
+@pytest.mark.parametrize(
+    "path", ["s3://models/small-8b/", "gs://models/small-8b", "az://models/small-8b", "S3://models/small-8b"]
+)
+@pytest.mark.parametrize("load_format", ["runai_streamer", "runai_streamer_sharded"])
+def test_an_object_stores_address_goes_to_vllm_as_it_is(path, load_format):
+    """Nothing on this host is looked at: no size, no storage, no download; and nothing is cut from it."""
+    settings = settings_of(f"model.path={path}", f"load_format={load_format}")
+
+    assert (settings.checkpoint_path, settings.model.name) == (path, "small-8b")
+    assert (size_gib(settings), place_of(settings), files_of(settings)) == (None, None, None)
+    assert downloads([Point("x", (), settings)]) == []

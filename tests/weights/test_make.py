@@ -233,5 +233,5 @@ def test_a_folder_that_bench_has_not_made_is_not_overwritten(ensure, tmp_path):
 
 def test_a_checkpoint_of_the_user_is_never_made(ensure):
     """A path that cannot be a hub's id is wrong; bench would not know what to put there."""
-    with pytest.raises(CheckpointError, match=r"model\.path=/nowhere/llama: there is no such folder"):
+    with pytest.raises(CheckpointError, match=r"model\.path=/nowhere/llama: there is no such file or folder"):
         ensure("model=hf", "model.path=/nowhere/llama")

@@ -256,13 +256,13 @@ def name_of(settings: Settings) -> str:
 
 def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, str]:
     """What identifies a start and what it ran on."""
-    is_read = settings.load_format.checkpoint != "config_only"
+    place = place_of(settings) if settings.load_format.checkpoint != "config_only" else None
     return (
         t.place_tags(settings)
         | t.IDENTITY.of(identity(settings, host))
         | t.TOKENS.of(digest(answer) if answer else None)
         | t.host_tags(host.versions, describe_host(host.device), describe_source())
-        | t.STORAGE.of(describe_storage(place_of(settings)) if is_read else {})
+        | t.STORAGE.of(describe_storage(place) if place else {})
     )
 
 

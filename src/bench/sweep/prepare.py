@@ -20,6 +20,7 @@ from bench.sweep.plan import Point
 from bench.system.interrupts import unbroken
 from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
+from bench.weights.hub import is_remote
 from bench.weights.make import Made, ensure_checkpoint, refuse_checkpoint
 from bench.weights.manifest import MANIFEST, foreign_manifest
 from bench.weights.space import needs_of, refuse_without_space
@@ -61,7 +62,7 @@ def unused(folder: Path) -> Path:
 
 def prepare_and_log(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
     """Make what is missing for these settings, and log each as a run of the preparations' experiment. Returns what was made."""
-    if not Path(settings.checkpoint_path).exists():
+    if not (Path(settings.checkpoint_path).exists() or is_remote(settings.checkpoint_path)):
         print_message(f"preparing {settings.checkpoint_path}")
     with own_folder(folder):
         try:

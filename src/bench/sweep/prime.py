@@ -10,7 +10,7 @@ from bench.host.host import look_at_host
 from bench.sweep.plan import Point
 from bench.sweep.verify import unverified
 from bench.weights.checkpoint import is_here
-from bench.weights.hub import folders_in_caches, may_download, reads_hub
+from bench.weights.hub import folders_in_caches, may_download, quantisation_of, reads_hub
 
 OTHER_FILES = {"pt", "npcache", "mistral"}  # load formats that download other files of a repository than all others do
 
@@ -40,6 +40,7 @@ def downloads(points: Sequence[Point]) -> list[Untimed]:
     for settings in (point.settings for point in points):
         if reads_hub(settings) and may_download(settings) and not is_here(settings):
             layout = settings.load_format.name if settings.load_format.name in OTHER_FILES else None
+            layout = quantisation_of(settings.model.path) or layout
             key = [*map(str, folders_in_caches(settings)), settings.arguments.get("revision"), layout]
             found.setdefault(json.dumps(key), settings)
     return [Untimed(settings, fills=False, verifies=False, downloads=True) for settings in found.values()]

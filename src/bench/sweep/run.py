@@ -171,7 +171,8 @@ def open_or_resume(
     """
     settings = points[0].settings
     planned = PLANNED.of(tuple(str(blocks_at_most(point.settings)) for point in points))
-    storages = [describe_storage(place_of(point.settings)) for point in points]
+    places = [place_of(point.settings) for point in points]
+    storages = [describe_storage(place) if place else {} for place in places]
     name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages, inherited())
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         claims.enter_context(sweep_claimed(settings, found.sweep_id))

@@ -1,5 +1,6 @@
 """Checkpoints on disk: which of their files a load format reads, with their bytes and tensors."""
 
+import glob
 import json
 import os
 import re
@@ -9,10 +10,16 @@ from pathlib import Path
 
 from bench.config import Settings
 from bench.errors import CheckpointError
-from bench.weights.hub import checkpoint_folder, folders_in_caches, reads_hub
+from bench.weights.hub import checkpoint_folder, folders_in_caches, is_remote, quantisation_of, reads_hub
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")  # in vLLM's order of preference
+GGUF = (
+    "*-{}.gguf",
+    "*-{}-*.gguf",
+    "*/*-{}.gguf",
+    "*/*-{}-*.gguf",
+)  # of a repository, by quantisation; vLLM's download_gguf
 GIB = 1024**3
 BLOCK_BYTES = 512  # of st_blocks, on every file system; see stat(2)
 
@@ -40,20 +47,34 @@ def paths_read(settings: Settings) -> list[Path]:
     Raises:
         CheckpointError: a link or an index names a file that is not there.
     """
-    layout, folder = settings.load_format.checkpoint, checkpoint_folder(settings)
+    layout, place = settings.load_format.checkpoint, checkpoint_folder(settings)
     if layout == "serialized":
         return _unique(path for path in _serialized(settings) if path.is_file())
-    if layout == "config_only" or folder is None or not folder.is_dir():
+    if layout == "config_only" or place is None:
         return []
-    if layout == "sharded":
+    if place.is_file():  # of GGUF
+        return _unique(_parts_of(place))
+    return _read_of_folder(settings, place) if place.is_dir() else []
+
+
+def _read_of_folder(settings: Settings, folder: Path) -> list[Path]:
+    if settings.load_format.checkpoint == "sharded":
         pattern = settings.load_format.extra.get("pattern") or "model-rank-{rank}-part-{part}.safetensors"
         return _unique(folder.glob(re.sub(r"\{\w+\}", "*", pattern))) or _weight_files(folder)
+    if quantised := quantisation_of(settings.model.path) if reads_hub(settings) else None:
+        return _unique({path for pattern in GGUF for path in folder.glob(pattern.format(quantised))})
     try:
         return _read_of_original(folder, settings.load_format.name)
     except CheckpointError:
         if reads_hub(settings):  # its download has not ended
             return []
         raise
+
+
+def _parts_of(file: Path) -> Iterable[Path]:
+    """All files of which a file's name says that it is one of several; else the file."""
+    found = re.fullmatch(r"(.*)-\d+(-of-\d+\.gguf)", file.name)
+    return file.parent.glob(f"{glob.escape(found[1])}-*{found[2]}") if found else [file]
 
 
 def _serialized(settings: Settings) -> list[Path]:
@@ -101,8 +122,12 @@ def first_hole(path: Path) -> int | None:
         return hole if hole < os.fstat(file.fileno()).st_size else None
 
 
-def place_of(settings: Settings) -> Path:
-    """Where the weights that this load format reads are stored, or will be: the first of its files, every link followed, else a folder."""
+def place_of(settings: Settings) -> Path | None:
+    """Where the weights that this load format reads are stored, or will be: the first of its files, every link followed, else a folder.
+    None: in an object store.
+    """
+    if is_remote(settings.checkpoint_path):
+        return None
     with suppress(CheckpointError):
         if paths := paths_read(settings):
             return paths[0].resolve()

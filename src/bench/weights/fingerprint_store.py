@@ -49,8 +49,10 @@ def files_of(settings: Settings) -> Files | None:
     try:
         if settings.load_format.checkpoint == "serialized":
             return _files(paths_read(settings))
-        if settings.load_format.checkpoint == "config_only" or folder is None or not folder.is_dir():
+        if settings.load_format.checkpoint == "config_only" or folder is None:
             return None
+        if not folder.is_dir():  # a file of GGUF, or nothing
+            return _files(paths_read(settings))
         if reads_hub(settings) and not is_here(settings):
             return None
         return Files(str(folder.resolve()), content_digest(folder), file_stamps(folder))

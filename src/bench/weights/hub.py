@@ -1,4 +1,5 @@
-"""Where the files of a checkpoint lie: in a folder, or, for a hub id, in a snapshot of the hub's cache on this host. Nothing is downloaded.
+"""Where the files of a checkpoint lie: in a folder or a file, in an object store, or, for a hub id, in a snapshot of the hub's cache on this
+host. Nothing is downloaded.
 
 A cache holds `models--ORGANISATION--NAME/refs/REVISION`, a file with a commit, and `snapshots/COMMIT/`, links into `blobs/`.
 Source: huggingface_hub, constants.py and _snapshot_download.py; vLLM 0.32: download_weights_from_hf in
@@ -14,14 +15,28 @@ from string import Template
 from bench.config import Settings
 from bench.vllm.command import as_environment
 
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+HUB_ID = re.compile(
+    r"(?P<repository>[\w.-]+(/[\w.-]+)?)(:(?P<quantised>\w+))?"
+)  # the second: of its GGUF files, by vLLM's name
+OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # s3://, gs://, az://
 MAIN = "main"  # the revision where none is set
 YES = {"1", "ON", "YES", "TRUE"}
 
 
 def could_be_hub_id(path: str) -> bool:
-    """`name` or `organisation/name`, and not a file or folder here: vLLM looks for those first."""
+    """`name` or `organisation/name`, with `:Q4_K_M` for one of its GGUF files, and not a file or folder here: vLLM looks for those first."""
     return HUB_ID.fullmatch(path) is not None and not os.path.lexists(path)
+
+
+def is_remote(path: str) -> bool:
+    """Whether vLLM reads it from an object store: nothing of it is on this host."""
+    return OBJECT_STORE.match(path) is not None
+
+
+def quantisation_of(path: str) -> str | None:
+    """Which GGUF files of a repository a hub id names. None: it names no quantisation."""
+    found = HUB_ID.fullmatch(path)
+    return found["quantised"] if found else None
 
 
 def reads_hub(settings: Settings) -> bool:
@@ -31,7 +46,11 @@ def reads_hub(settings: Settings) -> bool:
 
 
 def checkpoint_folder(settings: Settings) -> Path | None:
-    """The folder that this load format reads; need not exist. None: it is a hub's, and not on this host yet, or its place is unknown."""
+    """The folder, or single file, that this load format reads; need not exist. None: it is a hub's, and not on this host yet, or its place is
+    unknown, or an object store's.
+    """
+    if is_remote(settings.checkpoint_path):
+        return None
     return snapshot_of(settings) if reads_hub(settings) else Path(settings.checkpoint_path)
 
 
@@ -45,7 +64,7 @@ def snapshot_of(settings: Settings) -> Path | None:
 
 def folders_in_caches(settings: Settings) -> list[Path]:
     """Where the hub id `model.path` lies, or will lie; the first that has it counts."""
-    name = f"models--{settings.model.path.replace('/', '--')}"
+    name = f"models--{settings.model.path.partition(':')[0].replace('/', '--')}"
     return [cache / name for cache in _caches(settings, environment_of(settings))]
 
 

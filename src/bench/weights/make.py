@@ -11,7 +11,7 @@ from bench.errors import CheckpointError
 from bench.host.host import Host
 from bench.vllm.log_copy import OnLine
 from bench.weights.checkpoint import GIB, is_here, paths_read, refuse_holes
-from bench.weights.hub import could_be_hub_id, reads_hub
+from bench.weights.hub import could_be_hub_id, is_remote, reads_hub
 from bench.weights.manifest import Manifest, check_manifest, making, read_manifest
 from bench.weights.recipes.write import made_from, write_random
 from bench.weights.sharded import LOG, command_arguments, cut, required_manifest
@@ -110,6 +110,8 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
     """The original, if bench makes it, then the one that is cut from it: what that must be is known when the original is there.
     `remake` is for the last.
     """
+    if is_remote(settings.checkpoint_path):
+        return
     place, recipe, is_cut = (
         Path(settings.model.path),
         settings.model.random,
@@ -124,8 +126,14 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
         command = _command([f"model={settings.model.name}", *changed])
         required, make = Manifest(made_from(recipe), {}, None, {}), partial(write_random, recipe)
         yield Wanted(place, required, command, make, remake=remake and not is_cut)
+    elif is_remote(settings.model.path):
+        raise CheckpointError(
+            f"model.path={settings.model.path}: only files of this host can be cut. Set model.sharded_path to a checkpoint that is cut already."
+        )
     elif not place.exists() and not could_be_hub_id(settings.model.path):
-        raise CheckpointError(f"model.path={settings.model.path}: there is no such folder, and it cannot be a hub id.")
+        raise CheckpointError(
+            f"model.path={settings.model.path}: there is no such file or folder, and it cannot be a hub id."
+        )
     if is_cut:
         make = partial(cut, settings, host, log_path=folder / LOG, on_line=on_line)
         command = _command(command_arguments(settings))
