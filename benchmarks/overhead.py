@@ -184,7 +184,8 @@ def bare(settings: Settings, folder: Path) -> float:
     server = Server(process, command.port, key, process.engine_is_up)  # type: ignore[arg-type]  # no Kept, but all that it asks of one
     try:
         ready_s = server.wait_until_ready(settings.vllm.ready_timeout_s)
-        server.complete(settings.checkpoint_path, settings.completion)
+        if settings.completion:
+            server.complete(settings.checkpoint_path, settings.completion)
     finally:
         process.end()
     return ready_s

@@ -125,7 +125,7 @@ class Tracking(_Section):
 
 
 class Completion(_Section):
-    """The greedy completion that ends a start."""
+    """The greedy completion that ends a start. A model without completions is asked for the same prompt's vector, class or score."""
 
     prompt: Annotated[str, Field(min_length=1)]
     max_tokens: Count
@@ -179,7 +179,7 @@ TAKEN = {
     "model": "model.path", "load_format": "load_format", "model_loader_extra_config": "load_format.extra",
     "tensor_parallel_size": "tensor_parallel_size", "gpu_memory_utilization": "gpu_memory_utilization",
     "max_model_len": "max_model_len", "host": None, "port": None, "api_key": None, "uds": None,
-    "served_model_name": None, "ssl_keyfile": None, "ssl_certfile": None,
+    "ssl_keyfile": None, "ssl_certfile": None,
 }  # fmt: skip
 TAKEN_VARIABLES = {"VLLM_API_KEY"}  # of vLLM's environment; bench makes a key of its own, see bench.vllm.api_key
 
@@ -224,7 +224,7 @@ class Settings(_Section):
     seed: int | None  # None: from the sweep's id
     models_dir: Text
     vllm: Vllm
-    completion: Completion
+    completion: Completion | None  # None: a start ends when vLLM is ready
     rig: RigLimits
     cost: Cost
     sweep: Sweep

@@ -6,7 +6,9 @@ BenchError
 ├── EvidenceError       what a start left behind cannot be read, or is not what it should be
 ├── OwnershipError      bench would have to remove or overwrite what it did not make
 ├── StartError          vLLM did not become ready or did not answer
-│   └── StartTimeout    … in the time that it was given
+│   ├── StartTimeout    … in the time that it was given
+│   ├── AnswerError     … with what was requested
+│   └── RefusedError    … but refused
 ├── LockError           another process holds what is needed here
 ├── TrackingError       MLflow cannot be reached, or does not hold what was requested
 │   └── StoreError          … permanently: tracking.uri names no usable store
@@ -47,6 +49,14 @@ class StartTimeout(StartError):
 
 class AnswerError(StartError):
     """vLLM's answer is not what was requested. Errors in its log about the connection that bench then closed are not the reason."""
+
+
+class RefusedError(StartError):
+    """vLLM answered a request with another status than 200. `not_served`: because the model does not do what was requested."""
+
+    def __init__(self, message: str, *, not_served: bool) -> None:
+        super().__init__(message)
+        self.not_served = not_served
 
 
 class LockError(BenchError):

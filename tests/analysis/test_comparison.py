@@ -5,7 +5,7 @@ import pytest
 from bench.analysis.comparison import compare
 from bench.analysis.records import RunRecord
 from bench.errors import SettingError
-from bench.start.metrics import LOAD_MODEL, LOAD_WEIGHTS, READY
+from bench.start.metrics import FIRST_ANSWER, FIRST_TOKEN, LOAD_MODEL, LOAD_WEIGHTS, READY
 from made_sweeps import made_failure, made_start, made_sweep
 
 
@@ -19,6 +19,21 @@ def timed(point: str, *ready_s: float, tokens: str | None = None) -> list[RunRec
     """Starts of one point that were ready after these times."""
     tags = {} if tokens is None else {"bench.tokens": tokens}
     return [made_start(point, {"ready_s": value}, repeat=repeat, tags=tags) for repeat, value in enumerate(ready_s)]
+
+
+def answered(point: str, endpoint: str, seconds: float) -> RunRecord:
+    """A start of a model that completes no texts."""
+    return made_start(point, {"ready_s": seconds, "first_answer_s": seconds}, tags={"bench.endpoint": endpoint})
+
+
+@pytest.mark.parametrize(("endpoint", "is_compared"), [("/v1/embeddings", True), ("/classify", False)])
+def test_first_answers_are_compared_where_the_same_was_asked(endpoint, is_compared):
+    """A vector takes another time than a class; the time to ready is what it is in both."""
+    found = compare(made_sweep(answered("auto", "/v1/embeddings", 2.0), answered("other", endpoint, 1.0)))
+
+    assert found.speedup("other", READY).ratio.mean == pytest.approx(2.0)
+    assert (found.speedup("other", FIRST_ANSWER) is not None) is is_compared
+    assert found.speedup("other", FIRST_TOKEN) is None
 
 
 # Who is compared with whom.

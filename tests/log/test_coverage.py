@@ -54,6 +54,7 @@ def test_a_start_on_a_gpu_tells_everything():
         ({"enforce_eager": None}, {"torch_compile", "graph_capture"}),
         ({"compiles": False}, {"torch_compile"}),
         ({"captures": False}, {"graph_capture"}),
+        ({"pools": True}, {"kv_cache"}),
         ({"version": "0.99.0"}, set()),
         ({"version": None}, set()),
         ({"version": None, "load_format": "sharded_state"}, set()),

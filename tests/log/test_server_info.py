@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.server_info import ServerInfo, info_params
+from bench.log.server_info import ServerInfo, tasks_in, info_params
 from bench.start.tags import info_tags
 from read_lines import info_in, read_log
 
@@ -134,6 +134,34 @@ def test_the_length_that_a_server_found_goes_before_that_of_the_cache():
     )
 
     assert found.max_model_len == 4096
+
+
+@pytest.mark.parametrize(
+    ("pooler", "pools"), [("PoolerConfig(pooling_type='CLS', normalize=True)", True), ("None", None)]
+)
+def test_a_model_that_generates_no_text_has_a_pooler(pooler, pools):
+    """In every release, V0's among them: a log of it may lack a KV cache."""
+    config = f"model='tiny', served_model_name=tiny, pooler_config={pooler}, compilation_config={{}}"
+
+    assert (
+        said(f"INFO 04-01 10:00:09 [core.py:70] Initializing a V1 LLM engine (v0.9.1) with config: {config}").pools
+        is pools
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "tasks"),
+    [
+        ("(APIServer pid=4514) INFO 11-24 02:56:48 [entry.py:136] Supported tasks: ['generate']", ["generate"]),
+        ("\x1b[1;36m(APIServer pid=29862)\x1b[0;0m INFO 11-24 16:35:04 [api_server.py:1611] Supported_tasks: ['encode', 'embed']", ["encode", "embed"]),
+        ("INFO 11-24 02:56:48 [entry.py:136] Supported tasks: ['embed&token_classify']", ["embed&token_classify"]),
+        ("INFO 11-24 02:56:48 [entry.py:136] Supported tasks: []", []),
+        ("INFO 11-24 02:56:48 [entry.py:136] tasks: ['generate']", []),
+    ],
+)  # fmt: skip
+def test_the_tasks_of_a_model_are_listed_in_one_line(line, tasks):
+    """As two generations of releases print them, with colours or without."""
+    assert tasks_in(line) == tasks
 
 
 def test_a_start_of_an_old_release():

@@ -99,7 +99,7 @@ def test_a_vllm_that_ends_is_the_reason_and_not_its_broken_connection():
         ):
             server.complete("m", ASKED)
         with pytest.raises(StartError, match=r"^vLLM ended after its completion: exit code 7$"):
-            server.check("m", ASKED)
+            server.check("m")
 
 
 def test_what_health_said_last_is_in_the_sentence():
@@ -267,7 +267,7 @@ def test_another_process_on_the_port_is_not_the_vllm_that_was_started():
     with served(says(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n"))) as server:
         server.process.keeper_pid = 2**22 + 1  # nobody's
         with pytest.raises(StartError, match=r"another process than this vLLM listens on port \d+"):
-            server.check("m", ASKED)
+            server.check("m")
 
 
 def test_a_server_without_a_key_is_not_accepted(monkeypatch):
@@ -276,7 +276,7 @@ def test_a_server_without_a_key_is_not_accepted(monkeypatch):
     with served(says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as server:
         server.process.keeper_pid = 2**22 + 1
         with pytest.raises(StartError, match=r"answered a wrong API key with 200, expected 401"):
-            server.check("m", ASKED)
+            server.check("m")
 
 
 def test_a_chunk_of_any_size_is_a_broken_answer():

@@ -123,7 +123,7 @@ def test_the_first_token_comes_after_ready_and_before_the_last(start):
         ("break_stream", "vLLM broke off the completion"),
         ("refuse_completion", "the completion was refused with 400: .*maximum context length"),
         ("no_tokens", "the completion ended without a token$"),
-        ("other_model", f"the completion is of the model 'other', '{MODEL}' was asked$"),
+        ("other_model", f"vLLM's answer is of the model 'other', '{MODEL}' was asked$"),
     ],
 )
 def test_an_answer_that_is_not_the_one_that_was_asked_for_is_a_failure(ask, mode, why):
@@ -164,7 +164,7 @@ def check(start: Start) -> Callable[[str], None]:
         with start(mode) as vllm:
             vllm.wait_until_ready(READY_TIMEOUT_S)
             vllm.complete(MODEL, QUESTION)
-            vllm.check(MODEL, QUESTION)
+            vllm.check(MODEL)
 
     return check
 

@@ -10,7 +10,8 @@ from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, paired_or_welch
 from bench.errors import SettingError
 from bench.start.metric_types import Metric
-from bench.start.metrics import SPEEDUPS
+from bench.start.metrics import FIRST_ANSWER, SPEEDUPS
+from bench.start.tags import ENDPOINT
 
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
@@ -187,9 +188,15 @@ def _withheld(weights: Weights) -> str:
 def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:
     found = []
     for metric in SPEEDUPS:
+        if metric is FIRST_ANSWER and len(_endpoints(baseline) | _endpoints(candidate)) > 1:
+            continue  # a vector and a class are no two ways to one answer
         sides = baseline.by_block(metric), candidate.by_block(metric)
         if any(value <= 0 for side in sides for _, value in side):
             continue
         if ratio := paired_or_welch(*sides, rivals, ratio=True):
             found.append(Speedup(metric, baseline.label, candidate.label, ratio))
     return found
+
+
+def _endpoints(point: Point) -> set[str | None]:
+    return {ENDPOINT.in_(start.tags) for start in point.starts}

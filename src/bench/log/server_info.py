@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 
 from bench.log.arguments import LONGEST, Value, Values, asked_in, begins_arguments, config_in
 from bench.log.lines import LogLine, Wrapped
-from bench.log.texts import is_at_head
+from bench.log.texts import has_any, is_at_head
 from bench.log.texts.phases import CONFIG_TEXT
-from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG, INFO_ROWS, REPLICA
+from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG, INFO_ROWS, REPLICA, TASKS_TEXTS
 
+TASK = re.compile(r"'([\w&]{1,40})'")
 OWN_WORDS = frozenset({"version", "model", "length", "kind", "cache_length"})  # rows that count only at a record's head
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
 NOT_COMPILED = re.compile(r"['\"](?:level|mode)['\"]: ?(?:0\b|<\w+\.NONE\b|['\"]?NONE\b|<\w+\.NO_COMPILATION\b)")
+POOLS = re.compile(r"\bpooler_config=PoolerConfig\(")
 NOT_CAPTURED = re.compile(r"['\"]cudagraph_mode['\"]: ?(?:<\w+\.NONE\b|['\"]?NONE\b|0\b)")
 
 
@@ -34,6 +36,7 @@ class ServerInfo:
     enforce_eager: bool | None = None
     compiles: bool | None = None  # False: it does not, by its config
     captures: bool | None = None
+    pools: bool | None = None  # True: it answers with vectors and scores instead of text
     is_one_process: bool = False  # True: by its log
     asked_model: str | None = field(default=None, compare=False)  # vLLM may have put another path in its place
 
@@ -160,8 +163,14 @@ class InfoReader:
             enforce_eager=_flag(both.get("enforce_eager", "eager" in first or None)),
             compiles=False if self._engine == "V0" or NOT_COMPILED.search(self._printed) else None,
             captures=False if NOT_CAPTURED.search(self._printed) else None,
+            pools=True if POOLS.search(self._printed) else None,
             is_one_process="alone" in first,
         )
+
+
+def tasks_in(text: str) -> list[str]:
+    """The model's tasks, of the line that lists them, which may have colours. Empty: it is another line."""
+    return TASK.findall(text[:LONGEST]) if has_any(text, TASKS_TEXTS) else []
 
 
 def _text(value: Value) -> str | None:

@@ -11,6 +11,7 @@ from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_beside, wr
 from bench.report.style import GREY, LEGEND_COLUMNS, colour, figure, phase_legend, plain
 from bench.start.files import MEMORY, MEMORY_FIGURE, PHASES_FIGURE, WATERFALL_FIGURE
 from bench.start.log_metrics import METRICS
+from bench.start.metrics import FIRST_ANSWER
 from bench.start.record import Startup
 from bench.start.timeline import FIRST_TOKEN, STARTS_OF_PROCESSES, span_title
 from bench.start.waterfall import STEPS, Lane
@@ -78,10 +79,15 @@ def _saved(drawn: "Figure", axes: "Axes", startup: Startup, path: Path) -> Path:
 
 
 def heading(startup: Startup) -> str:
-    """Its name and when it was ready and had its first token; or that it failed."""
+    """Its name and when it was ready and had its first token, or other answer; or that it failed."""
     if startup.failed:
         return f"{plain(startup.name)}: failed"
-    reached = [("ready (dashed)", startup.ready_s), ("first token", startup.first_token_s)]
+    answered_s = startup.metrics.get(FIRST_ANSWER.name)
+    reached = [
+        ("ready (dashed)", startup.ready_s),
+        ("first token", startup.first_token_s),
+        ("first answer", answered_s),
+    ]
     words = [f"{name} {value:.2f} s" for name, value in reached if value is not None]
     return f"{plain(startup.name)}: {', '.join(words) or 'when it was ready is unknown'}"
 

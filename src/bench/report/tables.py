@@ -12,7 +12,7 @@ from bench.analysis.statistics import Interval
 from bench.report.numbers import ratio_text, saved_text
 from bench.report.style import phase
 from bench.start.metric_types import Metric
-from bench.start.metrics import FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS
+from bench.start.metrics import FIRST_ANSWER, FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS
 from bench.start.waterfall import Step
 
 TOTAL = "Time to ready"
@@ -126,7 +126,7 @@ def single_starts(comparison: Comparison) -> Table | None:
     rows = [
         _words(point.label, metric.heading, f"{median(values):.2f}", " ".join(f"{value:.2f}" for value in values))
         for point in points
-        for metric in (READY, FIRST_TOKEN)
+        for metric in (READY, FIRST_TOKEN, FIRST_ANSWER)
         if (values := point.values(metric))
     ]
     return Table(("Point", "Metric", "Median", "Each start"), tuple(rows))

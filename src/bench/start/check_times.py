@@ -45,7 +45,7 @@ def never_ended(e: Evidence) -> Iterator[str]:
 
 def moments_out_of_order(e: Evidence) -> Iterator[str]:
     """Ready, first token, last token, end."""
-    named = [("ready", e.ready_s), ("the first token", e.first_token_s), ("the completion's end", e.completion_ended_s), ("the end", e.ended_s)]  # fmt: skip
+    named = [("ready", e.ready_s), ("the first token", e.first_token_s), ("the completion's end", e.completion_ended_s), ("the first answer", e.first_answer_s), ("the end", e.ended_s)]  # fmt: skip
     known = [(name, moment_s) for name, moment_s in named if moment_s is not None]
     for (earlier, earlier_s), (later, later_s) in pairwise(known):
         if later_s < earlier_s:
@@ -56,7 +56,11 @@ def moments_out_of_order(e: Evidence) -> Iterator[str]:
 
 def ready_before_log(e: Evidence) -> Iterator[str]:
     """A phase that is over before the server answers was printed after it had."""
-    for name, moment_s in (("ready", e.ready_s), ("the first token", e.first_token_s)):
+    for name, moment_s in (
+        ("ready", e.ready_s),
+        ("the first token", e.first_token_s),
+        ("the first answer", e.first_answer_s),
+    ):
         late = [
             reading.line
             for reading in e.log.readings

@@ -57,7 +57,7 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     metrics = steps.run(
         "the metrics", partial(metrics_of, settings, outputs, execution), measured_metrics.clock_metrics(execution)
     )
-    tags = steps.run("the tags", partial(tags_of, settings, host, answer), t.place_tags(settings))
+    tags = steps.run("the tags", partial(tags_of, settings, host, execution), t.place_tags(settings))
     looking = partial(missing_outputs, prepared, execution, outputs)
     missing = steps.run("looking for what is missing", looking, list[ResultWarning]())
     judging = partial(ran_record, prepared, execution, outputs.probe)
@@ -104,9 +104,9 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
 
 
 def loaded_weights(prepared: PreparedStart, execution: Execution, outputs: StartOutputs) -> StartWeights:
-    """What is known of the weights of a start that answered; a verification start's fingerprint is kept for those to come."""
+    """What is known of the weights of a start that came to its end; a verification start's fingerprint is kept for those to come."""
     settings, host, files, report = prepared.settings, prepared.host, execution.files, outputs.probe
-    if execution.answer is None or execution.stop:
+    if not execution.is_asked or execution.stop:
         return StartWeights()
     if verifies(settings):
         found = keep(settings.caches_dir, fingerprint_of(settings, host, files, report, execution.rounds), files)
@@ -254,13 +254,15 @@ def name_of(settings: Settings) -> str:
     return f"{point} #{settings.sweep.repeat + 1}" if blocks_at_most(settings) > 1 else point
 
 
-def tags_of(settings: Settings, host: Host, answer: Answer | None) -> dict[str, str]:
+def tags_of(settings: Settings, host: Host, execution: Execution) -> dict[str, str]:
     """What identifies a start and what it ran on."""
+    answer, other = execution.answer, execution.other_answer
     place = place_of(settings) if settings.load_format.checkpoint != "config_only" else None
     return (
         t.place_tags(settings)
         | t.IDENTITY.of(identity(settings, host))
         | t.TOKENS.of(digest(answer) if answer else None)
+        | t.ENDPOINT.of(other.endpoint if other else None)
         | t.host_tags(host.versions, describe_host(host.device), describe_source())
         | t.STORAGE.of(describe_storage(place) if place else {})
     )

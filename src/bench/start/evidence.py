@@ -88,6 +88,7 @@ class Evidence:
     started_at: float | None = None  # UNIX time of exec
     ready_s: float | None = None
     first_token_s: float | None = None
+    first_answer_s: float | None = None  # of a model that completes no texts
     completion_ended_s: float | None = None
     ended_s: float | None = None  # the last process was gone
     cpu_s: float | None = None  # processor time of all that vLLM started
@@ -110,6 +111,7 @@ def evidence_of(asked: Asked, log: StartLog, probe: ProbeReport, execution: Exec
         started_at=None if execution.exec_at_s is None else execution.started_at,
         ready_s=execution.ready_s,
         first_token_s=execution.first_token_s,
+        first_answer_s=execution.first_answer_s,
         completion_ended_s=answer.ended_s if answer else None,
         cpu_s=execution.cpu.tree_s if execution.cpu else None,
         ended_s=ended_s,

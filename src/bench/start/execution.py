@@ -13,6 +13,7 @@ from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.vllm.clocks import Clocks
 from bench.vllm.command import Command
 from bench.vllm.completion import Answer
+from bench.vllm.first_answer import OtherAnswer
 from bench.vllm.greedy import Round
 from bench.vllm.keeper_reports import Cpu
 from bench.vllm.memory import MemoryRecord
@@ -76,7 +77,10 @@ class Execution:
     state_before: StateBefore | None = None  # None: not reached
     cgroup_before: CgroupCounters | None = None  # None: not reached
     ready_s: float | None = None
-    answer: Answer | None = None
+    answer: Answer | None = None  # of a model that completes texts
+    other_answer: OtherAnswer | None = None  # of one that does not
+    unanswered: list[str] = field(default_factory=list)  # why neither came, though one was asked for
+    is_asked: bool = False  # nothing is left that this start should have been asked
     cpu: Cpu | None = None  # None: it failed
     tree_read_bytes: int | None = None  # from storage, by all that vLLM started; None: not over, or not counted here
     memory: MemoryRecord = field(default_factory=MemoryRecord)
@@ -88,6 +92,16 @@ class Execution:
     @property
     def first_token_s(self) -> float | None:
         return self.answer.first_token_s if self.answer else None
+
+    @property
+    def first_answer_s(self) -> float | None:
+        return self.other_answer.ended_s if self.other_answer else None
+
+    @property
+    def measured_s(self) -> float | None:
+        """Seconds from exec to the first token or other answer; to ready where nothing was answered. None: it did not come so far."""
+        answered_s = self.first_answer_s if self.first_token_s is None else self.first_token_s
+        return self.ready_s if answered_s is None and self.is_asked else answered_s
 
     def ended_at(self) -> float:
         """UNIX time now, by the clock that nobody can set: no start ends before it begins."""
@@ -102,8 +116,9 @@ class Execution:
         return [
             *warnings_of(WarningKind.CLOCK, self.clocks.warnings(self._moments_s())),
             *warnings_of(WarningKind.OUTPUT, self.lost_output),
+            *warnings_of(WarningKind.ANSWER, self.unanswered),
             *warnings_of(WarningKind.MEMORY, [self.memory.failure] if self.memory.failure else []),
         ]
 
     def _moments_s(self) -> list[float]:
-        return [moment_s for moment_s in (self.ready_s, self.first_token_s) if moment_s is not None]
+        return [moment_s for moment_s in (self.ready_s, self.measured_s) if moment_s is not None]

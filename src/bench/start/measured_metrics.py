@@ -20,13 +20,14 @@ FROM_PROBE = tuple((metric, metric.source) for metric in m.CATALOGUE if isinstan
 
 def clock_metrics(execution: Execution) -> dict[str, float]:
     """The driver's clock, and the kernel's of the processors."""
-    answer, cpu = execution.answer, execution.cpu
+    measured_s, cpu = execution.measured_s, execution.cpu
     return named({
         m.READY: execution.ready_s,
-        m.FIRST_TOKEN: answer.first_token_s if answer else None,
+        m.FIRST_TOKEN: execution.first_token_s,
+        m.FIRST_ANSWER: execution.first_answer_s,
         m.CPU_VLLM: cpu.tree_s if cpu else None,
         m.CPU_BENCH: cpu.ours_s if cpu else None,
-        m.LONGEST_GAP: execution.clocks.longest_gap_s(answer.first_token_s) if answer else None,
+        m.LONGEST_GAP: None if measured_s is None else execution.clocks.longest_gap_s(measured_s),
     })  # fmt: skip
 
 

@@ -42,6 +42,8 @@ READY = Metric("ready_s", "s", "Wall time to model ready", CLOCK, speedup="Wall 
     what="exec to the first 200 of `/health`, asked every 20 ms from the engine's own word that it is up")
 FIRST_TOKEN = Metric("first_token_s", "s", "First token", CLOCK, speedup="First token", label="first token", is_key=True,
     what="exec to the first streamed token")
+FIRST_ANSWER = Metric("first_answer_s", "s", "First answer", CLOCK, speedup="First answer", label="first answer", is_key=True,
+    what="exec to the whole first answer of a model that completes no texts: a vector, a class, a score, a transcription (`bench.endpoint`)")
 PROBE_LOAD_WEIGHTS = Metric("probe/load_weights_s", "s", "Load weights, by the probe", FromProbe("load_weights", _duration_s), over_ranks=max, speedup="Load weights, by the probe", label="load weights (probe)", is_key=True,
     what="the model's `load_weights`: the same call in every load format, on one clock")
 PROBE_WAIT_FOR_BYTES = Metric("probe/wait_for_bytes_s", "s", "Blocked waiting for bytes, by the probe", FromProbe(None, _blocked_s), over_ranks=max, is_key=True,
@@ -133,7 +135,7 @@ IO_AMPLIFICATION = Metric("io/read_amplification", "", "Read amplification", PRO
 IO_OTHER = Metric("io/other_read_gib", "GiB", "Read from storage for anything else", Measured("`/proc/PID/io` of the whole tree"),
     what="read from storage for anything else: packages, compiled graphs")
 LONGEST_GAP = Metric("clock/longest_gap_s", "s", "Longest gap of the driver", Measured("the driver's clock, ten times a second"),
-    what="how long bench itself was stopped or got no processor before the first token; 0: less than 0.25 s")
+    what="how long bench itself was stopped or got no processor before the first token or answer; 0: less than 0.25 s")
 CPU_VLLM = Metric("cpu/vllm_s", "s", "Processor time of vLLM", KERNEL,
     what="processor seconds of vLLM's process tree")
 CPU_BENCH = Metric("cpu/bench_s", "s", "Processor time of bench", KERNEL,
@@ -168,7 +170,7 @@ GPU_PEAK = Family(Metric("memory/gpu{}_peak_gib", "GiB", "GPU memory, peak", NVM
 GPU_OWN_PEAK = Family(Metric("memory/gpu{}_own_peak_gib", "GiB", "vLLM's own GPU memory, peak", NVML,
     what="what vLLM's own processes took of it"), r"\d+", "N")
 WATERFALL = Family(Metric("waterfall/{}_s", "s", "Phase of the critical chain", Measured("the probe, and the log where the probe has nothing"),
-    what="the phases from exec to the first token, numbered in their order; they add up to `first_token_s` exactly"), r"\d+_\w+", "NN_PHASE")
+    what="the phases from exec to the first token, numbered in their order; they add up to `first_token_s` exactly, and to `ready_s` where there was no token"), r"\d+_\w+", "NN_PHASE")
 RANK = Family(Metric("rank/{}", "", "Of one rank", Measured("as the metric"),
     what="any metric with a rule for ranks, of one rank: `rank/TP0/phase/load_weights_s`"), r"[^/]+/.+", "RANK/METRIC")
 
@@ -177,7 +179,7 @@ def _noise(name: str, unit: str, title: str, source: str, what: str) -> Family:
     return Family(Metric(f"noise/{{}}/{name}", unit, title, Measured(source), what=what), "start|load", "WHEN")
 
 
-# By the field of NoiseDuring. WHEN is `start`, exec to the first token, or `load`, from the first rank's load_weights to the end of the last's.
+# By the field of NoiseDuring. WHEN is `start`, exec to the first token or answer, or `load`, from the first rank's load_weights to the end of the last's.
 NOISE = {
     "others_cpu": _noise("others_cpu", "", "Processors taken by others", "`/proc/stat`, less `/proc/PID/stat` of bench's and vLLM's processes",
         "share of the processor time of the cores that bench may use: other processes, interrupts, and what a hypervisor took"),

@@ -12,14 +12,14 @@ WORDS = {"start": "noise during the start", "load": "noise while weights were lo
 
 
 def noise_of(execution: Execution, report: ProbeReport) -> dict[str, NoiseDuring]:
-    """By stretch: `start`, from exec to the first token, or as far as it came; `load`, from where the first rank begins to load weights to where
+    """By stretch: `start`, from exec to the first token or answer, or as far as it came; `load`, from where the first rank begins to load weights to where
     the last one ends. Without the probe nobody knows when that was, and it is absent.
     """
     host = execution.memory.host
     if not host.counters:
         return {}
     last_s = host.counters[-1].at_s
-    stretches = {"start": (0.0, execution.first_token_s or last_s), "load": _load(report)}
+    stretches = {"start": (0.0, execution.measured_s or last_s), "load": _load(report)}
     return {name: noise_between(*stretch, host.counters, host.gpus) for name, stretch in stretches.items() if stretch}
 
 

@@ -46,7 +46,7 @@ def read_outputs(folder: Path, execution: Execution, steps: Steps) -> StartOutpu
     of_log = steps.run("placing the log's phases", placing, list[Span]())
     spans = steps.run("merging the spans", partial(merged, probe, of_log), of_log)
     chain: list[Span] = []
-    if ready_s is not None and first_token_s is not None:
+    if ready_s is not None and execution.measured_s is not None:
         chain = steps.run("the waterfall", partial(waterfall, spans, ready_s, first_token_s), chain)
     return StartOutputs(log, probe, spans, chain)
 

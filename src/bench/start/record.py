@@ -64,8 +64,8 @@ class Startup:
 
     @property
     def chain(self) -> list[Span]:
-        """The waterfall, from exec to the first token; empty where that is not known."""
-        if self.ready_s is None or self.first_token_s is None:
+        """The waterfall, from exec to the first token, or to ready where none was to come; empty where that is not known."""
+        if self.ready_s is None or (self.first_token_s is None and self.failed):
             return []
         return waterfall(self.spans, self.ready_s, self.first_token_s)
 

@@ -25,13 +25,15 @@ from bench.start.steps import Failure, Steps
 from bench.system.interrupts import interruptible
 from bench.system.output import print_message
 from bench.vllm.api_key import api_key
-from bench.vllm.command import command_for, with_probe
+from bench.vllm.command import command_for, served_name, with_probe
+from bench.vllm.first_answer import first_answer, pools
 from bench.vllm.greedy import complete_twice
 from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
 from bench.vllm.probe.bench_probe import cgroup
-from bench.vllm.server import free_port, serve
+from bench.vllm.server import Server, free_port, serve
 from bench.weights.fingerprint_store import Files, change_in, expected, files_of, verifies
+from bench.weights.hub import checkpoint_folder
 from bench.weights.make import ensure_checkpoint
 
 PROBE_AT_MOST = 64 << 20  # bytes of all its files together that are kept; it writes some kB a process
@@ -82,7 +84,7 @@ def keep_what_was_learnt(prepared: PreparedStart, startup: Startup, lasted_s: fl
 
 
 def execute(prepared: PreparedStart, execution: Execution, on_line: OnLine, steps: Steps) -> Execution:
-    """vLLM from exec to its completion, and to the end of its last process; how far it came, from `execution` on. Interruptible only
+    """vLLM from exec to its first answer, and to the end of its last process; how far it came, from `execution` on. Interruptible only
     where it waits for the host and for vLLM; a start that is complete when a signal comes stays complete.
     """
     settings, latest = prepared.settings, execution
@@ -95,8 +97,7 @@ def execute(prepared: PreparedStart, execution: Execution, on_line: OnLine, step
     except BenchError as error:
         return replace(latest, stop=Stop(_stop_kind(error), str(error)))
     except KeyboardInterrupt:
-        complete = latest.answer and (all(latest.rounds) or not verifies(settings))
-        return latest if complete else replace(latest, stop=Stop(StopKind.INTERRUPTED, "interrupted"))
+        return latest if latest.is_asked else replace(latest, stop=Stop(StopKind.INTERRUPTED, "interrupted"))
     except Exception as error:  # noqa: BLE001  # a full disk, too many open files: the world's, or a bug
         steps.failures.append(Failure("starting vLLM", error))
     return latest
@@ -162,12 +163,31 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
         with interruptible():
             ready_s = vllm.wait_until_ready(settings.vllm.ready_timeout_s)
         yield (reached := replace(reached, ready_s=ready_s))
-        with interruptible():
-            answer = vllm.complete(settings.checkpoint_path, settings.completion)
-        yield (reached := replace(reached, answer=answer))
-        if verifies(settings):
-            with interruptible():
-                rounds = complete_twice(vllm, settings.checkpoint_path, settings.completion.timeout_s)
-            yield (reached := replace(reached, rounds=rounds))
-        vllm.check(settings.checkpoint_path, settings.completion)
+        for reached in asked(settings, vllm, reached):  # noqa: B020  # each is the one before, further on
+            yield reached
+        vllm.check(*served_as(settings))
     yield replace(reached, tree_read_bytes=process.read_bytes, cpu=process.cpu)
+
+
+def asked(settings: Settings, vllm: Server, execution: Execution) -> Iterator[Execution]:
+    """The same start after each answer: the model's first one, and those of a verification start where it completes texts."""
+    if settings.completion is None:
+        yield replace(execution, is_asked=True)
+        return
+    name = served_name(settings)
+    with interruptible():
+        first = first_answer(vllm, name, settings.completion, generates=not pools(settings))
+    more = first.completion is not None and verifies(settings)
+    reached = replace(execution, answer=first.completion, other_answer=first.other, unanswered=first.warnings)
+    yield replace(reached, is_asked=not more)
+    if more:
+        with interruptible():
+            rounds = complete_twice(vllm, name, settings.completion.timeout_s)
+        yield replace(reached, rounds=rounds, is_asked=True)
+
+
+def served_as(settings: Settings) -> tuple[str, list[str]]:
+    """The model's name in requests, and what may stand behind it by /v1/models; nothing where the name is the checkpoint's path."""
+    name, folder = served_name(settings), checkpoint_folder(settings)
+    roots = [settings.checkpoint_path, *([str(folder)] if folder else [])]
+    return name, [] if name == settings.checkpoint_path else roots

@@ -143,6 +143,7 @@ VALID = _flag("bench.valid")
 INVALID_REASON = _text("bench.invalid_reason")
 IDENTITY = _text("bench.identity")
 TOKENS = _text("bench.tokens")
+ENDPOINT = _text("bench.endpoint")  # of the first answer, where it was no completion
 
 # The state in which it was made.
 PAGE_CACHE = _text("bench.page_cache")

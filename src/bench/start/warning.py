@@ -21,6 +21,7 @@ class WarningKind(Enum):
     CLOCK = "clock"
     OUTPUT = "output"  # vLLM's, lost or cut
     MEMORY = "memory"  # its samples
+    ANSWER = "answer"  # the first one did not come
     UNATTRIBUTED = "unattributed"  # time that no phase explains
     STEP = "step"  # of bench, failed
     TRACE = "trace"  # not kept by MLflow

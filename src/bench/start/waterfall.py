@@ -98,16 +98,19 @@ class Lane(NamedTuple):
     spans: tuple[Span, ...]
 
 
-def waterfall(spans: Sequence[Span], ready_s: float, first_token_s: float) -> list[Span]:
-    """The chain without a gap, from exec to the first token, of the merged spans. Empty where no process has reported."""
+def waterfall(spans: Sequence[Span], ready_s: float, first_token_s: float | None) -> list[Span]:
+    """The chain without a gap, from exec to the first token, or to ready where there was none, of the merged spans. Empty where no
+    process has reported.
+    """
     processes = processes_of(spans)
     if not processes:
         return []
+    end_s = ready_s if first_token_s is None else first_token_s
     layers = [
         *_known(processes, log_and_clock_spans(spans), ready_s),
-        _part(FIRST_TOKEN, ready_s, first_token_s, "clock"),
+        _part(FIRST_TOKEN, ready_s, end_s, "clock"),
     ]
-    return list(_joined(_painted(layers, first_token_s)))
+    return list(_joined(_painted(layers, end_s)))
 
 
 def lanes(spans: Sequence[Span], ready_s: float | None) -> list[Lane]:

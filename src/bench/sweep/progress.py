@@ -15,6 +15,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from bench.log.texts.phases import stage_of
+from bench.start.metrics import FIRST_ANSWER, FIRST_TOKEN, READY
 from bench.start.record import Startup
 from bench.system.output import print_message
 
@@ -78,11 +79,17 @@ def outcome(startup: Startup, progress: Progress) -> None:
         print_message(f"{progress.head()}  FAILED: {startup.reason}")
     else:
         _lasted_s.append(startup.ended_at - startup.started_at)
-        print_message(f"{progress.head()}  ready {startup.ready_s:.2f} s, first token {startup.first_token_s:.2f} s")
+        print_message(f"{progress.head()}  {', '.join(_reached(startup))}")
     for problem in startup.problems:
         print_message(f"  INVALID: {problem}")
     for warning in startup.warnings:
         print_message(f"  warning: {warning}")
+
+
+def _reached(startup: Startup) -> Iterator[str]:
+    for metric in (READY, FIRST_TOKEN, FIRST_ANSWER):
+        if metric.name in startup.metrics:
+            yield f"{metric.label} {startup.metrics[metric.name]:.2f} s"
 
 
 def clock(seconds: float) -> str:

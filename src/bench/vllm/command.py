@@ -80,6 +80,13 @@ def command_for(settings: Settings, host: Host, port: int, variables: Mapping[st
     return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(options)), environment, port)
 
 
+def served_name(settings: Settings) -> str:
+    """The name by which requests call the model: the first of `--served-model-name`, else the checkpoint's path."""
+    given = settings.arguments.get("served_model_name")
+    first = next(iter(given), None) if isinstance(given, list) else given
+    return settings.checkpoint_path if first in (None, "") else str(first)
+
+
 def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
     """`enforce_eager: True` becomes `--enforce-eager`, False its `--no-` form, None nothing, a dict JSON, a list several words, each dict
     and list in it JSON.

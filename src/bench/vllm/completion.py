@@ -4,15 +4,20 @@ Source: vllm/entrypoints/openai/completion/protocol.py. A version without `retur
 """
 
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, NoReturn
 
 from bench.config import Completion
-from bench.errors import AnswerError, StartError
+from bench.errors import AnswerError, RefusedError, StartError
 from bench.masking import masked
 from bench.system.output import visible
 
+COMPLETIONS, MODELS = "/v1/completions", "/v1/models"
+# What a release says of a path that this model does not have; of one that does not exist at all FastAPI says it.
+NOT_SERVED = re.compile(r"does not support Completions|\"detail\": ?\"Not Found\"")
 DATA, DONE = b"data:", b"[DONE]"
 LINE_AT_MOST = 1 << 20  # bytes; vLLM's have 300
 BYTES_AT_MOST, BYTES_PER_TOKEN = 1 << 20, 1 << 13  # of an answer
@@ -135,7 +140,31 @@ def refuse_other_model(answer: dict[str, Any], model: str) -> None:
     named = answer.get("model", model)
     if named != model:
         found = short(str(named).encode(errors="replace"))
-        raise AnswerError(f"the completion is of the model {found!r}, {model!r} was asked")
+        raise AnswerError(f"vLLM's answer is of the model {found!r}, {model!r} was asked")
+
+
+def other_root(listed: bytes, model: str, roots: Collection[str]) -> str | None:
+    """That /v1/models has none of these paths behind this name, in words; None: it has, or does not show what is behind it."""
+    try:
+        cards = json.loads(listed)["data"]
+        found = {str(card["id"]): card.get("root") for card in cards}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return f"{MODELS} does not show which model is served as {model!r}: {short(listed) or 'no answer'}"
+    if model not in found:
+        return f"{MODELS} lists {', '.join(map(repr, found)) or 'nothing'}, expected {model!r}"
+    root = found[model]
+    if root is None or root in roots:
+        return None
+    return (
+        f"{MODELS} has {short(str(root).encode(errors='replace'))!r} behind {model!r}, expected {next(iter(roots))!r}"
+    )
+
+
+def refused(status: int, body: bytes) -> RefusedError:
+    """The error of a completion that was answered with another status than 200."""
+    not_served = status == HTTPStatus.NOT_IMPLEMENTED or NOT_SERVED.search(body.decode(errors="replace")) is not None
+    leave_out = "" if not_served else "; completion=null makes a start without it"
+    return RefusedError(f"the completion was refused with {status}: {short(body)}{leave_out}", not_served=not_served)
 
 
 def no_number(name: str) -> NoReturn:

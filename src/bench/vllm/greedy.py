@@ -9,7 +9,7 @@ from typing import Any
 from bench.errors import StartError
 from bench.vllm.bounded_http import exchange
 from bench.vllm.command import HOST
-from bench.vllm.completion import no_number, refuse_other_model, short
+from bench.vllm.completion import COMPLETIONS, no_number, refuse_other_model, short
 from bench.vllm.server import BROKEN, Server
 
 # Shorter than a block of the KV cache (16 tokens) even where each byte is a token, and salted: so prefix caching never has
@@ -50,7 +50,7 @@ def _request(server: Server, model: str, prompt: str, timeout_s: float) -> Greed
     try:
         with exchange(
             (HOST, server.port),
-            server.request(json.dumps(fields).encode()),
+            server.post(COMPLETIONS, json.dumps(fields).encode()),
             timeout_s=timeout_s,
             bytes_at_most=ANSWER_AT_MOST,
         ) as response:

@@ -1,11 +1,12 @@
 """One live vLLM server: started, awaited, sent a completion request, and ended with all that it started."""
 
 import http.client
+import json
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,12 +14,25 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.config import Completion
-from bench.errors import AnswerError, StartError, StartTimeout
+from bench.errors import AnswerError, RefusedError, StartError, StartTimeout
+from bench.log.server_info import tasks_in
 from bench.log.texts import Stage
 from bench.log.texts.phases import stage_of
 from bench.vllm.bounded_http import exchange
 from bench.vllm.command import HOST, Command
-from bench.vllm.completion import LINE_AT_MOST, SHOWN, Answer, bytes_at_most, read_answer, request_body, short
+from bench.vllm.completion import (
+    COMPLETIONS,
+    LINE_AT_MOST,
+    MODELS,
+    SHOWN,
+    Answer,
+    bytes_at_most,
+    other_root,
+    read_answer,
+    refused,
+    request_body,
+    short,
+)
 from bench.vllm.keeper import descendants
 from bench.vllm.keeper_reports import Kept
 from bench.vllm.listener import is_elsewhere
@@ -31,7 +45,7 @@ FAR_INTERVAL_S = 0.25
 HEALTH_TIMEOUT_S = 5.0
 CHECK_TIMEOUT_S = 10.0  # of each request that follows the completion
 END_KNOWN_S = 0.5  # after which the end of a process is known
-COMPLETIONS = "/v1/completions"
+JSON = "application/json"
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 BROKEN = (OSError, http.client.HTTPException, ValueError, OverflowError)  # the last: of a chunk of 2**64 bytes
 
@@ -44,6 +58,7 @@ class Server:
     port: int
     api_key: str
     engine_is_up: threading.Event = field(default_factory=threading.Event)  # by a line of vLLM's log
+    tasks: list[str] = field(default_factory=list)  # that the model can do, by a line of it; empty: not known
 
     def wait_until_ready(self, timeout_s: float) -> float:
         """Seconds since exec at the first 200 of /health. It is polled every 0.25 s until vLLM logs that its engine is up, one to
@@ -105,7 +120,8 @@ class Server:
         except (StartTimeout, AnswerError):
             raise
         except StartError as error:
-            if self._ends_soon():
+            is_not_served = isinstance(error, RefusedError) and error.not_served
+            if not is_not_served and self._ends_soon():
                 how = self.process.how_it_ended()
                 raise StartError(f"vLLM ended before its completion was whole: {how} ({error})") from error
             raise
@@ -114,14 +130,12 @@ class Server:
         try:
             with exchange(
                 (HOST, self.port),
-                self.request(request_body(model, asked)),
+                self.post(COMPLETIONS, request_body(model, asked)),
                 timeout_s=asked.timeout_s,
                 bytes_at_most=bytes_at_most(asked),
             ) as response:
                 if response.status != HTTPStatus.OK:
-                    raise StartError(
-                        f"the completion was refused with {response.status}: {short(response.read(4 * SHOWN))}"
-                    )
+                    raise refused(response.status, response.read(4 * SHOWN))
                 lines = iter(lambda: response.readline(LINE_AT_MOST), b"")
                 return read_answer(lines, model, asked.max_tokens, self.process.elapsed_s)
         except TimeoutError as error:
@@ -129,17 +143,21 @@ class Server:
         except BROKEN as error:
             raise StartError(f"vLLM broke off the completion: {short(repr(error).encode())}") from error
 
-    def request(self, body: bytes, key: str | None = None) -> tuple[str, str, bytes, dict[str, str]]:
-        """A completion request with our key, or another: the argument of `exchange`."""
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key or self.api_key}"}
-        return "POST", COMPLETIONS, body, headers
+    def post(
+        self, path: str, body: bytes, *, key: str | None = None, content_type: str = JSON
+    ) -> tuple[str, str, bytes, dict[str, str]]:
+        """A request with our key, or another: the argument of `exchange`."""
+        return "POST", path, body, {"Content-Type": content_type, "Authorization": f"Bearer {key or self.api_key}"}
 
-    def check(self, model: str, asked: Completion) -> None:
+    def check(self, model: str, roots: Collection[str] = ()) -> None:
         """Checks that this vLLM answered, and is still healthy. To be called when everything is measured.
 
+        `model` is the name that it is served under. Where that is not the checkpoint's path, `roots` are the paths of which one must
+        stand behind it.
+
         Raises:
-            StartError: it ended or is no longer healthy; another process listens on its port; or a wrong key was not refused: it
-                is another server, or one that serves other users, who would disturb the measurement.
+            StartError: it ended or is no longer healthy; another process listens on its port; another model has that name; or a wrong
+                key was not refused: it is another server, or one that serves other users, who would disturb the measurement.
         """
         health = self._health(CHECK_TIMEOUT_S)
         if is_elsewhere(self.port, descendants(self.process.keeper_pid)):
@@ -150,7 +168,9 @@ class Server:
             self._failed_after(
                 f"vLLM was not healthy any more after its completion: /health answered {health or 'nothing'}"
             )
-        status = self._status_with_another_key(model, asked)
+        if roots and (sentence := other_root(self._served(), model, roots)):
+            self._failed_after(sentence)
+        status = self._status_with_another_key(model)
         if status not in REFUSALS:
             self._failed_after(
                 f"the server on port {self.port} answered a wrong API key with {status or 'nothing'}, expected 401: "
@@ -164,9 +184,20 @@ class Server:
         self._raise_if_ended("after its completion")
         raise StartError(reason)
 
-    def _status_with_another_key(self, model: str, asked: Completion) -> int | None:
-        one_token = request_body(model, asked.model_copy(update={"max_tokens": 1}))
-        request = self.request(one_token, secrets.token_hex(16))
+    def _served(self) -> bytes:
+        """The answer of /v1/models; empty: none came."""
+        request = ("GET", MODELS, None, {"Authorization": f"Bearer {self.api_key}"})
+        try:
+            with exchange(
+                (HOST, self.port), request, timeout_s=CHECK_TIMEOUT_S, bytes_at_most=LINE_AT_MOST
+            ) as response:
+                return response.read(LINE_AT_MOST)
+        except BROKEN:
+            return b""
+
+    def _status_with_another_key(self, model: str) -> int | None:
+        one_token = json.dumps({"model": model, "prompt": "a", "max_tokens": 1}).encode()
+        request = self.post(COMPLETIONS, one_token, key=secrets.token_hex(16))
         try:
             with exchange((HOST, self.port), request, timeout_s=CHECK_TIMEOUT_S) as response:
                 return response.status
@@ -180,17 +211,18 @@ def serve(
 ) -> Iterator[Server]:
     """vLLM, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`, stamped."""
     environment = command.environment | {"VLLM_API_KEY": api_key}
-    engine_is_up = threading.Event()
+    engine_is_up, tasks = threading.Event(), list[str]()
 
     def on_each(elapsed_s: float, text: str) -> None:
         if stage_of(text) == Stage.SERVER:
             engine_is_up.set()
+        tasks.extend(() if tasks else tasks_in(text))
         on_line(elapsed_s, text)
 
     with kept(
         command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=on_each
     ) as process:
-        yield Server(process, command.port, api_key, engine_is_up)
+        yield Server(process, command.port, api_key, engine_is_up, tasks)
 
 
 def free_port() -> int:

@@ -8,6 +8,12 @@ from bench.log.texts.phases import ARGUMENTS, BEGINS_ENGINE, CONFIG_TEXT, LOADIN
 # fmt: off
 ARGUMENTS_TEXT = Text("args: ", "INFO 11-24 02:47:12 [api_utils.py:273] non-default args: {'max_model_len': 4096, 'disable_log_stats': True, 'model': 'models/base'}", "recorded 0.8.5 - 0.32.0")
 
+# What the model can do, by the API server before it serves.
+TASKS_TEXTS = (
+    Text("Supported tasks: [", "(APIServer pid=24351) INFO 11-24 16:19:12 [entry.py:136] Supported tasks: ['generate']", "recorded 0.11.2 - 0.32.0"),
+    Text("Supported_tasks: [", "(APIServer pid=29862) INFO 11-24 16:35:04 [api_server.py:1611] Supported_tasks: ['generate']", "recorded 0.10.1 - 0.11.0"),
+)
+
 # Arguments in each of the three forms that log/arguments.py reads.
 ASKED = re.compile(rf"{ARGUMENTS.text}: \{{")
 NAMESPACE = re.compile(r"\bargs: Namespace\(")
