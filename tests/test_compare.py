@@ -254,6 +254,7 @@ def test_the_latest_sweep_is_the_one_that_began_last(workplace):
         ),
         ("where.load_format=nonsense", "where: none of the 6 starts of sweep"),
         ("where.nonsense=auto", "where: none of the 6 starts of sweep"),
+        ("where.load_formt=null", "where.load_formt: no start of sweep"),
     ],
 )
 def test_what_is_not_there_is_refused_in_one_line(word, message, compared, tmp_path):
@@ -289,6 +290,18 @@ def test_a_store_without_a_sweep_says_how_to_make_one(workplace):
     assert done.err == (
         f"tracking.uri={uri(workplace)}: there is no sweep yet. Make one:  python -m bench -m load_format=auto,safetensors\n"
     )
+
+
+def test_a_comparison_without_a_finished_start_says_so(workplace):
+    """The report has what became of each; whoever waits for a comparison reads the exit code."""
+    (workplace.folder / "first.log").write_text("Loading weights took 1.00 seconds\n")
+    assert call_command(workplace, replay.main, "first.log").code == 0
+    done = call_command(workplace, compare.main)
+
+    assert done.code == 2
+    assert "nothing to compare, since none of its 1 starts finished and counts; first: " in done.err
+    assert "first" in done.out
+    assert len([*workplace.folder.glob("benchmark_results/*/report.md")]) == 1
 
 
 def test_a_sweep_without_a_start_says_so(workplace):

@@ -3,7 +3,7 @@
 python -m bench.compare                                    the latest sweep
 python -m bench.compare sweep=ID                           one sweep, by its id or its run's id or name
 python -m bench.compare baseline=auto                      a point's label; auto: load_format=auto, else the first point
-python -m bench.compare where.tensor_parallel_size=2       only the starts whose params have this value
+python -m bench.compare where.tensor_parallel_size=2       only the starts whose params have this value; null: that is not set
 python -m bench.compare ignore=version.vllm,host.gpu       compares although these differ, and notes it in the report
 python -m bench.compare title='eager, no priming'          instead of the points' names
 python -m bench.compare sweep=ID publish=NAME              to benchmark_results/NAME, with all starts packed beside the report
@@ -16,9 +16,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench.analysis.comparison import AUTO, compare
+from bench.analysis.comparison import AUTO, Comparison, compare
 from bench.cli import command, split_arguments
 from bench.compose import compose_settings
+from bench.errors import SettingError
 from bench.masking import masked, masked_tree
 from bench.report.content import report_of
 from bench.report.metrics_json import summary_metrics
@@ -61,6 +62,23 @@ def main(arguments: list[str]) -> None:
     print_result(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")
     logging = partial(log_report, metrics=summary_metrics(comparison), note=tables, files=files)
     unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")
+    refuse_without_start(comparison)
+
+
+def refuse_without_start(comparison: Comparison) -> None:
+    """The report names what became of each start; whoever waits for a comparison gets an exit code.
+
+    Raises:
+        SettingError: no start finished in the state that was asked for.
+    """
+    if any(point.starts for point in comparison.points):
+        return
+    starts = [*comparison.failed, *comparison.invalid]
+    first = starts[0]
+    raise SettingError(
+        f"sweep {comparison.sweep.sweep_id}: nothing to compare, since none of its {len(starts)} starts finished and counts; "
+        f"{first.name}: {first.reason or first.invalid_reason}"
+    )
 
 
 def _ui(uri: str, experiment: str) -> str:

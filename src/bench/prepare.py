@@ -5,7 +5,8 @@
     python -m bench.prepare model=hf model.path=/data/llama load_format=sharded_state tensor_parallel_size=8
     python -m bench.prepare load_format=sharded_state remake=true                  replaces an existing checkpoint
 
-Takes the settings of python -m bench; several values make several checkpoints. A sweep does this by itself.
+Takes the settings of python -m bench; several values make several checkpoints. A sweep does this by itself. A hub id is not downloaded
+here but by vLLM: where it is cut, or in a start that does not count before a sweep's first.
 """
 
 import time
@@ -15,7 +16,7 @@ from bench.cli import command, split_arguments
 from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.host.output_folders import refuse_places
-from bench.sweep.prepare import prepare_and_log, refuse_checkpoints, unused
+from bench.sweep.prepare import describe_elsewhere, prepare_and_log, refuse_checkpoints, unused
 from bench.system.output import print_result
 
 OWN = {"remake": "false"}
@@ -31,9 +32,12 @@ def main(arguments: list[str]) -> None:
     refuse_places(points, folder, "the log's folder")
     refuse_checkpoints(points, folder, remake=remake)
     for settings in points:
-        place = Path(settings.checkpoint_path)
+        place, elsewhere = Path(settings.checkpoint_path), describe_elsewhere(settings)
+        if elsewhere:
+            print_result(elsewhere)
         prepare_and_log(settings, unused(folder / place.name), remake=remake)
-        print_result(f"ready: {place}")
+        if place.exists():
+            print_result(f"ready: {place}")
 
 
 def _switch(name: str, given: str) -> bool:

@@ -36,6 +36,29 @@ def test_first_answers_are_compared_where_the_same_was_asked(endpoint, is_compar
     assert found.speedup("other", FIRST_TOKEN) is None
 
 
+@pytest.mark.parametrize(
+    ("where", "points"),
+    [
+        ({"vllm.args.dtype": "null"}, ["plain", "unset"]),
+        ({"vllm.args.dtype": "None"}, ["plain", "unset"]),
+        ({"vllm.args.dtype": "half"}, ["half"]),
+        ({"vllm.args.dtype": "null", "load_format": "auto"}, ["plain", "unset"]),
+    ],
+)
+def test_where_finds_what_is_not_set(where, points):
+    """An argument that is vLLM's default in one point is no param there; one that is null is the text None."""
+    given = {"plain": {}, "unset": {"vllm.args.dtype": "None"}, "half": {"vllm.args.dtype": "half"}}
+    starts = [made_start(name, {"ready_s": 1.0}, params={"load_format": "auto"} | more) for name, more in given.items()]
+
+    assert [point.label for point in compare(made_sweep(*starts), where=where).points] == points
+
+
+def test_where_refuses_a_name_that_no_start_has():
+    """Of a typo every start is without."""
+    with pytest.raises(SettingError, match=r"^where.load_formt: no start of sweep .* near to it are load_format\.$"):
+        compare(made_sweep(varied("auto")), where={"load_formt": "null"})
+
+
 # Who is compared with whom.
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.log.server_info import ServerInfo, tasks_in, info_params
+from bench.log.server_info import ServerInfo, info_params, tasks_in
 from bench.start.tags import info_tags
 from read_lines import info_in, read_log
 

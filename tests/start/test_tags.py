@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.start import tags
-from bench.start.tags import KIND, ORDER, POINTS, REASON, VALID, WARNINGS, Kind, Tag
+from bench.start.tags import KIND, ORDER, POINTS, REASON, TAG_AT_MOST, VALID, WARNINGS, Kind, Tag
 from bench.start.warning import ResultWarning, WarningKind
 
 ALL = [each for each in vars(tags).values() if isinstance(each, Tag)]
@@ -27,6 +27,17 @@ SOURCES = Path(tags.__file__).parents[1]
 def test_a_value_comes_back_as_it_was(tag, value):
     """With its type: a number is no text."""
     assert tag.in_(tag.of(value)) == value
+
+
+def test_more_points_than_a_tag_holds_are_the_first_of_them():
+    """Whole: half a label is no point."""
+    labels = tuple(f"start {number} of many" for number in range(1000))
+    (text,) = POINTS.of(labels).values()
+    kept = POINTS.in_({POINTS.name: text})
+
+    assert len(text) <= TAG_AT_MOST
+    assert kept == labels[: len(kept)]
+    assert len(kept) > 300
 
 
 def test_warnings_of_an_earlier_bench_are_texts():

@@ -10,6 +10,7 @@ from bench.compose import compose_settings, points_of
 from bench.config import Settings
 from bench.host.device import Device
 from bench.host.host import Host, Needs, identity
+from bench.start.tags import LABEL_AT_MOST
 from bench.sweep.dry_run import describe_duration, describe_plan
 from bench.sweep.plan import Point, Start, blocks_of, label_points, seed_of, signature, with_baseline_again
 
@@ -278,6 +279,20 @@ def test_what_a_users_own_load_format_brings_is_in_the_label():
         "auto enforce_eager=True OMP_NUM_THREADS=8 HF_TOKEN=***",
         "runai_streamer",
     ]
+
+
+def test_a_label_fits_where_mlflow_has_it():
+    """In a metric's name behind others, and in a line; two that were cut stay different, and what stands behind a long value is read too."""
+    long = ["/data/" + "deep/" * 200 + name for name in ("one", "two")]
+    overrides = [(f"model.path={path}", f"load_format={name}") for path in long for name in ("auto", "dummy")]
+    overrides.append(("model.path=a\n b", "load_format=auto"))
+    settings = composed()
+    labels = [point.label for point in label_points(overrides, [settings] * len(overrides))]
+
+    assert len(set(labels)) == len(labels)
+    assert max(map(len, labels)) <= LABEL_AT_MOST
+    assert [label.split()[0] for label in labels] == ["auto", "dummy", "auto", "dummy", "auto"]
+    assert "\n" not in "".join(labels)
 
 
 def test_more_repeats_are_the_same_sweep():

@@ -1,17 +1,20 @@
 """A hub id, resolved to the files that vLLM will read, in a cache that lies here; and which of its files are there."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from bench.compose import compose_settings
 from bench.config import Settings
+from bench.errors import CheckpointError
 from bench.host.host import Device, Host, Needs
 from bench.host.state import judge, state_doubts
 from bench.log.start_log import StartLog
 from bench.start.prepare import measured_state, prepare_state
 from bench.sweep.plan import Point
+from bench.sweep.prepare import describe_elsewhere
 from bench.sweep.prime import describe_untimed, downloads
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.checkpoint import files_read, is_here, place_of, size_gib
@@ -231,3 +234,31 @@ def test_an_object_stores_address_goes_to_vllm_as_it_is(path, load_format):
     assert (settings.checkpoint_path, settings.model.name) == (path, "small-8b")
     assert (size_gib(settings), place_of(settings), files_of(settings)) == (None, None, None)
     assert downloads([Point("x", (), settings)]) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "described"),
+    [
+        (SHARDS, (), r"^acme/tiny is a hub id, and lies in .*/snapshots/a{40}$"),
+        (SHARDS[:1], (), "is not on this host: vLLM downloads it to .*/hub/models--acme--tiny in its first start, which in a sweep does not count"),
+        ((), ("load_format=sharded_state",), "is not on this host: vLLM downloads it to .* while it is cut$"),
+        (SHARDS, ("load_format=dummy",), "lies in"),
+        (SHARDS, ("model.path=/data/tiny",), None),
+        (SHARDS, ("model.path=s3://models/tiny", "load_format=runai_streamer"), "there is nothing to prepare$"),
+    ],
+)  # fmt: skip
+def test_preparing_says_where_a_hub_id_is_and_who_downloads_it(tmp_path, names, words, described):
+    """bench itself never does; "ready" would be a lie of what is not here."""
+    if names:
+        downloaded(tmp_path / ".cache/huggingface/hub", *names)
+    found = describe_elsewhere(settings_of(*words))
+
+    assert found is None if described is None else re.search(described, found)
+
+
+def test_preparing_refuses_a_hub_id_that_may_not_be_downloaded():
+    """The start would end with the same, minutes later."""
+    with pytest.raises(
+        CheckpointError, match=r"^model.path=acme/tiny is a hub id that is not whole in .*HF_HUB_OFFLINE"
+    ):
+        describe_elsewhere(settings_of("vllm.env.HF_HUB_OFFLINE=1"))

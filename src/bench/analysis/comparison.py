@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from bench.analysis.agreement import NOT_USED, known_of_one, why_not
 from bench.analysis.losses import cut_off, survivors_only
@@ -16,6 +17,7 @@ from bench.start.tags import ENDPOINT
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
 
+UNSET = {"null", "none"}  # in `where`, and as params hold it
 # Follow from other settings, and so show nothing of what was varied.
 DERIVED = {"vllm_command", "model.sharded_path"}
 
@@ -87,14 +89,17 @@ def compare(
 ) -> Comparison:
     """Compare the points of a sweep.
 
+    Without a finished start there is nothing to compare, and no baseline.
+
     `baseline` is a point's label, or "auto": then a load format is compared with load_format=auto at otherwise equal
     settings, and with the sweep's first point where there is no such start. `where` keeps the starts whose params have
-    these values. What differs in MUST_AGREE is not compared, unless it is named in `ignore`.
+    these values, `null` where they are not set. What differs in MUST_AGREE is not compared, unless it is named in `ignore`.
 
     Raises:
         SettingError: no start is left, or the baseline is none of the points.
     """
     wanted = dict(where or {})
+    _refuse_unknown(sweep, wanted)
     kept = [
         start for start in sweep.starts if all(_same(start.params.get(name), value) for name, value in wanted.items())
     ]
@@ -124,8 +129,22 @@ def compare(
     )
 
 
+def _refuse_unknown(sweep: SweepRecord, wanted: Mapping[str, str]) -> None:
+    """Refuse a name that no start has: whoever looks for what is not set would find every start."""
+    known = {name for start in sweep.starts for name in start.params}
+    for name, value in wanted.items():
+        if name not in known and value.lower() in UNSET:
+            near = ", ".join(get_close_matches(name, sorted(known), n=3))
+            raise SettingError(
+                f"where.{name}: no start of sweep {sweep.sweep_id} has such a param"
+                + (f"; near to it are {near}." if near else ".")
+            )
+
+
 def _same(found: str | None, wanted: str) -> bool:
-    return found is not None and found.lower() == wanted.lower()
+    """Params hold None as text, and what was set for other points alone they do not hold."""
+    value = (found or "None").lower()
+    return value == wanted.lower() or {value, wanted.lower()} <= UNSET
 
 
 def _baselines(points: Sequence[Point], baseline: str) -> dict[str, str]:

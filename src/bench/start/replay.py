@@ -30,9 +30,11 @@ def labels_of(recordings: list[Recording]) -> list[str]:
     counts = Counter(file.stem for file in {recording.file for recording in recordings})
     sources = Counter(file for file, _ in {(each.file, each.log.source) for each in recordings})
     return [
-        (each.file.stem if counts[each.file.stem] == 1 else each.file.name)
-        + ("" if each.is_alone else f" start {each.number}")
-        + (f" of {each.log.source}" if sources[each.file] > 1 and each.log.source else "")
+        t.brief(
+            (each.file.stem if counts[each.file.stem] == 1 else each.file.name)
+            + ("" if each.is_alone else f" start {each.number}")
+            + (f" of {each.log.source}" if sources[each.file] > 1 and each.log.source else "")
+        )
         for each in recordings
     ]
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 from bench.config import Settings
@@ -20,6 +21,8 @@ T = TypeVar("T")
 TAG_AT_MOST = 7000  # characters; MLflow keeps 8,000
 LONGEST_VALUES = (TAG_AT_MOST, 200, 40)  # of a variable, as few are shortened as needed
 DIGITS = 12
+LABEL_AT_MOST = 160  # characters; MLflow keeps 250 of a metric's name, which may be `speedup of survivors only probe/load_weights_s/LABEL`
+LABEL_DIGITS = 8
 
 
 class Kind(StrEnum):
@@ -81,7 +84,24 @@ def _flag(name: str) -> Tag[bool]:
 
 
 def _lines(name: str) -> Tag[tuple[str, ...]]:
-    return Tag(name, "\n".join, lambda text: tuple(text.splitlines()))
+    """Whole lines, the first ones where all together are longer than a tag."""
+    return Tag(name, _write_lines, lambda text: tuple(text.split("\n")) if text else ())
+
+
+def _write_lines(lines: Sequence[str]) -> str:
+    ends = accumulate(len(line) + 1 for line in lines)
+    return "\n".join(line for line, end in zip(lines, ends, strict=True) if end <= TAG_AT_MOST)
+
+
+def brief(text: str, most: int = LABEL_AT_MOST) -> str:
+    """A point's label, or a part of one, as a name that fits everywhere: one line of at most so many characters. What had to be changed
+    carries a digest of the whole, so that two stay different.
+    """
+    line = " ".join(text.split())
+    if line == text and len(text) <= most:
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:LABEL_DIGITS]
+    return f"{line[: most - LABEL_DIGITS - 1]}…{digest}"
 
 
 def _write_variables(variables: Mapping[str, str]) -> str:

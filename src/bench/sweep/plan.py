@@ -16,6 +16,7 @@ from bench.analysis.records import RunRecord, SweepRecord
 from bench.config import Settings, blocks_at_most, conf_dir
 from bench.host.host import Host, identity
 from bench.masking import is_secret_name, masked, masked_value
+from bench.start.tags import brief
 
 SHORT = {
     "tensor_parallel_size": "tp",
@@ -23,6 +24,9 @@ SHORT = {
     "max_model_len": "len",
     "page_cache": "page_cache",
 }
+
+
+VALUE_AT_MOST = 60  # characters of one in a label: the others behind it are to be read too
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def label_points(points: Sequence[tuple[str, ...]], settings: Sequence[Settings]
     if len(set(labels)) < len(labels):
         labels = [" ".join(overrides) for overrides in chosen]
     labels = [
-        " ".join([label, *_brought(point, each)]) for label, point, each in zip(labels, points, settings, strict=True)
+        brief(" ".join([label, *_brought(point, each)]))
+        for label, point, each in zip(labels, points, settings, strict=True)
     ]
     return [Point(label, point, each) for label, point, each in zip(labels, points, settings, strict=True)]
 
@@ -101,7 +106,11 @@ def _label(overrides: Sequence[str], settings: Settings) -> str:
     if not pairs:
         return settings.load_format.name
     formats = [value for key, value in pairs if key == "load_format"]
-    others = [f"{SHORT.get(key, key.rpartition('.')[2])}={value}" for key, value in pairs if key != "load_format"]
+    others = [
+        f"{SHORT.get(key, key.rpartition('.')[2])}={brief(value, VALUE_AT_MOST)}"
+        for key, value in pairs
+        if key != "load_format"
+    ]
     return re.sub(r"['\"\\]", "", " ".join([*formats, *others]))
 
 

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from bench.config import Settings
-from bench.errors import StartError, TrackingError
+from bench.errors import CheckpointError, StartError, TrackingError
 from bench.host.claims import checkpoints_claimed
 from bench.host.device import describe_source
 from bench.host.host import look_at_host
@@ -20,7 +20,8 @@ from bench.sweep.plan import Point
 from bench.system.interrupts import unbroken
 from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
-from bench.weights.hub import is_remote
+from bench.weights.checkpoint import is_here
+from bench.weights.hub import could_be_hub_id, folders_in_caches, is_remote, may_download, reads_hub, snapshot_of
 from bench.weights.make import Made, ensure_checkpoint, refuse_checkpoint
 from bench.weights.manifest import MANIFEST, foreign_manifest
 from bench.weights.space import needs_of, refuse_without_space
@@ -62,7 +63,7 @@ def unused(folder: Path) -> Path:
 
 def prepare_and_log(settings: Settings, folder: Path, *, remake: bool = False) -> list[Made]:
     """Make what is missing for these settings, and log each as a run of the preparations' experiment. Returns what was made."""
-    if not (Path(settings.checkpoint_path).exists() or is_remote(settings.checkpoint_path)):
+    if not (Path(settings.checkpoint_path).exists() or is_remote(settings.checkpoint_path) or reads_hub(settings)):
         print_message(f"preparing {settings.checkpoint_path}")
     with own_folder(folder):
         try:
@@ -72,6 +73,33 @@ def prepare_and_log(settings: Settings, folder: Path, *, remake: bool = False) -
             seal([folder / PREPARE_LOG])
         log_made(settings, folder, made)
     return made
+
+
+def describe_elsewhere(settings: Settings) -> str | None:
+    """Where on this host the hub id `model.path` lies, or who brings it here: bench never does. None: it is a folder, or a file.
+
+    Raises:
+        CheckpointError: it is not on this host, and may not be downloaded.
+    """
+    path = settings.model.path
+    if is_remote(path):
+        return f"{path} lies in an object store, from which vLLM reads it: there is nothing to prepare"
+    if settings.model.random or not could_be_hub_id(path):
+        return None
+    folder, places = snapshot_of(settings), " or ".join(map(str, folders_in_caches(settings)))
+    if folder and (is_here(settings) or not reads_hub(settings)):
+        return f"{path} is a hub id, and lies in {folder}"
+    if not may_download(settings):
+        raise CheckpointError(
+            f"model.path={path} is a hub id that is not whole in {places}, and vLLM may not download it: HF_HUB_OFFLINE, "
+            "TRANSFORMERS_OFFLINE or VLLM_USE_MODELSCOPE is set."
+        )
+    when = (
+        "while it is cut"
+        if settings.load_format.checkpoint == "sharded"
+        else "in its first start, which in a sweep does not count; there is nothing to prepare"
+    )
+    return f"{path} is a hub id that is not on this host: vLLM downloads it to {places} {when}"
 
 
 def log_made(settings: Settings, folder: Path, made: Sequence[Made]) -> None:

@@ -116,7 +116,14 @@ def _uploads(store: Store, parent: "Run") -> list["Run"]:
     """All runs of its starts, in the order in which they were started."""
     runs = search(store, f"tags.`{PARENT}` = '{parent.info.run_id}'", [parent.info.experiment_id])
     starts = (run for run in runs if t.KIND.in_(run.data.tags) in {t.Kind.START, t.Kind.REPLAY})
-    return sorted(starts, key=lambda run: run.info.start_time)
+    return sorted(starts, key=_begun)
+
+
+def _begun(run: "Run") -> int:
+    """When it was made here: a recorded start begins its time to ready before it was read."""
+    is_recorded = t.KIND.in_(run.data.tags) is t.Kind.REPLAY
+    moment_ms: int = (run.info.end_time if is_recorded else None) or run.info.start_time
+    return moment_ms
 
 
 def _record(run: "Run") -> RunRecord:
