@@ -1,5 +1,7 @@
 """What ran in two points must agree, unless the sweep varies it."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.analysis.comparison import Comparison, compare
@@ -94,8 +96,55 @@ def test_another_setting_excuses_nothing():
     assert "OMP_NUM_THREADS" in compared(params={"vllm.env.OMP_PROC_BIND": "1"}, variables={}).withheld["other"]
 
 
-def test_starts_that_did_not_report_are_compared_as_before():
+def test_what_ran_is_no_reason_where_it_is_known_of_neither():
     """Recorded by an earlier bench, or without the probe."""
-    starts = (made_start("auto", {"ready_s": 2.0}, tags=RAN), made_start("other", {"ready_s": 1.0}))
+    starts = (made_start("auto", {"ready_s": 2.0}), made_start("other", {"ready_s": 1.0}))
+
+    assert compare(made_sweep(*starts)).withheld == {}
+
+
+def test_what_ran_in_one_point_alone_agrees_with_nothing_unless_the_probe_is_what_is_varied():
+    one, other = made_start("auto", {"ready_s": 2.0}, tags=RAN), made_start("other", {"ready_s": 1.0})
+    (why,) = compare(made_sweep(one, other)).withheld.values()
+    varied = [replace(each, params=each.params | {"probe": str(each is one)}) for each in (one, other)]
+
+    assert why.endswith("is known of one of them alone; to compare all the same: ignore=ran")
+    assert compare(made_sweep(one, other), ignore=["ran"]).withheld == {}
+    assert compare(made_sweep(*varied)).withheld == {}
+
+
+@pytest.mark.parametrize(
+    ("fact", "values"),
+    [
+        ("host.host", ("one", "other")),
+        ("bench.page_cache", ("cold", "unverified")),
+        ("ran.dtype", ("bfloat16", None)),
+        ("max_model_len", ("2048", "4096")),
+        ("load_format", ("auto", "runai_streamer")),
+    ],
+)
+def test_starts_of_a_point_that_are_no_repeats_of_one_another_give_no_speedup(fact, values):
+    """Also where both arms are mixed alike: what is averaged or paired is then another thing in each block."""
+    starts = []
+    for point in ("auto", "other"):
+        for block, value in enumerate(values):
+            made = made_start(point, {"ready_s": 2.0 + block}, repeat=block)
+            where = made.params if fact in {"max_model_len", "load_format"} else made.tags
+            where |= {fact: value} if value else {}
+            starts.append(made)
+    comparison = compare(made_sweep(*starts))
+
+    assert "are not repeats of one another" in comparison.withheld["other"]
+    assert compare(made_sweep(*starts), ignore=["starts", fact]).withheld == {}
+
+
+def test_the_port_in_the_command_makes_no_start_another_thing():
+    starts = [
+        made_start(
+            point, {"ready_s": 2.0 + block}, repeat=block, params={"vllm_command": f"vllm --port {4000 + block}"}
+        )
+        for point in ("auto", "other")
+        for block in range(2)
+    ]
 
     assert compare(made_sweep(*starts)).withheld == {}

@@ -34,7 +34,7 @@ def start(name: str, at_s: float, **known: object) -> Startup:
     return replace(made, started_at=STARTED_AT + at_s, ended_at=STARTED_AT + at_s + 30, exec_at_s=at_s)
 
 
-STARTS = (start("auto #1", 1.0), start("fast #1", 2.0), start("fast #2", 3.0, reason="no device"))
+STARTS = (start("auto #1", 1.0), start("fast #1", 41.0), start("fast #2", 81.0, reason="no device"))
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,22 @@ def test_a_start_that_was_uploaded_again_with_other_times_is_refused(place, tmp_
         EvidenceError, match=r"are one start by its key, or .*: ready_s is (29\.0 and 3\.0|3\.0 and 29\.0)"
     ):
         place.found()
+
+
+def test_a_copy_of_a_start_with_other_times_ran_beside_another(place, tmp_path):
+    """A sweep makes one start after the other, so one that ran while another did is made up."""
+    place.upload(replace(start("fast #3", 43.0), parent_run_id=place.parent), tmp_path / "copy")
+
+    with pytest.raises(EvidenceError, match=r"fast #1 and fast #3 ran at the same time for 28\.0 s on one host"):
+        place.found()
+
+
+def test_a_second_start_of_a_point_in_one_block_is_named(place, tmp_path):
+    """As where one that waited to be uploaded was made again by resume=true."""
+    place.upload(replace(start("auto #2", 121.0), parent_run_id=place.parent), tmp_path / "copy")
+
+    (doubt,) = [each for each in place.found().doubts if "second start" in each.text]
+    assert (doubt.start, "beside auto #1" in doubt.text) == ("auto #2", True)
 
 
 def test_a_start_of_another_sweep_that_was_moved_here_is_refused(place, tmp_path):

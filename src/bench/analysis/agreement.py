@@ -105,6 +105,9 @@ VARIABLES_DECIDED_BY = {
     ("RUNAI_STREAMER_MEMORY_LIMIT",): {"memory_limit"},
     ("RUNAI_STREAMER_S3_ENDPOINT",): {"load_format"},
 }
+OF_ONE_FORMAT = {
+    RAN.name(package) for package in ("runai_model_streamer", "safetensors", "triton")
+}  # imported by some loaders alone
 STATES = {PAGE_CACHE.name, COMPILE_CACHE.name}
 NOT_USED = {
     "not_used",
@@ -122,7 +125,7 @@ Row = tuple[str, str, set[str], set[str]]  # name, what it is, the values of eit
 def why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
     """Why the two cannot be joined: every difference, with both values. None: they can."""
     rows = [*_of_table(baseline, candidate), *_of_environment(baseline, candidate)]
-    found = [row for row in rows if row[2] and row[3] and row[2] != row[3] and not _is_ignored(row[0], ignore)]
+    found = [row for row in rows if row[2] and row[3] and row[2] != row[3] and not is_ignored(row[0], ignore)]
     if not found:
         return None
     named = [f"{what} differs ({_both(was, other)})" for _, what, was, other in found[:NAMED_AT_MOST]]
@@ -132,16 +135,29 @@ def why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | N
 
 
 def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
-    """What must agree and is known of one of the two alone; None: nothing. A package that only one load format imports is no such thing."""
-    for name, what, was, other in _of_table(baseline, candidate):
+    """What must agree and is known of one of the two alone; None: nothing. A package that only one load format imports is no such thing,
+    nor what ran where the probe itself is varied.
+    """
+    varied = _varied(baseline, candidate)
+    for name, what, was, other in [*_of_table(baseline, candidate), _environments(baseline, candidate)]:
         is_unknown = any(UNKNOWN & values if name in STATES else not values for values in (was, other))
-        if is_unknown and was != other and not name.startswith(RAN.prefix) and not _is_ignored(name, ignore):
-            return f"{what} is known of one of them alone; to compare all the same: ignore={name}"
+        is_expected = name in OF_ONE_FORMAT or (name.startswith(RAN.prefix) and "probe" in varied)
+        if is_unknown and was != other and not is_expected and not is_ignored(name, ignore):
+            group = RAN.prefix if name.startswith(RAN.prefix) else name
+            return f"{what} is known of one of them alone; to compare all the same: ignore={group}"
     return None
 
 
-def _is_ignored(name: str, ignore: Sequence[str]) -> bool:
-    """By its name, or by that of its group: ran.environment"""
+def _environments(baseline: Point, candidate: Point) -> Row:
+    """Whether either has reported any variable at all."""
+    was, other = (
+        {"reported" for start in point.starts if RAN_ENVIRONMENT.in_(start.tags)} for point in (baseline, candidate)
+    )
+    return RAN_ENVIRONMENT.name, "the environment of vLLM's processes", was, other
+
+
+def is_ignored(name: str, ignore: Sequence[str]) -> bool:
+    """Whether `ignore` names it: by its name, or by that of its group: ran.environment"""
     return any(name == each or name.startswith(f"{each}.") for each in ignore)
 
 

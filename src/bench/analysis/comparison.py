@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from bench.analysis.agreement import NOT_USED, known_of_one, why_not
+from bench.analysis.alike import unlike
 from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
@@ -116,7 +117,8 @@ def compare(
         rivals = sum(other == base for other in baselines.values())
         weighed = weights[candidate] = _weighed(by_label[base], by_label[candidate], points, ignore)
         arms = by_label[base], by_label[candidate]
-        obstacle = why_not(*arms, ignore) or cut_off(*arms, ignore)
+        mixed = next(filter(None, (unlike(arm, ignore) for arm in arms)), None)
+        obstacle = mixed or why_not(*arms, ignore) or cut_off(*arms, ignore)
         obstacle = obstacle or (_withheld(weighed) if weighed.withholds else None)
         if obstacle := obstacle or known_of_one(*arms, ignore):
             withheld[candidate] = obstacle

@@ -7,8 +7,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -19,9 +18,10 @@ from bench.masking import masked_tree
 from bench.masking.names import MASK
 from bench.start import tags as t
 from bench.start.files import STARTUP
-from bench.start.metrics import READY, find
-from bench.start.record import BYTES_AT_MOST, Startup, load_startup
+from bench.start.metrics import find
+from bench.start.record import BYTES_AT_MOST, load_startup
 from bench.start.warning import WarningKind, from_line
+from bench.tracking.executions import Held, contradictions, each_executed_once, overlaps, repeated
 from bench.tracking.log_run import ODD, TAG, as_taken
 from bench.tracking.runs import is_complete
 from bench.tracking.store import Store, errors_translated
@@ -37,35 +37,6 @@ OURS = (*(f"{group.prefix}." for group in vars(t).values() if isinstance(group, 
 OF_THE_UPLOAD = {t.KEY.name, t.UPLOADED.name}  # tags that startup.json has not
 
 
-@dataclass(frozen=True)
-class Held:
-    """A run and its start's own record; None: there is none to be had, for the reason `unchecked`. `unreadable`: it is there, and is none."""
-
-    run: "Run"
-    startup: Startup | None = None
-    unchecked: str = ""
-    unreadable: str = ""
-
-    @property
-    def name(self) -> str:
-        return str(self.run.info.run_name)
-
-    @property
-    def marks(self) -> set[Hashable]:
-        """What no other start has: its key; where and when it was executed, by the UNIX clock in ms and by the boot's. When a log from
-        elsewhere was recorded, nobody knows.
-        """
-        tags, info = self.run.data.tags, self.run.info
-        key = t.KEY.in_(tags)
-        marks: set[Hashable] = set() if key is None else {key}
-        if t.KIND.in_(tags) is t.Kind.REPLAY:
-            return marks
-        host = t.HOST_NAME.in_(tags)
-        at_ms = info.start_time if self.startup is None else int(self.startup.started_at * 1000)
-        exec_at_s = self.startup.exec_at_s if self.startup else None
-        return marks | {(host, at_ms)} | (set() if exec_at_s is None else {(host, "boot", exec_at_s)})
-
-
 def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> "tuple[list[Run], list[Doubt]]":
     """The runs of a sweep's starts, each start once, and what is doubtful about them.
 
@@ -76,6 +47,7 @@ def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> "tuple[list[Run]
     kept, twice = each_executed_once(found)
     different = [f"{each.name}: {text}" for each in found for text in differences(each, sweep_id)]
     different += [text for one, other in twice for text in contradictions(one, other)]
+    different += overlaps(kept)
     if different:
         raise EvidenceError(_refusal(sweep_id, different))
     unchecked = [Doubt(each.name, f"unchecked: {each.unchecked}") for each in kept if each.unchecked]
@@ -84,7 +56,7 @@ def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> "tuple[list[Run]
         for one, other in twice
         if is_complete(other.run)  # else an upload that broke off and was made again elsewhere
     ]
-    return [each.run for each in kept], [*unchecked, *again]
+    return [each.run for each in kept], [*unchecked, *again, *repeated(kept)]
 
 
 def _refusal(sweep_id: str, different: Sequence[str]) -> str:
@@ -161,30 +133,6 @@ def _shown(value: object) -> str:
         return "nothing"
     text = str(value)
     return repr(text if len(text) <= LENGTH else f"{text[:LENGTH]}…") if isinstance(value, str) else text
-
-
-# One start, one run.
-
-
-def each_executed_once(found: Sequence[Held]) -> tuple[list[Held], list[tuple[Held, Held]]]:
-    """One run for each execution, the checked and complete ones first; and (the one that is kept, another of the same execution)."""
-    seen: dict[Hashable, Held] = {}
-    twice = []
-    for each in sorted(found, key=lambda each: (not is_complete(each.run), each.startup is None)):
-        if one := next((seen[mark] for mark in each.marks if mark in seen), None):
-            twice.append((one, each))
-        seen |= dict.fromkeys(each.marks - seen.keys(), one or each)
-    others = {each.run.info.run_id for _, each in twice}
-    return [each for each in found if each.run.info.run_id not in others], twice
-
-
-def contradictions(one: Held, other: Held) -> Iterator[str]:
-    """Two runs of one execution that cannot both be true."""
-    data = one.run.data, other.run.data
-    points, times = [t.POINT.in_(each.tags) for each in data], [each.metrics.get(READY.name) for each in data]
-    for what, (mine, theirs) in (("the point", points), (READY.name, times)):
-        if mine != theirs and is_complete(one.run) and is_complete(other.run):
-            yield f"{one.name} and {other.name} are one start by its key, or by host and time of exec: {what} is {mine} and {theirs}"
 
 
 # Fetching.

@@ -1,0 +1,99 @@
+"""Which runs are executions of their own: a start counts once however often it was uploaded, and no two run at once."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from bench.analysis.records import Doubt
+from bench.start import tags as t
+from bench.start.files import STARTUP
+from bench.start.metrics import READY
+from bench.start.record import Startup
+from bench.tracking.runs import is_complete
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+CLOCK_STEP_S = 2.0  # by which a host's clock may have been set back between two starts
+
+
+@dataclass(frozen=True)
+class Held:
+    """A run and its start's own record; None: there is none to be had, for the reason `unchecked`. `unreadable`: it is there, and is none."""
+
+    run: "Run"
+    startup: Startup | None = None
+    unchecked: str = ""
+    unreadable: str = ""
+
+    @property
+    def name(self) -> str:
+        return str(self.run.info.run_name)
+
+    @property
+    def marks(self) -> set[Hashable]:
+        """What no other start has: its key; where and when it was executed, by the UNIX clock in ms and by the boot's. When a log from
+        elsewhere was recorded, nobody knows.
+        """
+        tags, info = self.run.data.tags, self.run.info
+        key = t.KEY.in_(tags)
+        marks: set[Hashable] = set() if key is None else {key}
+        if t.KIND.in_(tags) is t.Kind.REPLAY:
+            return marks
+        host = t.HOST_NAME.in_(tags)
+        at_ms = info.start_time if self.startup is None else int(self.startup.started_at * 1000)
+        exec_at_s = self.startup.exec_at_s if self.startup else None
+        return marks | {(host, at_ms)} | (set() if exec_at_s is None else {(host, "boot", exec_at_s)})
+
+
+def each_executed_once(found: Sequence[Held]) -> tuple[list[Held], list[tuple[Held, Held]]]:
+    """One run for each execution, the checked and complete ones first; and (the one that is kept, another of the same execution)."""
+    seen: dict[Hashable, Held] = {}
+    twice = []
+    for each in sorted(found, key=lambda each: (not is_complete(each.run), each.startup is None)):
+        if one := next((seen[mark] for mark in each.marks if mark in seen), None):
+            twice.append((one, each))
+        seen |= dict.fromkeys(each.marks - seen.keys(), one or each)
+    others = {each.run.info.run_id for _, each in twice}
+    return [each for each in found if each.run.info.run_id not in others], twice
+
+
+def contradictions(one: Held, other: Held) -> Iterator[str]:
+    """Two runs of one execution that cannot both be true."""
+    data = one.run.data, other.run.data
+    points, times = [t.POINT.in_(each.tags) for each in data], [each.metrics.get(READY.name) for each in data]
+    for what, (mine, theirs) in (("the point", points), (READY.name, times)):
+        if mine != theirs and is_complete(one.run) and is_complete(other.run):
+            yield f"{one.name} and {other.name} are one start by its key, or by host and time of exec: {what} is {mine} and {theirs}"
+
+
+def overlaps(found: Sequence[Held]) -> Iterator[str]:
+    """Starts of one host that ran at the same time: a sweep makes them one after the other, so one of them is made up."""
+    ran = [(each, each.startup) for each in found if each.startup and t.KIND.in_(each.startup.tags) is t.Kind.START]
+    ran.sort(key=lambda pair: pair[1].started_at)
+    for (one, first), (other, second) in pairwise(ran):
+        hosts = [t.HOST_NAME.in_(each.tags) for each in (first, second)]
+        shared_s = min(first.ended_at, second.ended_at) - second.started_at
+        if hosts[0] == hosts[1] and shared_s > CLOCK_STEP_S:
+            yield f"{one.name} and {other.name} ran at the same time for {shared_s:.1f} s on one host, by their own {STARTUP}: a sweep starts one after the other"
+
+
+def repeated(found: Sequence[Held]) -> Iterator[Doubt]:
+    """A second start of a point in one block. It happens where a start that waited to be uploaded was made again."""
+    seen: dict[tuple[str | None, int | None], str] = {}
+    for each in found:
+        tags = each.run.data.tags
+        if (
+            t.KIND.in_(tags) is not t.Kind.START
+            or str(each.run.info.status) != "FINISHED"
+            or t.VALID.in_(tags) is False
+        ):
+            continue
+        place = t.POINT.in_(tags), t.REPEAT.in_(tags)
+        if place in seen:
+            yield Doubt(
+                each.name,
+                f"it is the second start of its point in this block, beside {seen[place]}: both count, and blocks are not paired",
+            )
+        seen[place] = each.name
