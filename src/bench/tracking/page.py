@@ -18,6 +18,7 @@ from bench.vllm.memory import MemorySample, read_memory
 NOTE = "mlflow.note.content"
 POINTS_AT_MOST = 200  # of a curve: MLflow draws no more, and each is a row of its database
 DIGEST_AT_MOST = 36  # characters, of a dataset's
+CURVES = "system/"  # what MLflow draws as system metrics, and no number of ours: nothing is read back from them
 BATCH = 1000  # metrics a call
 COMMIT = t.SOURCE.name("git_commit")
 
@@ -121,8 +122,8 @@ def _curves(sample: MemorySample) -> Iterator[tuple[str, float]]:
     of_host = {"anon": sample.anon_gib, "file": sample.file_gib, "shmem": sample.shmem_gib, "pss": sample.pss_gib}
     for name, value in of_host.items():
         if value is not None:
-            yield f"system/host_{name}_gib", value
+            yield f"{CURVES}host_{name}_gib", value
     for name, values in (("used", sample.gpu_used_gib), ("own", sample.gpu_own_gib)):
         for gpu, amount in enumerate(values):
             if amount is not None:
-                yield f"system/gpu_{gpu}_{name}_gib", amount
+                yield f"{CURVES}gpu_{gpu}_{name}_gib", amount

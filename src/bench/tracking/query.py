@@ -11,6 +11,7 @@ from bench.masking import masked
 from bench.start import tags as t
 from bench.tracking import sqlite_file
 from bench.tracking.evidence import held
+from bench.tracking.page import CURVES
 from bench.tracking.runs import PARENT, each_once, is_complete
 from bench.tracking.store import Store, connect, errors_translated, search
 
@@ -133,7 +134,7 @@ def _record(run: "Run") -> RunRecord:
         info.run_name,
         failed=info.status != "FINISHED" or not complete,
         params=dict(data.params),
-        metrics=dict(data.metrics),
+        metrics={name: value for name, value in data.metrics.items() if not name.startswith(CURVES)},
         tags=dict(data.tags),
     )
     return record if complete else replace(record, reason=INCOMPLETE)
