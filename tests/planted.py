@@ -117,6 +117,7 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: plain(first_token_s=20.0),
         lambda: lines("init_engine", elapsed_s=READY_S + 5),
     ),
+    "ready_after_log": (lambda: plain(ready_s=READY_S + 60, first_token_s=READY_S + 61, completion_ended_s=READY_S + 62, ended_s=READY_S + 65),),
     "span_bounds": (
         lambda: spans("warm_up", lambda span: replace(span, end_s=span.start_s - 1)),
         lambda: spans("init_device", lambda span: shifted(span, -15)),
@@ -177,6 +178,8 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: lines("load_weights", rank="TP1"),
     ),
     "log_phases": (
+        lambda: values("load_weights", duration_s=12.0),
+        lambda: spans("load_weights", lambda span: replace(span, end_s=span.start_s + 0.3)),
         lambda: values("load_weights", duration_s=0.01),
         lambda: values("load_weights", duration_s=6.0),
         lambda: values("load_model", duration_s=0.3),
@@ -192,6 +195,8 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: info(device="cpu"),
     ),
     "log_arguments": (
+        lambda: info(load_format="runai_streamer"),
+        lambda: info(load_format="dummy"),
         lambda: asked(load_format="runai_streamer"),
         lambda: asked(model="models/other"),
         lambda: asked(tensor_parallel_size=2),
@@ -201,6 +206,11 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: info(gpu_memory_utilization=0.5),
         lambda: info(pipeline_parallel_size=2),
         lambda: info(data_parallel_size=2),
+    ),
+    "loader": (
+        lambda: asked(load_format="runai_streamer"),
+        lambda: spans("load_weights", lambda span: replace(span, facts=replace(span.facts, of="DummyModelLoader"))),
+        lambda: spans("load_weights", lambda span: replace(span, facts=replace(span.facts, of="RunaiModelStreamerLoader"))),
     ),
     "log_port": (lambda: asked(port=8000),),
     "residency": (

@@ -9,7 +9,7 @@ from itertools import chain
 
 from bench.log.lines import LogLine
 from bench.log.readings import Reading
-from bench.start.evidence import Evidence, quoted
+from bench.start.evidence import Asked, Evidence, quoted
 from bench.vllm.probe_events import ProbeProcess
 
 ROUNDING_S = 0.1  # two clocks, and at most two decimals
@@ -34,7 +34,15 @@ WITHIN_S = 0.5
 RATE_WITHIN = 0.2  # of three rounded numbers
 DEFAULT_LOADER = "DefaultModelLoader"  # prints how long its load_weights took, and nothing else
 DTYPES = {"half": "float16", "float": "float32"}
-LIKE_AUTO = frozenset({None, "auto"})
+AUTO_BECOMES = frozenset(
+    {"hf", "safetensors", "mistral", "pt", "npcache", "gguf", "bitsandbytes"}
+)  # by the files or the quantisation
+# vLLM's own loaders, and the formats that each of them is for.
+FORMATS_OF_LOADERS = {
+    "DefaultModelLoader": AUTO_BECOMES | {"auto", "fastsafetensors", "instanttensor"}, "DummyModelLoader": {"dummy"},
+    "ShardedStateLoader": {"sharded_state", "runai_streamer_sharded"}, "RunaiModelStreamerLoader": {"runai_streamer"},
+    "TensorizerLoader": {"tensorizer"},
+}  # fmt: skip
 SHARE = 0.006  # some releases print hundredths
 
 
@@ -159,7 +167,7 @@ def _is_of(reading: Reading, process: ProbeProcess, e: Evidence) -> bool:
 def _of_default_loader(process: ProbeProcess) -> list[tuple[str, tuple[str, ...], float, float | None]]:
     """It prints how long the call took which the probe times; other loaders print something else."""
     loaders = {span.facts.of for span in process.spans if span.name == "load_weights"}
-    return [("load_weights", ("load_weights",), 0.5, None)] if loaders == {DEFAULT_LOADER} else []
+    return [("load_weights", ("load_weights",), 0.5, 1.25)] if loaders == {DEFAULT_LOADER} else []
 
 
 def log_of_another_vllm(e: Evidence) -> Iterator[str]:
@@ -178,7 +186,7 @@ def log_of_other_arguments(e: Evidence) -> Iterator[str]:
     logged_as = [name for name in (info.model, info.asked_model) if name]
     if logged_as and asked.model and asked.model not in logged_as and "://" not in asked.model:
         yield f"model {logged_as[-1]!r} by vLLM's log, {asked.model!r} by the settings"
-    if info.load_format and asked.load_format not in {*LIKE_AUTO, info.load_format}:
+    if info.load_format and not _may_be(info.load_format, asked):
         yield f"load format {info.load_format} by vLLM's log, {asked.load_format} by the settings"
     for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "max_model_len"):
         logged, started = getattr(info, name), getattr(asked, name)
@@ -191,6 +199,25 @@ def log_of_other_arguments(e: Evidence) -> Iterator[str]:
     logged_share, share = info.gpu_memory_utilization, asked.gpu_memory_utilization
     if logged_share is not None and share is not None and abs(logged_share - share) > SHARE:
         yield f"gpu_memory_utilization={logged_share:g} by vLLM's log, {share:g} by the settings"
+
+
+def _may_be(load_format: str, asked: Asked) -> bool:
+    """Whether vLLM says so of what was started: `auto` is decided by the files, or by their address."""
+    if asked.load_format in {None, load_format}:
+        return True
+    return asked.load_format == "auto" and (load_format in AUTO_BECOMES or "://" in (asked.model or ""))
+
+
+def loader_of_another_format(e: Evidence) -> Iterator[str]:
+    """The class of the loader that the probe saw, where it belongs to one format and another of vLLM's own was asked for."""
+    known = {name for formats in FORMATS_OF_LOADERS.values() for name in formats}
+    if e.asked.load_format not in known or "://" in (e.asked.model or ""):
+        return
+    for process in e.probe.processes:
+        for loader in {span.facts.of for span in process.spans if span.name == "load_weights"}:
+            formats = FORMATS_OF_LOADERS.get(loader or "", {e.asked.load_format})
+            if e.asked.load_format not in formats:
+                yield f"{loader} loaded the weights of pid {process.pid} by the probe, and load format {e.asked.load_format} was set"
 
 
 def log_of_another_server(e: Evidence) -> Iterator[str]:

@@ -21,6 +21,7 @@ PHASES_BEFORE_READY = frozenset({
 ONE_CLOCK_S = 0.05  # the probe and the driver read the same clock
 CPU_SLACK = 1.05  # the kernel counts in ticks
 ARRIVAL_S = 1.0  # a line is stamped when it arrives; vLLM flushes each
+SERVING_S = 10.0  # from vLLM's word that it begins to serve to the first answer; one or two are usual
 ONE_OF_A_KIND = ("api_server", "engine_core")
 
 
@@ -71,6 +72,19 @@ def ready_before_log(e: Evidence) -> Iterator[str]:
         ]
         if late and moment_s is not None:
             yield f"{name} was {moment_s:.2f} s after exec by the driver, but vLLM printed {quoted(late[0])} at {late[0].elapsed_s:.2f} s"
+
+
+def ready_long_after_log(e: Evidence) -> Iterator[str]:
+    """vLLM's word that it begins to serve came long before /health answered, and nothing is known of the time between."""
+    printed = [
+        each.line for each in e.log.readings if each.phase == "server_starting" and each.line.elapsed_s is not None
+    ]
+    if e.ready_s is None or not printed:
+        return
+    last = max(printed, key=lambda line: line.elapsed_s or 0.0)
+    waited_s = e.ready_s - (last.elapsed_s or 0.0)
+    if waited_s > SERVING_S + e.late_s:
+        yield f"ready {e.ready_s:.2f} s after exec by the driver, {waited_s:.1f} s after vLLM printed {quoted(last)} at {last.elapsed_s:.2f} s: what it did between is unknown"
 
 
 def spans_out_of_bounds(e: Evidence) -> Iterator[str]:
