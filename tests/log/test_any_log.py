@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.log import starts
 from bench.log.lines import LogLine
 from bench.log.outcome import Ending
-from bench.log.readings import Reading
+from bench.log.readings import CUT, Reading
 from bench.log.server_info import ServerInfo
 from bench.log.starts import starts_of
 from bench.start.log_metrics import summarise
@@ -60,6 +60,8 @@ def told(readings: list[Reading]) -> list[tuple[object, ...]]:
     """
     found: list[tuple[object, ...]] = []
     for reading in readings:
+        if reading.phase == CUT:
+            continue
         of_line = (reading.phase, reading.line.number, reading.line.pid)
         found += [of_line, *((*of_line, *told) for told in [*reading.values.items(), *reading.texts.items()])]
     return found

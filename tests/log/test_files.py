@@ -1,15 +1,15 @@
 """Log files as they lie on disks: packed, cut, damaged, without any line end."""
 
 import gzip
-import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
 
 from bench.errors import LogError
-from bench.log.files import capped_lines, copy_lines, log_lines
+from bench.log.files import copy_lines, lines_in, log_lines
 from bench.log.unwrap import LINE_BYTES
 
 LINES = [b"one\n", b"two\n", b"three\n"]
@@ -87,12 +87,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         list(log_lines(tmp_path / "absent.log"))
 
 
-def test_a_line_without_an_end_takes_little_memory(monkeypatch):
+def blocks(content: bytes, size: int) -> Iterator[bytes]:
+    """The same bytes, so many at a time."""
+    return (content[at : at + size] for at in range(0, len(content), size))
+
+
+def test_a_line_without_an_end_takes_little_memory():
     """Its first and its last part come as one line, however long it is."""
-    monkeypatch.setattr("bench.log.files.BLOCK_BYTES", 10_000)
     content = b"begin" + b"x" * 500_000 + b"end\nnext\n"
 
-    huge, following = capped_lines(io.BytesIO(content), "log")
+    huge, following = lines_in(blocks(content, 10_000))
     assert len(huge) < LINE_BYTES + 100
     assert huge.startswith(b"beginx")
     assert huge.endswith(b"xend\n")
@@ -100,12 +104,11 @@ def test_a_line_without_an_end_takes_little_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("size", range(1, 12))
-def test_where_a_block_ends_makes_no_difference(size, monkeypatch):
+def test_where_a_block_ends_makes_no_difference(size):
     """Also between a return and a line feed: the line that they end together is one."""
-    monkeypatch.setattr("bench.log.files.BLOCK_BYTES", size)
     content = b"one\r\n\r0%\r50%\n\n\xe2\x96\x88\r\r\nlast"
 
-    lines = list(capped_lines(io.BytesIO(content), "log"))
+    lines = list(lines_in(blocks(content, size)))
     assert b"".join(lines) == content
     assert [line.strip(b"\r\n") for line in lines if line.strip()] == [b"one", b"0%", b"50%", b"\xe2\x96\x88", b"last"]
 

@@ -262,35 +262,14 @@ def test_a_failure_has_its_class_and_where_it_was():
     assert found == Ending("failed", words.removeprefix("torch."), "out_of_gpu_memory", "loading weights")
 
 
-def test_a_worker_fails_in_its_own_stage():
-    """Another rank may be further already."""
-    found = ending(
-        INITIALIZING, LOADING, LOADING.replace(WORKER, OTHER_WORKER), LOADED, error(OTHER_WORKER, "ValueError: a shard")
+def test_the_stage_of_a_failure_is_the_furthest_that_any_rank_printed():
+    """Most lines come from one rank alone, so that what the others do is seen in its lines."""
+    found = ending(INITIALIZING, LOADING, LOADED, error(OTHER_WORKER, "ValueError: a shard"))
+    behind = ending(
+        INITIALIZING, LOADED, LOADING.replace(WORKER, OTHER_WORKER), error(OTHER_WORKER, "ValueError: a shard")
     )
 
-    assert found.stage == "loading weights"
-
-
-@pytest.mark.parametrize(
-    ("told", "stage"),
-    [
-        ("[monitor.py:33] torch.compile takes 17.00 s in total", "measuring memory"),
-        ("[gpu_worker.py:298] Available KV cache memory: 0.10 GiB", "setting up the KV cache"),
-        (
-            "[gpu_worker.py:492] Initial free memory 9.16 GiB, reserved 4.25 GiB memory for KV Cache as specified by kv_cache_memory_bytes",
-            "setting up the KV cache",
-        ),
-        ("[cpu_worker.py:260] Auto set (1.0/2.5) GiB for KV cache on node 0, with 2.0 GiB", "setting up the KV cache"),
-        ("[executor_base.py:111] # cuda blocks: 120, # CPU blocks: 364", "setting up the KV cache"),
-        ("[kv_cache_utils.py:716] GPU KV cache size: 251,920 tokens", "warming up"),
-        ("[model_runner.py:1442] Capturing cudagraphs for decoding. This may lead to", "capturing graphs"),
-    ],
-)
-def test_what_a_start_was_doing_after_its_weights(told, stage):
-    """From the last line that a phase ends or begins with."""
-    found = ending(INITIALIZING, LOADED, f"{CORE}INFO 11-24 02:56:50 {told}")
-
-    assert found == Ending("incomplete", stage=stage)
+    assert (found.stage, behind.stage) == ("profiling", "profiling")
 
 
 def test_the_engine_core_fails_in_the_stage_of_its_workers():
@@ -322,13 +301,95 @@ def test_what_a_process_met_before_it_began_to_die_is_not_the_reason():
     assert found.reason == "ValueError: a shard"
 
 
-def test_an_engine_that_fails_when_it_is_up_has_failed():
-    """The line of its init is not the end of its start."""
-    found = ending(
-        INITIALIZING, DONE, error(CORE, "EngineCore encountered a fatal error."), error(CORE, "ValueError: no")
-    )
+# Of hosts of an engine that have no server of vLLM's.
+REPLICA = "(ServeReplica:llm:LLMServer:tiny pid=3) "
+OF_A_REQUEST = f"{REPLICA}ValueError: This model's maximum context length is 4096 tokens."
 
-    assert found.outcome == "failed"
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [error(CORE, "EngineCore encountered a fatal error."), error(CORE, "ValueError: no")],
+        [OF_A_REQUEST],
+        [f"{REPLICA}Traceback (most recent call last):", f'{REPLICA}  File "a.py", line 1', OF_A_REQUEST],
+        [OF_A_REQUEST, f"{REPLICA}INFO 2026-11-24 02:57:01,123 llm_LLMServer x1 -- POST /v1/completions 500 12.3ms"],
+        ["INFO 11-24 02:57:01 [logger.py:51] Received request cmpl-1: params: SamplingParams(n=1)", OF_A_REQUEST],
+        [error(CORE, "Dumping input data for V1 LLM engine (v0.32.0) with config: model='tiny', "), OF_A_REQUEST],
+    ],
+)
+def test_what_a_request_meets_is_no_failed_start(lines):
+    """The engine was up, and Ray Serve, Triton or a program of one's own has no uvicorn that prints so."""
+    assert ending(INITIALIZING, LOADING, DONE, *lines) == Ending("ready_offline")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'INFO:     127.0.0.1:5 - "POST /v1/completions HTTP/1.1" 500 Internal Server Error',
+        "INFO 11-24 02:57:01 [logger.py:51] Received request cmpl-1: params: SamplingParams(n=1)",
+    ],
+)
+def test_a_server_that_answers_a_request_with_an_error_was_ready(line):
+    """Where its own lines of the start were left out."""
+    assert ending(ASKED, INITIALIZING, DONE, LISTENING, error(SERVER, "ValueError: no"), line) == Ending("ready")
+
+
+def test_a_request_is_no_sign_of_an_engine_that_is_not_up():
+    """A proxy in front of it answers from its own start on."""
+    proxy = "(ProxyActor pid=9) INFO 2026-11-24 02:57:01,123 proxy x1 -- POST /v1/completions 404 1.2ms"
+    failed = [error(CORE, "EngineCore failed to start."), error(CORE, "ValueError: no")]
+
+    assert ending(INITIALIZING, LOADING, proxy).outcome == "incomplete"
+    assert ending(INITIALIZING, LOADING, proxy, *failed).outcome == "failed"
+
+
+def test_another_engine_that_did_not_come_up_is_a_failure():
+    """Of several replicas in one program."""
+    failed = [error(OTHER_WORKER, "EngineCore failed to start."), error(OTHER_WORKER, "ValueError: no")]
+
+    assert ending(INITIALIZING, DONE, *failed).reason == "ValueError: no"
+
+
+STOPS = [
+    SIGTERM,
+    f"{SERVER}KeyboardInterrupt: terminated",
+    "Terminated",
+    "slurmstepd: error: *** JOB 353 ON gpu-1 CANCELLED AT 2026-11-24T02:56:48 DUE TO TIME LIMIT ***",
+    "command terminated with exit code 137",
+]
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_server_that_was_stopped_after_it_began_to_serve_did_start(stop):
+    """Also where uvicorn prints nothing: its level was raised."""
+    assert ending(ASKED, INITIALIZING, LOADING, DONE, LISTENING, stop) == Ending("ready")
+    assert ending(ASKED, INITIALIZING, LOADING, DONE, stop).outcome == "failed"
+    assert ending(ASKED, INITIALIZING, LOADING, stop).outcome == "failed"
+
+
+def test_a_server_that_shuts_down_in_order_had_started():
+    """uvicorn waits for the application that it has started."""
+    lines = ["INFO:     Shutting down", "INFO:     Waiting for application shutdown."]
+
+    assert ending(ASKED, INITIALIZING, DONE, LISTENING, *lines) == Ending("ready")
+
+
+WAITS = f"{CORE}INFO 11-24 02:56:48 [ray_utils.py:336] Waiting for creating a placement group of specs for 80 seconds."
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_what_a_start_waited_for_when_it_was_stopped_is_the_reason(stop):
+    """Kubernetes ends what is not ready in time: its word explains nothing."""
+    found = ending(ASKED, INITIALIZING, WAITS.replace("80", "10"), WAITS, stop)
+
+    assert (found.outcome, found.reason_class, found.stage) == ("failed", "resources_missing", "starting the engine")
+    assert found.reason == "Waiting for creating a placement group of specs for 80 seconds."
+
+
+def test_what_a_start_no_longer_waits_for_is_not():
+    """It went on. And what it failed of is what it failed of."""
+    assert ending(ASKED, WAITS, LOADING, "Terminated").reason == "Terminated"
+    assert ending(ASKED, WAITS, "ValueError: no").reason == "ValueError: no"
 
 
 def test_a_worker_that_died_without_a_word_is_told_by_its_parent():

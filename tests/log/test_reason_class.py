@@ -211,6 +211,32 @@ TEXTS = [
         "bad_argument",
         "ValueError: The number of required GPUs exceeds the total number of available GPUs in the placement group.",
     ),
+    # vllm's loaders, of a setting that is not theirs
+    (
+        "bad_argument",
+        "ValueError: Unexpected extra config keys for load format runai_streamer_sharded: dict_keys(['concurrency'])",
+    ),
+    ("bad_argument", "ValueError: Model loader extra config is not supported for load format dummy"),
+    ("bad_argument", "ValueError: Unexpected keys in model_loader_extra_config: {'threads'}"),
+    ("bad_argument", "AssertionError: 25 is not divisible by 2"),  # ensure_divisibility
+    (
+        "bad_argument",
+        "ValueError: The output_size of gate's and up's weight = 192 is not divisible by weight quantization block_n = 128.",
+    ),
+    ("unknown", "ValueError: Input image size must be divisible by 28"),
+    ("unknown", "AssertionError: hidden_size must be divisible by num_heads"),
+    ("illegal_memory_access", "AcceleratorError: CUDA error: an illegal memory access was encountered"),
+    ("illegal_memory_access", "RuntimeError: Triton Error [CUDA]: an illegal memory access was encountered"),
+    (
+        "illegal_memory_access",
+        "Memory access fault by GPU node-2 (Agent handle: 0x55) on address 0x7f. Reason: Unknown.",
+    ),
+    ("resources_missing", "Waiting for creating a placement group of specs for 10 seconds. specs=[{'GPU': 1.0}]."),
+    (
+        "resources_missing",
+        "RuntimeError: Cannot provide a placement group of placement_group_specs=[{'GPU': 1.0}] within 1800 seconds.",
+    ),
+    ("killed", "slurmstepd: error: *** JOB 353 ON gpu-1 CANCELLED AT 2026-11-24T02:56:48 DUE TO TIME LIMIT ***"),
     ("unknown", "KeyError: 'model.type'"),
     ("unknown", "FileNotFoundError: [Errno 2] No such file or directory: '/tmp/ninja.json'"),
     ("crashed", "Fatal Python error: Segmentation fault"),

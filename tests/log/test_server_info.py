@@ -228,7 +228,7 @@ def test_what_only_an_amd_gpu_prints_tells_it(line):
         ("INFO 02-11 09:00:00 cpu_worker.py:131] hello", "cpu"),
         ("(EngineCore pid=5) INFO [cpu_model_runner.py:71] Starting to load model tiny...", "cpu"),
         ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", "npu"),
-        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin other is activated", None),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin other is activated", "other"),
         ("INFO 11-24 02:56:46 [gpu_worker.py:80] hello", None),
         ("/usr/lib/other/xpu.py:33: UserWarning: [xpu.py:91] hello", None),
         ('  File "/vllm/v1/worker/cpu_worker.py", line 7, in load_model', None),

@@ -19,6 +19,7 @@ from bench.log.texts.failures import (
     SURVIVED,
 )
 
+ORDER = [*Stage]
 NEAR = 20  # lines of the log within which an exception goes on
 FOLLOWING = 3  # lines of its process that show whether it was replaced
 HEAD = re.compile(
@@ -32,7 +33,7 @@ class Causes:
     """Takes a log line by line, and keeps one cause for each process."""
 
     def __init__(self) -> None:
-        self.stage: Stage | None = None  # the last that any process opened
+        self.stage: Stage | None = None  # the furthest that any process opened: most lines come from one rank alone
         self.anchor: str | None = None  # the first of them: somebody died, whatever comes after
         self.anchor_line: LogLine | None = None
         self.order = 0  # of the last line, from 1
@@ -41,7 +42,6 @@ class Causes:
         self._before: dict[tuple[bool, Who], Cause] = {}  # the same, from before the anchor
         self._open: dict[Who, Cause] = {}
         self._open_until = 0  # in the order of lines
-        self._stages: dict[Who, Stage] = {}
         self._survived: dict[Who, str] = {}  # where in the source a process prints what it goes on after
         self._replaced: dict[Who, Cause] = {}  # while these were handled, another is about to come
         self._width = Width()
@@ -82,11 +82,6 @@ class Causes:
                 return min(causes, key=lambda cause: cause.order)
         return None
 
-    def stage_of(self, line: LogLine) -> Stage | None:
-        """What this line's process is doing. A worker is distinguished from the others, which may be further or behind."""
-        worker = line.rank or "Worker" in (line.process or "")
-        return self._stages.get(line.who, self.stage) if worker and line.who is not None else self.stage
-
     def _look_at(self, line: LogLine, message_line: str) -> None:
         words = message_line.strip()
         if line.who in self._open:
@@ -106,9 +101,7 @@ class Causes:
 
     def _survive(self, line: LogLine, stage: Stage) -> None:
         """A process that goes on has not died of what it met before."""
-        self.stage = stage
-        if line.who is not None:
-            self._stages[line.who] = stage
+        self.stage = max(filter(None, (self.stage, stage)), key=ORDER.index)
         for echo in (True, False):
             self._drop(line.who, echo=echo)
         self._open.pop(line.who, None)
@@ -124,7 +117,7 @@ class Causes:
 
     def _begin(self, line: LogLine, kind: str, message: str, message_line: str) -> None:
         echo = has_any(message_line, ECHOES)
-        cause = Cause(self.order, kind, message, echo, self.stage_of(line), line)
+        cause = Cause(self.order, kind, message, echo, self.stage, line)
         before = self._replaced.pop(line.who, None)
         if before and before.is_repeated_by(message):
             cause = before
@@ -133,8 +126,7 @@ class Causes:
             self._open_up(cause, line)
 
     def _begin_usage(self, line: LogLine, message: str, *, lists: bool) -> None:
-        stage = self.stage_of(line)
-        self._usage = Cause(self.order, "", message, echo=False, stage=stage, line=line, usage=True, lists=lists)
+        self._usage = Cause(self.order, "", message, echo=False, stage=self.stage, line=line, usage=True, lists=lists)
         if lists:
             self._open_up(self._usage, line)
 

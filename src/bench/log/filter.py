@@ -13,7 +13,18 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from bench.log.lines import READ
 from bench.log.texts import Rule, Stage, Text, is_at_head
-from bench.log.texts.endings import IN_USE, LOADING, OF_A_SERVER, PATTERN_TEXTS, SERVER_NAMES, SERVING, SIGNS, STARTING
+from bench.log.texts.endings import (
+    IN_USE,
+    LOADING,
+    OF_A_SERVER,
+    PATTERN_TEXTS,
+    REQUESTS,
+    SERVER_NAMES,
+    SERVING,
+    SIGNS,
+    STARTING,
+    WAITING,
+)
 from bench.log.texts.failures import SUSPECT
 from bench.log.texts.phases import (
     COMPILED,
@@ -30,20 +41,22 @@ from bench.log.texts.phases import (
 from bench.log.texts.server_info import ARGUMENTS_TEXT, INFO_ROWS, OPENINGS
 from bench.log.unwrap import shape_of
 
-# What a line holds by a text of it. From RULE to SUSPICIOUS, one for each table.
+# What a line holds by a text of it. From RULE to WAITS, one for each table.
 (RULE, RANK_ASSIGNED, MILESTONE, STAGE, COMPILES, LOADS_COMPILED, LOAD_FAILS, INFO, OPENING) = (
     1 << bit for bit in range(9)
 )
-(SERVES, USES, STARTS_SERVER, LOADS, IS_SERVERS, IS_DONE, SIGN, SUSPICIOUS) = (1 << bit for bit in range(9, 17))
+(SERVES, USES, STARTS_SERVER, LOADS, IS_SERVERS, IS_DONE, SIGN, SUSPICIOUS, REQUEST, WAITS) = (
+    1 << bit for bit in range(9, 19)
+)
 # Who printed it: an API server; a process with its rank in its name.
-SERVER_NAME, RANK_NAME = 1 << 17, 1 << 18
+SERVER_NAME, RANK_NAME = 1 << 19, 1 << 20
 # How it is written: in parts, escaped or coloured, so that a text may be there which is not seen in the file's bytes.
-HIDES, DOCKERS = 1 << 19, 1 << 20
-PRINTED = 1 << 21  # anything at all
+HIDES, DOCKERS = 1 << 21, 1 << 22
+PRINTED = 1 << 23  # anything at all
 
 READINGS = RULE | RANK_ASSIGNED | MILESTONE | STAGE | COMPILES | LOADS_COMPILED | LOAD_FAILS
-ENDINGS = STAGE | SERVES | USES | STARTS_SERVER | LOADS | IS_SERVERS | IS_DONE | SIGN | SUSPICIOUS
-ANY_LINE = (1 << 22) - 1
+ENDINGS = STAGE | SERVES | USES | STARTS_SERVER | LOADS | IS_SERVERS | IS_DONE | SIGN | SUSPICIOUS | REQUEST | WAITS
+ANY_LINE = (1 << 24) - 1
 COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 # Of Docker's json-file driver, which ends its line.
 DOCKER_RECORD = re.compile(rb'[^{]*\{"log": ?"(?:[^"\\]|\\.)*?\\n", ?"stream": ?"\w*", ?"time": ?"[^"\\]*"\}\r?\n')
@@ -72,6 +85,8 @@ def _grouped() -> dict[str, int]:
         (IS_DONE, [ENGINE_DONE]),
         (SIGN, [*SIGNS, *PATTERN_TEXTS]),
         (SUSPICIOUS, SUSPECT),
+        (REQUEST, REQUESTS),
+        (WAITS, WAITING),
     ]
     for group, texts in rows:
         for row in texts:
@@ -82,11 +97,11 @@ def _grouped() -> dict[str, int]:
 GROUPS = _grouped()
 WITH_DIGITS = tuple((shape_of(text), groups) for text, groups in GROUPS.items() if any(map(str.isdigit, text)))
 # Of shapes of a file's bytes only. What hides a text: parts of lines in a container's files, escapes in JSON and to a terminal, stress
-# in Markdown.
+# in Markdown, journald's lists of bytes.
 WRITTEN = {
     **dict.fromkeys(SERVER_NAMES, SERVER_NAME),
     **dict.fromkeys(("TP0", "rank=", "Worker_"), RANK_NAME),
-    **dict.fromkeys((" stdout P ", " stderr P ", "\\u", "\\/", "**-", "**0", "\x1b", "^[", "ESC[", "[0m", "[0;0m", "[00m", "[0;00m"), HIDES),
+    **dict.fromkeys((" stdout P ", " stderr P ", "\\u", "\\/", "**-", "**0", "\x1b", "^[", "ESC[", "[0m", "[0;0m", "[00m", "[0;00m", '"MESSAGE":[', '"MESSAGE": [', '"MESSAGE" : ['), HIDES),
     '"log"': DOCKERS,
 }  # fmt: skip
 
@@ -108,10 +123,11 @@ class Found(NamedTuple):
     near: int = 0
     stage: Stage | None = None  # that it opens
     rules: tuple[Rule, ...] = ()  # that match
+    cut: tuple[Rule, ...] = ()  # that would, if the line went on
 
 
 def found_in(text: str) -> Found:
-    """What stands in this text. The group RULE is there only if a rule matches."""
+    """What stands in this text. The group RULE is there only if a rule matches, or would."""
     found = _FIND(text.encode(errors="replace"), overlapping=True)
     if not found:
         return Found()
@@ -124,9 +140,10 @@ def found_in(text: str) -> Found:
     stage = next((stage for each, stage in STAGES.items() if each in near_texts), None) if near & STAGE else None
     places = sorted(place for each in texts for place in _RULES_BY_TEXT.get(each, ()))
     rules = tuple(RULES[place] for place in places if RULES[place].search(text))
-    if not rules:
+    cut = tuple(RULES[place] for place in places if RULES[place] not in rules and RULES[place].is_cut_in(text))
+    if not (rules or cut):
         groups &= ~RULE
-    return Found(groups, near, stage, rules)
+    return Found(groups, near, stage, rules, cut)
 
 
 def _counts(each: str, text: str) -> bool:

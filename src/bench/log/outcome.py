@@ -4,16 +4,40 @@ Good starts print lines that look like errors, more so when they are shut down. 
 is not looked at, and before it only what ends a process counts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench.log.cause import Cause, message_text, one_line
 from bench.log.failure import Causes
-from bench.log.filter import ENDINGS, IS_DONE, IS_SERVERS, LOADS, SERVES, SIGN, STARTS_SERVER, USES, Found
+from bench.log.filter import (
+    ENDINGS,
+    IS_DONE,
+    IS_SERVERS,
+    LOADS,
+    REQUEST,
+    SERVES,
+    SIGN,
+    STAGE,
+    STARTS_SERVER,
+    USES,
+    WAITS,
+    Found,
+)
 from bench.log.lines import READ, LogLine
-from bench.log.texts import has_any
-from bench.log.texts.endings import DEATH, LLM_IS_MADE, OF_AN_NPU, OF_THE_SHELL, OF_UVICORN, SERVER_NAMES, SIGNS
+from bench.log.stamps import stamp_of
+from bench.log.texts import HEAD, has_any
+from bench.log.texts.endings import (
+    BEGINS_TO_SERVE,
+    DEATH,
+    LLM_IS_MADE,
+    OF_AN_NPU,
+    OF_THE_SHELL,
+    OF_UVICORN,
+    SERVER_NAMES,
+    SIGNS,
+)
 from bench.log.texts.failure_classes import classify
+from bench.log.texts.failures import NOT_UP
 
 Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "failed"]
 
@@ -29,6 +53,8 @@ class Ending:
     reason_class: str | None = None
     stage: str | None = None
     line: LogLine | None = field(default=None, compare=False)  # that shows it; None: no single one does
+    # When the server began to serve, or the engine was up where there is none, as vLLM printed it. None: it did not, or no line has it.
+    stamp: str | None = field(default=None, compare=False)
 
     @property
     def engine_came_up(self) -> bool:
@@ -54,6 +80,9 @@ class Watch:
         self._ready = self._taken_back = self._server = self._server_starting = self._engine_done = False
         self._sign: Failure | None = None  # the first
         self._up: LogLine | None = None  # the last that shows how far it has come up
+        self._served_at: str | None = None
+        self._done_at: str | None = None
+        self._waits: LogLine | None = None  # the last that shows for what it waits, if nothing went on since
 
     @property
     def is_over(self) -> bool:
@@ -91,40 +120,67 @@ class Watch:
 
     def _look_at(self, line: LogLine, text: str, near: int) -> None:
         is_up = bool(near & (SERVES | USES) or (near & SIGN and LLM_IS_MADE.search(text)))
+        is_up |= bool(self._engine_done and near & REQUEST)
         self._ready = self._ready or is_up
         if is_up or near & IS_DONE or (not self._engine_done and near & STARTS_SERVER):
             self._up = line
+        if near & STARTS_SERVER or (near & SERVES and has_any(text, BEGINS_TO_SERVE)):
+            self._served_at = stamp_of(text) or self._served_at
+        if near & IS_DONE:
+            self._done_at = stamp_of(text) or self._done_at
         self._server = self._server or bool(near & (SERVES | IS_SERVERS))
         self._server_starting = self._server_starting or bool(near & STARTS_SERVER)
         self._engine_done = self._engine_done or bool(near & IS_DONE)
+        if near & (STAGE | WAITS):
+            self._waits = line if near & WAITS else None
         if self._sign is None and near & SIGN and (words := _sign(line, text)):
-            self._sign = Failure(words, self._causes.stage_of(line), self._causes.order, line)
+            self._sign = Failure(words, self._causes.stage, self._causes.order, line)
 
     def ending(self) -> Ending:
         """As far as the lines went."""
-        if self._is_ready():
-            return Ending("ready" if self._server else "ready_offline", line=self._up)
-        if failure := self._failure():
+        failure = None if self._is_ready() else self._failure()
+        if self._is_ready() or (self._engine_done and self._server_starting and failure and _is_stop(failure)):
+            return self._came_up("ready" if self._server else "ready_offline")
+        if failure:
+            failure = self._waited_for(failure)
             reason_class = failure.known or classify(failure.words, failure.stage)
             return Ending("failed", one_line(failure.words), reason_class, failure.stage, failure.line)
         if self._engine_done and not self._server:
-            return Ending("ready_offline", line=self._up)
+            return self._came_up("ready_offline")
         if self._engine_done or self._server_starting:
-            return Ending("server_starting", stage=self._causes.stage, line=self._up)
+            return self._came_up("server_starting", self._causes.stage)
         return Ending("incomplete", stage=self._causes.stage)
 
+    def _came_up(self, outcome: Outcome, stage: str | None = None) -> Ending:
+        return Ending(
+            outcome, stage=stage, line=self._up, stamp=self._done_at if outcome == "ready_offline" else self._served_at
+        )
+
+    def _waited_for(self, failure: Failure) -> Failure:
+        """Why somebody ended it, where it waited for something then."""
+        if self._waits is None or not _is_stop(failure):
+            return failure
+        return replace(failure, words=HEAD.sub("", message_text(self._waits), count=1).strip(), line=self._waits)
+
     def _failure(self) -> Failure | None:
-        """What ended it. A process that ends an engine which it has used prints that in words like a failure's."""
+        """What ended it. Where an engine is up without a server of vLLM's, what a request meets, and how its process ends it, is printed in
+        words like a failure's.
+        """
         causes = self._causes
+        if self._engine_done and not self._server and not has_any(causes.anchor or "", NOT_UP):
+            return None
         if cause := causes.first(echoes=False):
             return _by(cause)
-        if self._engine_done and not self._server:
-            return None
         found = [self._sign] if self._sign else []
         found += [_by(echo)] if (echo := causes.first(echoes=True)) else []
         if not found and causes.anchor:
             return Failure(causes.anchor, causes.stage, causes.order, causes.anchor_line)
         return min(found, key=lambda each: each.order, default=None)
+
+
+def _is_stop(failure: Failure) -> bool:
+    """Whether somebody ended it, and nothing of its own."""
+    return classify(failure.words) == "killed"
 
 
 def _by(cause: Cause) -> Failure:

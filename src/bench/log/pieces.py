@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from bench.log.encodings import text_of
 from bench.log.processes import ANY_PROCESS
 from bench.log.unwrap import DIGITS, DIGITS_MATTER, LEVEL_AND_TIME, LEVELS, LINE_BYTES, Wrapping, plain
 
@@ -49,7 +50,7 @@ class PieceReader:
         self._ended = any(raw.endswith((b"\n", b"\r")) for raw in first)
         for raw in () if self._is_ours else first:
             for line in raw.split(b"\r"):
-                self.wrapping.taken_off(plain(_decoded(line.rstrip(b"\n"))))
+                self.wrapping.learn(plain(_decoded(line.rstrip(b"\n"))))
 
     def pieces_of(self, number: int, raw: bytes) -> list[Piece]:
         """What the next line holds. Only a return divides it; the last line has an end, unless the log was cut in it."""
@@ -79,8 +80,8 @@ class PieceReader:
         if self._is_ours:
             return _divided(Piece(number, plain(_decoded(line)), cut))
         text = self.wrapping.taken_off(plain(_decoded(line)))
-        self.are_alike &= not (text.startswith("{") or self.wrapping.part == "P" or self.wrapping.waiting)
         texts = self.wrapping.whole_lines(text)
+        self.are_alike &= not (self.wrapping.was_record or self.wrapping.part == "P" or self.wrapping.waiting)
         return [piece for text in texts for piece in _divided(Piece(number, text, cut, self.wrapping.source))]
 
 
@@ -91,7 +92,7 @@ def shortened(line: bytes) -> bytes:
 
 
 def _decoded(line: bytes) -> str:
-    return shortened(line).decode(errors="replace")
+    return text_of(shortened(line))
 
 
 def _divided(piece: Piece) -> list[Piece]:

@@ -1,12 +1,12 @@
 """Log lines -> the numbers that each rank printed about each phase of its start. Pure."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from bench.log.filter import Found
 from bench.log.lines import LogLine
-from bench.log.texts import Rule
+from bench.log.texts import TEXT_FIELDS, Rule
 
 # What a printed unit is in GiB. Where vLLM prints GB and means GiB, the rule has no unit to convert.
 GIB = {"byte": 1 / 1024**3, "bytes": 1 / 1024**3}
@@ -15,7 +15,7 @@ GIB |= {f"{prefix}B": 1000.0**power / 1024**3 for power, prefix in enumerate("KM
 
 V0_WORKER = "VllmWorkerProcess"  # every rank but the first, which is the engine's process and has no name
 
-TEXT_FIELDS = {"version", "address", "process", "exit_code"}
+CUT = "cut"  # in place of the phase: a number was cut off in this line. Its texts hold the phase of each field
 
 Process = tuple[
     str | None, str | None, int | str | None
@@ -72,42 +72,50 @@ def is_nameless(process: Process) -> bool:
     return isinstance(process[2], int) and process[2] < 0
 
 
-RECORD = re.compile(r"[A-Z]{4,8} [\d-]{5,10} \d\d:\d\d:\d\d")
-
-
 def _each_once(found: Iterable[tuple[Rule, Reading]]) -> Iterator[tuple[Rule, Reading]]:
-    """Each record of a process once: Ray shows what a worker prints, and what the engine shows of it, and a captor may write all
-    twice; they would add up. The same record behind the mark of a drafter is another one: two small models can take as long
-    within a second.
+    """Each line of a process once: Ray shows what a worker prints, and what the engine and a replica show of it, and a captor may write
+    all twice; they would add up. A repeat has the same text, time included where there is one, and is of the same process, whatever
+    that is called. The same behind the mark of a drafter is another one: two small models can take as long within a second.
     """
-    shown: dict[tuple[Rule, str | None, str | None, int | str, str], dict[str, list[int]]] = {}
-    marks: Counter[tuple[str | None, int | str]] = Counter()  # of drafters, by process
+    shown: dict[tuple[Rule, str, int | str, str], dict[str, list[int]]] = {}
+    marks: Counter[int | str] = Counter()  # of drafters, by process
     for rule, reading in found:
         line = reading.line
-        if line.who is not None and RECORD.match(line.text):
-            ways = shown.setdefault((rule, line.node, line.process, line.who, line.text), {})
+        if line.who is not None:
+            ways = shown.setdefault((rule, line.node or "", line.who, line.text), {})
             most = max(map(len, ways.values()), default=0)
             seen_at = ways.setdefault(line.raw, [])  # the marks at which it was shown in this way
-            mark = marks[line.node, line.who]
+            mark = marks[line.who]
             if mark in seen_at:
                 continue
             seen_at.append(mark)
-            marks[line.node, line.who] += reading.phase == "drafter"
+            marks[line.who] += reading.phase == "drafter"
             if len(seen_at) <= most:
                 continue
         yield rule, reading
 
 
-def readings_of(line: LogLine, rules: Iterable[Rule]) -> Iterator[tuple[Rule, Reading]]:
-    """What these rules find in a line, as it is printed there. Two different numbers in one line are of two records: neither is taken."""
-    for rule in rules:
-        if not (found := rule.search(line.text)) or not line.is_whole(found.end()):
+def readings_of(line: LogLine, found: Found) -> Iterator[tuple[Rule, Reading]]:
+    """What rules find in a line, as it is printed there. Two different numbers in one line are of two records: neither is taken. What was
+    cut off is said to have been there.
+    """
+    for rule in found.rules:
+        match = rule.search(line.text)
+        if match is None:
             continue
-        if (other := rule.pattern.search(line.text, found.end())) and other.groups() != found.groups():
+        other = rule.pattern.search(line.text, match.end())
+        if (other and other.groups() != match.groups()) or not line.is_whole(match.end()):
+            yield rule, _cut(rule, line)
             continue
-        groups = {name: value for name, value in found.groupdict().items() if value is not None}
+        groups = {name: value for name, value in match.groupdict().items() if value is not None}
         texts = {name: groups.pop(name) for name in TEXT_FIELDS & groups.keys()}
         yield rule, Reading(rule.phase, line.rank, line, _in_gib(groups), texts)
+    for rule in found.cut:
+        yield rule, _cut(rule, line)
+
+
+def _cut(rule: Rule, line: LogLine) -> Reading:
+    return Reading(CUT, line.rank, line, texts=dict.fromkeys(rule.fields, rule.phase))
 
 
 def _in_gib(groups: dict[str, str]) -> dict[str, float]:
@@ -126,7 +134,7 @@ def _apart(found: Iterable[tuple[Rule, Reading]]) -> Iterator[Reading]:
     """What each line adds, where vLLM prints a number that counts on."""
     totals: dict[Process, float] = {}
     for rule, reading in found:
-        if not rule.running:
+        if not rule.running or reading.phase == CUT:
             yield reading
             continue
         process, total_s = reading.process, reading.values["duration_s"]

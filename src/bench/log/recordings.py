@@ -7,6 +7,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from bench.errors import LogError
+from bench.log.exports import readable
 from bench.log.files import BLOCK_BYTES, BYTES_AT_MOST, log_lines
 from bench.log.server_info import ServerInfo
 from bench.log.start_log import StartLog
@@ -19,10 +20,14 @@ MOST_STARTS = 200  # of one file, each of which becomes a run
 
 @dataclass(frozen=True)
 class LogFile:
-    """A log, and where its bytes are: those of standard input are put into a file, so that they can be read again."""
+    """A log, and where its bytes are: those of standard input are put into a file, so that they can be read again; and so is a log that
+    had to be changed to be read.
+    """
 
     name: str  # as it was given
     path: Path
+    changes: tuple[str, ...] = ()  # what was found in it: newest first
+    point: str | None = None  # whose starts it holds, as it was given; None: that is not said
 
     @property
     def stem(self) -> str:
@@ -58,10 +63,17 @@ def _meant_by(word: str) -> list[str]:
     raise LogError(f"{word}: no file has a name like this.")
 
 
-def log_file(name: str, place: Path) -> LogFile:
-    """The file of this name. What comes from standard input is put into `place`."""
-    if name != STDIN:
-        return LogFile(name, Path(name))
+def log_file(name: str, place: Path, point: str | None = None) -> LogFile:
+    """The file of this name. What comes from standard input is put into `place`, and so is what cannot be read as it lies there.
+
+    Raises:
+        LogError: it cannot be read.
+    """
+    path = Path(name) if name != STDIN else _stdin(place)
+    return LogFile(name, *readable(path, name, place), point)
+
+
+def _stdin(place: Path) -> Path:
     path = place / "stdin"
     left = BYTES_AT_MOST
     with path.open("wb") as file:
@@ -72,7 +84,7 @@ def log_file(name: str, place: Path) -> LogFile:
                 raise LogError(
                     f"standard input is longer than {BYTES_AT_MOST >> 30} GiB. Cut out the start that is wanted."
                 )
-    return LogFile(name, path)
+    return path
 
 
 def recordings_in(file: LogFile, start: int | None) -> list[Recording]:

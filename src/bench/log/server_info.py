@@ -7,10 +7,11 @@ from bench.log.arguments import LONGEST, Value, Values, asked_in, begins_argumen
 from bench.log.lines import LogLine, Wrapped
 from bench.log.texts import has_any, is_at_head
 from bench.log.texts.phases import CONFIG_TEXT
-from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG, INFO_ROWS, REPLICA, TASKS_TEXTS
+from bench.log.texts.server_info import ARGUMENTS_TEXT, CONFIG, DEVICES_OF_PLUGINS, INFO_ROWS, REPLICA, TASKS_TEXTS
 
 TASK = re.compile(r"'([\w&]{1,40})'")
-OWN_WORDS = frozenset({"version", "model", "length", "kind", "cache_length"})  # rows that count only at a record's head
+# Rows that count only at a record's head.
+OWN_WORDS = frozenset({"version", "model", "length", "kind", "plugin", "cache_length"})
 LOAD_FORMAT = re.compile(r"[a-z][a-z\d_]*")
 # Of the engine's config, which holds it as JSON in old releases and as a dict in new ones.
 NOT_COMPILED = re.compile(r"['\"](?:level|mode)['\"]: ?(?:0\b|<\w+\.NONE\b|['\"]?NONE\b|<\w+\.NO_COMPILATION\b)")
@@ -29,7 +30,7 @@ class ServerInfo:
     tensor_parallel_size: int | None = None
     pipeline_parallel_size: int | None = None
     data_parallel_size: int | None = None
-    device: str | None = None  # cuda, rocm, cpu, xpu, tpu …
+    device: str | None = None  # cuda, rocm, cpu, xpu, tpu, npu, hpu, neuron …, or the name of a plugin's platform
     dtype: str | None = None
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None
@@ -197,8 +198,9 @@ def _dtype(text: str | None) -> str | None:
 
 
 def _device(first: dict[str, str], config: str | None) -> str | None:
-    """The platform's word first: PyTorch calls an AMD GPU cuda too. The source of a line last."""
+    """The platform's word first, a plugin's before vLLM's own: PyTorch calls an AMD GPU cuda too. The source of a line last."""
+    if plugin := first.get("plugin"):
+        return next((device for part, device in DEVICES_OF_PLUGINS.items() if part in plugin.lower()), plugin.lower())
     if "rocm" in first:
         return "rocm"
-    kind = first.get("kind") or (config.partition(":")[0] if config else None)
-    return kind or ("npu" if "plugin" in first else first.get("source"))
+    return first.get("kind") or (config.partition(":")[0] if config else None) or first.get("source")

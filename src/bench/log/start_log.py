@@ -31,14 +31,17 @@ from bench.log.outcome import Ending, Watch, is_of_a_server
 from bench.log.pieces import LOOKED_AT, PieceReader, numbered
 from bench.log.readings import Reading, added_up, readings_of
 from bench.log.server_info import InfoReader, ServerInfo
+from bench.log.stamps import stamp_of
 from bench.log.texts import Rule, begins_with_any
 from bench.log.texts.phases import MILESTONES
+from bench.log.texts.server_info import begins_front
 from bench.log.unwrap import DIGITS
 
 # More than any start prints. What comes behind is left out: a log can hold anything.
 MOST_READINGS, MOST_BYTES = 20_000, 4_000_000
 MOST_PROCESSES = 10_000
 PROCESS_WITHIN = 300  # bytes of a line
+STAMP_WITHIN = 1_000  # lines of a start: what prints none by then prints none
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class StartLog:
     # What vLLM did with its compile cache: compiled, loaded, both (it compiled a part), load_failed (a compiled graph was found, could
     # not be loaded and was compiled again), or none (eager, or nothing was printed).
     compile_cache: str = "none"
+    # Of its first line with a time of vLLM's, `ending.stamp` is when it was up. None: there is none, or the log begins in the middle.
+    first_stamp: str | None = None
     is_full: bool = False  # there were more than MOST_READINGS: the last ones are left out
     # Where it is in its log. Numbers count from 1, `last_number` is of the last line that was read.
     number: int = 1
@@ -89,7 +94,10 @@ class StartReader:
         self.first_number = first_number  # of its first line in the file, from 1
         self.last_number = 0
         # The groups of which a line can change anything, ANY_LINE where the next one does, whatever it is.
-        self.needed = READINGS | INFO | OPENING | ENDINGS | SERVER_NAME if is_selected else OPENING
+        self.needed = ANY_LINE if is_selected else OPENING
+        self._first_stamp: str | None = None
+        self._seen = 0  # lines
+        self._has_front = self._has_numbers = False  # whether the log begins where the start does
         self._is_full = False
         self._found: list[tuple[Rule, Reading]] = []
         self._bytes = 0
@@ -112,10 +120,14 @@ class StartReader:
         """The next line that matters, and what stands in it."""
         if not self.is_selected:
             return
+        self._seen += 1
+        self._first_stamp = self._first_stamp or stamp_of(line.text)
+        if found.groups & OPENING and not self._has_numbers and begins_front(line.text):
+            self._has_front = True
         self._ranks.note(line)
         self._compiled |= found.groups & (COMPILES | LOADS_COMPILED | LOAD_FAILS)
         if found.groups & READINGS:
-            self._read(line, found.rules)
+            self._read(line, found)
         if found.groups & INFO or self._info.is_waiting:
             self._info.see(line)
         if found.groups & ENDINGS or self._watch.is_waiting or is_of_a_server(line.process):
@@ -125,6 +137,8 @@ class StartReader:
         self.needed = self._needed()
 
     def _needed(self) -> int:
+        if self._first_stamp is None and self._seen < STAMP_WITHIN:
+            return ANY_LINE
         if self._info.is_waiting or self._watch.is_waiting or (self._causes and self._causes.is_waiting):
             return ANY_LINE
         needed = READINGS | INFO | OPENING
@@ -146,14 +160,15 @@ class StartReader:
         self._processes.add(process)
         return True
 
-    def _read(self, line: LogLine, rules: Iterable[Rule]) -> None:
+    def _read(self, line: LogLine, found: Found) -> None:
         for name, texts in MILESTONES:
             if name not in self._milestones and begins_with_any(line.text, texts):
                 self._milestones[name] = line
-        for found in readings_of(line, rules):
+        self._has_numbers = self._has_numbers or any(rule.fields for rule in found.rules)
+        for each in readings_of(line, found):
             self._is_full = self._is_full or len(self._found) >= MOST_READINGS or self._bytes >= MOST_BYTES
             if not self._is_full:
-                self._found.append(found)
+                self._found.append(each)
                 self._bytes += len(line.raw)
 
     def start_log(self) -> StartLog:
@@ -178,6 +193,7 @@ class StartReader:
             info_lines=self._info.lines,
             ending=ending,
             reason=self._causes.reason() if self._causes else ending.reason,
+            first_stamp=self._first_stamp if self._has_front else None,
             compile_cache=_compile_cache(self._compiled),
             is_full=self._is_full,
         )

@@ -3,17 +3,13 @@
 It is taken off where that is beyond doubt: where a line of vLLM's begins behind it. From then on the same kind of thing is taken
 off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too. The only unknown kind that is
 taken off is what stands before a traceback's first line.
-
-Sources of JSON: Docker's json-file driver (`log`, `stream`, `time`; a line above 16 KiB comes in several records, of which only the
-last ends it); vLLM 0.32.0, `--logging-config.formatter json` (logging_utils/formatter.py: asctime, levelname, name,
-processName, process, message, and exc_info where there is one); journald's `-o json` (`MESSAGE`).
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+
+from bench.log.records import SPLIT_BYTES, Record, read_json, read_logfmt, texts_of
 
 DIGITS = bytes.maketrans(b"123456789", b"000000000")
 DIGITS_MATTER = (b"[0m", b"[0;0m", b"\\u000b[")  # of colours, with every digit a 0
@@ -67,10 +63,13 @@ ESCAPES = re.compile(
     r"(?:\x1b|\^\[|\\u001b|ESC)\[[0-9:;<=>?]*[ -/]*[@-~]|\x1b[\]_PX^][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+][A-Z0-9]|\x1b[78=>A-Z]"
 )
 BARE_COLOURS = re.compile(r"\[(?:[01];)?(?:0|1|22|39|3[0-7]|9[0-7])m")
+# Of a terminal's boxes: their sides, beside which the lines are padded, and whole lines of them.
+SIDES = frozenset("│┃║╎┆┊╭╮╰╯┌┐└┘├┤┏┓┗┛╔╗╚╝")
+FRAMES = " │┃║╎┆┊"
+FRAME = re.compile(r"^\s*[│┃║╎┆┊]+ ?| *[│┃║╎┆┊]+\s*$")
+RULE = re.compile(r"\s*[╭╰┌└├┏┗╔╚╠┣].*[╮╯┐┘┤┓┛╗╝╣┫─═━]\s*")
+LOGFMT_BEGINS = re.compile(r"[A-Za-z_@][\w.@-]{0,60}=")
 BOLD = re.compile(r"\*\*(-?\d[^*]{0,60}?)\*\*")  # a number that somebody stressed, in Markdown
-
-JSON_TEXTS = ("message", "msg", "MESSAGE")
-JSON_TIME = re.compile(r"\d{4}-(\d\d-\d\d)[ T](\d\d:\d\d:\d\d)")
 
 
 @dataclass
@@ -86,6 +85,10 @@ class Wrapping:
     names_sources: bool = False  # whether any line's was known
     stream: str = ""
     part: str | None = None  # of the last line: F or P
+    was_record: bool = False  # the last line
+    ends_records: bool = (
+        False  # whether a record whose line ends has the line's end, as Docker's; other collectors take it off
+    )
 
     @property
     def learnt(self) -> int:
@@ -134,13 +137,26 @@ class Wrapping:
 
     def whole_lines(self, text: str) -> list[str]:
         """The lines that end here: several in a record of JSON, none where the rest of a line is still to come."""
-        if text.startswith("{") and (record := read_json(text)):
-            if record.unfinished:
+        if record := self._record(text):
+            if record.unfinished and (self.ends_records or len(record.text) > SPLIT_BYTES):
                 return self._wait(record.stream, record.text)
-            return json_texts(record, self._begun(record.stream) + record.text)
+            return texts_of(record, plain(self._begun(record.stream) + record.text))
         if self.part == "P":
             return self._wait(self.stream, text)
         return [self._begun(self.stream) + text if self.part else text]
+
+    def learn(self, text: str) -> None:
+        """What stands around this line, before any is read."""
+        self._record(self.taken_off(text))
+
+    def _record(self, text: str) -> Record | None:
+        record = read_json(text) if text.startswith("{") else read_logfmt(text) if LOGFMT_BEGINS.match(text) else None
+        self.was_record = record is not None
+        if record and (pod := record.pod):
+            self.source = f"{self.source} {pod}".strip()
+            self.names_sources = True
+        self.ends_records |= bool(record and record.stream and record.text.endswith("\n"))
+        return record
 
     def _begun(self, stream: str) -> str:
         return self.waiting.pop((self.source, stream), "")
@@ -170,57 +186,19 @@ def plain(text: str) -> str:
         text = BARE_COLOURS.sub("", text)
     if "**" in text:
         text = BOLD.sub(r"\1", text)
-    return text.removeprefix("\ufeff")
+    if "\0" in text:
+        text = text.replace("\0", "")  # of a file that was emptied while it was written
+    text = text.removeprefix("\ufeff")
+    return text if text.isascii() or SIDES.isdisjoint(text) else unframed(text)
+
+
+def unframed(text: str) -> str:
+    """The inside of a box of a terminal's. Empty: it is the box's upper or lower side, whatever its title is."""
+    if RULE.fullmatch(text):
+        return ""
+    return FRAME.sub("", text) if text.lstrip()[:1] in SIDES else text.rstrip(FRAMES)
 
 
 def shape_of(text: str) -> bytes:
     """The text with each digit a 0: two lines of one shape differ in digits only."""
     return text.encode(errors="replace").translate(DIGITS)
-
-
-@dataclass(frozen=True)
-class Json:
-    """A record and its text. `unfinished`: the line goes on in another record."""
-
-    fields: dict[str, Any]
-    text: str
-    stream: str = ""
-    unfinished: bool = False
-
-
-def read_json(line: str) -> Json | None:
-    """None where the line is no record of a log: it stays as it is."""
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict):
-        return None
-    if isinstance(log := fields.get("log"), str):
-        stream = str(fields.get("stream", ""))
-        return Json({}, log, stream, unfinished=bool(stream) and not log.endswith("\n"))
-    text = next((fields[name] for name in JSON_TEXTS if isinstance(fields.get(name), str)), None)
-    return None if text is None else Json(fields, text)
-
-
-def json_texts(record: Json, text: str) -> list[str]:
-    """The lines of a record, each with process, level and time in front of it. Docker's record may hold one of vLLM's."""
-    if not record.fields:
-        inner = read_json(text) if text.startswith("{") else None
-        return json_texts(inner, inner.text) if inner and inner.fields else _lines(text)
-    before = _before(record.fields)
-    trace = record.fields.get("exc_info")
-    return [before + line for line in [*_lines(text), *(_lines(trace) if isinstance(trace, str) else [])]]
-
-
-def _lines(text: str) -> list[str]:
-    return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
-
-
-def _before(fields: dict[str, Any]) -> str:
-    pid, process = fields.get("process"), re.sub(r"[^\w-]", "_", str(fields.get("processName") or "Process"))
-    who = f"({process} pid={pid}) " if isinstance(pid, int) and not isinstance(pid, bool) and pid >= 0 else ""
-    level, time = fields.get("levelname"), JSON_TIME.match(str(fields.get("asctime")))
-    if not isinstance(level, str) or not time:
-        return who
-    return f"{who}{level} {time[1]} {time[2]} [{fields.get('name', 'vllm')}] "

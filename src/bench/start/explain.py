@@ -34,7 +34,10 @@ def explanation(recording: Recording) -> Iterator[str]:
     taken = _taken(readings, ending, info, log.info_lines)
     last_number = log.last_number or log.first_number
     of = f" of {log.source}" if log.source else ""
-    yield f"{recording.file.name}, start {recording.number}{of}: lines {log.first_number:,} to {last_number:,}"
+    changed = (
+        f" ({', '.join(recording.file.changes)}: lines are counted from the earliest)" if recording.file.changes else ""
+    )
+    yield f"{recording.file.name}{changed}, start {recording.number}{of}: lines {log.first_number:,} to {last_number:,}"
     for each in taken:
         yield f"{each.line.number:7}  {_shortened(masked(each.line.raw))}"
         yield from (ARROW + words for words in each.words)

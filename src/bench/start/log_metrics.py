@@ -7,6 +7,7 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
   one model's part only, it is absent.
 - An engine core prints the KV cache of each of its ranks, in some releases: the smallest counts here too.
 - Sizes are GiB (1024³), from whatever unit was printed; vLLM's own GB was GiB (rules). Negative graph memory is kept.
+- A number that was cut off, a line's end with it, may have been the one that counts: absent, whatever the others are.
 - One model loads and captures once. What a process then prints twice is not known to be its own: absent.
 - The graphs that Model Runner V2 captures to see what they take are not those that it serves with: they do not count.
 """
@@ -14,7 +15,7 @@ time, the least rate, the largest share of memory taken and the smallest KV cach
 import re
 from collections.abc import Iterator, Sequence
 
-from bench.log.readings import Process, Reading, drafted, is_nameless
+from bench.log.readings import CUT, Process, Reading, drafted, is_nameless
 from bench.log.texts.phases import COMPILED_DRAFTER
 from bench.start.metric_types import FromLog, Metric, named
 from bench.start.metrics import CATALOGUE, CHECKPOINT_SIZE, LOAD_WEIGHTS, LOAD_WEIGHTS_RATE, name_of_rank
@@ -39,7 +40,10 @@ def summarise(readings: Sequence[Reading]) -> dict[str, float]:
         for index, reading in enumerate(readings)
         if reading.phase not in of_one and not _only_profiled(reading, index, readings)
     ]
+    cut = {(phase, field) for reading in readings if reading.phase == CUT for field, phase in reading.texts.items()}
     for metric, source in METRICS:
+        if (source.phase, source.field) in cut:
+            continue  # whose number it was, and whether it counted, is not known
         by_process: dict[Process, list[float]] = {}
         for reading in counted:
             if reading.phase == source.phase and source.field in reading.values:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 # Bounded, as all that is of any length in a pattern: a line can be megabytes of anything.
 NUMBER = r"-?\d{1,15}(?:\.\d{1,20})?"
@@ -14,6 +15,9 @@ DURATION_S = rf"(?P<duration_s>{NUMBER})"
 MEMORY_GIB = rf"(?P<memory_gib>{NUMBER})"
 SIZE = rf"(?P<size>{NUMBER}) (?P<size_unit>{UNIT})"
 RATE = rf"(?P<rate>{NUMBER}) (?P<rate_unit>{UNIT})/s"
+
+TEXT_FIELDS = {"version", "address", "process", "exit_code"}  # the other fields are numbers
+CUT_WITHIN = 40  # characters by which what is printed may be longer than in the example
 
 # Releases of a text that stands in no recorded log: read in vLLM's source or in public logs, or not vLLM's own text.
 ELSEWHERE = "not recorded"
@@ -103,6 +107,28 @@ class Rule:
             if self.quotes or is_at_head(text, found.start()):
                 return found
         return None
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The fields that hold numbers, as readings name them."""
+        names = self.pattern.groupindex.keys() - TEXT_FIELDS
+        sizes = {"size_gib", "rate_gib_per_s"} if "size" in names else set()
+        return frozenset({name for name in names if not name.endswith("_unit")} - {"size", "rate"} | sizes)
+
+    @cached_property
+    def _rest(self) -> str:
+        """Of the example: what stands behind the text."""
+        found = self.pattern.search(self.example)
+        assert found is not None
+        return self.example[self.example.index(self.text, found.start()) + len(self.text) : found.end()]
+
+    def is_cut_in(self, text: str) -> bool:
+        """Whether a number of it was cut off here: with the rest of the example it would be there."""
+        begin = text.rfind(self.text) + len(self.text)
+        if not self.fields or len(text) - begin > len(self._rest) + CUT_WITHIN:
+            return False
+        wholes = (self.search(text + self._rest[at:]) for at in range(len(self._rest)))
+        return any(whole and whole.end() > len(text) for whole in wholes)
 
 
 def rule(  # noqa: PLR0913

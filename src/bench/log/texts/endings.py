@@ -3,7 +3,7 @@
 import re
 
 from bench.log.texts import ELSEWHERE, Text
-from bench.log.texts.failures import API_SERVERS_FAIL, DIED
+from bench.log.texts.failures import API_SERVERS_FAIL, DIED, ENGINE_FAILS
 from bench.log.texts.phases import (
     ENGINE_BEGINS,
     ENGINE_BEGINS_V0,
@@ -21,15 +21,33 @@ IN_USE = (
     Text("Rendering prompts:", "Rendering prompts:   0%|          | 0/1 [00:00<?, ?it/s]", "recorded 0.26.0 - 0.32.0"),
     READY_SECONDS,
 )
-# The Rust frontend's texts too.
-SERVING = (
+# The Rust frontend's texts too. First those of a server that begins to serve.
+BEGINS_TO_SERVE = (
     Text("Application startup complete", "INFO:     Application startup complete.", "recorded 0.8.5 - 0.32.0"),
     Text("Uvicorn running on", "INFO:     Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)", ELSEWHERE),
-    Text('HTTP/1.1" 200', 'INFO:     127.0.0.1:41322 - "GET /health HTTP/1.1" 200 OK', "recorded 0.8.5 - 0.32.0"),
-    Text("Avg prompt throughput:", "INFO 11-24 16:34:05 [metrics.py:486] Avg prompt throughput: 0.7 tokens/s, Avg generation throughput: 0.1 tokens/s, Running: 1 reqs, Swapped:", "recorded 0.8.5"),
     Text("vLLM gRPC server started on", "INFO 11-24 02:56:48 [grpc_server.py:1] vLLM gRPC server started on 0.0.0.0:50051", ELSEWHERE),
     Text("OpenAI server is ready to accept requests", "[lib.rs:9] OpenAI server is ready to accept requests", ELSEWHERE),
+)
+SERVING = (
+    *BEGINS_TO_SERVE,
+    Text('HTTP/1.1" 200', 'INFO:     127.0.0.1:41322 - "GET /health HTTP/1.1" 200 OK', "recorded 0.8.5 - 0.32.0"),
+    Text("Avg prompt throughput:", "INFO 11-24 16:34:05 [metrics.py:486] Avg prompt throughput: 0.7 tokens/s, Avg generation throughput: 0.1 tokens/s, Running: 1 reqs, Swapped:", "recorded 0.8.5"),
+    # uvicorn's, of a server that has served.
+    Text("Waiting for application shutdown", "INFO:     Waiting for application shutdown.", "recorded 0.8.5 - 0.32.0"),
+    Text("Application shutdown complete", "INFO:     Application shutdown complete.", "recorded 0.8.5 - 0.32.0"),
+    Text("Finished server process", "(APIServer pid=4073) INFO:     Finished server process [4073]", "recorded 0.8.5 - 0.32.0"),
     Text("Avg prompt tput:", "[log_stats.rs:2] Avg prompt tput: 1.0 toks/s", ELSEWHERE),
+)
+# A request, where the engine is up: of any host of it, which may have no server of vLLM's. A dump is of a request that failed.
+REQUESTS = (
+    Text("Received request ", "INFO 11-24 16:38:27 [logger.py:41] Received request cmpl-66f77db8c8834164a2c58b866d231059-0: prompt: 'Hello', param", "recorded 0.8.5 - 0.10.0"),
+    Text("Added request ", "INFO 11-24 16:38:27 [async_llm.py:269] Added request cmpl-66f77db8c8834164a2c58b866d231059-0.", "recorded 0.8.5 - 0.10.0"),
+    Text("Dumping input data for ", "ERROR 11-24 16:38:27 [dump_input.py:69] Dumping input data for V1 LLM engine (v0.10.0) with config: model='/models/tiny_", "recorded 0.10.0 - 0.11.0"),
+    Text("Dumping scheduler output for ", "ERROR 11-24 16:38:27 [dump_input.py:76] Dumping scheduler output for model execution: SchedulerOutput(scheduled_new_reqs", "recorded 0.9.1 - 0.11.0"),
+    ENGINE_FAILS,
+    Text(" -- POST /", "(ServeReplica:llm:LLMServer pid=9) INFO 2026-11-24 02:57:01,123 llm_LLMServer x1 -- POST /v1/completions 500 12.3ms", ELSEWHERE),
+    Text('HTTP/1.1" ', 'INFO:     127.0.0.1:41322 - "GET /health HTTP/1.1" 200 OK', "recorded 0.8.5 - 0.32.0"),
+    Text(" -- CALL ", "(ServeReplica:llm:LLMServer pid=9) INFO 2026-11-24 02:57:01,123 llm_LLMServer x1 -- CALL chat OK 12.3ms", ELSEWHERE),
 )
 STARTING = (
     SERVER_STARTS_API,
@@ -61,6 +79,7 @@ OF_A_SERVER = (
     API_SERVERS_FAIL,
 )
 SERVER_NAMES = ("APIServer", "ApiServer", "RustFrontend")  # what the names of processes that answer requests begin with
+ACCESS_FAULT = Text("Memory access fault by GPU", "Memory access fault by GPU node-2 (Agent handle: 0x55) on address 0x7f. Reason: Page not present or supervisor privilege.", ELSEWHERE)
 # Who died, or had to, without an exception of its own.
 CRASHED = (
     Text("Fatal Python error:", "Fatal Python error: Segmentation fault", ELSEWHERE),
@@ -69,6 +88,7 @@ CRASHED = (
     Text("*** SIGSEGV received", "(RayWorkerWrapper pid=9) *** SIGSEGV received at time=1762945937 on cpu 6 ***", ELSEWHERE),
     Text("*** SIGABRT received", "*** SIGABRT received at time=1762945937 on cpu 6 ***", ELSEWHERE),
     Text("*** SIGBUS received", "*** SIGBUS received at time=1762945937 on cpu 6 ***", ELSEWHERE),
+    ACCESS_FAULT,
     Text("terminate called after throwing", "terminate called after throwing an instance of 'c10::Error'", ELSEWHERE),
 )
 OF_WORKERS = (
@@ -79,13 +99,31 @@ OUT_OF_MEMORY = (
     Text("oom-kill", "Nov 24 02:47:32 host kernel: oom-kill:constraint=CONSTRAINT_NONE,task=vllm,pid=41", ELSEWHERE),
     Text("OOMKilled", "    Reason:       OOMKilled", ELSEWHERE),
 )
-HUNG = Text("collective operation timeout", "[rank0]:[E ProcessGroupNCCL.cpp:616] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1)", ELSEWHERE)
-SIGNS = (
-    *CRASHED, *OF_WORKERS, *OUT_OF_MEMORY, HUNG,
+# Somebody ended it, or a scheduler.
+STOPPED = (
     Text("trigger received signal=SIG", "(EngineCore pid=806) INFO 11-24 02:45:15 [core.py:1313] [shutdown] EngineCore: trigger received signal=SIGTERM", "recorded 0.23.0 - 0.32.0"),
     Text("received SIGTERM", "INFO 11-24 02:56:48 [launcher.py:1] Worker received SIGTERM, shutting down", ELSEWHERE),
     Text("Received SIGTERM", "Received SIGTERM, exiting", ELSEWHERE),
     Text("Received SIGINT", "Received SIGINT, exiting", ELSEWHERE),
+    Text("SIGTERM received", "SIGTERM received, stopping", ELSEWHERE),
+    Text("got SIGTERM", "entrypoint: got SIGTERM", ELSEWHERE),
+    Text("was sent SIGKILL", "Worker (pid:353) was sent SIGKILL! Perhaps out of memory?", ELSEWHERE),
+    Text("CANCELLED AT ", "slurmstepd: error: *** JOB 353 ON gpu-1 CANCELLED AT 2026-11-24T02:56:48 DUE TO TIME LIMIT ***", ELSEWHERE),
+    Text("failed liveness probe", "Container vllm failed liveness probe, will be restarted", ELSEWHERE),
+    Text("failed startup probe", "Container vllm failed startup probe, will be restarted", ELSEWHERE),
+)
+# For what a start waits that nothing may ever end, until somebody ends the start.
+WAITING = (
+    Text("Waiting for creating a placement group", "INFO 11-24 02:56:48 [ray_utils.py:336] Waiting for creating a placement group of specs for 10 seconds. specs=[{'GPU': 1.0}]. Check `ray status`", ELSEWHERE),
+    Text("Waiting for removing a placement group", "INFO 11-24 02:56:48 [ray_utils.py:380] Waiting for removing a placement group of specs for 10 seconds. specs=[{'GPU': 1.0}]", ELSEWHERE),
+    Text("Error: No available node types can fulfill resource request", "(autoscaler +1m2s) Error: No available node types can fulfill resource request {'GPU': 1.0}.", ELSEWHERE),
+    Text("The client socket has failed to connect to", "[W1124 02:56:48.1 socket.cpp:752] [c10d] The client socket has failed to connect to [node-0]:29500 (errno: 111 - Connection refused).", ELSEWHERE),
+    Text("The client socket has timed out", "[W1124 02:56:48.1 socket.cpp:752] [c10d] The client socket has timed out after 600s while trying to connect to (node-0, 29500).", ELSEWHERE),
+    Text("No available shared memory broadcast block found", "INFO 11-24 02:56:48 [shm_broadcast.py:466] No available shared memory broadcast block found in 60 second.", ELSEWHERE),
+)
+HUNG = Text("collective operation timeout", "[rank0]:[E ProcessGroupNCCL.cpp:616] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1)", ELSEWHERE)
+SIGNS = (
+    *CRASHED, *OF_WORKERS, *OUT_OF_MEMORY, *STOPPED, HUNG,
     Text("Out of memory: Killed process", "Nov 24 02:47:32 host kernel: Out of memory: Killed process 41 (vllm) total-vm:1kB", ELSEWHERE),
     Text("terminated with exit code 137", "command terminated with exit code 137", ELSEWHERE),
 )

@@ -7,7 +7,7 @@ so what is special stands before what is general.
 import re
 
 from bench.log.texts import Stage, Text
-from bench.log.texts.endings import CRASHED, HUNG, OF_WORKERS, OUT_OF_MEMORY
+from bench.log.texts.endings import ACCESS_FAULT, CRASHED, HUNG, OF_WORKERS, OUT_OF_MEMORY, STOPPED
 from bench.log.texts.failures import GONE
 
 UNKNOWN = "unknown"
@@ -121,7 +121,15 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
         r"^argument ",
         r"arguments are required",
         r"^ValidationError",
-        r"must be divisible by|is not divisible by",
+        r"divisible by (?:the )?(?:tensor|pipeline|data|expert|world|context|TP|PP|tp_size|world_size)",
+        r"divisible by (?:weight quantization block|min_thread|block_size|BLOCK_SIZE)",
+        r"^AssertionError: \d+ is not divisible by \d+$",  # what is shared among ranks
+        r"Unexpected extra config keys for load format",
+        r"Unexpected (?:keys|arguments?) in .*extra.config",
+        r"model_loader_extra_config",
+        r"^TypeError: .*\bload[_ ]?config\b",
+        r"(?:for|by|with) load[_ ]format\b",
+        r"[Ii]nvalid load format",
         r"is smaller than max_model_len",
         r"set the option `trust_remote_code=True`",
         r"does not match the quantization method",
@@ -141,7 +149,20 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
         r"^RuntimeError: oneCCL: ",
         r"^DistNetworkError",
     ),
+    (
+        "resources_missing",
+        r"(?:creating|removing|provide) a placement group",
+        r"No available node types can fulfill",
+    ),
     ("timeout", r"^TimeoutError", r"^\w+Timeout\b", r"[Tt]imed out", HUNG),
+    (
+        "illegal_memory_access",
+        r"illegal memory access",
+        ACCESS_FAULT,
+        r"cudaErrorIllegalAddress|CUDA_ERROR_ILLEGAL_ADDRESS|hipErrorIllegalAddress",
+        r"(?:CUDA|HIP) error: misaligned address",
+        r"MTE DDR address out of range|aicore exception",  # an NPU's
+    ),
     (
         "device_failure",
         r"Invalid device string",
@@ -176,8 +197,7 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
     ),
     (
         "killed",
-        r"signal=SIG",
-        r"[Rr]eceived SIG(?:TERM|INT)",
+        *STOPPED,
         r"\bKilled\b",
         r"\bTerminated\b",
         *OUT_OF_MEMORY,

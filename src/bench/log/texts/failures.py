@@ -22,6 +22,7 @@ REPLACED = Text("During handling of the above exception, another exception occur
 
 # Of the endings' tables too.
 DIED = Text("died unexpectedly", ":56:02 [multiproc_executor.py:315] Worker proc VllmWorker-0 died unexpectedly (exit code: None), shutting down executor.", "recorded 0.32.0")
+ENGINE_FAILS = Text("EngineCore encountered a fatal error", "ERROR 11-24 16:38:27 [core.py:634] EngineCore encountered a fatal error.", "recorded 0.9.1 - 0.32.0")  # in its loop: it was up
 API_SERVERS_FAIL = Text("Exception occurred while running API servers", "Exception occurred while running API servers: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE)
 
 # What a process prints of another that is gone.
@@ -52,12 +53,16 @@ ECHOES = (
     Text("EOFError", "EOFError: ran out of input", ELSEWHERE),
 )
 
+# The same of one that did not come up.
+NOT_UP = (
+    Text("EngineCore failed to st", "(EngineCore pid=2052) ERROR 11-24 16:46:33 [core.py:1099] EngineCore failed to start.", "recorded 0.10.1.1 - 0.32.0"),
+    Text("WorkerProc failed to st", "ERROR 11-24 16:40:52 [multiproc_executor.py:743] WorkerProc failed to start.", "recorded 0.11.2 - 0.32.0"),
+)
 # What vLLM prints above the traceback that ends a process; a log may end in the word. Exceptions before it may have been survived.
 ANCHORS = (
-    Text("EngineCore failed to st", "(EngineCore pid=2052) ERROR 11-24 16:46:33 [core.py:1099] EngineCore failed to start.", "recorded 0.10.1.1 - 0.32.0"),
+    *NOT_UP,
     Text("EngineCore hit an exception", "ERROR 11-24 02:54:00 [core.py:1] EngineCore hit an exception: Traceback (most recent call last):", ELSEWHERE),
-    Text("EngineCore encountered a fatal error", "ERROR 11-24 16:38:27 [core.py:634] EngineCore encountered a fatal error.", "recorded 0.9.1 - 0.32.0"),
-    Text("WorkerProc failed to st", "ERROR 11-24 16:40:52 [multiproc_executor.py:743] WorkerProc failed to start.", "recorded 0.11.2 - 0.32.0"),
+    ENGINE_FAILS,
     Text("WorkerProc hit an exception", "(Worker_TP1 pid=28000) ERROR 11-24 16:29:32 [multiproc_executor.py:671] WorkerProc hit an exception.", "recorded 0.9.1 - 0.11.0"),
     Text("WorkerProc failed.", "ERROR 11-24 02:54:00 [multiproc_executor.py:1] WorkerProc failed.", ELSEWHERE),
     API_SERVERS_FAIL,

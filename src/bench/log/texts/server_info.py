@@ -11,7 +11,7 @@ ARGUMENTS_TEXT = Text("args: ", "INFO 11-24 02:47:12 [api_utils.py:273] non-defa
 # What the model can do, by the API server before it serves.
 TASKS_TEXTS = (
     Text("Supported tasks: [", "(APIServer pid=24351) INFO 11-24 16:19:12 [entry.py:136] Supported tasks: ['generate']", "recorded 0.11.2 - 0.32.0"),
-    Text("Supported_tasks: [", "(APIServer pid=29862) INFO 11-24 16:35:04 [api_server.py:1611] Supported_tasks: ['generate']", "recorded 0.10.1 - 0.11.0"),
+    Text("Supported_tasks: [", "(APIServer pid=29862) INFO 11-24 16:35:04 [api_server.py:1611] Supported_tasks: ['generate']", "recorded 0.10.1.1 - 0.11.0"),
 )
 
 # Arguments in each of the three forms that log/arguments.py reads.
@@ -36,14 +36,16 @@ def _row(name: str, text: Text, behind: str = "", before: str = "") -> tuple[str
 ADVICE = r"(?P<share>0\.\d{4}|1\.0000) (?:is equivalent|to )"
 DESIRED, SHARE = r"[Dd]esired (?:\w+ )?", r"(?P<share>0?\.\d+|1\.0), "
 # The source of a record, of which there is a worker for one kind of device only.
-SOURCE = r" ?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:[\d-]{5,10} [\d:.]{8,15} )?\[?(?:[\w./-]{1,200}/)?(?=(?P<source>[ctx]pu))"
+SOURCE = r" ?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:[\d-]{5,10} [\d:.]{8,15} )?\[?(?:[\w./-]{1,200}/)?(?=(?P<source>[ctxh]pu|neuron))"
+
+# What the platforms of plugins call their devices, by a part of the plugin's name.
+DEVICES_OF_PLUGINS = {"ascend": "npu", "gaudi": "hpu", "habana": "hpu", "hpu": "hpu", "neuron": "neuron", "tpu": "tpu", "xpu": "xpu", "metal": "mps"}
 
 INFO_ROWS = (
     # It ends at what cannot be of a version, and where somebody left out the rest of it there is none.
     _row("version", VERSION, r"(?P<version>v?\d+\.\d+\.(?:dev)?\d+(?:[.+_-]?[A-Za-z\d]+)*+)(?!…|\.\.)", r"(?:vLLM (?:API server|server|gRPC server|batch processing API) |█ {1,4})"),
     _row("kind", Text("detected platform", "INFO 11-24 16:38:01 [__init__.py:235] Automatically detected platform cpu.", "recorded 0.8.5 - 0.11.0"), r" (?P<kind>\w+)\.", "Automatically "),
-    # vllm-ascend's platform calls its device npu.
-    _row("plugin", Text("Platform plugin ", "INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", ELSEWHERE), "ascend is activated"),
+    _row("plugin", Text("Platform plugin ", "INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", ELSEWHERE), r"(?P<plugin>[\w.-]{1,60}) is activated"),
     # What vLLM prints on an AMD GPU only, which its config calls cuda: its platform's source, its own attention, its NCCL.
     _row("rocm", Text("rocm.py:", "INFO 02-11 09:00:00 rocm.py:131] Using Triton backend.", ELSEWHERE), r"\d", r"[ \[/]"),
     _row("rocm", Text("ROCmFlashAttention", "INFO 01-07 09:00:00 selector.py:120] Using ROCmFlashAttention backend.", ELSEWHERE), " backend", "Using "),
@@ -68,6 +70,11 @@ INFO_ROWS = (
     _row("source", Text("xpu_model_runner.py:", "INFO 11-24 02:56:46 [xpu_model_runner.py:427] hello", ELSEWHERE), r"\d+\]", SOURCE),
     _row("source", Text("tpu_worker.py:", "INFO 11-24 02:56:46 [tpu_worker.py:80] hello", ELSEWHERE), r"\d+\]", SOURCE),
     _row("source", Text("tpu_model_runner.py:", "INFO 11-24 02:56:46 [v1/worker/tpu_model_runner.py:12] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("hpu_worker.py:", "INFO 11-24 02:56:46 [hpu_worker.py:80] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("hpu_model_runner.py:", "INFO 11-24 02:56:46 [hpu_model_runner.py:12] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("neuron_worker.py:", "INFO 11-24 02:56:46 [neuron_worker.py:80] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("neuron_model_runner.py:", "INFO 11-24 02:56:46 [neuron_model_runner.py:12] hello", ELSEWHERE), r"\d+\]", SOURCE),
+    _row("source", Text("neuronx_distributed_model_runner.py:", "INFO 11-24 02:56:46 [neuronx_distributed_model_runner.py:12] hello", ELSEWHERE), r"\d+\]", SOURCE),
     _row("source", Text("cpu_worker.py:", "INFO 11-24 16:36:01 [cpu_worker.py:145] auto thread-binding list: 0,1", "recorded 0.8.5 - 0.32.0"), r"\d+\]", SOURCE),
     _row("source", Text("cpu_model_runner.py:", "INFO 11-24 16:38:26 [cpu_model_runner.py:54] Starting to load model /models/tiny_llama...", "recorded 0.9.1 - 0.32.0"), r"\d+\]", SOURCE),
 )
@@ -95,3 +102,8 @@ OPENINGS = (
     Text("usage: api_server", "usage: api_server.py [-h] [--host HOST] [--port PORT]", "recorded 0.8.5 - 0.32.0"),
     Text("usage: python", "usage: python -m vllm.entrypoints.openai.api_server [-h]", ELSEWHERE),
 )
+
+
+def begins_front(text: str) -> bool:
+    """Whether a line is of the front of a start, or of what is printed before it."""
+    return PREFACE.match(text) is not None or any(pattern.search(text) for _, pattern in FRONT)
