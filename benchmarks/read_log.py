@@ -31,7 +31,7 @@ from pathlib import Path
 from bench.log.files import log_lines
 from bench.log.recordings import MOST_STARTS, LogFile, Recording
 from bench.log.starts import starts_of
-from bench.start.replay import startup_of
+from bench.start.replay import Place, startup_of
 
 LOGS = Path(__file__).parents[1] / "tests" / "logs"
 SERVED = LOGS / "cpu-vllm0.32.0" / "server-runai_streamer-tp1.log"
@@ -127,7 +127,7 @@ def read(log: Path, most_starts: float) -> None:
         starts += 1
         if log_of_start.is_selected:
             recording = Recording(LogFile(log.name, log), starts, is_alone=False, log=log_of_start)
-            numbers += len(startup_of(recording, log.name).metrics)
+            numbers += len(startup_of(recording, Place(log.name, log.name)).metrics)
     took_s, took_cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
     size_mb = log.stat().st_size / MB
     facts = {"mb_per_s": size_mb / took_s, "mb_per_cpu_s": size_mb / took_cpu_s}

@@ -2,6 +2,8 @@
 
 python -m bench.replay base.log runai_sharded.log      each start in them a run, named after its file; - is standard input
 python -m bench.replay 'logs/**/*.log.gz'              patterns; packed logs (.gz, .zst) are unpacked
+python -m bench.replay point.local='local-*.log' point.streamer='streamer-*.log'
+                                                       several logs of one point: its repeats, in whose place an interval stands
 python -m bench.replay many.log start=2                only the second start in a file of several
 python -m bench.replay --explain base.log              prints what is read from which line; nothing is written to MLflow
 python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in; or all of a sweep's folder
@@ -11,6 +13,8 @@ python -m bench.replay LOG... tracking.uri=URI
 
 import shlex
 import tempfile
+from collections import Counter
+from collections.abc import Sized
 from functools import partial
 from pathlib import Path
 
@@ -29,15 +33,18 @@ from bench.system.output import exit_where_lost, print_result
 from bench.tracking.runs import SWEEP_FILE, SweepRun, log_sweep
 from bench.tracking.uploads import bring_in, tidy
 
-EXPLAIN = "--explain"
+EXPLAIN, POINT = "--explain", "point."
 
 
 @command(__doc__)
 def main(arguments: list[str]) -> None:
     """Replay every file, then bring in every folder."""
     own, _, rest = split_arguments([each for each in arguments if each != EXPLAIN], {"start": ""})
+    named = _points([each for each in rest if each.startswith(POINT)])
+    rest = [each for each in rest if not each.startswith(POINT)]
     overrides = [each for each in rest if "=" in each and not Path(each).exists()]
-    places = expanded([each for each in rest if each not in overrides])
+    places = [each for each in expanded([each for each in rest if each not in overrides]) if each not in named]
+    places = [*named, *places]
     if not places:
         raise LogError("which log?  python -m bench.replay LOG...")
     start = _start(own["start"])
@@ -51,7 +58,7 @@ def main(arguments: list[str]) -> None:
     starts = starts_of(folders)
     unbroken(partial(tidy, settings), "MLflow to answer")
     if logs := [place for place in places if not Path(place).is_dir()]:
-        _replay(tracking, logs, start)
+        _replay(tracking, {log: named.get(log) for log in logs}, start)
     for result in results:
         _bring_in_result(tracking, result)
     for folder in starts:
@@ -61,11 +68,32 @@ def main(arguments: list[str]) -> None:
         log_sweep(tracking, sweep)
 
 
-def _replay(tracking: Tracking, logs: list[str], start: int | None) -> None:
-    """All logs are read before the first run is written to MLflow."""
+def _points(words: list[str]) -> dict[str, str]:
+    """The point of each log that was given to one (`point.NAME=LOG`), in their order.
+
+    Raises:
+        LogError: a word names no point or no log, or a log is given to two points.
+    """
+    points: dict[str, str] = {}
+    for word in words:
+        name, _, logs = word.removeprefix(POINT).partition("=")
+        if not name.strip() or not logs:
+            raise LogError(f"{word}: the logs of a point are given as point.NAME=LOG, or point.NAME='PATTERN'.")
+        for log in expanded([logs]):
+            if points.setdefault(log, name) != name:
+                raise LogError(f"{log}: it is given to two points, {points[log]} and {name}.")
+    return points
+
+
+def _replay(tracking: Tracking, logs: dict[str, str | None], start: int | None) -> None:
+    """All logs, each with the point that it was given to, are read before the first run is written to MLflow."""
     with tempfile.TemporaryDirectory() as place:
-        recordings = [each for name in logs for each in recordings_in(log_file(name, Path(place)), start)]
-        sweep_id = replay_sweep(tracking, recordings)
+        files = [log_file(name, Path(place), point) for name, point in logs.items()]
+        recordings = [each for file in files for each in recordings_in(file, start)]
+        sweep_id, places = replay_sweep(tracking, recordings)
+    repeats = Counter(each.point for each in places)
+    if max(repeats.values()) > 1:
+        print_result("\n".join(f"{point}: {_starts(count)}" for point, count in repeats.items()))
     print_result(
         f"replayed {_counted(recordings, logs)} as sweep {sweep_id}\n"
         f"compare them:  python -m bench.compare sweep={sweep_id}"
@@ -90,7 +118,11 @@ def _explain(logs: list[str], start: int | None) -> None:
     exit_where_lost()
 
 
-def _counted(recordings: list[Recording], logs: list[str]) -> str:
+def _starts(count: int) -> str:
+    return "1 start" if count == 1 else f"{count} starts, each a repeat"
+
+
+def _counted(recordings: list[Recording], logs: Sized) -> str:
     return f"{len(logs)} logs" if len(recordings) == len(logs) else f"{len(recordings)} starts of {len(logs)} logs"
 
 

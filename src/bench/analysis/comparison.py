@@ -123,7 +123,7 @@ def compare(
         if obstacle := obstacle or known_of_one(*arms, ignore):
             withheld[candidate] = obstacle
         else:
-            speedups += _speedups(*arms, rivals)
+            speedups += _speedups(*arms, rivals, has_blocks=not sweep.replayed)
             if lost := survivors_only(*arms):
                 survivors[candidate] = lost
     return Comparison(
@@ -206,12 +206,15 @@ def _withheld(weights: Weights) -> str:
     return f"weights {weights.kind}: {weights.why}; to show it all the same: ignore=weights"
 
 
-def _speedups(baseline: Point, candidate: Point, rivals: int) -> list[Speedup]:
+def _speedups(baseline: Point, candidate: Point, rivals: int, *, has_blocks: bool) -> list[Speedup]:
+    """`has_blocks`: False of starts that were recorded elsewhere: the first of one point is in no pair with the first of another."""
     found = []
     for metric in SPEEDUPS:
         if metric is FIRST_ANSWER and len(_endpoints(baseline) | _endpoints(candidate)) > 1:
             continue  # a vector and a class are no two ways to one answer
         sides = baseline.by_block(metric), candidate.by_block(metric)
+        if not has_blocks:
+            sides = [(0, value) for _, value in sides[0]], [(0, value) for _, value in sides[1]]
         if any(value <= 0 for side in sides for _, value in side):
             continue
         if ratio := paired_or_welch(*sides, rivals, ratio=True):

@@ -12,7 +12,7 @@ from bench.analysis.statistics import Interval
 from bench.report.numbers import ratio_text, saved_text
 from bench.report.style import phase
 from bench.start.metric_types import Metric
-from bench.start.metrics import FIRST_ANSWER, FIRST_TOKEN, KEY_METRICS, READY, SPEEDUPS
+from bench.start.metrics import FIRST_ANSWER, FIRST_TOKEN, KEY_METRICS, LOAD_MODEL, LOAD_WEIGHTS, READY, SPEEDUPS, WALL
 from bench.start.waterfall import Step
 
 TOTAL = "Time to ready"
@@ -119,14 +119,18 @@ def _ratio(speedup: Speedup | None) -> Cell:
 
 
 def single_starts(comparison: Comparison) -> Table | None:
-    """The median and every value, by point, in the order of the blocks. None: no point was started twice."""
+    """The median and every value, by point, in the order of the blocks. None: no point was started twice. Of logs without a time to ready
+    the log's own times stand for it.
+    """
     points = [point for point in comparison.points if point.starts]
     if all(point.n == 1 for point in points):
         return None
+    has_ready = any(point.values(READY) for point in points)
+    metrics = (READY, FIRST_TOKEN, FIRST_ANSWER) if has_ready else (WALL, LOAD_WEIGHTS, LOAD_MODEL)
     rows = [
         _words(point.label, metric.heading, f"{median(values):.2f}", " ".join(f"{value:.2f}" for value in values))
         for point in points
-        for metric in (READY, FIRST_TOKEN, FIRST_ANSWER)
+        for metric in metrics
         if (values := point.values(metric))
     ]
     return Table(("Point", "Metric", "Median", "Each start"), tuple(rows))

@@ -1,22 +1,29 @@
 """A start that was recorded elsewhere -> its Startup, as far as its log shows."""
 
+import re
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import LogError
 from bench.log.coverage import coverage, expected_phases, missing_phases, version_doubts
 from bench.log.outcome import Ending
 from bench.log.readings import Reading
 from bench.log.recordings import Recording
 from bench.log.server_info import ServerInfo, info_params
+from bench.log.stamps import elapsed_s
 from bench.log.start_log import MOST_READINGS, StartLog
+from bench.log.texts import HEAD
+from bench.log.texts.phases import CONFIG_TEXT
+from bench.log.texts.server_info import ARGUMENTS_TEXT
 from bench.masking import masked_tree
 from bench.start import tags as t
 from bench.start.checks import problems_in
 from bench.start.evidence import Asked, Evidence
 from bench.start.log_metrics import summarise
 from bench.start.metric_types import named
-from bench.start.metrics import COVERAGE, READY
+from bench.start.metrics import COVERAGE, READY, WALL
 from bench.start.record import Startup
 from bench.start.tags import info_tags, outcome_tags, validity_tags
 from bench.start.timeline import log_spans
@@ -39,7 +46,72 @@ def labels_of(recordings: list[Recording]) -> list[str]:
     ]
 
 
-def startup_of(recording: Recording, label: str) -> Startup:
+@dataclass(frozen=True)
+class Place:
+    """Where a start stands in its sweep. `name` is its own, `point` that of all that repeat it, `repeat` counts these from 0."""
+
+    name: str
+    point: str
+    repeat: int = 0
+
+
+def places_of(recordings: list[Recording]) -> list[Place]:
+    """Each start a point of its own, named after its file, but for those that were given to one (`point.NAME=…`), and for logs that are
+    numbered (`local-1.log`, `local-2.log`) and print the same arguments: these repeat one point.
+
+    Raises:
+        LogError: a log that was given to no point has the name of one.
+    """
+    labels = labels_of(recordings)
+    points = [each.file.point or label for each, label in zip(recordings, labels, strict=True)]
+    if twice := {each.file.point for each in recordings} & {
+        label for each, label in zip(recordings, labels, strict=True) if not each.file.point
+    }:
+        name = min(filter(None, twice))
+        raise LogError(f"point.{name}: another log has this name. Give that one a point of its own: point.NAME=LOG")
+    for name, members in _numbered(recordings, labels).items():
+        if name not in points:
+            for at in members:
+                points[at] = name
+    counts = Counter[str]()
+    places = []
+    for label, point in zip(labels, points, strict=True):
+        places.append(Place(label, point, counts[point]))
+        counts[point] += 1
+    return places
+
+
+NUMBERED = re.compile(r"(?P<name>.+?)[-_. ]+(?:(?:run|repeat|rep|try|take)[-_. ]?)?(?P<number>\d{1,4})")
+
+
+def _numbered(recordings: list[Recording], labels: list[str]) -> dict[str, list[int]]:
+    """Which of these repeat one start, in the order of their numbers, by the name that they share. Numbers have no gap, and start at 0 or
+    1: `threads-4` and `threads-16` are two points.
+    """
+    groups: dict[str, dict[int, int]] = {}
+    for at, (recording, label) in enumerate(zip(recordings, labels, strict=True)):
+        found = NUMBERED.fullmatch(label)
+        if found and recording.is_alone and not recording.file.point:
+            groups.setdefault(found["name"], {})[int(found["number"])] = at
+    return {
+        name: [members[number] for number in sorted(members)]
+        for name, members in groups.items()
+        if len(members) > 1
+        and sorted(members) in (list(range(len(members))), list(range(1, len(members) + 1)))
+        and len({_asked_for(recordings[at]) for at in members.values()}) == 1
+        and _asked_for(recordings[min(members.values())])
+    }
+
+
+def _asked_for(recording: Recording) -> tuple[str, ...]:
+    """The arguments and the engine's config, as they are printed."""
+    lines = (line.text for line in recording.log.info_lines)
+    return tuple(
+        HEAD.sub("", text, count=1) for text in lines if ARGUMENTS_TEXT.text in text or CONFIG_TEXT.text in text
+    )
+
+
+def startup_of(recording: Recording, place: Place) -> Startup:
     """What the log has of this start."""
     log = recording.log
     readings, ending, info = log.readings, log.ending, log.info
@@ -48,10 +120,10 @@ def startup_of(recording: Recording, label: str) -> Startup:
     problems = problems_in(Evidence(_asked_in(info), log, ready_s=ready_s))
     now = time.time()
     startup = Startup(
-        name=label,
+        name=place.name,
         parent_run_id=None,
         params=info_params(info),
-        tags=_place_tags(recording, label)
+        tags=_place_tags(recording, place)
         | outcome_tags(ending)
         | info_tags(info)
         | (validity_tags(problems) if problems else {}),
@@ -59,7 +131,7 @@ def startup_of(recording: Recording, label: str) -> Startup:
         ended_at=now,
         ready_s=ready_s,
         reason=reason_of(ending),
-        metrics=metrics_of_log(readings) | named({COVERAGE: coverage(readings, expected).share}),
+        metrics=metrics_of_log(readings) | named({WALL: _wall_s(log), COVERAGE: coverage(readings, expected).share}),
         spans=log_spans(log.milestones, readings, ready_s, None),
         warnings=_warnings(log, readings, ready_s, expected),
         problems=problems,
@@ -76,11 +148,11 @@ def _asked_in(info: ServerInfo) -> Asked:
     )
 
 
-def _place_tags(recording: Recording, label: str) -> dict[str, str]:
+def _place_tags(recording: Recording, place: Place) -> dict[str, str]:
     return (
         t.KIND.of(t.Kind.REPLAY)
-        | t.POINT.of(label)
-        | t.REPEAT.of(0)
+        | t.POINT.of(place.point)
+        | t.REPEAT.of(place.repeat)
         | t.FILE.of(Path(recording.file.name).name)
         | t.SOURCE_IN_FILE.of(recording.log.source or None)
         | t.START_IN_FILE.of(None if recording.is_alone else recording.number)
@@ -111,6 +183,12 @@ def _warnings(log: StartLog, readings: list[Reading], ready_s: float | None, exp
         *warnings_of(WarningKind.MISSING_PHASE, missing_phases(readings, expected, log.info.version)),
         *warnings_of(WarningKind.LOG, cut),
     ]
+
+
+def _wall_s(log: StartLog) -> float | None:
+    """From the first time in the log to that at which the start was up."""
+    first, last = log.first_stamp, log.ending.stamp
+    return elapsed_s(first, last) if first and last else None
 
 
 def _ready(readings: list[Reading]) -> float | None:

@@ -15,39 +15,43 @@ from bench.report.start_figures import draw_startup
 from bench.start.files import LOG
 from bench.start.perfetto import write_trace
 from bench.start.record import Startup, write_excerpts
-from bench.start.replay import labels_of, startup_of
+from bench.start.replay import Place, places_of, startup_of
 from bench.start.tags import POINTS, REPLAYED, SWEEP
 from bench.system.interrupts import deferred, interruptible, unbroken
 from bench.tracking.runs import SweepRun, close_sweep, log_start, open_sweep
 
 
-def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> str:
-    """Writes these starts as the runs of one sweep, each with its part of the log. Returns the sweep's id."""
+def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> tuple[str, list[Place]]:
+    """Writes these starts as the runs of one sweep, each with its part of the log. Returns the sweep's id, and where each start stands.
+
+    Raises:
+        LogError: see `places_of`.
+    """
     sweep_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    labels = [*map(masked, labels_of(recordings))]
-    tags = POINTS.of(tuple(labels)) | REPLAYED.of(value=True)
+    places = [replace(each, name=masked(each.name), point=masked(each.point)) for each in places_of(recordings)]
+    tags = POINTS.of(tuple(dict.fromkeys(each.point for each in places))) | REPLAYED.of(value=True)
     opening = partial(open_sweep, tracking, SweepRun(sweep_id, time.time(), {}, tags))
     failed = True
     with deferred():
         parent = unbroken(opening, "MLflow to open the sweep")
         try:
-            for recording, label in zip(recordings, labels, strict=True):
-                _replay(tracking, recording, label, parent, sweep_id)
+            for recording, place in zip(recordings, places, strict=True):
+                _replay(tracking, recording, place, parent, sweep_id)
             failed = False
         finally:
             closing = partial(close_sweep, failed=failed, ended_by="the last log")
             unbroken(partial(closing, tracking, parent), "MLflow to close the sweep")
-    return sweep_id
+    return sweep_id, places
 
 
-def _replay(tracking: Tracking, recording: Recording, label: str, parent: str, sweep_id: str) -> None:
+def _replay(tracking: Tracking, recording: Recording, place: Place, parent: str, sweep_id: str) -> None:
     """One start as a run of that sweep."""
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         with interruptible():
-            startup = startup_of(recording, label)
+            startup = startup_of(recording, place)
             child = replace(startup, parent_run_id=parent, tags=startup.tags | SWEEP.of(sweep_id))
-            _write(child, recording, Path(place))
-        unbroken(partial(log_start, tracking, child, Path(place)), f"MLflow to take {label}")
+            _write(child, recording, Path(folder))
+        unbroken(partial(log_start, tracking, child, Path(folder)), f"MLflow to take {place.name}")
 
 
 def _write(startup: Startup, recording: Recording, folder: Path) -> None:
