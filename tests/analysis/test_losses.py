@@ -88,6 +88,14 @@ def test_an_arm_whose_slow_starts_a_time_limit_cut_off_has_no_speedup(both):
     assert compare(made_sweep(*TWO, *cut), ignore=["vllm.ready_timeout_s"]).speedups
 
 
+def test_vllms_own_limit_on_slow_loading_cuts_off_too():
+    cut = failed(
+        "auto", 2, "TimeoutError: no engine within 600s (configured by VLLM_ENGINE_READY_TIMEOUT_S)", "timeout"
+    )
+
+    assert "VLLM_ENGINE_READY_TIMEOUT_S cut off 1 of 3" in compare(made_sweep(*TWO, cut)).withheld["fast"]
+
+
 def test_another_timeout_cuts_nothing_off():
     """Of NCCL, say: the start failed, however fast it was."""
     cut = failed("auto", 2, "Watchdog caught collective operation timeout", "timeout")

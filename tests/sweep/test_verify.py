@@ -17,7 +17,8 @@ from bench.sweep.verify import found_of, groups_of
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
 from bench.vllm.span import Facts, Span
 from bench.weights.content import content_digest
-from bench.weights.fingerprint_store import Expected, change_in, expect, expected, files_of, fingerprint_key
+from bench.weights.fingerprint import Fingerprint
+from bench.weights.fingerprint_store import Expected, change_in, expect, expected, files_of, fingerprint_key, keep
 from bench.weights.loaded import weights_of
 from conftest import FAKE, Workplace
 from whole_sweeps import MINE, Swept, section, swept, with_a_model
@@ -269,9 +270,6 @@ def test_files_that_nobody_touched_are_no_problem(mine):
 
 def test_a_start_that_was_given_less_than_its_verification_does_not_count(mine):
     """By the tensors and bytes of each rank."""
-    from bench.weights.fingerprint import Fingerprint
-    from bench.weights.fingerprint_store import keep
-
     settings = placed(points(("load_format=auto",))[0].settings)
     host, files = look_at_host(settings), files_of(settings)
     key = fingerprint_key(settings, host, files)
@@ -284,6 +282,47 @@ def test_a_start_that_was_given_less_than_its_verification_does_not_count(mine):
     (problem,) = weights_of(settings, host, files, report).other_delivery
 
     assert problem.startswith("rank TP0 was given 8 tensors of 800 bytes together, in its verification start 9 of 900")
+
+
+@pytest.mark.parametrize("fault", ["no rank reports what it was given", "the fingerprint is gone"])
+def test_a_start_of_which_it_is_not_known_what_it_was_given_is_not_called_verified(mine, fault):
+    """The verdict is that of its verification start; what was computed of this one is nothing."""
+    settings = placed(points(("load_format=auto",))[0].settings)
+    host, files = look_at_host(settings), files_of(settings)
+    key = fingerprint_key(settings, host, files)
+    if fault != "the fingerprint is gone":
+        keep(settings.caches_dir, Fingerprint(key, {}, "", {}, (), (), {"TP0": (9, 900)}), files)
+    expect(settings.caches_dir, "s", {"p": Expected(files, key, "bitwise", "all tensors", "p")})
+    weights = weights_of(settings, host, files, ProbeReport())
+
+    assert weights.kind == "unverified"
+    assert weights.why.endswith("in the verification starts: all tensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ("vllm.env.RUNAI_STREAMER_DIST=1", False),
+        ("vllm.args.safetensors_load_strategy=eager", False),
+        ("vllm.args.something_new=1", False),
+        ("vllm.args.enforce_eager=true", True),
+        ("max_model_len=1024", True),
+    ],
+)
+def test_a_fingerprint_holds_for_no_start_that_may_load_otherwise(mine, change, same):
+    """What is not known to have no part in loading has one."""
+    one, other = (points(words)[0].settings for words in ((), (change,)))
+    keys = {fingerprint_key(each, look_at_host(each), files_of(each)) for each in (one, other)}
+
+    assert (len(keys) == 1) == same
+
+
+def test_a_fingerprint_holds_for_the_environment_that_loaders_inherit(mine, monkeypatch):
+    (settings,) = (point.settings for point in points(()))
+    before = fingerprint_key(settings, look_at_host(settings), files_of(settings))
+    monkeypatch.setenv("LD_PRELOAD", "/mine.so")
+
+    assert fingerprint_key(settings, look_at_host(settings), files_of(settings)) != before
 
 
 def test_a_start_on_its_own_expects_nothing(mine):

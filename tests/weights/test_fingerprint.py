@@ -35,6 +35,27 @@ def test_equal_checksums_are_bitwise():
     assert verdict.why.startswith("6 tensors on 2 rank(s) are bit for bit the baseline's")
 
 
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        {"ranks": {"TP0": sums(LAYERS)}, "unsummed": ("TP1",)},
+        {"ranks": {"TP0": sums(LAYERS)}},
+        {"unsummed": ("TP1",)},
+    ],
+)
+def test_a_rank_of_which_no_checksum_is_known_is_never_bit_for_bit(candidate):
+    """Neither where both lack it: half of the weights are unknown then."""
+    one = replace(found(), **candidate)
+
+    assert "no checksums of TP1" in judge(found(), one).why
+    assert {judge(*pair).kind for pair in ((found(), one), (one, found()), (one, one))} <= {
+        "outputs",
+        "unverified",
+        "bitwise",
+    }
+    assert judge(found(), one).kind == judge(one, found()).kind == "outputs"
+
+
 def test_a_tensor_that_differs_fails_with_its_name_and_rank():
     """One flipped bit is one other digest."""
     verdict = judge(found(), found({"TP1": sums(LAYERS | {"layers.2.weight": "f" * 16})}))

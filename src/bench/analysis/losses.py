@@ -9,7 +9,8 @@ from bench.analysis.records import Doubt, Point, RunRecord, SweepRecord
 from bench.start.tags import BENCH_ENDED, BLOCKS, PLANNED, REASON_CLASS
 
 ALL_BLOCKS = "after the asked number of blocks"  # why most sweeps end
-LIMITS = ("vllm.ready_timeout_s", "completion.timeout_s")  # named in the reason of a start that reached one
+# Named in the reason of a start that reached one; the last is vLLM's own, 600 s.
+LIMITS = ("vllm.ready_timeout_s", "completion.timeout_s", "VLLM_ENGINE_READY_TIMEOUT_S")
 
 
 def missing_starts(sweep: SweepRecord) -> list[Doubt]:

@@ -32,6 +32,7 @@ class Fingerprint:
     delivered: dict[str, Delivered]  # to each rank
     unstable: tuple[str, ...] = ()  # `TP0 name`: differs between two equal loads, as padding does
     loads: int = 1
+    unsummed: tuple[str, ...] = ()  # ranks of which no checksum is known
     content: str | None = None  # digest of every byte of the files; None: there are no files here, or they went away
 
     def as_json(self) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def merged(first: Fingerprint, second: Fingerprint) -> Fingerprint:
         unstable=tuple(sorted({*first.unstable, *names})),
         again=second.answers,
         loads=first.loads + 1,
+        unsummed=tuple(sorted({*first.unsummed, *second.unsummed})),
     )
 
 
@@ -84,12 +86,18 @@ def judge(baseline: Fingerprint, candidate: Fingerprint) -> Verdict:
     if differing:
         return _failed(f"{_listed(differing)} differ from the baseline's", diverges, differing)
     unmatched = [name for name, one, other in pairs if not _same(one, other)]
+    unsummed = sorted({*baseline.unsummed, *candidate.unsummed, *(baseline.ranks.keys() ^ candidate.ranks.keys())})
+    if unsummed:
+        return _judge_outputs(baseline, candidate, f"there are no checksums of {', '.join(unsummed)} in both", diverges)
     if comparable and not unmatched:
         why = f"{len(comparable)} tensors on {len(baseline.ranks)} rank(s) are bit for bit the baseline's"
         return Verdict("bitwise", _and_tokens(why + _left_out(sorted(unstable)), diverges))
     if lost := _lost(pairs, unmatched):
         return _failed(f"{_listed(lost)} are missing, all others are bit for bit the baseline's", diverges, lost)
-    return _judge_outputs(baseline, candidate, unmatched, diverges)
+    why = "there are no checksums"
+    if unmatched:
+        why = f"checksums cannot be compared: {_listed(unmatched)} are not in both, or have another type, shape or no checksum"
+    return _judge_outputs(baseline, candidate, why, diverges)
 
 
 def _failed(why: str, diverges: tuple[int, int] | None, differing: list[str]) -> Verdict:
@@ -113,13 +121,9 @@ def _lost(pairs: list[Pair], unmatched: list[str]) -> list[str]:
 
 
 def _judge_outputs(
-    baseline: Fingerprint, candidate: Fingerprint, unmatched: list[str], diverges: tuple[int, int] | None
+    baseline: Fingerprint, candidate: Fingerprint, why: str, diverges: tuple[int, int] | None
 ) -> Verdict:
-    """Checksums cannot be compared, so the tokens are, where nothing else decides them."""
-    if unmatched:
-        why = f"checksums cannot be compared: {_listed(unmatched)} are not in both, or have another type, shape or no checksum"
-    else:
-        why = "there are no checksums"
+    """Checksums cannot be compared, for the reason `why`, so the tokens are, where nothing else decides them."""
     if not baseline.answers or not candidate.answers or baseline.outputs_from != candidate.outputs_from:
         return Verdict("unverified", f"{why}, and neither can tokens: they were made with other settings")
     if diverges:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from bench.config import Settings
 from bench.host.host import Host
 from bench.vllm.greedy import Round
+from bench.vllm.probe.bench_probe import surroundings
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.checkpoint import is_here, paths_read
 from bench.weights.content import content_digest, content_files, digest_of_files, file_stamps, stamps_of
@@ -26,11 +27,15 @@ from bench.weights.hub import checkpoint_folder, reads_hub
 
 FILE = "fingerprint.json"
 FOLDER = "fingerprints"
+OF_ONE_PROCESS = re.compile(
+    r".*_(PORT|IDENT|INSTANCE_ID|LOG|LOGGING_LEVEL)|PYTHON.*"
+)  # PYTHONPATH has the probe's place
 
-# Arguments of vLLM that decide which parameters there are and what is loaded into them; all others only what is done with them.
-OF_THE_WEIGHTS = re.compile(
-    r"dtype|.*quantization.*|.*_parallel_size|enable_expert_parallel|model_impl|.*hf_.*|.*revision|runner|convert|"
-    r"speculative_config|.*moe_backend|.*offload.*|config_format|.*lora.*|limit_mm_per_prompt|language_model_only"
+# Arguments of vLLM that decide only what is done with weights once they are loaded. Any other may decide what is loaded.
+NOT_OF_THE_WEIGHTS = re.compile(
+    r"enforce_eager|compilation_config|optimization_level|O|max_num_.*|max_model_len|gpu_memory_utilization|kv_cache_memory_bytes|"
+    r"enable_chunked_prefill|enable_prefix_caching|.*cudagraph.*|served_model_name|seed|.*log.*|.*metrics.*|.*traces.*|api_server_count|"
+    r"allowed_.*|chat_template.*|tool_.*|reasoning_.*|uvicorn_.*|block_size|attention_backend|scheduling_policy|async_scheduling"
 )
 
 
@@ -88,15 +93,22 @@ def fingerprint_key(settings: Settings, host: Host, files: Files | None) -> str:
 
 
 def made_from(settings: Settings, host: Host, files: Files | None) -> dict[str, Any]:
-    """What a fingerprint holds for."""
+    """What a fingerprint holds for: all that may decide what is loaded. What is not known to have no part in that is among it."""
+    arguments = settings.arguments.items()
     return {
         "checkpoint": files.digest if files else settings.checkpoint_path,
         "load_format": settings.load_format.model_dump(),
         "tensor_parallel_size": settings.tensor_parallel_size,
-        "arguments": {name: value for name, value in settings.arguments.items() if OF_THE_WEIGHTS.fullmatch(name)},
+        "arguments": {name: value for name, value in arguments if not NOT_OF_THE_WEIGHTS.fullmatch(name)},
+        "environment": inherited_variables() | settings.vllm.env,
         "versions": host.versions,
         "device": [host.device.kind, *host.device.names],
     }
+
+
+def inherited_variables() -> dict[str, str]:
+    """What each start gets from this process of the environment that a loader may read; without what is another one each time."""
+    return {name: value for name, value in surroundings.environment().items() if not OF_ONE_PROCESS.fullmatch(name)}
 
 
 def outputs_from(settings: Settings, host: Host) -> str:
@@ -152,6 +164,7 @@ def fingerprint_of(
         made_from=made_from(settings, host, files),
         outputs_from=outputs_from(settings, host),
         ranks={rank: process.sums for rank, process in sorted(report.ranks.items()) if process.sums},
+        unsummed=tuple(rank for rank, process in sorted(report.ranks.items()) if not process.sums),
         answers=rounds[0],
         again=rounds[1],
         delivered=delivered_in(report),

@@ -59,6 +59,8 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
     kind, why = found.kind, found.why
     if kind == "dummy" and delivered:
         kind, why = "unverified", "it is said to read no files, and its ranks were given weights"
+    if found.key and kind in {"bitwise", "outputs"} and (unknown := _unlike_verified(own, delivered)):
+        kind, why = "unverified", f"{unknown}; in the verification starts: {why}"
     if kind == "same_files" and whole is not True:
         kind, why = "unverified", f"other settings differ, and {_part(whole=whole)}"
     verdict = {"kind": kind, "why": why, "baseline": found.baseline, "differing": found.differing}
@@ -104,6 +106,14 @@ def _other_delivery(own: Fingerprint | None, delivered: dict[str, Delivered]) ->
         for rank, theirs in own.delivered.items()
         if (mine := delivered.get(rank)) is not None and tuple(mine) != tuple(theirs)
     ]
+
+
+def _unlike_verified(own: Fingerprint | None, delivered: dict[str, Delivered]) -> str | None:
+    """Why the verdict on the verification start says nothing of this one; None: each rank was given what is known of that one."""
+    if own is None:
+        return "what was verified is not there any more"
+    absent = [rank for rank in own.delivered if rank not in delivered]
+    return f"what {', '.join(absent)} was given is not known" if absent else None
 
 
 def counts_of(path: Path) -> Delivered | None:
