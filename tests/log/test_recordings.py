@@ -9,7 +9,8 @@ import pytest
 from bench.errors import LogError
 from bench.log import recordings
 from bench.log.recordings import LogFile, expanded, log_file, recordings_in
-from bench.start.replay import labels_of
+from bench.start.replay import labels_of, places_of
+from bench.start.tags import LABEL_AT_MOST
 
 LOGS = Path(__file__).parents[1] / "logs"
 FIRST = LOGS / "cpu-vllm0.32.0" / "dummy-tp1-eager.log"
@@ -50,6 +51,18 @@ def test_starts_of_two_containers_have_their_names(tmp_path):
 
     path.write_bytes(b"".join(first * 2))
     assert labels_of(recordings_in(LogFile(str(path), path), None)) == ["up start 1", "up start 2"]
+
+
+def test_logs_with_long_names_have_names_that_fit_and_differ(tmp_path):
+    """MLflow would cut both to the same; as repeats of one point they are numbered all the same."""
+    others = [written(tmp_path, FIRST, name=f"{'a long name ' * 19}{name}.log") for name in ("x", "y")]
+    repeats = [written(tmp_path, FIRST, name=f"{'another name ' * 17}{number}.log") for number in (1, 2)]
+    places = places_of([found for file in (*others, *repeats) for found in recordings_in(file, None)])
+
+    assert len({place.name for place in places}) == 4
+    assert max(len(each) for place in places for each in (place.name, place.point)) <= LABEL_AT_MOST
+    assert [place.repeat for place in places] == [0, 0, 0, 1]
+    assert places[2].point == places[3].point
 
 
 def test_one_start_can_be_chosen(tmp_path):

@@ -66,6 +66,8 @@ def test_these_are_names_of_secrets(name):
         "max_tokens",
         "completion.max_tokens",
         "num_key_value_heads",
+        "token_embed",
+        "token_classify",
         "monkey",
         "compilation_config.pass_config",
         "inductor_passes",

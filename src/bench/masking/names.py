@@ -36,7 +36,7 @@ COUNTING = {"max", "min", "num", "n"}
 BEHIND = {
     "ids", "threshold", "budget", "budgets", "type", "count", "limit", "len", "length", "details", "level", "embedding", "only", "per",
     "value", "values", "cache", "head", "heads", "dim", "error", "state", "states", "config", "manager", "through", "context",
-    "classifier", "pool", "as",
+    "classifier", "pool", "as", "embed", "classify",
 }  # fmt: skip
 HARMLESS = {"allow_credentials", "allowed_headers"}
 

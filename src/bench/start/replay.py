@@ -37,11 +37,9 @@ def labels_of(recordings: list[Recording]) -> list[str]:
     counts = Counter(file.stem for file in {recording.file for recording in recordings})
     sources = Counter(file for file, _ in {(each.file, each.log.source) for each in recordings})
     return [
-        t.brief(
-            (each.file.stem if counts[each.file.stem] == 1 else each.file.name)
-            + ("" if each.is_alone else f" start {each.number}")
-            + (f" of {each.log.source}" if sources[each.file] > 1 and each.log.source else "")
-        )
+        (each.file.stem if counts[each.file.stem] == 1 else each.file.name)
+        + ("" if each.is_alone else f" start {each.number}")
+        + (f" of {each.log.source}" if sources[each.file] > 1 and each.log.source else "")
         for each in recordings
     ]
 
@@ -76,7 +74,7 @@ def places_of(recordings: list[Recording]) -> list[Place]:
     counts = Counter[str]()
     places = []
     for label, point in zip(labels, points, strict=True):
-        places.append(Place(label, point, counts[point]))
+        places.append(Place(t.brief(label), t.brief(point), counts[point]))
         counts[point] += 1
     return places
 
