@@ -72,6 +72,40 @@ def test_what_vllm_would_refuse_is_refused_in_a_sentence(name, value, words):
     assert "\n" not in sentence
 
 
+ODD = [
+    True,
+    False,
+    None,
+    0,
+    -1,
+    1.5,
+    10**400,
+    float("inf"),
+    "",
+    "x" * 10_000,
+    "{",
+    "[" * 5_000,
+    "\ud800",
+    [],
+    [[]],
+    [None],
+    {},
+    {"": {}},
+    {"a": [{}]},
+]
+
+
+@pytest.mark.parametrize(
+    "value", ODD, ids=lambda value: f"{type(value).__name__} {str(value)[:9]!r}" if value != 10**400 else "huge"
+)
+def test_every_argument_has_an_answer_to_every_value(value):
+    """Taken, or refused in a sentence; nothing is raised."""
+    for name in [*TAKEN.names(), "tp", "", ".", "a.b", "seed.x"]:
+        for sentence in refused({name: value}):
+            assert "\n" not in sentence
+            assert sentence.endswith(".")
+
+
 def test_a_secret_is_not_shown():
     """What is refused may be one."""
     assert "hunter2" not in "".join(refused({"hf_token": ["hunter2"]}))
