@@ -34,6 +34,7 @@ from statistics import fmean
 from bench.analysis.statistics import Interval, paired
 from bench.compose import compose_settings
 from bench.config import Settings
+from bench.host.container import free_port
 from bench.host.device import Device, find_device
 from bench.host.host import look_at_host
 from bench.log.texts import Stage
@@ -43,7 +44,7 @@ from bench.start.run import measure
 from bench.start.steps import Steps
 from bench.vllm.api_key import api_key
 from bench.vllm.command import command_for
-from bench.vllm.server import Server, free_port
+from bench.vllm.server import Server
 from bench.weights.make import ensure_checkpoint
 
 ARMS = ("bare", "unprobed", "probed")

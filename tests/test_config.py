@@ -556,3 +556,10 @@ def test_a_value_can_differ_by_load_format():
     assert [point.gpu_memory_utilization for point in points] == [0.9, 0.8, None]
     assert "it is written as" in refusal("gpu_memory_utilization=${by_load_format:auto,0.9}")
     assert refusal("gpu_memory_utilization=${by_load_format:auto:x}").startswith("gpu_memory_utilization='x': must be")
+
+
+@pytest.mark.parametrize("name", ["headless", "grpc"])
+def test_a_vllm_that_answers_no_http_is_refused(name):
+    """It would never be ready."""
+    assert f"vllm.args.{name}=True: such a vLLM answers no HTTP on this host" in refusal(f"vllm.args.{name}=true")
+    assert composed(f"vllm.args.{name}=false").arguments == {name: False}

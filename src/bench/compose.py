@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -16,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
-from bench.config import TAKEN, TAKEN_VARIABLES, RandomGptOss, RandomLlama, Settings, conf_dir
+from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings, conf_dir
 from bench.errors import BenchError, SettingError
+from bench.host.container import refuse_template
 from bench.json_override import without_json
 from bench.loader_settings import misfit, model_of
 from bench.masking import collect_environment, collect_settings, masked
@@ -74,6 +76,7 @@ def settings_from(config: DictConfig) -> Settings:
     settings = with_config_file(settings)
     _refuse_taken_arguments(settings)
     _refuse_loader_settings(settings)
+    _refuse_command(settings)
     _refuse_secret_in_a_name(settings)
     _refuse_shape(settings)
     if settings.precision is not None and settings.min_blocks > settings.max_blocks:
@@ -164,8 +167,12 @@ def _refuse_shape(settings: Settings) -> None:
 
 def _refuse_taken_arguments(settings: Settings) -> None:
     for section, args in (("vllm.args", settings.vllm.args), ("load_format.args", settings.load_format.args)):
-        for name in args:
+        for name, value in args.items():
             key = name.replace("-", "_")
+            if key in UNANSWERED and value not in (None, False):
+                raise SettingError(
+                    f"{section}.{name}={value}: such a vLLM answers no HTTP on this host, and a start is measured up to /health. Leave it out."
+                )
             if key not in TAKEN:
                 continue
             if TAKEN[key]:
@@ -185,6 +192,21 @@ def _refuse_loader_settings(settings: Settings) -> None:
         raise SettingError("\n".join(f"load_format.extra.{each}" for each in _sentences(error, extra))) from error
     if why := misfit(load_format, extra, settings.arguments):
         raise SettingError(why)
+
+
+def _refuse_command(settings: Settings) -> None:
+    """Refuse a template of no use, and a state of files that bench would prepare here for a vLLM that reads others."""
+    command = settings.vllm.command
+    if command is None:
+        return
+    refuse_template(command)
+    model = settings.model
+    is_elsewhere = model.random is None and not Path(model.path).exists() and not is_remote(model.path)
+    if is_elsewhere and settings.page_cache != "as_is":
+        raise SettingError(
+            f"vllm.command: model.path={model.path} is no folder here, and where the container keeps it is not known. "
+            "Name a folder that it can read, or set page_cache=as_is."
+        )
 
 
 def _refuse_secret_in_a_name(settings: Settings) -> None:

@@ -111,6 +111,8 @@ class Vllm(_Section):
     """The vLLM that is measured, and its other arguments and environment variables."""
 
     python: Text | None
+    entrypoint: Literal["auto", "serve", "module"]  # auto: `vllm serve` where it can be executed, else the module
+    command: Text | None  # a template of the command that it is started behind, as `docker run … IMAGE`
     args: dict[str, Any]
     env: dict[str, Scalar]
     ready_timeout_s: Seconds
@@ -181,6 +183,8 @@ TAKEN = {
     "max_model_len": "max_model_len", "host": None, "port": None, "api_key": None, "uds": None,
     "ssl_keyfile": None, "ssl_certfile": None,
 }  # fmt: skip
+# Arguments of vLLM with which it answers no HTTP: a start is measured up to /health.
+UNANSWERED = {"headless", "grpc"}
 TAKEN_VARIABLES = {"VLLM_API_KEY"}  # of vLLM's environment; bench makes a key of its own, see bench.vllm.api_key
 
 
@@ -232,10 +236,13 @@ class Settings(_Section):
     @property
     def checkpoint_path(self) -> str:
         """The folder, or hub id, that this load format reads."""
-        if self.load_format.checkpoint != "sharded":
-            return self.model.path
-        assert self.model.sharded_path is not None, "bench.compose places it"
-        return self.model.sharded_path
+        path = self.model.path
+        if self.load_format.checkpoint == "sharded":
+            assert self.model.sharded_path is not None, "bench.compose places it"
+            path = self.model.sharded_path
+        is_folder = path != self.model.path or self.model.random or Path(path).exists()
+        # What runs behind a command may be in another folder.
+        return str(Path(path).absolute()) if self.vllm.command and is_folder else path
 
     @property
     def cut_arguments(self) -> dict[str, Any]:

@@ -148,3 +148,36 @@ def test_the_port_in_the_command_makes_no_start_another_thing():
     ]
 
     assert compare(made_sweep(*starts)).withheld == {}
+
+
+OF_SETTING, OF_TAG = "vllm.entrypoint", "bench.entrypoint"
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "named"),
+    [
+        ((None, None), (None, None), None),  # both of an earlier bench
+        (("auto", "serve"), ("auto", "serve"), None),
+        (("auto", "serve"), ("auto", "module"), "differs (serve and module)"),  # of two interpreters
+        (("serve", "serve"), ("module", "module"), None),  # what the sweep varies
+        ((None, None), ("auto", "serve"), "is known of one of them alone"),
+    ],
+)
+def test_two_entry_points_are_compared_only_where_the_sweep_varies_them(mine, theirs, named):
+    """An earlier bench wrote neither setting nor tag: what is unknown is not varied."""
+    starts = [
+        made_start(
+            point,
+            {"ready_s": 1.0},
+            params={OF_SETTING: setting} if setting else {},
+            tags={OF_TAG: executed} if executed else {},
+        )
+        for point, (setting, executed) in (("base", mine), ("other", theirs))
+    ]
+    withheld = compare(made_sweep(*starts), baseline="base").withheld.get("other")
+
+    if named is None:
+        assert withheld is None
+    else:
+        assert f"the entry point of vLLM's server {named}" in withheld
+        assert withheld.endswith(f"ignore={OF_TAG}")

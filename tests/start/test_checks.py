@@ -74,6 +74,22 @@ def test_what_a_cold_start_must_read_has_two_limits(share):
     assert bool(doubts_in(case)) is (0.9 <= share < 0.95)
 
 
+def test_of_several_api_servers_one_answers_and_the_others_may_be_late():
+    """`vllm serve` starts as many as there are data-parallel ranks, below a parent that is one too."""
+    plain = evidence(ONE)
+    (server,) = [each for each in plain.probe.processes if each.kind == "api_server"]
+    late = [replace(span, end_s=None) for span in server.spans if span.name == "engine_client"]
+    others = [replace(server, pid=server.pid + 7000 + n, parent=server.pid, spans=tuple(late)) for n in range(3)]
+    servers = {
+        n: replace(plain, probe=replace(plain.probe, processes=(*plain.probe.processes, *others[:n]))) for n in (2, 3)
+    }
+    of_two = {n: replace(each, asked=replace(each.asked, api_servers=2)) for n, each in servers.items()}
+
+    assert problems_in(of_two[2]) == []
+    assert any("never ended" in each for each in problems_in(servers[2]))
+    assert any("3 API servers were started by the settings, 4 reported" in each for each in problems_in(of_two[3]))
+
+
 def test_every_check_has_a_planted_case_and_a_name_of_its_own():
     """So that the document has an example of each."""
     assert [check.name for check in CHECKS] == list(PLANTED)

@@ -145,6 +145,17 @@ def test_parallel_ranks_stand_side_by_side():
     assert "compile" not in found["TP1"]
 
 
+def test_a_second_api_server_imports_from_its_own_start():
+    """`vllm serve` starts one for each data-parallel rank: what was executed is their parent, whose config comes first."""
+    parent = replace(SERVER, spans=(span("config", 5.0, 6.0),))
+    child = replace(SERVER, pid=9, parent=1, started_s=8.0, imported_s=12.0, spans=(span("engine_client", 12.0, 29.0),))
+    found = metrics_of(ProbeReport((parent, child)), [])
+
+    assert found["config_s"] == 1.0
+    assert found["api_server_imports_s"] == 5.0 + 4.0
+    assert found["unattributed_s"] == 2.0
+
+
 def test_the_slowest_rank_is_the_last_to_hold_its_weights():
     """Not the one that loaded longest, nor the last to start."""
     slow = slowest(processes_of(merged(ProbeReport((FAST, SLOW)), [])))

@@ -35,6 +35,21 @@ def test_a_plan_lists_every_start_with_its_command_and_makes_nothing(bare, prelo
     assert lasted_s < 10  # 3 where nobody else uses the host
 
 
+@pytest.mark.parametrize(
+    ("entrypoints", "executed"),
+    [
+        ("serve module", "-m vllm.entrypoints.cli.main serve models/tiny_llama --host"),
+        ("module", "-m vllm.entrypoints.openai.api_server --model models/tiny_llama --host"),
+    ],
+)
+def test_a_plan_shows_the_entry_point_that_can_be_executed_there(bare, entrypoints, executed):
+    """By what the measured environment holds; its other arguments are the same."""
+    done = bare.bench("vllm.args.data_parallel_size=2", "dry_run=true", environment={"FAKE_ENTRYPOINTS": entrypoints})
+
+    assert executed in done.out
+    assert "--data-parallel-size 2" in done.out
+
+
 def test_a_plan_is_estimated_from_earlier_starts_without_asking_mlflow(workplace):
     """Those that fill caches count too. What failed, or was never made here, tells nothing."""
     words = ("-m", "load_format=auto,dummy", "compile_cache=primed", "vllm.args.enforce_eager=false")

@@ -31,9 +31,13 @@ def settings_with(
 
 
 def command_of(
-    settings: Settings, *, needs: dict[str, Any] | None = None, variables: dict[str, str] | None = None
+    settings: Settings,
+    *,
+    needs: dict[str, Any] | None = None,
+    variables: dict[str, str] | None = None,
+    entrypoint: str = "serve",
 ) -> Command:
-    host = Host(Device("cpu"), "/env/bin/python", {"vllm": "0.32.0"}, Needs(needs or {}, variables or {}))
+    host = Host(Device("cpu"), "/env/bin/python", {"vllm": "0.32.0"}, Needs(needs or {}, variables or {}), entrypoint)
     return command_for(settings, host, 8123)
 
 
@@ -94,16 +98,21 @@ def test_a_variable_becomes_text_as_vllm_reads_it(values, environment):
     assert as_environment(values) == environment
 
 
-def test_the_server_is_started_with_what_was_asked():
-    """Everything that has a setting of its own is said, and bound to this host alone."""
-    command = command_of(composed())
+@pytest.mark.parametrize(
+    ("entrypoint", "words"),
+    [
+        ("serve", ["vllm.entrypoints.cli.main", "serve", "models/tiny_llama"]),
+        ("module", ["vllm.entrypoints.openai.api_server", "--model", "models/tiny_llama"]),
+    ],
+)
+def test_the_server_is_started_with_what_was_asked(entrypoint, words):
+    """Everything that has a setting of its own is said, and bound to this host alone. `vllm serve` takes the model by its place."""
+    command = command_of(composed(), entrypoint=entrypoint)
 
     assert command.arguments == (
         "/env/bin/python",
         "-m",
-        "vllm.entrypoints.openai.api_server",
-        "--model",
-        "models/tiny_llama",
+        *words,
         "--host",
         "127.0.0.1",
         "--port",
@@ -121,7 +130,7 @@ def test_a_sharded_format_is_given_the_checkpoint_cut_for_it():
     """It reads one file a rank, which the original checkpoint does not have."""
     command = command_of(composed("load_format=runai_streamer_sharded", "tensor_parallel_size=2"))
 
-    assert value_of(command, "--model") == f"models/{cut_name('tensor_parallel_size=2')}"
+    assert value_of(command, "serve") == f"models/{cut_name('tensor_parallel_size=2')}"
     assert value_of(command, "--load-format") == "runai_streamer_sharded"
 
 

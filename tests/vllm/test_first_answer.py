@@ -11,9 +11,10 @@ import pytest
 from bench.compose import compose_settings
 from bench.config import Completion
 from bench.errors import AnswerError, StartError
-from bench.vllm.command import HOST, Command
+from bench.host.container import HOST, free_port
+from bench.vllm.command import Command
 from bench.vllm.first_answer import ENDPOINTS, FirstAnswer, first_answer, pools, refuse_empty
-from bench.vllm.server import Server, free_port, serve
+from bench.vllm.server import Server, serve
 
 MODEL = "models/tiny"
 ASKED = Completion(prompt="The quick brown fox", max_tokens=4, timeout_s=120.0)

@@ -9,8 +9,9 @@ import pytest
 
 from bench.config import Completion
 from bench.errors import StartError, StartTimeout
-from bench.vllm.command import HOST, Command
-from bench.vllm.server import Server, free_port, serve
+from bench.host.container import HOST, free_port
+from bench.vllm.command import Command
+from bench.vllm.server import Server, serve
 
 MODEL = "models/tiny"
 QUESTION = Completion(prompt="The quick brown fox", max_tokens=4, timeout_s=120.0)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.analysis.records import Point
 from bench.start.tags import (
     COMPILE_CACHE,
+    ENTRYPOINT,
     HOST,
     HOST_NAME,
     PAGE_CACHE,
@@ -18,6 +19,7 @@ from bench.start.tags import (
 MUST_AGREE = {
     "model": "the model",
     VLLM_VERSION.name: "the vLLM version",
+    ENTRYPOINT.name: "the entry point of vLLM's server",
     HOST.name("gpu"): "the GPU",
     HOST_NAME.name: "the host",
     STORAGE.name("device"): "the checkpoint's disk",
@@ -54,6 +56,7 @@ MUST_AGREE = {
     RAN.name("cuda_graphs"): "the effective CUDA graph mode",
     RAN.name("ranks"): "the number of ranks",
 }
+LATER_SETTINGS = {"vllm.entrypoint"}  # starts of an earlier bench lack them: unknown there, and so not varied
 RANKS = {
     "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel", "distributed_executor_backend",
 }  # fmt: skip
@@ -76,6 +79,7 @@ BACKEND = {
 }
 # Settings, by the last part of their names, that also decide a fact: where one of them is varied, the fact may differ.
 DECIDED_BY = {
+    ENTRYPOINT.name: {"entrypoint"},
     RAN.name("vllm"): {"python"},
     RAN.name("torch"): {"python"},
     RAN.name("transformers"): {"python"},
@@ -206,4 +210,6 @@ def _decide(variable: str) -> set[str]:
 def _varied(baseline: Point, candidate: Point) -> set[str]:
     """Settings in which the two differ, by the last part of their names."""
     mine, theirs = (point.starts[0].params for point in (baseline, candidate))
-    return {name.rpartition(".")[2].replace("-", "_") for name in mine | theirs if mine.get(name) != theirs.get(name)}
+    differ = {name for name in mine | theirs if mine.get(name) != theirs.get(name)}
+    lacking = {name for name in LATER_SETTINGS if name not in mine or name not in theirs}
+    return {name.rpartition(".")[2].replace("-", "_") for name in differ - lacking}

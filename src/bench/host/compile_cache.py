@@ -66,6 +66,7 @@ def key_of(settings: Settings, host: Host) -> str:
         "arguments": {name: value for name, value in settings.arguments.items() if value is not None},
         "environment": settings.vllm.env,
         "python": host.python,
+        **({"command": settings.vllm.command} if settings.vllm.command else {}),
         "versions": host.versions,
         "device": [host.device.kind, *host.device.names],
     }

@@ -10,8 +10,10 @@ from typing import Any
 
 from bench.config import Settings
 from bench.errors import SettingError
+from bench.host.container import PYTHON
 from bench.host.device import Device, compiler, find_device
-from bench.host.versions import measured_versions
+from bench.host.rehearsal import rehearsal_of, rehearse
+from bench.host.versions import Installed, measured_environment
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,61 @@ def cpu_environment(ranks: int, cores: Sequence[int]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Host:
-    """What one start runs on. `versions` are those of the measured environment: vllm is always among them."""
+    """What one start runs on. `versions` are those of the measured environment: vllm is always among them. `entrypoint`: which of
+    vLLM's servers is executed there, serve or module.
+    """
 
     device: Device
     python: str
     versions: dict[str, str]
     needs: Needs
+    entrypoint: str = "serve"
 
 
 def look_at_host(settings: Settings) -> Host:
     """Find the device and the measured vLLM; each is queried once in a process.
 
     Raises:
-        SettingError: the interpreter has no vLLM, or this device cannot hold the ranks.
+        SettingError: the interpreter has no vLLM, a container does not get what it needs, or there is not the entry point that is set, or this device cannot hold the ranks.
     """
     device = _device()
     python = settings.vllm.python or sys.executable
-    return Host(device, python, _versions(python), needs_of(settings, device, compiler()))
+    given = settings.load_format.env | settings.vllm.env
+    variables = tuple(
+        (name, str(value)) for name, value in sorted(given.items()) if name.startswith("PYTHON") and value is not None
+    )
+    if settings.vllm.command:
+        python = settings.vllm.python or PYTHON
+        found = _rehearsed(rehearsal_of(settings, python))
+    else:
+        found = _installed(python, variables)
+    needs = needs_of(settings, device, compiler())
+    return Host(device, python, found.versions, needs, entrypoint_of(settings.vllm.entrypoint, python, found))
 
 
 _device = cache(find_device)
-_versions = cache(measured_versions)
+_installed = cache(measured_environment)
+_rehearsed = cache(rehearse)
+
+
+def entrypoint_of(chosen: str, python: str, found: Installed) -> str:
+    """The entry point of vLLM's server: the one that is set, or `vllm serve` where it can be executed, else the module.
+
+    Raises:
+        SettingError: it cannot be executed.
+    """
+    usable = found.entrypoints
+    if (chosen in usable) or (chosen == "auto" and usable):
+        return usable[0] if chosen == "auto" else chosen
+    vllm = f"vllm.python={python}: {found.versions.get('vllm_package', 'vllm')} {found.versions['vllm']} there"
+    if not usable:
+        raise SettingError(
+            f"{vllm} has neither vllm/entrypoints/cli/main.py nor vllm/entrypoints/openai/api_server.py. Install it again."
+        )
+    why = " (`vllm` asks for the metadata of a package named vllm)" if chosen == "serve" else ""
+    raise SettingError(
+        f"{vllm} cannot be started by vllm.entrypoint={chosen}{why}. Set vllm.entrypoint={usable[0]} or auto."
+    )
 
 
 def identity(settings: Settings, host: Host) -> str:
@@ -85,6 +121,7 @@ def identity(settings: Settings, host: Host) -> str:
     decides = {
         "settings": {name: value for name, value in settings.unmasked().items() if not name.startswith("vllm.stop")},
         "versions": host.versions,
+        "entrypoint": host.entrypoint,
         "device": [host.device.kind, *host.device.names],
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]

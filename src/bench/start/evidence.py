@@ -18,7 +18,7 @@ from bench.weights.loaded import StartWeights
 NO_DTYPE = (None, "auto")
 QUOTED = 100  # characters of a line
 PARALLEL = ("pipeline_parallel_size", "data_parallel_size", "prefill_context_parallel_size")
-OTHER_NODES = ("nnodes", "distributed_executor_backend", "data_parallel_size_local", "data_parallel_backend", "data_parallel_external_lb", "data_parallel_hybrid_lb", "data_parallel_rank")  # fmt: skip
+OTHER_NODES = ("nnodes", "distributed_executor_backend", "data_parallel_size_local", "data_parallel_backend", "data_parallel_external_lb", "data_parallel_hybrid_lb", "data_parallel_multi_port_external_lb", "data_parallel_rank", "data_parallel_start_rank")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Asked:
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     prefill_context_parallel_size: int = 1
-    api_servers: int = 1
+    api_servers: int = 1  # processes that answer requests, at most
     has_other_nodes: bool = False  # on which processes report to nobody here
     device: str | None = None
     port: int | None = None
@@ -64,7 +64,7 @@ def asked_of(settings: Settings, host: Host, command: Command | None = None) -> 
         load_format=settings.load_format.name,
         tensor_parallel_size=settings.tensor_parallel_size,
         **{name: int(arguments.get(name) or 1) for name in PARALLEL},
-        api_servers=int(arguments.get("api_server_count") or 1),
+        api_servers=_api_servers(host, arguments),
         has_other_nodes=any(arguments.get(name) not in (None, False, 1, "mp", "uni") for name in OTHER_NODES),
         device=host.device.kind,
         port=command.port if command else None,
@@ -76,6 +76,16 @@ def asked_of(settings: Settings, host: Host, command: Command | None = None) -> 
         has_drafter=bool(arguments.get("speculative_config")),
         cores=len(host.device.cores) or None,
     )
+
+
+def _api_servers(host: Host, arguments: Mapping[str, Any]) -> int:
+    """The module is one, whatever it is given; `vllm serve` starts one for each data-parallel rank unless their number is set.
+
+    Source: vllm/entrypoints/cli/serve.py
+    """
+    if host.entrypoint == "module":
+        return 1
+    return int(arguments.get("api_server_count") or arguments.get("data_parallel_size") or 1)
 
 
 @dataclass(frozen=True)

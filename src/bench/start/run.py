@@ -12,6 +12,7 @@ from bench.config import Settings
 from bench.errors import AnswerError, BenchError, CheckpointError, StartError, StartTimeout
 from bench.host.claims import checkpoints_claimed
 from bench.host.compile_cache import caches_of, mark_primed
+from bench.host.container import free_port
 from bench.host.host import look_at_host
 from bench.host.storage import disk_of
 from bench.masking import private, seal
@@ -31,7 +32,7 @@ from bench.vllm.greedy import complete_twice
 from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
 from bench.vllm.probe.bench_probe import cgroup
-from bench.vllm.server import Server, free_port, serve
+from bench.vllm.server import Server, serve
 from bench.weights.fingerprint_store import Files, change_in, expected, files_of, verifies
 from bench.weights.hub import checkpoint_folder
 from bench.weights.make import ensure_checkpoint
@@ -66,7 +67,9 @@ def prepare(settings: Settings, folder: Path) -> PreparedStart:
     caches = caches_for(settings, host)
     flat = json.dumps(settings.flat(), indent=2)
     private(folder / SETTINGS).write_text(flat, encoding="utf-8", errors="backslashreplace")
-    return PreparedStart(settings, host, command_for(settings, host, free_port(), caches.environment), folder)
+    command = command_for(settings, host, free_port(), caches.environment)
+    placed = replace(command, places={**command.places, "folder": str(folder.resolve())})
+    return PreparedStart(settings, host, placed, folder)
 
 
 def seal_files(folder: Path, steps: Steps) -> None:
@@ -155,7 +158,7 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=on_line,
         ) as vllm,
-        sampled(vllm.process, gpus, prepared.folder, disk) as memory,
+        sampled(vllm.process, gpus, prepared.folder, disk, is_behind=vllm.is_behind) as memory,
     ):
         process = vllm.process
         reached = replace(reached, started_at=process.started_at, exec_at_s=process.exec_at_s, memory=memory)
@@ -166,7 +169,10 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
         for reached in asked(settings, vllm, reached):  # noqa: B020  # each is the one before, further on
             yield reached
         vllm.check(*served_as(settings))
-    yield replace(reached, tree_read_bytes=process.read_bytes, cpu=process.cpu)
+    if vllm.is_behind:  # the keeper has counted the command's processes, not vLLM's
+        yield reached
+    else:
+        yield replace(reached, tree_read_bytes=process.read_bytes, cpu=process.cpu)
 
 
 def asked(settings: Settings, vllm: Server, execution: Execution) -> Iterator[Execution]:

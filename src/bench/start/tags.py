@@ -164,6 +164,7 @@ INVALID_REASON = _text("bench.invalid_reason")
 IDENTITY = _text("bench.identity")
 TOKENS = _text("bench.tokens")
 ENDPOINT = _text("bench.endpoint")  # of the first answer, where it was no completion
+ENTRYPOINT = _text("bench.entrypoint")  # of vLLM's server, which was executed: serve or module
 
 # The state in which it was made.
 PAGE_CACHE = _text("bench.page_cache")

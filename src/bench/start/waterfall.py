@@ -115,11 +115,11 @@ def waterfall(spans: Sequence[Span], ready_s: float, first_token_s: float | None
 
 def lanes(spans: Sequence[Span], ready_s: float | None) -> list[Lane]:
     """Every process beside the others, also of a start that failed: parallel ranks are never added."""
-    logged, found = log_and_clock_spans(spans), []
-    for process in processes_of(spans):
+    logged, found, processes = log_and_clock_spans(spans), [], processes_of(spans)
+    for process in processes:
         layers: list[Span] = []
         if process.kind == "api_server" and ready_s is not None:
-            layers += _of_server(process, ready_s)
+            layers += _of_server(process, ready_s, is_executed=_is_executed(process, processes))
         if process.kind == "engine_core":
             layers += _of_core(process)
         if process.rank:
@@ -174,17 +174,21 @@ def _known(processes: Sequence[Process], logged: Sequence[Span], ready_s: float)
     core = _engine_core(processes, worker)
     for server in processes:
         if server.kind == "api_server":
-            yield from _of_server(server, ready_s)
+            yield from _of_server(server, ready_s, is_executed=_is_executed(server, processes))
     if core:
         yield from _of_core(core)
     if worker:
         yield from _of_worker(worker, logged, apart=core is None or worker.own.process != core.own.process)
 
 
-def _of_server(server: Process, ready_s: float) -> Iterator[Span]:
-    yield replace(
-        server.own, name="api_server_imports", start_s=0.0, end_s=server.imported_s
-    )  # it is what was executed
+def _is_executed(server: Process, processes: Sequence[Process]) -> bool:
+    """What bench started, and no child of another server."""
+    return server.own.facts.parent not in {each.own.process for each in processes if each.kind == server.kind}
+
+
+def _of_server(server: Process, ready_s: float, *, is_executed: bool) -> Iterator[Span]:
+    began_s = 0.0 if is_executed else server.own.start_s
+    yield replace(server.own, name="api_server_imports", start_s=began_s, end_s=server.imported_s)
     yield from server.ended("config")
     yield from server.ended("engine_client")
     if engine_up_s := [span.until_s for span in server.ended("engine_client")]:

@@ -37,7 +37,9 @@ def refuse_arguments(starts: Iterable[tuple[Settings, Host]]) -> None:
     found = list[str]()
     for settings, host in starts:
         environment = os.environ | as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
-        taken, version = what_vllm_takes(host.python, environment), f"vLLM {host.versions.get('vllm')}"
+        version = f"vLLM {host.versions.get('vllm')}"
+        # One in a container is not asked: its interpreter is not here.
+        taken = None if settings.vllm.command else what_vllm_takes(host.python, environment)
         found += problems(settings, taken, version) if taken else loader_problems(settings, taken, version)
     if found:
         raise SettingError("\n".join(dict.fromkeys(found)))

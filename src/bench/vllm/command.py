@@ -4,33 +4,45 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench.config import Settings
+from bench.host.container import HOST, listens_at, words_of
 from bench.host.host import Host
+from bench.host.rehearsal import PROBE as PROBE_FOLDER
 from bench.masking import masked_json, masked_value
 
-HOST = "127.0.0.1"
 CHECKSUMS = "BENCH_PROBE_CHECKSUMS"  # as in bench_probe/checksums.py
 OF_JSON = {"allowed_origins", "allowed_methods", "allowed_headers"}  # lists that are one word
 REPEATED = {"middleware"}  # a list of which each value has the option before it
+# How each entry point of vLLM's server is executed: the module behind `python -m`, and the words behind that.
+ENTRYPOINTS = {"serve": ("vllm.entrypoints.cli.main", "serve"), "module": ("vllm.entrypoints.openai.api_server",)}
 PROBE = "probe"  # in the start's folder: what the probe wrote
 
 
 @dataclass(frozen=True)
 class Command:
-    """What is executed. `environment` holds only what is set on top of the driver's own."""
+    """What is executed. `environment` holds only what is set on top of the driver's own. `behind`: the template of the command that it is
+    started behind, `places` the values of its placeholders.
+    """
 
     arguments: tuple[str, ...]
     environment: dict[str, str]
     port: int
+    behind: str | None = None
+    places: dict[str, str] = field(default_factory=dict)
+
+    def words(self, environment: Mapping[str, str]) -> list[str]:
+        """All that is executed, with the words of a template that it is started behind, which may pass these variables."""
+        return [*(words_of(self.behind, self.places, environment) if self.behind else ()), *self.arguments]
 
     def shown(self) -> str:
         """The command as a shell would take it, for output and params: variables, secrets masked, and arguments."""
         variables = [f"{name}={masked_value(name, value)}" for name, value in sorted(self.environment.items())]
-        return " ".join(map(_quoted, [*variables, *masked_words(self.arguments)]))
+        masked = {name: masked_value(name, value) for name, value in self.environment.items()}
+        return " ".join(map(_quoted, [*variables, *masked_words(self.words(masked))]))
 
 
 def masked_words(options: Sequence[str]) -> Iterator[str]:
@@ -62,9 +74,9 @@ def command_for(settings: Settings, host: Host, port: int, variables: Mapping[st
 
     `variables` are those that move vLLM's compile and JIT caches.
     """
+    model = settings.checkpoint_path
     options: dict[str, Any] = {
-        "model": settings.checkpoint_path,
-        "host": HOST,
+        "host": listens_at(settings.vllm.command) if settings.vllm.command else HOST,
         "port": port,
         "load_format": settings.load_format.name,
         "tensor_parallel_size": settings.tensor_parallel_size,
@@ -77,7 +89,15 @@ def command_for(settings: Settings, host: Host, port: int, variables: Mapping[st
     }
     environment = {"VLLM_NO_USAGE_STATS": "1", **host.needs.environment, **(variables or {})}
     environment |= as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
-    return Command((host.python, "-m", "vllm.entrypoints.openai.api_server", *as_arguments(options)), environment, port)
+    named = ["--model", model] if host.entrypoint == "module" else [model]
+    arguments = (host.python, "-m", *ENTRYPOINTS[host.entrypoint], *named, *as_arguments(options))
+    places = {
+        "port": str(port),
+        "model": model,
+        "caches": str(Path(settings.caches_dir).absolute()),
+        "probe": str(PROBE_FOLDER),
+    }
+    return Command(arguments, environment, port, settings.vllm.command, places)
 
 
 def served_name(settings: Settings) -> str:
@@ -133,13 +153,11 @@ def with_probe(command: Command, folder: Path, *, checksums: bool = False) -> Co
     measures to a file of its own in `folder`, which is made; with `checksums`, each rank those of all that it has loaded.
     """
     folder.mkdir(exist_ok=True)
-    inherited = os.environ | command.environment
+    inherited = command.environment if command.behind else os.environ | command.environment
     environment = {
         "BENCH_PROBE": "1",
         "BENCH_PROBE_DIR": str(folder.resolve()),
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, [str(Path(__file__).parent / "probe"), inherited.get("PYTHONPATH")])
-        ),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PROBE_FOLDER), inherited.get("PYTHONPATH")])),
     }
     if plugins := inherited.get("VLLM_PLUGINS"):  # an allow-list
         environment["VLLM_PLUGINS"] = f"{plugins},bench_probe"

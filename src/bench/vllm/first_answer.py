@@ -13,8 +13,8 @@ from http import HTTPStatus
 
 from bench.config import Completion, Settings
 from bench.errors import AnswerError, RefusedError, StartError, StartTimeout
+from bench.host.container import HOST
 from bench.vllm.bounded_http import exchange
-from bench.vllm.command import HOST
 from bench.vllm.completion import Answer, refuse_other_model, short
 from bench.vllm.server import BROKEN, JSON, Server
 

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import Any
 
 from bench.errors import StartError
+from bench.host.container import HOST
 from bench.vllm.bounded_http import exchange
-from bench.vllm.command import HOST
 from bench.vllm.completion import COMPLETIONS, no_number, refuse_other_model, short
 from bench.vllm.server import BROKEN, Server
 

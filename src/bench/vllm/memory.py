@@ -23,6 +23,11 @@ from bench.vllm.process_tree import Pace, Tree
 FILE = "memory.csv"
 HOST = ("anon", "file", "shmem", "pss")
 
+BEHIND = (
+    "vLLM runs behind vllm.command, in processes that are not bench's: their memory, their processor time and what they read from storage "
+    "are not measured by the driver, nor what others did on this host meanwhile"
+)
+
 Gib = float | None
 EVERY_S = 0.1
 PSS_SHARE, PSS_EVERY_S = 0.001, 1.0  # share of wall time
@@ -123,21 +128,25 @@ def _count(value: object) -> int:
 
 
 @contextmanager
-def sampled(process: Kept, gpus: Gpus, folder: Path, disk: Path | None = None) -> Iterator[MemoryRecord]:
+def sampled(
+    process: Kept, gpus: Gpus, folder: Path, disk: Path | None = None, *, is_behind: bool = False
+) -> Iterator[MemoryRecord]:
     """What is sampled while the block runs. At its end the record is complete, and its samples are in memory.csv in `folder`. `disk` is the
-    checkpoint's: its folder below /sys.
+    checkpoint's: its folder below /sys. `is_behind`: vLLM's processes are not those of `process`, so of memory that of the GPUs alone is
+    sampled, and what others do is not known from what vLLM does.
 
     An error here does not fail the start: it is recorded in `failure`.
     """
-    record, over = MemoryRecord(), threading.Event()
+    record, over = MemoryRecord(failure=BEHIND if is_behind else None), threading.Event()
 
     def sample() -> None:
         try:
             with closing(Tree(process.keeper_pid)) as tree:
-                reader = HostReader(tree, gpus, disk, record.host)
-                for each in Sampler(tree, gpus, process.elapsed_s).until(over):
+                reader = None if is_behind else HostReader(tree, gpus, disk, record.host)
+                for each in Sampler(None if is_behind else tree, gpus, process.elapsed_s).until(over):
                     record.samples.append(each)
-                    reader.look(process.elapsed_s(), last=over.is_set())
+                    if reader:
+                        reader.look(process.elapsed_s(), last=over.is_set())
             write_memory(record.samples, folder / FILE)
         except Exception as error:  # noqa: BLE001  # a warning of the start
             record.failure = f"memory was not sampled to the end: {error!r}"
@@ -160,7 +169,7 @@ def sampled(process: Kept, gpus: Gpus, folder: Path, disk: Path | None = None) -
 class Sampler:
     """Samples a process tree and GPUs, each quantity at its own rate."""
 
-    def __init__(self, tree: Tree, gpus: Gpus, elapsed_s: Callable[[], float]) -> None:
+    def __init__(self, tree: Tree | None, gpus: Gpus, elapsed_s: Callable[[], float]) -> None:
         self._tree = tree
         self._gpus = gpus
         self._elapsed_s = elapsed_s
@@ -179,8 +188,10 @@ class Sampler:
     def look(self, *, last: bool = False) -> MemorySample:
         """One sample, now."""
         now_s = self._elapsed_s()
-        tree = self._tree.look(now_s)
-        pss = self._pss.maybe(self._tree.pss, now_s, size=tree.all / GIB, anyway=last) if tree else None
+        tree = self._tree.look(now_s) if self._tree else None
+        pss = None
+        if self._tree and tree:
+            pss = self._pss.maybe(self._tree.pss, now_s, size=tree.all / GIB, anyway=last)
         anon, file, shmem = (tree.anon, tree.file, tree.shmem) if tree else (None, None, None)
         used, own = self._look_at_gpus(now_s, last=last) if len(self._gpus) else ((), ())
         return MemorySample(
@@ -196,7 +207,8 @@ class Sampler:
     def _look_at_gpus(self, now_s: float, *, last: bool) -> tuple[tuple[Gib, ...], tuple[Gib, ...]]:
         unread = (None,) * len(self._gpus)
         used = self._used.maybe(self._gpus.used_gib, now_s, anyway=last)
-        own = self._own.maybe(lambda: self._gpus.own_gib(self._tree.pids()), now_s, anyway=last)
+        pids = self._tree.pids if self._tree else frozenset[int]
+        own = self._own.maybe(lambda: self._gpus.own_gib(pids()), now_s, anyway=last)
         return used or unread, own or unread
 
 

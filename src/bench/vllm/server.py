@@ -7,19 +7,20 @@ import socket
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import NoReturn
 
 from bench.config import Completion
 from bench.errors import AnswerError, RefusedError, StartError, StartTimeout
+from bench.host.container import HOST, env_file
 from bench.log.server_info import tasks_in
 from bench.log.texts import Stage
 from bench.log.texts.phases import stage_of
 from bench.vllm.bounded_http import exchange
-from bench.vllm.command import HOST, Command
+from bench.vllm.command import Command
 from bench.vllm.completion import (
     COMPLETIONS,
     LINE_AT_MOST,
@@ -57,6 +58,7 @@ class Server:
     process: Kept
     port: int
     api_key: str
+    is_behind: bool = False  # another command, whose processes are not those of vLLM
     engine_is_up: threading.Event = field(default_factory=threading.Event)  # by a line of vLLM's log
     tasks: list[str] = field(default_factory=list)  # that the model can do, by a line of it; empty: not known
 
@@ -160,7 +162,7 @@ class Server:
                 key was not refused: it is another server, or one that serves other users, who would disturb the measurement.
         """
         health = self._health(CHECK_TIMEOUT_S)
-        if is_elsewhere(self.port, descendants(self.process.keeper_pid)):
+        if not self.is_behind and is_elsewhere(self.port, descendants(self.process.keeper_pid)):
             self._failed_after(
                 f"another process than this vLLM listens on port {self.port}: what answered is not what was started"
             )
@@ -209,7 +211,11 @@ class Server:
 def serve(
     command: Command, *, api_key: str, log_path: Path, stop_timeout_s: float, on_line: OnLine
 ) -> Iterator[Server]:
-    """vLLM, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`, stamped."""
+    """vLLM, started now and gone, with its whole tree, when the block is left. Its output goes to `log_path`, stamped.
+
+    Of one that is started behind another command that command is gone, by SIGTERM if it takes notice of that. If vLLM itself still answers
+    then, that is a warning of the process.
+    """
     environment = command.environment | {"VLLM_API_KEY": api_key}
     engine_is_up, tasks = threading.Event(), list[str]()
 
@@ -219,15 +225,17 @@ def serve(
         tasks.extend(() if tasks else tasks_in(text))
         on_line(elapsed_s, text)
 
-    with kept(
-        command.arguments, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=on_each
-    ) as process:
-        yield Server(process, command.port, api_key, engine_is_up, tasks)
+    with env_file(command.behind or "", environment, log_path.parent) as file:
+        words = replace(command, places={**command.places, **file}).words(environment)
+        with kept(words, environment, log_path=log_path, stop_timeout_s=stop_timeout_s, on_line=on_each) as process:
+            yield Server(process, command.port, api_key, command.behind is not None, engine_is_up, tasks)
+    if command.behind and _listens(command.port):
+        process.warnings.append(
+            f"vLLM still listens on port {command.port}, though {words[0]} has ended: end its container before you measure again"
+        )
 
 
-def free_port() -> int:
-    """A TCP port without a listener at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=CHECK_TIMEOUT_S):
+        return True
+    return False

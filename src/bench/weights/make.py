@@ -137,6 +137,10 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
     if is_cut:
         make = partial(cut, settings, host, log_path=folder / LOG, on_line=on_line)
         command = _command(command_arguments(settings))
+        if settings.vllm.command and (remake or not Path(settings.checkpoint_path).exists()):
+            raise CheckpointError(
+                f"{settings.checkpoint_path} is not there, and bench cuts no checkpoint behind vllm.command. Cut it by a vLLM on this host: {command}."
+            )
         yield Wanted(Path(settings.checkpoint_path), required_manifest(settings, host), command, make, remake=remake)
 
 

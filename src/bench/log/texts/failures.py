@@ -8,7 +8,7 @@ EXCEPTION = re.compile(
     r"^(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)|Exception"
     r"|(?:[A-Za-z_]\w*\.)+(?:\w*Failed|\w*Timeout|\w*NotFound|Unsupported|OutOfResources))(?:: ?(?P<message>.*))?$"
 )
-USAGE = re.compile(r"^(?:\S+ -m )?\S*(?:api_server|vllm)\S*(?: \w+)?: error: (?P<message>.+)$")
+USAGE = re.compile(r"^(?:\S+ -m )?\S*(?:api_server|vllm|\bmain\.py)\S*(?: \w+)?: error: (?P<message>.+)$")
 # clap, the Rust frontend's: the value is a JSON of all arguments, some of which are secret. What is wrong stands behind it, or in a list.
 # fmt: off
 BAD_VALUE = Text("error: invalid value '", "error: invalid value '{\"model\": \"tiny\"}' for '--args-json <JSON>': unknown field", ELSEWHERE)

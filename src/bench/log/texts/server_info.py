@@ -82,7 +82,7 @@ INFO_ROWS = (
 # The front of a start first. A picture with the version is the banner of newer releases; how it is called, all that a start with a
 # wrong argument prints.
 FRONT = (
-    ("usage", re.compile(r"^usage: (?:\S+ -m )?\S*(?:api_server|vllm)\b")),
+    ("usage", re.compile(r"^usage: (?:\S+ -m )?\S*(?:api_server|vllm|\bmain\.py)\b")),
     ("banner", re.compile(r"vLLM (?:\w+ ){0,3}version |█ {1,4}version ")),
     ("arguments", ASKED),
     ("namespace", NAMESPACE),

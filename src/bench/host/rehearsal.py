@@ -1,0 +1,164 @@
+"""A rehearsal of the command that vLLM is started behind: run once before the first start with a script in place of vLLM.
+
+It finds out what is installed there, and what did not arrive of that which vLLM will need: files, the port, variables.
+"""
+
+import json
+import secrets
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.config import Settings
+from bench.errors import SettingError
+from bench.host.container import HOST, env_file, free_port, listens_at, words_of
+from bench.host.versions import VERSIONS, Installed, ShortCommandError, installed_in, run_short
+
+PROBE = Path(__file__).parents[1] / "vllm" / "probe"
+NONCE = "BENCH_REHEARSAL"
+REHEARSAL_S = 60.0
+ANSWER_AT_MOST = 1 << 16  # bytes
+KNOCK_EVERY_S = 0.05
+HERE = Path("/proc/sys/kernel/random/boot_id")
+
+# Runs in the container, before VERSIONS. What it prints is one line.
+REHEARSAL = f"""
+import json, os, socket, sys
+asked = json.loads(sys.argv[1])
+def readable(path):
+    try: return all(os.access(os.path.join(path, name), os.R_OK) for name in os.listdir(path))
+    except OSError: return False
+def writable(path):
+    file = os.path.join(path, asked["nonce"])
+    try: open(file, "x").close(); os.remove(file); return True
+    except OSError: return False
+def kernel():
+    try: return open({str(HERE)!r}).read().strip()
+    except OSError: return None
+found = {{"unread": [path for path in asked["read"] if not readable(path)], "unwritten": [path for path in asked["write"] if not writable(path)],
+         "nonce": os.environ.get({NONCE!r}), "kernel": kernel(), "is_reached": False}}
+try:
+    server = socket.create_server((asked["host"], asked["port"]))
+    server.settimeout(5)
+    while not found["is_reached"]:
+        peer = server.accept()[0]
+        peer.settimeout(1)
+        try:
+            peer.sendall(asked["nonce"].encode())
+            found["is_reached"] = peer.recv(99) == asked["nonce"].encode()
+        except OSError: pass
+        finally: peer.close()
+except OSError: pass
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What is rehearsed. `read`, `write`: folders that must be there too, by the same path; one that is not there yet is left out."""
+
+    template: str
+    python: str
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    places: tuple[tuple[str, str], ...]  # placeholder -> value
+    needs_kernel: tuple[str, ...] = ()  # settings that have effect only on the kernel that bench itself runs on
+
+
+def rehearsal_of(settings: Settings, python: str) -> Rehearsal:
+    """What a start with these settings needs of its container."""
+    assert settings.vllm.command is not None
+    folders = {
+        "model": settings.checkpoint_path,
+        "caches": str(Path(settings.caches_dir).absolute()),
+        "probe": str(PROBE),
+    }
+    places = {name: path for name, path in folders.items() if Path(path).is_dir()}
+    needs_kernel = ["page_cache=as_is"] if settings.page_cache != "as_is" else []
+    needs_kernel += ["probe=false"] if settings.probe else []
+    reads = [places[name] for name in ("model", *(["probe"] if settings.probe else [])) if name in places]
+    writes = ["{folder}"] if settings.probe else []
+    writes += [places["caches"]] if settings.compile_cache != "as_is" and "caches" in places else []
+    return Rehearsal(
+        settings.vllm.command, python, tuple(reads), tuple(writes), tuple(places.items()), tuple(needs_kernel)
+    )
+
+
+def rehearse(asked: Rehearsal) -> Installed:
+    """What is installed in the container; nothing is left behind. The environment variables of vLLM are represented by one.
+
+    Raises:
+        SettingError: it cannot be run, has no vLLM, or does not get what vLLM needs.
+    """
+    nonce, port = secrets.token_hex(8), free_port()
+    with TemporaryDirectory(prefix=".bench-rehearsal-", dir=".") as made:
+        folder = str(Path(made).resolve())
+        places = {"folder": folder, "caches": folder, "model": folder, **dict(asked.places), "port": str(port)}
+        question = {
+            "nonce": nonce, "host": listens_at(asked.template), "port": port,
+            "read": asked.read, "write": [folder if path == "{folder}" else path for path in asked.write],
+        }  # fmt: skip
+        with env_file(asked.template, {NONCE: nonce}, Path(made)) as file, knocking(port, nonce.encode()):
+            words = words_of(asked.template, {**places, **file}, {NONCE: nonce})
+            words += [asked.python, "-c", REHEARSAL + VERSIONS, json.dumps(question)]
+            try:
+                done = run_short(words, timeout_s=REHEARSAL_S, bytes_at_most=ANSWER_AT_MOST, environment={NONCE: nonce})
+            except (OSError, ShortCommandError) as error:
+                raise SettingError(f"vllm.command: {words[0]} cannot be run: {error}.") from error
+    first, _, rest = done.output.partition("\n")
+    try:
+        found = json.loads(first)
+        missing = list(missing_in(found, asked, nonce))
+    except (ValueError, TypeError, KeyError) as error:
+        output = " ".join((done.errors or done.output).split())[-200:]
+        raise SettingError(
+            f"vllm.command: {asked.python} did not answer behind it (exit code {done.exit_code}). It printed: {output!r}."
+        ) from error
+    if missing:
+        raise SettingError("\n".join(f"vllm.command: {each}." for each in missing))
+    return installed_in(rest, done, f"vllm.command, vllm.python={asked.python}")
+
+
+def missing_in(found: Mapping[str, object], asked: Rehearsal, nonce: str) -> Iterator[str]:
+    """A sentence for each thing that did not arrive, with what to write."""
+    if found["nonce"] != nonce:
+        yield "vLLM's variables do not arrive in the container. Pass them: --env-file={env_file}, or --env={name}"
+    for done, paths in (("read", found["unread"]), ("written to", found["unwritten"])):
+        for path in paths if isinstance(paths, list) else ():
+            place = next((f"{{{name}}}" for name, value in asked.places if value == path), "{folder}")
+            yield f"{path} cannot be {done} in the container, with all that is in it. Mount it at the same path: -v {place}:{place}"
+    if not found["is_reached"]:
+        yield f"what listens in the container is not reached at {HOST}. Publish its port: -p {HOST}:{{port}}:{{port}}, or share the host's network"
+    if asked.needs_kernel and (found["kernel"] is None or found["kernel"] != own_kernel()):
+        yield f"the container runs on another kernel than bench, whose page cache and clock are its own. Set {' '.join(asked.needs_kernel)}"
+
+
+def own_kernel() -> str | None:
+    """Of this boot."""
+    with suppress(OSError):
+        return HERE.read_text(encoding="ascii").strip()
+    return None
+
+
+@contextmanager
+def knocking(port: int, nonce: bytes) -> Iterator[None]:
+    """While the block runs, this port is connected to again and again, and what it sends is sent back where it is the nonce."""
+    over = threading.Event()
+
+    def knock() -> None:
+        while not over.wait(KNOCK_EVERY_S):
+            with suppress(OSError), socket.create_connection((HOST, port), timeout=1) as peer:
+                if peer.recv(len(nonce)) == nonce:
+                    peer.sendall(nonce)
+
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
