@@ -170,6 +170,13 @@ def test_a_server_is_ready_when_it_says_so_or_answers(line):
     assert ending(ASKED, INITIALIZING, DONE, LISTENING, line) == Ending("ready")
 
 
+def test_an_llm_that_prints_statistics_is_no_server():
+    """It was asked for them."""
+    line = "INFO 11-24 02:57:48 [loggers.py:257] Engine 000: Avg prompt throughput: 1.0 tokens/s"
+
+    assert ending(INITIALIZING, DONE, line) == Ending("ready_offline")
+
+
 def test_another_server_that_was_ready_before_vllm_loaded_is_not_vllm():
     """A router or a supervisor in the same file says the same words as vLLM's server."""
     failed = [error(CORE, "EngineCore failed to start."), error(CORE, "ValueError: no weights")]

@@ -98,6 +98,25 @@ def test_a_rank_is_heard_in_a_line_that_tells_nothing_else():
     assert [reading.rank for reading in found[0].readings] == [None, "TP0", "TP1"]
 
 
+def test_a_front_that_another_process_prints_again_is_of_one_start():
+    """A wrapper starts the server anew, and a script without a guard is executed again in its engine's process. Nothing went wrong."""
+    again = [f"(APIServer pid={pid}) {line}" for pid in (641, 1123) for line in (BANNER, ARGUMENTS)]
+
+    assert begins(PLATFORM, *again, f"(EngineCore pid=5) {ENGINE}", "work") == [1]
+    assert begins(ARGUMENTS, PLATFORM, ARGUMENTS, ENGINE, "work") == [1]
+    assert begins(ARGUMENTS, ARGUMENTS.replace("tiny", "other"), ENGINE) == [1, 2]
+
+
+def test_a_front_that_comes_again_behind_a_failure_is_of_another_start():
+    """Each attempt has a process of its own, as systemd's have. Also where the first is not wanted."""
+    first, second = ([f"(APIServer pid={pid}) {line}" for line in (BANNER, ARGUMENTS)] for pid in (641, 1123))
+    lines = [*first, "(APIServer pid=641) ValueError: no", *second, f"(EngineCore pid=5) {ENGINE}"]
+
+    assert begins(*lines) == [1, 4]
+    found = starts_of((line.encode() + b"\n" for line in lines), is_selected=lambda number: number == 2)
+    assert [start.first_number for start in found] == [1, 4]
+
+
 def test_starts_without_a_server_have_no_banner():
     """A script that starts several engines one after the other, in any release."""
     assert begins("script", ARGUMENTS, ENGINE, "work", ARGUMENTS, ENGINE, "work") == [1, 5]

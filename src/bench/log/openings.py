@@ -4,12 +4,15 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.log.filter import ANY_LINE, OPENING, READINGS, Found
+from bench.log.filter import ANY_LINE, ENDINGS, OPENING, READINGS, Found
 from bench.log.lines import LogLine
+from bench.log.outcome import Watch
 from bench.log.start_log import StartReader
+from bench.log.texts import HEAD
 from bench.log.texts.server_info import ENGINE, FRONT, PREFACE
 
 VLLM_PROCESS = re.compile(r"(?:API|Api)Server|EngineCore|Worker|VllmWorker|MainProcess|DPSupervisor|DPCoordinator")
+FRONT_KINDS = {"banner", "arguments", "namespace"}
 NUMBERED = re.compile(r"_(?:DP)?\d+$")
 
 
@@ -25,6 +28,10 @@ def opening_of(line: LogLine) -> Opening | None:
     text = line.text
     kind = "engine" if ENGINE.search(text) else next((name for name, each in FRONT if each.search(text)), None)
     return Opening(kind, _who(line)) if kind else None
+
+
+def _words(line: LogLine) -> str:
+    return HEAD.sub("", line.text, count=1)
 
 
 def is_preface(line: LogLine) -> bool:
@@ -56,7 +63,8 @@ class Source:
     def __init__(self, start: StartReader) -> None:
         self.start = start  # of the start that its lines are of now
         self.is_empty = True
-        self._opened: set[Opening] = set()
+        self._opened: dict[Opening, LogLine] = {}
+        self._front = Watch()  # of what comes before the engine
         self._has_numbers = False  # whether a number of this start was read
         self._preface: list[tuple[LogLine, Found]] = []
 
@@ -65,7 +73,26 @@ class Source:
         """The groups of which a line matters, ANY_LINE where the next one does, whatever it is."""
         if self._preface:
             return ANY_LINE
-        return self.start.needed if self._opened or self._has_numbers else self.start.needed | READINGS
+        needed = self.start.needed if self._opened or self._has_numbers else self.start.needed | READINGS
+        if not self._is_front:
+            return needed
+        return ANY_LINE if self._front.is_waiting else needed | ENDINGS
+
+    @property
+    def _is_front(self) -> bool:
+        """Whether nothing but the front of a start has come yet."""
+        return bool(self._opened) and not self._has_numbers and {each.kind for each in self._opened} <= FRONT_KINDS
+
+    def _comes_again(self, opening: Opening, line: LogLine) -> bool:
+        """Whether another process prints the front again, and nothing went wrong: a wrapper starts the server anew, and a script that is
+        not guarded is executed again in the process of its engine, whose lines have no process.
+        """
+        before = self._opened.get(opening)
+        if before is None or not self._is_front or self._front.ending().outcome == "failed":
+            return False
+        if before.pid is None and line.pid is None:
+            return opening.kind == "arguments" and _words(before) == _words(line)
+        return None not in {before.pid, line.pid} and before.pid != line.pid
 
     def see(self, line: LogLine, found: Found, following: Callable[[int], StartReader]) -> StartReader | None:
         """The start that ended before this line, if it is the first of another, which `following` makes."""
@@ -75,12 +102,15 @@ class Source:
             self._preface.append((line, found))
             return None
         ended = None
-        if opening and begins(opening, self._opened, has_numbers=self._has_numbers):
+        begun = opening is not None and begins(opening, set(self._opened), has_numbers=self._has_numbers)
+        if opening and begun and not self._comes_again(opening, line):
             ended = self._end(self._preface[0][0].number if self._preface else line.number, following)
         if opening:
-            self._opened.add(opening)
+            self._opened[opening] = line
         self.take_preface()
         self._has_numbers = self._has_numbers or any(rule.phase != "version" for rule in found.rules)
+        if self._is_front:
+            self._front.see(line, found)
         self.start.see(line, found)
         self.is_empty = False
         return ended
@@ -88,7 +118,8 @@ class Source:
     def _end(self, next_number: int, following: Callable[[int], StartReader]) -> StartReader:
         ended = self.start
         ended.last_number = next_number - 1
-        self.start, self._opened, self._has_numbers = following(next_number), set(), False
+        self.start, self._opened, self._has_numbers = following(next_number), {}, False
+        self._front = Watch()
         self.start.source = ended.source
         return ended
 

@@ -19,6 +19,8 @@ IN_USE = (
     Text("Processed prompts:", "Processed prompts:   0%|          | 0/1 [00:00<?, ?it/s, est. speed input: 0.00 toks/s, output: 0.00 toks/s]", "recorded 0.26.0 - 0.32.0"),
     Text("Adding requests:", "Adding requests:   0%|          | 0/1 [00:00<?, ?it/s]", ELSEWHERE),
     Text("Rendering prompts:", "Rendering prompts:   0%|          | 0/1 [00:00<?, ?it/s]", "recorded 0.26.0 - 0.32.0"),
+    # Also of an LLM() that was asked for statistics.
+    Text("Avg prompt throughput:", "INFO 11-24 16:34:05 [metrics.py:486] Avg prompt throughput: 0.7 tokens/s, Avg generation throughput: 0.1 tokens/s, Running: 1 reqs, Swapped:", "recorded 0.8.5"),
     READY_SECONDS,
 )
 # The Rust frontend's texts too. First those of a server that begins to serve.
@@ -31,7 +33,6 @@ BEGINS_TO_SERVE = (
 SERVING = (
     *BEGINS_TO_SERVE,
     Text('HTTP/1.1" 200', 'INFO:     127.0.0.1:41322 - "GET /health HTTP/1.1" 200 OK', "recorded 0.8.5 - 0.32.0"),
-    Text("Avg prompt throughput:", "INFO 11-24 16:34:05 [metrics.py:486] Avg prompt throughput: 0.7 tokens/s, Avg generation throughput: 0.1 tokens/s, Running: 1 reqs, Swapped:", "recorded 0.8.5"),
     # uvicorn's, of a server that has served.
     Text("Waiting for application shutdown", "INFO:     Waiting for application shutdown.", "recorded 0.8.5 - 0.32.0"),
     Text("Application shutdown complete", "INFO:     Application shutdown complete.", "recorded 0.8.5 - 0.32.0"),
