@@ -544,6 +544,15 @@ def test_what_vllm_takes_for_no_length_is_refused(given):
     assert refusal(f"max_model_len={given}").startswith("max_model_len=")
 
 
+@pytest.mark.parametrize(
+    ("given", "recorded"), [("8k", 8000), ("8K", 8192), ("8192", 8192), ("auto", "auto"), ("x", "x")]
+)
+def test_arguments_that_vllm_reads_with_a_suffix_are_recorded_as_numbers(given, recorded):
+    """Equal values are equal points; what vLLM would refuse is left to its list."""
+    assert composed(f"vllm.args.max_num_batched_tokens={given}").arguments["max_num_batched_tokens"] == recorded
+    assert composed(f"load_format.args.max-num-batched-tokens={given}").arguments["max_num_batched_tokens"] == recorded
+
+
 def test_a_value_can_differ_by_load_format():
     """Of any setting, on one line; a format that is not named has null."""
     points = compose_settings(

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from bench.masking import masked_value
 
@@ -33,14 +33,36 @@ def _tokens(given: Any) -> Any:
     Source: human_readable_int_or_auto in vllm/utils/argparse_utils.py
     """
     text = str(given).strip()
-    if text == "-1" or text.lower() == "auto":
-        return "auto"
+    return "auto" if text == "-1" or text.lower() == "auto" else _whole(given)
+
+
+def _whole(given: Any) -> Any:
+    """A text like 8k as a whole number. Anything else as it is. Source: human_readable_int, beside the other."""
+    text = str(given).strip()
     found = re.fullmatch(r"(\d{1,15})(\.\d{1,15})?([kKmMgGtT]?)", text) if isinstance(given, str) else None
     if found is None or (found[2] and not found[3].islower()):  # vLLM takes no decimals of 1,024
         return given
     return int(Decimal(found[1] + (found[2] or "")) * MULTIPLES.get(found[3], 1))
 
 
+# Arguments of vLLM that may be written so.
+READABLE = {
+    "max_num_batched_tokens", "max_num_scheduled_tokens", "kv_cache_memory_bytes", "safetensors_prefetch_block_size", "max_num_queued_tokens",
+}  # fmt: skip
+
+
+def _arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of vLLM, equal where what vLLM makes of them is: 8k is 8,000."""
+    return {name: _whole(value) if underscored(name) in READABLE else value for name, value in given.items()}
+
+
+def underscored(name: str) -> str:
+    """An argument's name; below a dot, a key of its JSON, as it is."""
+    above, dot, below = name.partition(".")
+    return f"{above.replace('-', '_')}{dot}{below}"
+
+
+Arguments = Annotated[dict[str, Any], AfterValidator(_arguments)]
 Tokens = Annotated[Count | Literal["auto"] | None, BeforeValidator(_tokens)]
 
 
@@ -102,7 +124,7 @@ class LoadFormat(_Section):
     name: Text  # vLLM's --load-format
     checkpoint: Literal["original", "sharded", "serialized", "config_only"]  # which layout of the weights it reads
     direct_io: bool  # reads past the page cache, with O_DIRECT, where the file system allows it
-    args: dict[str, Any]  # vLLM arguments it needs; None: vLLM's default
+    args: Arguments  # vLLM arguments it needs; None: vLLM's default
     env: dict[str, Scalar]
     extra: dict[str, Any]  # --model-loader-extra-config; None: vLLM's default
 
@@ -113,7 +135,7 @@ class Vllm(_Section):
     python: Text | None
     entrypoint: Literal["auto", "serve", "module"]  # auto: `vllm serve` where it can be executed, else the module
     command: Text | None  # a template of the command that it is started behind, as `docker run … IMAGE`
-    args: dict[str, Any]
+    args: Arguments
     env: dict[str, Scalar]
     ready_timeout_s: Seconds
     stop_timeout_s: Seconds
@@ -269,12 +291,6 @@ class Settings(_Section):
         for group in ("model", "load_format"):
             flat[group] = flat.pop(f"{group}.name")
         return dict(sorted(flat.items()))
-
-
-def underscored(name: str) -> str:
-    """An argument's name; below a dot, a key of its JSON, as it is."""
-    above, dot, below = name.partition(".")
-    return f"{above.replace('-', '_')}{dot}{below}"
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

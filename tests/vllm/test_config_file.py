@@ -44,6 +44,7 @@ def test_it_is_the_same_start_as_the_words_themselves(tmp_path):
     (written,) = compose_settings(["vllm.args.enforce_eager=true", "vllm.args.max_num_seqs=8"])
 
     assert settings_with(tmp_path, "enforce-eager: true\nmax-num-seqs: 8\n") == written
+    assert settings_with(tmp_path, "max-num-batched-tokens: 8k").vllm.args == {"max_num_batched_tokens": 8000}
 
 
 @pytest.mark.parametrize(

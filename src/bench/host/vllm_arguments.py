@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Timer
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +22,7 @@ SCRIPT = Path(__file__).with_name("print_arguments.py")
 DECIDE = ("VLLM_PLUGINS", "VLLM_TARGET_DEVICE", "VLLM_USE_V1")  # environment variables on which the list depends
 STATE_TIMEOUT_S = 60.0
 LIST_TIMEOUT_S = 180.0  # with a cold page cache
+SILENT_S = 3.0  # then the user learns what is waited for
 ANSWER_AT_MOST = 1 << 23  # bytes; vLLM 0.32's has 60,000
 
 
@@ -98,9 +100,14 @@ def _answer(python: str, question: str, environment: Mapping[str, str], timeout_
     Raises:
         OSError, ShortCommandError: there is none.
     """
-    done = run_short(
-        [python, str(SCRIPT), question], timeout_s=timeout_s, bytes_at_most=ANSWER_AT_MOST, environment=environment
-    )
+    waiting = Timer(SILENT_S, print_message, [f"{python} imports its vLLM, to list what it takes: once for this vLLM"])
+    waiting.start()
+    try:
+        done = run_short(
+            [python, str(SCRIPT), question], timeout_s=timeout_s, bytes_at_most=ANSWER_AT_MOST, environment=environment
+        )
+    finally:
+        waiting.cancel()
     if done.exit_code:
         last = next(reversed(done.errors.split("\n")[-2:-1]), "")
         raise ShortCommandError(f"exit code {done.exit_code}: {last[-200:]}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.config import TAKEN, Settings, underscored
+from bench.config import TAKEN, Settings, Vllm, underscored
 from bench.errors import SettingError
 from bench.masking import collect_settings
 
@@ -32,9 +32,8 @@ def with_config_file(settings: Settings) -> Settings:
     args |= {name: value for name, value in settings.vllm.args.items() if name != CONFIG}
     brought = {name: value for name, value in settings.load_format.args.items() if name != CONFIG}
     load_format = settings.load_format.model_copy(update={"args": brought})
-    return settings.model_copy(
-        update={"load_format": load_format, "vllm": settings.vllm.model_copy(update={"args": args})}
-    )
+    vllm = Vllm.model_validate(settings.vllm.model_dump() | {"args": args})
+    return settings.model_copy(update={"load_format": load_format, "vllm": vllm})
 
 
 def words_of(path: str) -> dict[str, Any]:
