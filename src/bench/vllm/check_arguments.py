@@ -15,6 +15,7 @@ from bench.host.host import Host
 from bench.host.vllm_arguments import Argument, Taken, what_vllm_takes
 from bench.loader_settings import settings_of
 from bench.masking import masked_value
+from bench.system.output import print_message
 from bench.vllm.command import as_environment
 
 NEAREST = 3
@@ -34,15 +35,20 @@ def refuse_arguments(starts: Iterable[tuple[Settings, Host]]) -> None:
     Raises:
         SettingError: names each argument, what is taken, and the nearest names.
     """
-    found = list[str]()
+    found, is_contained = list[str](), False
     for settings, host in starts:
         environment = os.environ | as_environment(settings.load_format.env) | as_environment(settings.vllm.env)
         version = f"vLLM {host.versions.get('vllm')}"
         # One in a container is not asked: its interpreter is not here.
         taken = None if settings.vllm.command else what_vllm_takes(host.python, environment)
         found += problems(settings, taken, version) if taken else loader_problems(settings, taken, version)
+        is_contained |= bool(settings.vllm.command)
     if found:
         raise SettingError("\n".join(dict.fromkeys(found)))
+    if is_contained:
+        print_message(
+            "vllm.command: what a vLLM in a container takes is not read. Its arguments are checked by itself, when it starts."
+        )
 
 
 def problems(settings: Settings, taken: Taken, version: str) -> Iterator[str]:
