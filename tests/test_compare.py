@@ -1,5 +1,6 @@
 """`python -m bench.compare` on sweeps that MLflow holds: the folder it writes, what it tells MLflow, and what it refuses."""
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 
 LOGS = {f"{start}_{repeat}{kind}.log" for start in ("auto", "fastsafetensors", "runai_streamer_sharded")
         for repeat in (1, 2) for kind in ("", "_excerpts")}  # fmt: skip
-REPORT = {"report.md", "vllm_load_benchmark.png", "waterfall.png", "savings.png", "benchmark_metrics.json"}
+REPORT = {
+    "report.md",
+    "report.html",
+    "vllm_load_benchmark.png",
+    "waterfall.png",
+    "savings.png",
+    "benchmark_metrics.json",
+}
 
 
 @dataclass(frozen=True)
@@ -149,11 +157,23 @@ def test_the_sweeps_run_has_the_means_and_the_speedups(compared):
 
 
 def test_the_sweeps_description_is_the_table(compared):
-    """MLflow shows it as one, on the run's page."""
+    """MLflow shows it as one, on the run's page; it begins with the answer."""
     note = compared.sweep.data.tags["mlflow.note.content"]
 
     assert "| Metric | auto | runai_streamer_sharded |\n| --- | ---: | ---: |\n" in note
     assert "| Wall time to ready | " in note
+
+
+def test_the_answer_is_the_first_thing_wherever_one_looks(compared):
+    """The same words in the terminal, in MLflow's description, in the report and on its page."""
+    answer, *_ = compared.done.out.splitlines()
+    page = re.search(r"<section class=\"answer[^>]*>\s*<p>(.*?)</p>", compared.files["report.html"].decode(), re.DOTALL)
+
+    assert len(answer) > 40
+    assert compared.report.splitlines()[2] == answer
+    assert compared.sweep.data.tags["mlflow.note.content"].splitlines()[0] == answer
+    assert page
+    assert html.unescape(re.sub(r"</?code>", "`", page[1])) == answer
 
 
 # What it tells the user.
@@ -164,14 +184,15 @@ def test_the_tables_are_printed(compared):
     tables, _, _ = compared.done.out.partition("\n\nreport")
 
     assert tables == compared.sweep.data.tags["mlflow.note.content"]
-    assert all(table in compared.report for table in tables.split("\n\n"))
+    assert all(part in compared.report for part in tables.split("\n\n"))
 
 
 def test_the_last_lines_say_where_the_report_is_and_how_to_see_the_runs(compared):
     """Both can be copied: a path from here, and a command."""
-    report, mlflow = compared.done.out.splitlines()[-2:]
+    report, page, mlflow = compared.done.out.splitlines()[-3:]
 
     assert report == f"report   benchmark_results/{compared.sweep_id}/report.md"
+    assert page == f"page     benchmark_results/{compared.sweep_id}/report.html"
     assert re.fullmatch(
         r"MLflow   \S*mlflow ui --backend-store-uri sqlite:///mlflow\.db    then "
         rf"http://127\.0\.0\.1:5000/#/experiments/{compared.sweep.info.experiment_id}/runs\?workflowType=machine_learning&viewStateShareKey=bench-starts",

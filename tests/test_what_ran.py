@@ -59,7 +59,7 @@ def test_a_start_with_other_arguments_than_were_recorded_is_invalid(lied):
 
 
 def test_a_sweep_without_the_probe_says_so_at_the_top(new_workplace):
-    """Before any figure."""
+    """Beside the answer, before any table."""
     found = swept(with_a_model(new_workplace()), *MINE, "load_format=auto", "probe=false")
 
-    assert found.report.splitlines()[2].startswith("**What ran is unverified: probe=false** (`auto`)")
+    assert "- What ran is unverified: probe=false (`auto`): " in found.report.partition("\n## ")[0]

@@ -1,10 +1,11 @@
-"""python -m bench.compare: MLflow -> benchmark_results/<sweep>/report.md, figure, JSON and logs.
+"""python -m bench.compare: MLflow -> benchmark_results/<sweep>/report.md, report.html, figures, JSON and logs.
 
 python -m bench.compare                                    the latest sweep
 python -m bench.compare sweep=ID                           one sweep, by its id or its run's id or name
 python -m bench.compare baseline=auto                      a point's label; auto: load_format=auto, else the first point
 python -m bench.compare where.tensor_parallel_size=2       only the starts whose params have this value; null: that is not set
 python -m bench.compare ignore=version.vllm,host.gpu       compares although these differ, and notes it in the report
+python -m bench.compare cost.usd_per_gpu_hour=4            what a start costs, and what a thousand save
 python -m bench.compare title='eager, no priming'          instead of the points' names
 python -m bench.compare sweep=ID publish=NAME              to benchmark_results/NAME, with all starts packed beside the report
 python -m bench.compare output=FOLDER tracking.uri=URI
@@ -34,7 +35,7 @@ from bench.tracking.uploads import tidy
 from bench.tracking.views import page_of
 
 OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results", "publish": "", "title": ""}
-REPORT_OPTIONS = ("baseline=", "ignore=", "title=", "where.")  # these decide what the report contains
+REPORT_OPTIONS = ("baseline=", "ignore=", "title=", "where.", "cost.")  # these decide what the report contains
 
 
 @command(__doc__)
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
     unbroken(partial(tidy, settings), "MLflow to answer")
     sweep = masked_tree(find_sweep(tracking.uri, own["sweep"]))  # written by any bench
     comparison = compare(sweep, baseline=own["baseline"], where=where, ignore=[*filter(None, own["ignore"].split(","))])
-    comparison = replace(comparison, title=own["title"])
+    comparison = replace(comparison, title=own["title"], usd_per_gpu_hour=settings.cost.usd_per_gpu_hour)
     folder = Path(own["output"]) / (own["publish"] or sweep.sweep_id)
     if own["publish"]:
         refuse_foreign_table(folder.parent)
@@ -59,6 +60,7 @@ def main(arguments: list[str]) -> None:
     tables = summary_markdown(report_of(comparison))
     print_result(tables)
     print_result(f"\nreport   {folder / 'report.md'}")
+    print_result(f"page     {folder / 'report.html'}")
     print_result(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")
     logging = partial(log_report, metrics=summary_metrics(comparison), note=tables, files=files)
     unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")

@@ -15,7 +15,8 @@ from bench.report.comparison_figures import COMPARISON_FIGURE
 from bench.report.content import report_of
 from bench.report.metrics_json import as_json
 from bench.report.numbers import size_text
-from bench.report.write import render, report_markdown, write_report
+from bench.report.templating import render
+from bench.report.write import report_markdown, summary_markdown, write_report
 from bench.start.warning import ResultWarning, WarningKind
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 
@@ -131,20 +132,20 @@ def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
 # Sections.
 
 
-def test_the_sections_are_those_of_the_seed_in_its_order():
-    """Whoever knows the first report finds everything again; what went wrong stands between the numbers and the logs."""
+def test_the_sections_are_those_of_the_seed_behind_the_answer():
+    """Whoever knows the first report finds everything again; what went wrong stands between the numbers and the conditions."""
     doubtful = replace(base(), warnings=(ResultWarning(WarningKind.MISSING_PHASE, "no line has a number of stream"),))
     comparison = compared(doubtful, sharded(), made_failure("fast", "no device"))
     text = report(comparison, {"base": "Loading weights took 387.56 seconds"}, ["base.log"])
 
     assert sections(text) == [
-        "Scope",
         "Visualization",
         "Key Metrics",
         "Speedups",
         "RunAI Streamer Metrics",
         "Failed starts",
         "Warnings",
+        "Scope",
         "Relevant vLLM Initialization Log Excerpts",
         "Raw Artifacts",
     ]
@@ -152,7 +153,7 @@ def test_the_sections_are_those_of_the_seed_in_its_order():
 
 def test_there_is_no_section_for_what_is_not_there():
     """One point, no streamer, no failure, no doubt, no excerpts."""
-    assert sections(reported(base())) == ["Scope", "Visualization", "Key Metrics", "Raw Artifacts"]
+    assert sections(reported(base())) == ["Visualization", "Key Metrics", "Scope", "Raw Artifacts"]
 
 
 def test_medians_and_every_start_stand_beside_the_means():
@@ -174,6 +175,51 @@ def test_the_a_a_arm_is_marked_as_one():
         "- `base again` is `base` a second time: how far its ratios are from 1 is the resolution of this setup." in text
     )
     assert "a second time" not in section(reported(*first, sharded()), "Speedups")
+
+
+def test_a_report_begins_with_the_answer_and_what_limits_it():
+    """Below the title, before any table: a sentence, and the reasons to doubt it."""
+    lines = reported(base(), sharded(), made_failure("fast", "no device"), replayed=True).splitlines()
+
+    assert lines[2].startswith(
+        "One start of each: wall time to ready `sharded` 62.25 s, `base` 421.89 s, 6.78x. n = 1 has no interval"
+    )
+    assert lines[4] == "- 1 of 3 starts failed: `fast` 1."
+    assert "## Visualization" in lines
+
+
+def test_the_terminal_and_mlflow_begin_with_the_same_answer():
+    """Word for word."""
+    found = report_of(compared(base(), sharded()))
+
+    assert summary_markdown(found).splitlines()[0] == report_markdown(found, {}, []).splitlines()[2]
+
+
+def test_of_many_points_each_is_a_row():
+    """Thirty columns are no table. With a few, each is a column, as in the seed."""
+    starts = [made_start(f"p{index}", {"ready_s": 60.0 - index}) for index in range(11)]
+    text = reported(*starts)
+
+    assert text.startswith("# vLLM load benchmark: p0 vs 10 others\n")
+    assert "| Metric | Wall time to model ready (s) | Starts (n) |\n| --- | ---: | ---: |\n| p0 | 60.00 | 1 |" in text
+
+
+def test_what_a_start_costs_is_a_table_where_gpus_were_held():
+    """In seconds of GPUs, and at a price in dollars; with an interval where there is one."""
+    gpu = {"host.device": "cuda"}
+    starts = [
+        made_start(name, {"ready_s": seconds + block}, repeat=block, params={"tensor_parallel_size": "2"}, tags=gpu)
+        for block in range(2)
+        for name, seconds in (("base", 90.0), ("fast", 45.0))
+    ]
+    comparison = replace(compared(*starts), usd_per_gpu_hour=4.0)
+    text = section(report(comparison, {}, []), "What a start costs")
+
+    assert "| fast | 91.0 [" in text
+    assert "| 90,000 [90,000, 90,000] | $100 [$100, $100] |" in text
+    assert "A start holds 2 GPUs, one for each rank, from exec until it is ready. At $4 a GPU-hour" in text
+    assert "Dollars" not in section(report(compared(*starts), {}, []), "What a start costs")
+    assert section(reported(base(), sharded()), "What a start costs") == ""
 
 
 def test_the_title_names_the_points():
@@ -585,7 +631,12 @@ def test_the_sweeps_own_run_gets_the_report_the_figure_and_the_numbers(no_figure
     starts = [base(), sharded()]
     files = write_report(compared(*starts), tmp_path, fetched(logs_of(*starts)))
 
-    assert [path.name for path in files] == ["report.md", "vllm_load_benchmark.png", "benchmark_metrics.json"]
+    assert [path.name for path in files] == [
+        "report.md",
+        "report.html",
+        "vllm_load_benchmark.png",
+        "benchmark_metrics.json",
+    ]
 
 
 def test_each_log_is_that_of_its_start(no_figure, tmp_path):
@@ -700,6 +751,7 @@ def test_the_json_has_the_speedups_and_what_was_withheld():
         }
     ]  # fmt: skip
     assert tree["withheld"].keys() == {"sharded"}
+    assert tree["answer"][0].startswith("One start of each: ")
     assert tree["baselines"] == {"sharded": "base", "dummy": "base"}
 
 

@@ -32,11 +32,12 @@ def normalised(text: str) -> str:
     return DATE.sub("DATE", RUN_ID.sub("RUN", text))
 
 
-def report_in(folder: Path) -> tuple[str, str, list[str]]:
-    """Its text, its numbers and its files' names."""
+def report_in(folder: Path) -> tuple[str, str, str, list[str]]:
+    """Its text, its page, its numbers and its files' names."""
     names = sorted(path.name for path in folder.iterdir() if path.name != STARTS)
     return (
         normalised((folder / "report.md").read_text()),
+        normalised((folder / "report.html").read_text()),
         normalised((folder / "benchmark_metrics.json").read_text()),
         names,
     )
@@ -161,6 +162,15 @@ def test_a_damaged_archive_is_said_to_be_one(result, workplace):
 def test_a_committed_result_gives_the_same_report_again(folder, workplace):
     """From its packed starts, by today's code: a change of the report changes the committed reports too."""
     assert report_in(again(workplace, folder)) == report_in(folder)
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_a_committed_page_is_small_and_names_no_path_of_a_machine(folder):
+    """It is read by whoever clones this."""
+    text = (folder / "report.html").read_text()
+
+    assert len(text.encode()) < 300_000
+    assert re.findall(r"(?<![\w.])/(?:home|root|tmp|work|data|mnt)/[^\s<\"]*", text) == []
 
 
 def test_the_table_lists_every_committed_result():

@@ -91,12 +91,13 @@ def show(ratio: Interval, beyond: float = 1.0) -> Shown:
 def verdict_of(comparison: Comparison) -> Verdict | None:
     """None: no candidate has a speedup of anything."""
     for metric in SPEEDUPS:
-        if found := _against_each(comparison, metric):
-            return Verdict(metric, found)
+        if found := against_each(comparison, metric):
+            return Verdict(metric, tuple(_explained(each, comparison) for each in found))
     return None
 
 
-def _against_each(comparison: Comparison, metric: Metric) -> tuple[Against, ...]:
+def against_each(comparison: Comparison, metric: Metric) -> tuple[Against, ...]:
+    """What each baseline's candidates show in this metric, without the phases."""
     found = [each for each in comparison.speedups if each.metric == metric]
     bases = dict.fromkeys(each.baseline for each in found)
     return tuple(
@@ -113,12 +114,16 @@ def _against(comparison: Comparison, base: str, ratios: dict[str, Interval]) -> 
         for label, ratio in ratios.items()
         if label not in comparison.again
     )
-    found = Against(comparison.point(base), findings, again, beyond)
-    leading = found.leading
+    return Against(comparison.point(base), findings, again, beyond)
+
+
+def _explained(against: Against, comparison: Comparison) -> Against:
+    """With the phases of its leading candidate."""
+    leading = against.leading
     if leading is None or leading.shown is Shown.SINGLE:
-        return found
+        return against
     explained = replace(leading, phases=resolved_phases(comparison, leading.candidate))
-    return replace(found, findings=tuple(explained if each is leading else each for each in findings))
+    return replace(against, findings=tuple(explained if each is leading else each for each in against.findings))
 
 
 def _marks(comparison: Comparison, label: str) -> Iterator[str]:

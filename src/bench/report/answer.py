@@ -85,15 +85,17 @@ def _of_several(against: Against, metric: Metric) -> str:
             f"{_mean(base, metric)} with `{base.label}`. {_NO_INTERVAL}"
         )
     known = f"`{base.label}` ({_title(metric)} {_mean(base, metric)})"
-    parts = [
-        f"{len(found)} of {count} candidates {'is' if len(found) == 1 else 'are'} {word} than {known}: {_largest(found)}"
-        for found, word in ((faster, "faster"), (slower, "slower"))
-        if found
-    ]
+    counts = [(found, word) for found, word in ((faster, "faster"), (slower, "slower")) if found]
+    parts = [f"{len(found)} {'is' if len(found) == 1 else 'are'} {word}: {_largest(found)}" for found, word in counts]
+    if parts:
+        found, word = counts[0]
+        verb = "is" if len(found) == 1 else "are"
+        parts[0] = f"{len(found)} of {count} candidates {verb} {word} than {known}: {_largest(found)}"
     if not parts:
         parts = [f"No difference between {count} candidates and {known} is resolved {_sizes(against.findings)}"]
     elif unresolved:
-        names = listed([f"`{each.candidate}`" for each in unresolved], NAMED)
+        few = len(unresolved) <= NAMED
+        names = listed([f"`{each.candidate}`" for each in unresolved], NAMED) if few else f"{len(unresolved)} others"
         parts += [f"{names} {'is' if len(unresolved) == 1 else 'are'} not resolved"]
     if single:
         parts += [f"of {len(single)} there is a single start, which has no interval"]

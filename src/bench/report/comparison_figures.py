@@ -13,7 +13,9 @@ from bench.analysis.savings import Savings, Waterfall, steps_of
 from bench.analysis.statistics import Interval
 from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_beside, write_in_column, write_inside
 from bench.report.numbers import ratio_text, saved_text
+from bench.report.point_rows_figure import draw_point_rows
 from bench.report.style import (
+    COLOURS,
     GREY,
     LEGEND_COLUMNS,
     LEGEND_WIDTH,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 COMPARISON_FIGURE, SAVINGS_FIGURE = "vllm_load_benchmark.png", "savings.png"
 
+CANDIDATES = 6  # in savings.png, where there are more than colours
 FEWEST_ROWS = 3  # a single bar does not fill the panel
 ROOM_FOR_TIMES = 1.22  # of the longest time
 ROOM_FOR_SPEEDUPS = 1.6  # of the longest interval, for the numbers behind it
@@ -51,6 +54,8 @@ def draw_comparison(comparison: Comparison, folder: Path) -> Path:
     from matplotlib.patches import Patch
 
     points = [point for point in comparison.points if point.starts]
+    if len(points) > len(COLOURS):
+        return draw_point_rows(comparison, folder / COMPARISON_FIGURE)
     metrics = [metric for metric in DRAWN if any(point.values(metric) for point in points)]
     height = max(3.2, 1.6 + len(metrics) * (0.16 + 0.2 * len(points)))
     drawn = figure(11 if comparison.speedups else 8, height)
@@ -163,12 +168,15 @@ def draw_savings(comparison: Comparison, folder: Path) -> Path | None:
     """savings.png in `folder`, a panel for each state; None where no candidate can be compared by phase."""
     from matplotlib.patches import Patch
 
-    groups = savings_by_state(comparison)
+    every = savings_by_state(comparison)
+    groups = _with_most(every)
     if not groups:
         return None
-    finished = [point.label for point in comparison.points if point.starts]
-    colours = {label: colour(index) for index, label in enumerate(finished)}  # as in the figure of the comparison
     everyone = [each for _, found in groups for each in found]
+    left_out = sum(len(found) for _, found in every) - len(everyone)
+    finished = [point.label for point in comparison.points if point.starts]
+    shown_of = [each.candidate for each in everyone] if left_out else finished
+    colours = {label: colour(index) for index, label in enumerate(shown_of)}  # as in the figure of the comparison
     least_s = NEGLIGIBLE * _longest_s(everyone)
     rows = [_rows(found, least_s, colours) for _, found in groups]
     heights = [0.4 + len(shown) * (0.12 + 0.16 * len(found)) for shown, (_, found) in zip(rows, groups, strict=True)]
@@ -182,12 +190,24 @@ def draw_savings(comparison: Comparison, folder: Path) -> Path | None:
     hidden = any(len(shown) <= len(_steps(found)) for shown, (_, found) in zip(rows, groups, strict=True))
     interval = "; line: 95 %" if any(each.n > 1 for each in everyone) else ""
     words = f"seconds saved (below 0: lost{interval})"
-    panels[-1].set_xlabel(f"{words}. Not shown: phases below {least_s:.2g} s" if hidden else words)
+    absent = [f"phases below {least_s:.2g} s"] if hidden else []
+    absent += [f"{left_out} candidates that differ less"] if left_out else []
+    panels[-1].set_xlabel(f"{words}. Not shown: {', '.join(absent)}" if absent else words)
     handles = [Patch(color=colours[each.candidate]) for each in everyone]
     drawn.legend(handles, [_label(each) for each in everyone], loc="outside upper left", frameon=False, fontsize=9)
     path = folder / SAVINGS_FIGURE
     drawn.savefig(path)
     return path
+
+
+def _with_most(groups: Sequence[tuple[str, list[Savings]]]) -> list[tuple[str, list[Savings]]]:
+    """Of more candidates than a reader can tell apart by colour, those that gain or lose most; the table has all."""
+    everyone = [each for _, found in groups for each in found]
+    if len(everyone) <= len(COLOURS):
+        return list(groups)
+    most = sorted(everyone, key=lambda each: -abs(each.saved_s.mean))[:CANDIDATES]
+    kept = [(caption, [each for each in found if each in most]) for caption, found in groups]
+    return [(caption, found) for caption, found in kept if found]
 
 
 def _label(candidate: Savings) -> str:

@@ -9,12 +9,14 @@ from bench.analysis.losses import missing_starts
 from bench.analysis.warnings import warnings_about
 from bench.report import tables
 from bench.report.answer import Answer, answer_of
-from bench.report.scope import conditions, not_recorded, states
+from bench.report.scope import conditions, states
 from bench.report.speedups import SavedSeconds, Speedups, saved_seconds_of, speedups_of
 from bench.report.streams import Stream, stream_of
 from bench.report.tables import Table
 from bench.report.worth_table import Worth, worth_of
 from bench.start.metrics import STREAM
+
+NAMED = 4  # points in a title
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,6 @@ class Report:
     started_at: str
     conditions: dict[str, tuple[str, ...]]
     states: dict[str, str]
-    unverified: dict[str, tuple[str, ...]]
     key_metrics: tuple[Table, ...]
     speedups: Speedups | None
     seconds: tuple[Table, ...]
@@ -52,7 +53,6 @@ def report_of(comparison: Comparison) -> Report:
         started_at=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(comparison.sweep.started_at)),
         conditions=conditions(comparison),
         states=states(comparison),
-        unverified=not_recorded(comparison),
         key_metrics=tables.key_metrics(comparison),
         speedups=speedups_of(comparison) if comparison.speedups or comparison.withheld else None,
         seconds=tables.seconds(comparison),
@@ -69,10 +69,12 @@ def report_of(comparison: Comparison) -> Report:
 
 
 def title_of(comparison: Comparison) -> str:
-    """The user's title; else the points."""
+    """The user's title; else the points, or the first and how many others."""
     if comparison.title:
         return comparison.title
     labels = [point.label for point in comparison.points]
+    if len(labels) > NAMED:
+        return f"{labels[0]} vs {len(labels) - 1} others"
     return f"{labels[0]} vs {', '.join(labels[1:])}" if len(labels) > 1 else labels[0]
 
 

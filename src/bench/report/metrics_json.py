@@ -10,6 +10,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from bench.analysis.comparison import Comparison, Speedup
 from bench.analysis.records import Point
 from bench.analysis.savings import mean_waterfall, savings, upper_bounds
+from bench.analysis.worth import costs, saved
+from bench.report.answer import answer_of
 from bench.report.content import title_of
 from bench.report.scope import conditions
 from bench.start.metrics import SPEEDUPS, metric_named
@@ -72,6 +74,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "title": title_of(comparison),
         "conditions": conditions(comparison),
         "where": comparison.where,
+        "answer": list(answer_of(comparison).sentences),
         "baselines": comparison.baselines,
         "withheld": comparison.withheld,
         "weights": {label: asdict(each) for label, each in comparison.weights.items()},
@@ -79,6 +82,9 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "waterfalls": [asdict(found) for point in comparison.points if (found := mean_waterfall(point))],
         "savings": [asdict(each) for each in savings(comparison)],
         "upper_bounds": [_with_flat_ratio(asdict(each)) for each in upper_bounds(comparison)],
+        "usd_per_gpu_hour": comparison.usd_per_gpu_hour,
+        "gpu_seconds": [asdict(each) for each in costs(comparison)],
+        "gpu_seconds_saved": [asdict(each) for each in saved(comparison)],
         "points": {point.label: _point(point) for point in comparison.points},
     }
 

@@ -11,7 +11,7 @@ from bench.host.storage import NO_LIMIT
 from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
 from bench.report.scope import CPU, GPU, LIMIT, READ_AHEAD, VLLM
 from bench.report.tables import Cell, Row, Table
-from bench.report.write import render
+from bench.report.templating import render
 from bench.start.metric_types import Metric
 from bench.start.metrics import LOAD_WEIGHTS, PROBE_LOAD_WEIGHTS, READY
 

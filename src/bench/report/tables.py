@@ -18,6 +18,7 @@ from bench.start.waterfall import Step
 TOTAL = "Time to ready"
 FEWER = "Starts (n), the fewer of the two"
 SURVIVORS = "survivors only"
+COLUMNS = 6  # of points in a table; with more, each point is a row
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ class Table:
     rows: tuple[Row, ...]
     caption: str = ""
     numeric: bool = True
+
+    @property
+    def row_a_point(self) -> "Table":
+        """With a row for each column, where there are more columns than a reader can keep apart."""
+        if len(self.header) - 1 <= COLUMNS or not self.numeric:
+            return self
+        header = (self.header[0].partition(" (")[0], *(row.title for row in self.rows))
+        rows = (Row(title, tuple(row.cells[index] for row in self.rows)) for index, title in enumerate(self.header[1:]))
+        return Table(header, tuple(rows), self.caption)
 
 
 def by_state(comparison: Comparison) -> list[tuple[str, list[Point]]]:

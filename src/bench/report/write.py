@@ -1,36 +1,27 @@
-"""A Comparison as a folder: report.md from bench.report.templates, figures, JSON, and each start's log and excerpts."""
+"""A Comparison as a folder: report.md and report.html, figures, JSON, and each start's log and excerpts."""
 
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point, RunRecord
 from bench.errors import OwnershipError
 from bench.masking import mask_file
-from bench.report.comparison_figures import (
-    COMPARISON_FIGURE,
-    SAVINGS_FIGURE,
-    draw_comparison,
-    draw_savings,
-    draw_waterfalls,
-)
+from bench.report.comparison_figures import draw_comparison, draw_savings, draw_waterfalls
 from bench.report.content import Report, report_of
+from bench.report.memory_curves import memory_of
 from bench.report.metrics_json import METRICS, is_report, write_metrics
-from bench.report.numbers import ratio_text
-from bench.start.files import EXCERPTS, LOG, WATERFALL_FIGURE
+from bench.report.page import report_html
+from bench.report.templating import render
+from bench.start.files import EXCERPTS, LOG
 from bench.system.ownership import is_real_folder
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
 LONGEST = 120  # characters of a file's name
 LOGS = {LOG: ".log", EXCERPTS: "_excerpts.log"}
 
@@ -72,9 +63,13 @@ def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Pat
     logs = {run_id: _fetch_logs(run_id, name, folder, fetch) for run_id, name in names.items()}
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
     figures = draw_figures(comparison, folder)
-    beside = [METRICS, *(path.name for path in figures), *(path.name for paths in logs.values() for path in paths)]
-    (folder / REPORT).write_text(report_markdown(report_of(comparison), excerpts, beside), encoding="utf-8")
-    return [folder / REPORT, *figures, folder / METRICS]
+    named = {run_id: [path.name for path in paths] for run_id, paths in logs.items()}
+    beside = [METRICS, *(path.name for path in figures), *(name for names in named.values() for name in names)]
+    report = report_of(comparison)
+    page = report_html(report, memory_of(comparison, fetch), excerpts, named, [REPORT, *beside])
+    (folder / PAGE).write_text(page, encoding="utf-8")
+    (folder / REPORT).write_text(report_markdown(report, excerpts, [PAGE, *beside]), encoding="utf-8")
+    return [folder / REPORT, folder / PAGE, *figures, folder / METRICS]
 
 
 def draw_figures(comparison: Comparison, folder: Path) -> list[Path]:
@@ -120,30 +115,3 @@ def report_markdown(report: Report, excerpts: Mapping[str, str], beside: Sequenc
 def summary_markdown(report: Report) -> str:
     """For the terminal and the sweep's note in MLflow: key metrics, speedups, and which starts failed or are invalid."""
     return render("summary.md.j2", report=report).strip()
-
-
-def render(template: str, **values: Any) -> str:
-    """A template of bench.report.templates with these values. A name that it lacks is an error, not an empty text."""
-    return _environment().get_template(template).render(values)
-
-
-@cache
-def _environment() -> "Environment":
-    from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
-
-    folder = files("bench.report") / "templates"
-    made = Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    made.globals |= {
-        "comparison_figure": COMPARISON_FIGURE,
-        "waterfall_figure": WATERFALL_FIGURE,
-        "savings_figure": SAVINGS_FIGURE,
-    }
-    made.filters |= {"ratio": ratio_text, "cell": lambda text: text.replace("|", "\\|")}
-    return made
