@@ -103,7 +103,7 @@ def made_from(settings: Settings, host: Host, files: Files | None) -> dict[str, 
         "environment": inherited_variables() | settings.vllm.env,
         "versions": host.versions,
         "device": [host.device.kind, *host.device.names],
-    }
+    } | ({} if settings.completion else {"completion": None})  # a fingerprint without answers
 
 
 def inherited_variables() -> dict[str, str]:
