@@ -69,20 +69,29 @@ def test_unverified_weights_with_equal_tokens_are_called_the_same_tokens():
     assert "the same weights" not in text
 
 
-def test_other_kernels_on_the_same_files_are_accused_of_nothing():
-    """Eager against compiled, say: tokens may differ, and the speedup is shown with the words."""
+@pytest.mark.parametrize(
+    ("setting", "values", "decides"),
+    [
+        ("vllm.args.enforce_eager", ("False", "True"), "enforce_eager"),
+        ("vllm.args.model_impl", ("transformers", "vllm"), "model_class"),
+        ("vllm.args.kv_cache_dtype", ("fp8", "None"), "kv_cache_dtype"),
+        ("vllm.args.attention_backend", ("TRITON_ATTN", "FLASH_ATTN"), "attention_backend"),
+        ("vllm.args.quantization", ("fp8", "None"), "quantization"),
+        ("tensor_parallel_size", ("1", "2"), "ranks"),
+    ],
+)
+def test_other_kernels_on_the_same_files_are_accused_of_nothing(setting, values, decides):
+    """Tokens may differ, and the speedup is shown with the words; what the setting decides inside vLLM may differ too."""
     same = {"checkpoint_content": "abc", "weights_read": "whole"}
     varied = [
         made_start(
-            point,
+            value,
             {"ready_s": ready_s},
-            params={"load_format": "auto", "vllm.args.enforce_eager": eager},
-            tags=start(point, "same_files", tokens=tokens, weights_baseline="eager=True", **same).tags,
+            params={"load_format": "auto", setting: value},
+            tags=start(value, "same_files", tokens=tokens, weights_baseline=values[0], **same).tags
+            | {f"ran.{decides}": value},
         )
-        for point, ready_s, eager, tokens in (
-            ("eager=True", 5.0, "True", "4711"),
-            ("eager=False", 10.0, "False", "0815"),
-        )
+        for value, ready_s, tokens in zip(values, (5.0, 10.0), ("4711", "0815"), strict=True)
     ]
     text = told(*varied)
 
