@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from server import EXIT_LIMIT_S, PORT, Server, complete
+from server import EXIT_LIMIT_S, PORT, Server, complete, embed
 
 MODELS = Path("/models")
 MODEL = MODELS / "tiny_llama"
@@ -23,6 +23,12 @@ def complete_and_stop(server: Server) -> None:
     """The ordinary case."""
     if server.wait_until_ready():
         complete()
+
+
+def embed_and_stop(server: Server) -> None:
+    """Of a model that completes no texts."""
+    if server.wait_until_ready():
+        embed()
 
 
 def wait_for_its_end(server: Server) -> None:
@@ -111,6 +117,7 @@ CASES = {
     "ngram-tp1-eager": Case([*EAGER, *GUESSES]),
     "draft_model-tp1-eager": Case([*EAGER, *DRAFTS]),
     "draft_model-tp2-eager": Case([*TWO, *DRAFTS], environment=BOUND),
+    "bert-tp1-eager": Case(EAGER, MODELS / "tiny_bert", meanwhile=embed_and_stop),
     "auto-tp1-FAILED-unknown_flag": Case(["--no-such-flag"]),
     "auto-tp1-eager-FAILED-model_len": Case([*EAGER, "--max-model-len", "100000"]),
     "auto-tp1-eager-FAILED-no_model": Case(EAGER, MODELS / "nowhere"),

@@ -111,6 +111,12 @@ def complete() -> None:
         asked("POST", "/v1/completions", json.dumps({"model": model, "prompt": "Hello", "max_tokens": 4}), limit_s=120)
 
 
+def embed() -> None:
+    """One vector of whatever model is served."""
+    with suppress(OSError, HTTPException):
+        asked("POST", "/v1/embeddings", json.dumps({"input": "Hello"}), limit_s=120)
+
+
 def asked(method: str, path: str, body: str | None = None, *, limit_s: float) -> tuple[int, bytes]:
     """Status and body of the answer."""
     connection = HTTPConnection("127.0.0.1", PORT, timeout=limit_s)
