@@ -110,11 +110,12 @@ def test_a_front_that_another_process_prints_again_is_of_one_start():
 def test_a_front_that_comes_again_behind_a_failure_is_of_another_start():
     """Each attempt has a process of its own, as systemd's have. Also where the first is not wanted."""
     first, second = ([f"(APIServer pid={pid}) {line}" for line in (BANNER, ARGUMENTS)] for pid in (641, 1123))
-    lines = [*first, "(APIServer pid=641) ValueError: no", *second, f"(EngineCore pid=5) {ENGINE}"]
+    failed = ["(APIServer pid=641) Traceback (most recent call last):", "(APIServer pid=641) ValueError: no"]
+    lines = [*first, *failed, *second, f"(EngineCore pid=5) {ENGINE}"]
 
-    assert begins(*lines) == [1, 4]
+    assert begins(*lines) == [1, 5]
     found = starts_of((line.encode() + b"\n" for line in lines), is_selected=lambda number: number == 2)
-    assert [start.first_number for start in found] == [1, 4]
+    assert [start.first_number for start in found] == [1, 5]
 
 
 def test_starts_without_a_server_have_no_banner():

@@ -25,7 +25,7 @@ from bench.log.texts.endings import (
     STARTING,
     WAITING,
 )
-from bench.log.texts.failures import SUSPECT
+from bench.log.texts.failures import SUSPECT, TRACEBACK_BEGINS
 from bench.log.texts.phases import (
     COMPILED,
     CONFIG_TEXT,
@@ -41,22 +41,22 @@ from bench.log.texts.phases import (
 from bench.log.texts.server_info import ARGUMENTS_TEXT, INFO_ROWS, OPENINGS
 from bench.log.unwrap import shape_of
 
-# What a line holds by a text of it. From RULE to WAITS, one for each table.
+# What a line holds by a text of it. From RULE to TRACED, one for each table.
 (RULE, RANK_ASSIGNED, MILESTONE, STAGE, COMPILES, LOADS_COMPILED, LOAD_FAILS, INFO, OPENING) = (
     1 << bit for bit in range(9)
 )
-(SERVES, USES, STARTS_SERVER, LOADS, IS_SERVERS, IS_DONE, SIGN, SUSPICIOUS, REQUEST, WAITS) = (
-    1 << bit for bit in range(9, 19)
+(SERVES, USES, STARTS_SERVER, LOADS, IS_SERVERS, IS_DONE, SIGN, SUSPICIOUS, REQUEST, WAITS, TRACED) = (
+    1 << bit for bit in range(9, 20)
 )
 # Who printed it: an API server; a process with its rank in its name.
-SERVER_NAME, RANK_NAME = 1 << 19, 1 << 20
+SERVER_NAME, RANK_NAME = 1 << 20, 1 << 21
 # How it is written: in parts, escaped or coloured, so that a text may be there which is not seen in the file's bytes.
-HIDES, DOCKERS = 1 << 21, 1 << 22
-PRINTED = 1 << 23  # anything at all
+HIDES, DOCKERS = 1 << 22, 1 << 23
+PRINTED = 1 << 24  # anything at all
 
 READINGS = RULE | RANK_ASSIGNED | MILESTONE | STAGE | COMPILES | LOADS_COMPILED | LOAD_FAILS
 ENDINGS = STAGE | SERVES | USES | STARTS_SERVER | LOADS | IS_SERVERS | IS_DONE | SIGN | SUSPICIOUS | REQUEST | WAITS
-ANY_LINE = (1 << 24) - 1
+ANY_LINE = (1 << 25) - 1
 COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 # Of Docker's json-file driver, which ends its line.
 DOCKER_RECORD = re.compile(rb'[^{]*\{"log": ?"(?:[^"\\]|\\.)*?\\n", ?"stream": ?"\w*", ?"time": ?"[^"\\]*"\}\r?\n')
@@ -87,6 +87,7 @@ def _grouped() -> dict[str, int]:
         (SUSPICIOUS, SUSPECT),
         (REQUEST, REQUESTS),
         (WAITS, WAITING),
+        (TRACED, [TRACEBACK_BEGINS]),
     ]
     for group, texts in rows:
         for row in texts:
@@ -139,8 +140,9 @@ def found_in(text: str) -> Found:
         near = _joined(near_texts)
     stage = next((stage for each, stage in STAGES.items() if each in near_texts), None) if near & STAGE else None
     places = sorted(place for each in texts for place in _RULES_BY_TEXT.get(each, ()))
-    rules = tuple(RULES[place] for place in places if RULES[place].search(text))
-    cut = tuple(RULES[place] for place in places if RULES[place] not in rules and RULES[place].is_cut_in(text))
+    matching = [place for place in places if RULES[place].search(text)]
+    rules = tuple(RULES[place] for place in matching)
+    cut = tuple(RULES[place] for place in places if place not in matching and RULES[place].is_cut_in(text))
     if not (rules or cut):
         groups &= ~RULE
     return Found(groups, near, stage, rules, cut)

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.log.filter import ANY_LINE, ENDINGS, OPENING, READINGS, Found
+from bench.log.filter import ANY_LINE, OPENING, READINGS, TRACED, Found
 from bench.log.lines import LogLine
-from bench.log.outcome import Watch
 from bench.log.start_log import StartReader
 from bench.log.texts import HEAD
 from bench.log.texts.server_info import ENGINE, FRONT, PREFACE
@@ -64,7 +63,8 @@ class Source:
         self.start = start  # of the start that its lines are of now
         self.is_empty = True
         self._opened: dict[Opening, LogLine] = {}
-        self._front = Watch()  # of what comes before the engine
+        self._is_front = False  # whether only the front of a start has come
+        self._went_wrong = False  # whether an exception was printed since
         self._has_numbers = False  # whether a number of this start was read
         self._preface: list[tuple[LogLine, Found]] = []
 
@@ -74,21 +74,14 @@ class Source:
         if self._preface:
             return ANY_LINE
         needed = self.start.needed if self._opened or self._has_numbers else self.start.needed | READINGS
-        if not self._is_front:
-            return needed
-        return ANY_LINE if self._front.is_waiting else needed | ENDINGS
-
-    @property
-    def _is_front(self) -> bool:
-        """Whether nothing but the front of a start has come yet."""
-        return bool(self._opened) and not self._has_numbers and {each.kind for each in self._opened} <= FRONT_KINDS
+        return needed | TRACED if self._is_front else needed
 
     def _comes_again(self, opening: Opening, line: LogLine) -> bool:
         """Whether another process prints the front again, and nothing went wrong: a wrapper starts the server anew, and a script that is
         not guarded is executed again in the process of its engine, whose lines have no process.
         """
         before = self._opened.get(opening)
-        if before is None or not self._is_front or self._front.ending().outcome == "failed":
+        if before is None or not self._is_front or self._went_wrong:
             return False
         if before.pid is None and line.pid is None:
             return opening.kind == "arguments" and _words(before) == _words(line)
@@ -109,8 +102,9 @@ class Source:
             self._opened[opening] = line
         self.take_preface()
         self._has_numbers = self._has_numbers or any(rule.phase != "version" for rule in found.rules)
-        if self._is_front:
-            self._front.see(line, found)
+        if opening or self._has_numbers:
+            self._is_front = not self._has_numbers and {each.kind for each in self._opened} <= FRONT_KINDS
+        self._went_wrong = self._went_wrong or bool(found.groups & TRACED)
         self.start.see(line, found)
         self.is_empty = False
         return ended
@@ -119,7 +113,7 @@ class Source:
         ended = self.start
         ended.last_number = next_number - 1
         self.start, self._opened, self._has_numbers = following(next_number), {}, False
-        self._front = Watch()
+        self._went_wrong = self._is_front = False
         self.start.source = ended.source
         return ended
 

@@ -97,6 +97,11 @@ class Watch:
         return not self._is_ready() and self._causes.is_waiting
 
     @property
+    def takes_requests(self) -> bool:
+        """Whether a request shows anything: that an engine which is up is used."""
+        return self._engine_done and not self._ready
+
+    @property
     def knows_the_server(self) -> bool:
         """Whether the lines of an API server show nothing new by being its."""
         return self._server or self.is_over
@@ -131,8 +136,10 @@ class Watch:
         self._server = self._server or bool(near & (SERVES | IS_SERVERS))
         self._server_starting = self._server_starting or bool(near & STARTS_SERVER)
         self._engine_done = self._engine_done or bool(near & IS_DONE)
-        if near & (STAGE | WAITS):
-            self._waits = line if near & WAITS else None
+        if near & WAITS:
+            self._waits = line
+        elif near & STAGE:
+            self._waits = None
         if self._sign is None and near & SIGN and (words := _sign(line, text)):
             self._sign = Failure(words, self._causes.stage, self._causes.order, line)
 

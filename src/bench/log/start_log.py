@@ -20,6 +20,7 @@ from bench.log.filter import (
     OPENING,
     RANK_NAME,
     READINGS,
+    REQUEST,
     SERVER_NAME,
     Found,
     filter_for,
@@ -40,6 +41,7 @@ from bench.log.unwrap import DIGITS
 # More than any start prints. What comes behind is left out: a log can hold anything.
 MOST_READINGS, MOST_BYTES = 20_000, 4_000_000
 MOST_PROCESSES = 10_000
+ENDINGS_BEFORE_UP = ENDINGS & ~REQUEST
 PROCESS_WITHIN = 300  # bytes of a line
 STAMP_WITHIN = 1_000  # lines of a start: what prints none by then prints none
 
@@ -120,10 +122,11 @@ class StartReader:
         """The next line that matters, and what stands in it."""
         if not self.is_selected:
             return
-        self._seen += 1
-        self._first_stamp = self._first_stamp or stamp_of(line.text)
-        if found.groups & OPENING and not self._has_numbers and begins_front(line.text):
-            self._has_front = True
+        if self._first_stamp is None:
+            self._seen += 1
+            self._first_stamp = stamp_of(line.text)
+        if found.groups & OPENING and not (self._has_front or self._has_numbers):
+            self._has_front = begins_front(line.text)
         self._ranks.note(line)
         self._compiled |= found.groups & (COMPILES | LOADS_COMPILED | LOAD_FAILS)
         if found.groups & READINGS:
@@ -142,7 +145,8 @@ class StartReader:
         if self._info.is_waiting or self._watch.is_waiting or (self._causes and self._causes.is_waiting):
             return ANY_LINE
         needed = READINGS | INFO | OPENING
-        needed |= 0 if self._watch.is_over and not self._causes else ENDINGS
+        if self._causes or not self._watch.is_over:
+            needed |= ENDINGS if self._watch.takes_requests else ENDINGS_BEFORE_UP
         return needed | (0 if self._watch.knows_the_server else SERVER_NAME)
 
     def is_new(self, raw: bytes) -> bool:
@@ -164,7 +168,8 @@ class StartReader:
         for name, texts in MILESTONES:
             if name not in self._milestones and begins_with_any(line.text, texts):
                 self._milestones[name] = line
-        self._has_numbers = self._has_numbers or any(rule.fields for rule in found.rules)
+        if found.rules and not self._has_numbers:
+            self._has_numbers = any(rule.fields for rule in found.rules)
         for each in readings_of(line, found):
             self._is_full = self._is_full or len(self._found) >= MOST_READINGS or self._bytes >= MOST_BYTES
             if not self._is_full:

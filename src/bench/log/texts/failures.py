@@ -25,6 +25,8 @@ DIED = Text("died unexpectedly", ":56:02 [multiproc_executor.py:315] Worker proc
 ENGINE_FAILS = Text("EngineCore encountered a fatal error", "ERROR 11-24 16:38:27 [core.py:634] EngineCore encountered a fatal error.", "recorded 0.9.1 - 0.32.0")  # in its loop: it was up
 API_SERVERS_FAIL = Text("Exception occurred while running API servers", "Exception occurred while running API servers: Process RustFrontend (PID: 353) died with exit code 2", ELSEWHERE)
 
+TRACEBACK_BEGINS = Text("Traceback (most recent call last)", "(EngineCore pid=2052) ERROR 11-24 16:46:33 [core.py:1099] Traceback (most recent call last):", "recorded 0.8.5 - 0.32.0")
+
 # What a process prints of another that is gone.
 GONE = (
     Text("Engine core initialization failed", '(APIServer pid=25090)     raise RuntimeError("Engine core initialization failed. "', "recorded 0.10.1.1 - 0.32.0"),
