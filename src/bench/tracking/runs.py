@@ -100,13 +100,14 @@ def open_sweep(tracking: Tracking, sweep: SweepRun, *, adopted: str | None = Non
     with errors_translated(tracking.uri):
         name = sweep_name(sweep.sweep_id, sweep.tags)
         run_id = adopted or _create(store, experiment_id(store, tracking.experiment), name, sweep.started_at, {})
+        origin = {} if adopted else origin_tags(sweep.tags.get(COMMIT))  # `mlflow run` has written its own
         kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep.sweep_id) | t.DRIVER.of(this_process().as_text())
         log(
             store,
             run_id,
             params=sweep.params,
             metrics={},
-            tags=origin_tags(sweep.tags.get(COMMIT)) | sweep.tags | kind | {NAME: text_of(masked(name))},
+            tags=origin | sweep.tags | kind | {NAME: text_of(masked(name))},
         )
     return run_id
 
