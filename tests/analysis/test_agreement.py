@@ -9,6 +9,7 @@ from bench.start.tags import RAN_ENVIRONMENT
 from made_sweeps import made_start, made_sweep
 
 RAN = {"ran.vllm": "0.32.0 from /a", "ran.dtype": "bfloat16", "ran.cpus": "0-3", "ran.attention_backend": "FLASH_ATTN"}
+HOST = {"host.gpu_driver": "580", "host.kernel": "6.8.0-40", "host.memory_gib": "125.9", "bench.page_cache": "cold"}
 RAN |= {"ran.max_num_seqs": "128", "ran.max_num_batched_tokens": "2048"}
 VARIABLES = {"OMP_NUM_THREADS": "4", "LD_LIBRARY_PATH": "/usr/lib"}
 
@@ -25,8 +26,8 @@ def compared(
     first, second = RAN_ENVIRONMENT.of(VARIABLES), RAN_ENVIRONMENT.of(VARIABLES if variables is None else variables)
     return compare(
         made_sweep(
-            made_start("base", {"ready_s": 2.0}, params=plain, tags=RAN | first),
-            made_start("other", {"ready_s": 1.0}, params=plain | {"load_format": "x"} | (params or {}), tags=RAN | second | (tags or {})),
+            made_start("base", {"ready_s": 2.0}, params=plain, tags=HOST | RAN | first),
+            made_start("other", {"ready_s": 1.0}, params=plain | {"load_format": "x"} | (params or {}), tags={name: value for name, value in (HOST | RAN | second | (tags or {})).items() if value != "gone"}),
         ),
         baseline="base",
         ignore=ignore,
@@ -40,6 +41,9 @@ LIES = [
     ({"tags": {"ran.dtype": "float16"}}, "the effective dtype differs (bfloat16 and float16)"),
     ({"variables": VARIABLES | {"OMP_NUM_THREADS": "8"}}, "the environment variable OMP_NUM_THREADS differs (4 and 8)"),
     ({"variables": VARIABLES | {"LD_PRELOAD": "/x.so"}}, "the environment variable LD_PRELOAD differs (not set and /x.so)"),
+    ({"tags": {"host.gpu_driver": "470"}}, "the GPU's driver differs (580 and 470)"),
+    ({"tags": {"host.kernel": "6.8.0-45"}}, "the kernel differs (6.8.0-40 and 6.8.0-45)"),
+    ({"tags": {"host.memory_gib": "62.7"}}, "the host's memory in GiB differs (125.9 and 62.7)"),
     ({"variables": {"LD_LIBRARY_PATH": "/usr/lib"}}, "the environment variable OMP_NUM_THREADS differs (4 and not set)"),
 ]  # fmt: skip
 
@@ -50,8 +54,25 @@ def test_what_ran_otherwise_is_named_where_the_comparison_is_withheld(lie, named
     withheld = compared(**lie).withheld["other"]
     name = withheld.partition("ignore=")[2]
 
-    assert withheld.startswith(f"{named}; to compare all the same: ignore=ran.")
-    assert compared(**lie, ignore=(name,)).withheld == compared(**lie, ignore=("ran",)).withheld == {}
+    assert withheld.startswith(f"{named}; to compare all the same: ignore={name}")
+    assert compared(**lie, ignore=(name,)).withheld == compared(**lie, ignore=(name.partition(".")[0],)).withheld == {}
+
+
+@pytest.mark.parametrize("name", ["host.kernel", "bench.page_cache", "ran.dtype"])
+def test_what_is_known_of_one_alone_agrees_with_nothing(name):
+    """Where it was not recorded at all; what is not used has no state that could be unknown."""
+    withheld = compared(tags={name: "gone"}).withheld["other"]
+
+    assert " is known of one of them alone; to compare all the same: ignore=" in withheld
+    assert compared(tags={"bench.page_cache": "not_used", "host.memory_gib": "125.4"}).withheld == {}
+
+
+def test_what_is_ignored_and_is_no_difference_is_named():
+    """A typo overlooks nothing; who wrote it shall know."""
+    comparison = compared(tags={"host.kernel": "6.8.0-45"}, ignore=("hots.host", "host.kernel", "ran"))
+
+    assert (comparison.withheld, comparison.ignored) == ({}, ("host.kernel",))
+    assert comparison.ignored_in_vain == ("hots.host", "ran")
 
 
 def test_every_difference_is_named():
@@ -108,7 +129,7 @@ def test_what_ran_in_one_point_alone_agrees_with_nothing_unless_the_probe_is_wha
     (why,) = compare(made_sweep(one, other)).withheld.values()
     varied = [replace(each, params=each.params | {"probe": str(each is one)}) for each in (one, other)]
 
-    assert why.endswith("is known of one of them alone; to compare all the same: ignore=ran")
+    assert why.endswith("are known of one of them alone; to compare all the same: ignore=ran")
     assert compare(made_sweep(one, other), ignore=["ran"]).withheld == {}
     assert compare(made_sweep(*varied)).withheld == {}
 

@@ -37,7 +37,7 @@ NOW = Surroundings(
     {"cpus": "1.5", "memory_bytes": "max"},
     {"throttled": 3, "throttled_s": 0.5, "oom_kills": 0},
 )  # fmt: skip
-DECIDED = {"dtype": "torch.bfloat16", "load_format": "auto"}
+DECIDED = {"dtype": "torch.bfloat16", "load_format": "auto", "model_class": "vllm.Llama"}
 
 
 def report(**others: Surroundings) -> ProbeReport:
@@ -124,6 +124,21 @@ def test_a_process_that_did_not_report_leaves_the_start_unverified(ranks, why):
     """As one without the probe."""
     assert ran_tags(report(), ranks, probe=True)["bench.ran"] == f"unverified: {why}"
     assert ran_tags(ProbeReport(), [], probe=False) == {"bench.ran": "unverified: probe=false"}
+
+
+def test_a_report_with_nothing_in_it_is_none():
+    """As where what was read could not be written, or a rank's last report never came."""
+    empty = replace(NOW, environment={}, packages={}, cpus=None)
+    worker = report().processes[-1]
+    cut = ProbeReport((*report().processes[:2], replace(worker, ran=Ran(NOW, NOW, {}))))
+
+    assert ran_tags(report(engine_core=empty), ["TP0"], probe=True)["bench.ran"] == (
+        "unverified: the probe's report lacks engine_core: environment, packages, cpus"
+    )
+    assert (
+        ran_tags(cut, ["TP0"], probe=True)["bench.ran"]
+        == "unverified: the probe's report lacks TP0: dtype, model_class"
+    )
 
 
 LIES = {

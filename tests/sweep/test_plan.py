@@ -1,6 +1,7 @@
 """The order of a sweep's starts, what makes two starts or two sweeps the same, and the plan that a person reads."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -8,7 +9,7 @@ import pytest
 
 from bench.compose import compose_settings, points_of
 from bench.config import Settings
-from bench.host.device import Device
+from bench.host.device import Device, of_one_host
 from bench.host.host import Host, Needs, identity
 from bench.start.tags import LABEL_AT_MOST
 from bench.sweep.dry_run import describe_duration, describe_plan
@@ -239,15 +240,20 @@ def test_what_a_driver_may_change_by_itself_makes_no_other_start():
 
 # Signature: which sweeps are one.
 
+HERE = {"host": "here", "kernel": "6.8.0-40", "gpu_driver": "580", "memory_gib": "125.9", "bench_python": "3.12.3"}
 
-def signed(*labels: str, host: Host = HOST, host_name: str = "here", **changed: object) -> str:
+
+def signed(*labels: str, host: Host = HOST, facts: Mapping[str, str] = HERE, **changed: object) -> str:
     made = points(*labels, **changed)
-    return signature(made, [host] * len(made), host_name)
+    return signature(made, [host] * len(made), of_one_host(facts))
 
 
 def test_the_same_command_on_the_same_host_has_the_same_signature():
     """It is how an interrupted sweep is found again; resume=true is no other command."""
     assert signed("auto", "dummy") == signed("auto", "dummy", resume=True)
+    assert signed("auto", "dummy") == signed(
+        "auto", "dummy", facts=HERE | {"memory_gib": "125.7", "bench_python": "3.13.0"}
+    )
 
 
 def test_a_sweep_on_other_storage_is_another_one():
@@ -255,8 +261,8 @@ def test_a_sweep_on_other_storage_is_another_one():
     made = points("auto", "dummy")
     slow, fast = ([{"read_ahead_kb": kib}] * 2 for kib in ("128", "8192"))
 
-    assert signature(made, [HOST] * 2, "here", slow) == signature(made, [HOST] * 2, "here", slow)
-    assert signature(made, [HOST] * 2, "here", slow) != signature(made, [HOST] * 2, "here", fast)
+    assert signature(made, [HOST] * 2, HERE, slow) == signature(made, [HOST] * 2, HERE, slow)
+    assert signature(made, [HOST] * 2, HERE, slow) != signature(made, [HOST] * 2, HERE, fast)
 
 
 def test_a_sweep_in_another_environment_is_another_one():
@@ -264,8 +270,8 @@ def test_a_sweep_in_another_environment_is_another_one():
     made = points("auto", "dummy")
     some, others = ({"environment": {"OMP_NUM_THREADS": threads}, "cpus": "0-3"} for threads in "12")
 
-    assert signature(made, [HOST] * 2, "here", inherited=some) == signature(made, [HOST] * 2, "here", inherited=some)
-    assert signature(made, [HOST] * 2, "here", inherited=some) != signature(made, [HOST] * 2, "here", inherited=others)
+    assert signature(made, [HOST] * 2, HERE, inherited=some) == signature(made, [HOST] * 2, HERE, inherited=some)
+    assert signature(made, [HOST] * 2, HERE, inherited=some) != signature(made, [HOST] * 2, HERE, inherited=others)
 
 
 def test_what_a_users_own_load_format_brings_is_in_the_label():
@@ -309,7 +315,12 @@ def test_more_repeats_are_the_same_sweep():
         signed("auto", "dummy", seed=1),  # another order
         signed("auto", "dummy", page_cache="warm"),
         signed("auto", "dummy", host=replace(HOST, versions={"vllm": "0.33.0"})),
-        signed("auto", "dummy", host_name="there"),
+        *(
+            signed("auto", "dummy", facts=HERE | {name: "128"})
+            for name in HERE
+            if name not in {"memory_gib", "bench_python"}
+        ),
+        signed("auto", "dummy", facts=HERE | {"memory_gib": "62.7"}),
     ],
 )
 def test_another_sweep_has_another_signature(other):

@@ -22,6 +22,12 @@ MUST_AGREE = {
     ENTRYPOINT.name: "the entry point of vLLM's server",
     HOST.name("gpu"): "the GPU",
     HOST_NAME.name: "the host",
+    HOST.name("gpu_count"): "the number of GPUs",
+    HOST.name("gpu_driver"): "the GPU's driver",
+    HOST.name("cpu"): "the CPU",
+    HOST.name("cpu_cores"): "the number of CPUs",
+    HOST.name("memory_gib"): "the host's memory in GiB",
+    HOST.name("kernel"): "the kernel",
     STORAGE.name("device"): "the checkpoint's disk",
     STORAGE.name("filesystem"): "the checkpoint's file system",
     STORAGE.name("read_ahead_kb"): "the disk's read-ahead",
@@ -112,6 +118,7 @@ VARIABLES_DECIDED_BY = {
 OF_ONE_FORMAT = {
     RAN.name(package) for package in ("runai_model_streamer", "safetensors", "triton")
 }  # imported by some loaders alone
+WITHIN = {HOST.name("memory_gib"): 0.02}  # numbers that one host shows a little different from boot to boot, as a share
 STATES = {PAGE_CACHE.name, COMPILE_CACHE.name}
 NOT_USED = {
     "not_used",
@@ -129,7 +136,11 @@ Row = tuple[str, str, set[str], set[str]]  # name, what it is, the values of eit
 def why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
     """Why the two cannot be joined: every difference, with both values. None: they can."""
     rows = [*_of_table(baseline, candidate), *_of_environment(baseline, candidate)]
-    found = [row for row in rows if row[2] and row[3] and row[2] != row[3] and not is_ignored(row[0], ignore)]
+    found = [
+        row
+        for row in rows
+        if row[2] and row[3] and not are_same(row[0], row[2], row[3]) and not is_ignored(row[0], ignore)
+    ]
     if not found:
         return None
     named = [f"{what} differs ({_both(was, other)})" for _, what, was, other in found[:NAMED_AT_MOST]]
@@ -139,17 +150,42 @@ def why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | N
 
 
 def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
-    """What must agree and is known of one of the two alone; None: nothing. A package that only one load format imports is no such thing,
+    """All that must agree and is known of one of the two alone; None: nothing. A package that only one load format imports is no such thing,
     nor what ran where the probe itself is varied.
     """
-    varied = _varied(baseline, candidate)
+    varied, found = _varied(baseline, candidate), dict[str, str]()
     for name, what, was, other in [*_of_table(baseline, candidate), _environments(baseline, candidate)]:
-        is_unknown = any(UNKNOWN & values if name in STATES else not values for values in (was, other))
+        is_unknown = any(UNKNOWN & values or not values for values in (was, other))
+        if name in STATES:  # what is not used has no value, and is known
+            is_unknown = any(
+                UNKNOWN & _values(each, name) or not _recorded(each, name) for each in (baseline, candidate)
+            )
         is_expected = name in OF_ONE_FORMAT or (name.startswith(RAN.prefix) and "probe" in varied)
         if is_unknown and was != other and not is_expected and not is_ignored(name, ignore):
-            group = RAN.prefix if name.startswith(RAN.prefix) else name
-            return f"{what} is known of one of them alone; to compare all the same: ignore={group}"
-    return None
+            found[name] = what
+    if not found:
+        return None
+    groups = dict.fromkeys(RAN.prefix if name.startswith(RAN.prefix) else name for name in found)
+    named = [*found.values()][:NAMED_AT_MOST]
+    more = [f"and {len(found) - NAMED_AT_MOST} more"] if len(found) > NAMED_AT_MOST else []
+    verb = "is" if len(found) == 1 else "are"
+    return f"{', '.join([*named, *more])} {verb} known of one of them alone; to compare all the same: ignore={','.join(groups)}"
+
+
+def are_same(name: str, *values: set[str]) -> bool:
+    """Whether these sets are one; numbers of WITHIN by their distance."""
+    every = set().union(*values)
+    if len(every) > 1 and name in WITHIN and (numbers := _numbers(every)):
+        return max(numbers) - min(numbers) <= WITHIN[name] * max(numbers)
+    return all(each == every for each in values)
+
+
+def _numbers(texts: set[str]) -> list[float]:
+    """Empty: one is none."""
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return []
 
 
 def _environments(baseline: Point, candidate: Point) -> Row:
@@ -183,8 +219,13 @@ def _of_table(baseline: Point, candidate: Point) -> Iterator[Row]:
 
 
 def _values(point: Point, name: str) -> set[str]:
+    """What is not used has no state that could differ."""
+    return {value for value in _recorded(point, name) if value not in NOT_USED or name not in STATES}
+
+
+def _recorded(point: Point, name: str) -> set[str]:
     found = {start.params.get(name) or start.tags.get(name) for start in point.starts}
-    return {value for value in found if value and (value not in NOT_USED or name not in STATES)}
+    return {value for value in found if value}
 
 
 def _of_environment(baseline: Point, candidate: Point) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.analysis.agreement import MUST_AGREE, NAMED_AT_MOST, is_ignored
+from bench.analysis.agreement import MUST_AGREE, NAMED_AT_MOST, are_same, is_ignored
 from bench.analysis.records import Point
 
 # Params that are other ones in each start: the port is in the command.
@@ -34,5 +34,5 @@ def _mixed(point: Point, ignore: Sequence[str]) -> Iterator[str]:
 
 def _differing(what: str, values: Sequence[str | None], ignore: Sequence[str], name: str) -> Iterator[str]:
     found = sorted({value or UNKNOWN for value in values})
-    if len(found) > 1 and not is_ignored(name, ignore):
+    if not are_same(name, *({value} for value in found)) and not is_ignored(name, ignore):
         yield f"{what} is {' and '.join(found)}"

@@ -50,7 +50,8 @@ class Comparison:
     speedups: tuple[Speedup, ...]
     withheld: dict[str, str]  # by candidate
     where: dict[str, str]
-    ignored: tuple[str, ...] = ()  # differences to overlook, as requested
+    ignored: tuple[str, ...] = ()  # differences that were overlooked, as requested
+    ignored_in_vain: tuple[str, ...] = ()  # asked to be overlooked, and no difference between these points
     weights: dict[str, Weights] = field(default_factory=dict)  # by candidate: how far they are the baseline's
     title: str = ""  # of the report; empty: the points' names
     usd_per_gpu_hour: float | None = None  # None: no price was given
@@ -115,20 +116,44 @@ def compare(
     survivors: dict[str, str] = {}
     for candidate, base in baselines.items():
         rivals = sum(other == base for other in baselines.values())
-        weighed = weights[candidate] = _weighed(by_label[base], by_label[candidate], points, ignore)
         arms = by_label[base], by_label[candidate]
-        mixed = next(filter(None, (unlike(arm, ignore) for arm in arms)), None)
-        obstacle = mixed or why_not(*arms, ignore) or cut_off(*arms, ignore)
-        obstacle = obstacle or (_withheld(weighed) if weighed.withholds else None)
-        if obstacle := obstacle or known_of_one(*arms, ignore):
-            withheld[candidate] = obstacle
+        weights[candidate] = _weighed(*arms, points, ignore)
+        if obstacles := _obstacles(*arms, points, ignore):
+            withheld[candidate] = obstacles[0]
         else:
             speedups += _speedups(*arms, rivals, has_blocks=not sweep.replayed)
             if lost := survivors_only(*arms):
                 survivors[candidate] = lost
+    pairs = [(by_label[base], by_label[candidate]) for candidate, base in baselines.items()]
+    used = [
+        name for name in ignore if any(_obstacles(*arms, points, [name]) != _obstacles(*arms, points) for arms in pairs)
+    ]
     return Comparison(
-        sweep, points, baselines, tuple(speedups), withheld, wanted, tuple(ignore), weights, survivors=survivors
+        sweep,
+        points,
+        baselines,
+        tuple(speedups),
+        withheld,
+        wanted,
+        tuple(used),
+        tuple(name for name in ignore if name not in used),
+        weights,
+        survivors=survivors,
     )
+
+
+def _obstacles(baseline: Point, candidate: Point, points: Sequence[Point], ignore: Sequence[str] = ()) -> list[str]:
+    """Why the two have no speedup, the gravest first."""
+    weighed = _weighed(baseline, candidate, points, ignore)
+    found = [
+        unlike(baseline, ignore),
+        unlike(candidate, ignore),
+        why_not(baseline, candidate, ignore),
+        cut_off(baseline, candidate, ignore),
+        _withheld(weighed) if weighed.withholds else None,
+        known_of_one(baseline, candidate, ignore),
+    ]
+    return [why for why in found if why]
 
 
 def _refuse_unknown(sweep: SweepRecord, wanted: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ import platform
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,12 @@ def describe_host(device: Device) -> dict[str, str]:
         "bench_python": platform.python_version(),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def of_one_host(facts: Mapping[str, str]) -> dict[str, str]:
+    """Those that stay as they are while a host does; its memory to two digits, which is a little different from boot to boot."""
+    memory = {"memory_gib": f"{float(facts['memory_gib']):.2g}"} if "memory_gib" in facts else {}
+    return {name: value for name, value in facts.items() if name != "bench_python"} | memory
 
 
 def joined(names: Iterable[str]) -> str:

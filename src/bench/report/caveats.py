@@ -28,6 +28,8 @@ def caveats(comparison: Comparison, verdict: Verdict | None) -> Iterator[str]:
     yield from _states(comparison)
     for name in comparison.ignored:
         yield f"Compared despite this difference, as requested: {name}."
+    for name in comparison.ignored_in_vain:
+        yield f"ignore={name} overlooks nothing: these points do not differ in anything of this name."
     yield from _price(comparison)
 
 

@@ -30,6 +30,7 @@ OF_LOADERS = (
     "RUNAI_",
 )  # what a loader sets by itself follows from the load format: the streamer's sets the size of its group in each rank
 ADDED_BY_BENCH = {"PYTHONPATH", "VLLM_PLUGINS"}  # the probe's own place
+DECIDED = ("dtype", "model_class")  # by every rank, in every release
 SHOWN_AT_MOST = 300  # characters of arguments in a sentence
 
 Values = list[tuple[str, str]]  # a process's kind, and its value
@@ -82,9 +83,23 @@ def ran_tags(report: ProbeReport, ranks: Sequence[str], *, probe: bool) -> dict[
 
 
 def _why_unverified(report: ProbeReport, ranks: Sequence[str]) -> str | None:
-    found = {each for process in report.processes if process.ran for each in (process.kind, process.rank)}
-    silent = [each for each in ("api_server", "engine_core", *ranks) if each not in found]
-    return f"the probe has no report of {', '.join(silent)}" if silent else None
+    found = {name: ran for process, ran in _reported(report) for name in (process.kind, process.rank) if name}
+    expected = ("api_server", "engine_core", *ranks)
+    silent = [name for name in expected if name not in found]
+    if silent:
+        return f"the probe has no report of {', '.join(silent)}"
+    lacking = [
+        f"{name}: {', '.join(facts)}" for name in expected if (facts := _lacking(found[name], is_rank=name in ranks))
+    ]
+    return f"the probe's report lacks {'; '.join(lacking)}" if lacking else None
+
+
+def _lacking(ran: Ran, *, is_rank: bool) -> list[str]:
+    """What every process can read of itself, and every rank of the model that it has loaded."""
+    last = ran.last
+    known = {"environment": last.environment, "packages": last.packages.get("vllm"), "cpus": last.cpus}
+    known |= {name: ran.decided.get(name) for name in DECIDED if is_rank}
+    return [name for name, value in known.items() if not value]
 
 
 def _reported(report: ProbeReport) -> Iterator[tuple[ProbeProcess, Ran]]:

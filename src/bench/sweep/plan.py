@@ -147,18 +147,18 @@ def with_baseline_again(points: Sequence[Point]) -> list[Point]:
 def signature(
     points: Sequence[Point],
     hosts: Sequence[Host],
-    host_name: str,
+    facts: Mapping[str, str],
     storages: Sequence[Mapping[str, str]] = (),
     inherited: Mapping[str, Any] | None = None,
 ) -> str:
-    """An identifier of a whole sweep: the same for the same command on the same host, whatever its repeats. `storages` describe
+    """An identifier of a whole sweep: the same for the same command on the same host, whatever its repeats. `facts` are the host's, `storages` describe
     the storage of each point's checkpoint, `inherited` what vLLM gets from this process: with another read-ahead, another environment
     or fewer CPUs, starts do not belong to the same sweep.
     """
     parts = [[point.label, identity(point.settings, host)] for point, host in zip(points, hosts, strict=True)]
     return hashlib.sha256(
         json.dumps(
-            [host_name, points[0].settings.seed, parts, *map(dict, storages), inherited], sort_keys=True
+            [dict(facts), points[0].settings.seed, parts, *map(dict, storages), inherited], sort_keys=True
         ).encode()
     ).hexdigest()[:12]
 

@@ -5,7 +5,6 @@ Called by the Hydra sweeper with the composed points and a launcher.
 
 import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from bench.analysis.records import RunRecord
 from bench.config import Settings, blocks_at_most
 from bench.errors import CheckpointError, SettingError
 from bench.host.claims import folder_claimed, sweep_claimed
+from bench.host.device import describe_host, of_one_host
 from bench.host.host import Host, look_at_host
 from bench.host.output_folders import refuse_places
 from bench.host.storage import describe_storage
@@ -173,7 +173,8 @@ def open_or_resume(
     planned = PLANNED.of(tuple(str(blocks_at_most(point.settings)) for point in points))
     places = [place_of(point.settings) for point in points]
     storages = [describe_storage(place) if place else {} for place in places]
-    name = signature(points, hosts_of(points, hosts), socket.gethostname(), storages, inherited())
+    facts = of_one_host(describe_host(hosts[0].device))
+    name = signature(points, hosts_of(points, hosts), facts, storages, inherited())
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
         claims.enter_context(sweep_claimed(settings, found.sweep_id))
         found = unfinished_sweep(settings.tracking.uri, name) or found  # again: its state after the lock was acquired
