@@ -11,9 +11,9 @@ tests/logs/cpu-vllm0.12.0/auto-tp1-eager.log. What is needed besides: tests/logs
 import argparse
 from pathlib import Path
 
-from cases import CASES
 from install import ENVIRONMENTS, install
 
+from cases import CASES
 from start import record
 
 LOGS = Path(__file__).parents[1] / "logs"

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from cases import MODELS, Case
 from server import PORT, running
+
+from cases import MODELS, Case
 
 OFFLINE = """
 import sys
