@@ -62,7 +62,7 @@ IN_SETTINGS = {
     "vllm.env.MODEL_STORE_PASSWORD": _odd(),
     "vllm.env.PLAIN_VARIABLE": BY_NAME["HF_TOKEN"],  # the same secret behind a harmless name
     "vllm.args.hf_token": _word(),
-    "vllm.args.s3-secret-key": _word(),
+    "vllm.args.additional_config.s3-secret-key": _word(),
     "load_format.extra.s3_secret_access_key": _word(),
     "load_format.env.STREAMER_AUTH_TOKEN": _word(),
 }
@@ -86,7 +86,8 @@ def overrides() -> list[str]:
     words = [f"{name}={_hydra(value)}" for name, value in IN_SETTINGS.items()]
     user, number, password = IN_NESTED
     nested = f"{{outer:{{credentials:{{user:{user},id:{number}}}}},endpoint:'https://u:{password}@host/'}}"
-    return [*words, f"vllm.args.kv_transfer_config={nested}"]
+    tensorizer = ["load_format=tensorizer", "load_format.extra.tensorizer_uri=s3://bucket/model.tensors"]
+    return [*tensorizer, *words, f"vllm.args.kv_transfer_config={{kv_connector_extra_config:{nested}}}"]
 
 
 def _hydra(value: str) -> str:

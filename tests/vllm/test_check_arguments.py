@@ -41,9 +41,9 @@ def test_what_vllm_takes_is_taken(name, value):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("enforce_eagre", True, "vllm.args.enforce_eagre: vLLM 0.32.0 takes no such argument; the nearest: enforce_eager"),
+        ("enforce_eagre", True, "vllm.args.enforce_eagre is no argument of vLLM 0.32.0; the nearest: enforce_eager"),
         ("max_num_seq", 3, "the nearest: max_num_seqs"),  # argparse would take what it begins
-        ("qqqq", 3, "vllm.args.qqqq: vLLM 0.32.0 takes no such argument."),
+        ("qqqq", 3, "vllm.args.qqqq is no argument of vLLM 0.32.0."),
         ("tp", 2, "vllm.args.tp: write it as tensor_parallel_size."),
         ("pp", 2, "vllm.args.pp: write it as vllm.args.pipeline_parallel_size."),
         ("device_memory_utilization", 0.5, "another name of gpu_memory_utilization; set gpu_memory_utilization instead"),
@@ -180,5 +180,5 @@ def test_a_misspelt_argument_costs_no_start(workplace):
         done = workplace.bench(*words, "vllm.args.enforce_eagre=true")
 
         assert done.code == 2
-        assert "vllm.args.enforce_eagre: vLLM 0.32.0 takes no such argument; the nearest: enforce_eager" in done.err
+        assert "vllm.args.enforce_eagre is no argument of vLLM 0.32.0; the nearest: enforce_eager" in done.err
         assert sorted(workplace.folder.rglob("*")) == before

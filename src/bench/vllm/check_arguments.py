@@ -92,7 +92,7 @@ def _problem(setting: str, name: str, value: Any, taken: Taken, version: str) ->
     if argument is None:
         if short := taken.short(name):
             return f"{setting}: write it as {_written(short, setting)}."
-        return f"{setting}: {version} takes no such argument{_nearest(name, taken.names())}."
+        return f"{setting} is no argument of {version}{_nearest(name, taken.names())}."
     if argument.name != name and TAKEN.get(argument.name):
         return f"{setting}: another name of {argument.name}; set {TAKEN[argument.name]} instead."
     why = _misfit(argument, {below: value} if dot else value)
