@@ -154,6 +154,9 @@ EXPORTS: dict[str, str] = {
     "CSV of Datadog": table(["Date", "Host", "Service", "Message"], [[time, "h", "vllm", line] for time, line in RECORDS[::-1]], quoting=csv.QUOTE_ALL),
     "CSV of CloudWatch": table(["timestamp", "message"], [[str(at), line] for at, line in zip(EPOCH_MS, LINES, strict=True)]),
     "CSV with semicolons": table(["Time", "Line"], [[time, line] for time, line in RECORDS], delimiter=";"),
+    "Azure": json.dumps({"tables": [{"columns": [{"name": "TimeGenerated"}, {"name": "LogMessage"}], "rows": [[time, line] for time, line in RECORDS[::-1]]}]}),
+    "several lines a record": json.dumps([{"timestamp": TIMES[at], "message": "\n".join(LINES[at : at + 7])} for at in (14, 7, 0)]),
+    "behind a command": "$ gcloud logging read --format=json\n" + json.dumps(GCLOUD, indent=2),
     "CSV without quotes": "time,stream,message\n" + "".join(f"{time},stderr,{line}\n" for time, line in RECORDS),
     "logfmt": LOGFMT,
     "logfmt, newest first": "".join(LOGFMT.splitlines(keepends=True)[::-1]),
@@ -264,6 +267,48 @@ def test_a_box_may_divide_at_a_column(width, tmp_path):
 def test_a_wide_box_is_taken_off_too(tmp_path):
     """Nothing is divided in it."""
     is_right(read(boxed(LINES, 400, title="").encode(), tmp_path))
+
+
+def framed(lines: list[str], width: int) -> str:
+    rule = f"+{'-' * (width + 2)}+\n"
+    return rule + "".join(f"| {line:<{width}} |\n" for line in lines) + rule
+
+
+SPLIT = divided(TEXT, 100).splitlines()
+INDENTED = [textwrap.fill(line, 100, subsequent_indent="    ") for line in LINES]
+QUOTED = str.maketrans({"'": "&#39;", '"': "&quot;", "<": "&lt;"})
+SEEN: dict[str, str] = {
+    "a frame of plain characters": framed(LINES, 400),
+    "one that divides": framed(SPLIT, 100),
+    "beside another pane": "".join(f"{line:<100}│ GPU 0: 37C 80W\n" for line in SPLIT),
+    "between two panes": "".join(f"{'top':<12}│{line:<100}│ GPU 0\n" for line in SPLIT),
+    "a bar at the left alone": "".join(f"│ {line}\n" for line in LINES),
+    "a coloured box": "".join(f"\x1b[34m║\x1b[0m {line:<300}\x1b[34m║\x1b[0m\n" for line in LINES),
+    "a box, newest first": "".join(f"│ {line:<300} │\n" for line in LINES[::-1]),
+    "divided, newest first": "".join(divided(line, 100) for line in LINES[::-1]),
+    "divided behind Docker's times": divided("".join(f"{time} {line}\n" for time, line in RECORDS), 90),
+    "divided behind a service's name": divided("".join(f"vllm-1  | {line}\n" for line in LINES), 110),
+    "divided at blanks": "".join(textwrap.fill(line, 100) + "\n" for line in LINES),
+    "divided at blanks, and indented": "\n".join(INDENTED),
+    "a web page's source": f"<pre>\n{TEXT.translate(QUOTED)}</pre>\n",
+    "each line twice": "".join(f"{line}\n{line}\n" for line in LINES),
+    "a quotation": "".join(f"> {line}\n" for line in LINES),
+    "srun -l": "".join(f"0: {line}\n" for line in LINES),
+    "aws logs tail": "".join(f"{time[:-1]}+00:00 vllm/llm/abc123 {line}\n" for time, line in RECORDS),
+}
+
+
+@pytest.mark.parametrize("content", SEEN.values(), ids=SEEN)
+def test_what_a_terminal_or_a_page_shows_is_read(content, tmp_path):
+    """Whatever stands beside the lines, and however they were divided."""
+    is_right(read(content.encode(), tmp_path))
+
+
+def test_the_name_of_a_service_is_no_pane(tmp_path):
+    """Docker Compose's bars stand in one column too."""
+    recording = read("".join(f"vllm-1  | {line}\n" for line in LINES).encode(), tmp_path)
+
+    assert (recording.file.changes, recording.log.source) == ((), "vllm-1")
 
 
 @pytest.mark.parametrize("width", range(84, 132, 3))

@@ -144,7 +144,7 @@ def test_actors_of_ray_side_by_side_are_one_start():
     first, second = f"(LLMActor pid=1) {ENGINE}", f"(LLMActor pid=2, ip=10.0.0.2) {ENGINE}"
 
     assert begins(first, second, "(LLMActor pid=1) work") == [1]
-    assert begins(first, first) == [1, 2]
+    assert begins(first, first.replace(":31 ", ":59 ")) == [1, 2]
 
 
 def test_a_start_that_is_not_wanted_is_passed_by():

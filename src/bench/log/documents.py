@@ -15,7 +15,9 @@ from bench.log.records import read_json, record_of
 
 BEGINS = re.compile(r"\s*(?:\[\s*[\[{]|\{\s*\")")
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
-OF_LOKI = re.compile(r'\[\s*"\d{16,20}"\s*,\s*"')
+ROW = re.compile(
+    r'\[\s*"(?:\d{16,20}|\d{4}-\d\d-\d\d[T ][^"]{8,30})"\s*,\s*"'
+)  # Loki's and Azure's: a time, and a text
 LONGEST = 4 << 20  # characters of a record
 
 
@@ -71,14 +73,14 @@ class _Reader:
             yield fields
 
     def _fields(self, bracket: _Open) -> dict[str, object] | None:
-        if bracket.mark == "[" and not OF_LOKI.match(self._text, bracket.start):
+        if bracket.mark == "[" and not ROW.match(self._text, bracket.start):
             return None
         try:
             value = json.loads(self._text[bracket.start : self._at])
         except (ValueError, RecursionError):
             return None
         if isinstance(value, list):
-            return {"time": value[0], "line": value[1]} if isinstance(value[1], str) else None
+            return {"time": value[0], "line": max((each for each in value[1:] if isinstance(each, str)), key=len)}
         return value if record_of(value) else None
 
     def _forget(self) -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
@@ -17,13 +18,16 @@ from bench.log import documents, tables
 from bench.log.encodings import text_of
 from bench.log.files import lines_in, log_blocks
 from bench.log.folded import completed, fold_of, missing_in, unfolded
+from bench.log.panes import of_pane, pane_of
 from bench.log.records import read_json, read_logfmt
-from bench.log.unwrap import LEVEL_AND_TIME, TRACEBACK
+from bench.log.texts import HEAD
+from bench.log.unwrap import LEVEL_AND_TIME, TRACEBACK, plain
 
 SAMPLE_BYTES = 1 << 20
 STAMPS_WITHIN = 400  # characters of a line
 BACKWARDS, FOR_EACH_FORWARDS = 3, 3  # steps in time, at least
 CHUNK_BYTES = 8 << 20  # of a log that is turned round, in memory
+ENTITY = re.compile(r"&(?:quot|#39|#x27|amp|lt|gt);")
 VLLMS = re.compile(LEVEL_AND_TIME)
 WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?")
 
@@ -62,7 +66,7 @@ def _steps(blocks: Iterable[bytes]) -> list[Step]:
         if (size := size + len(block)) >= SAMPLE_BYTES:
             break
     steps = []
-    for recognised in (_as_document, _as_table, _as_folded, _as_cut, _as_newest_first):
+    for recognised in (_as_document, _as_table, _as_page, _as_pane, _as_folded, _as_cut, _as_newest_first):
         if step := recognised(sample):
             steps.append(step)
             sample = [*step.change(sample)]
@@ -81,6 +85,21 @@ def _as_table(sample: Sequence[bytes]) -> Step | None:
     if not tables.columns_of(text_of(header)) or next(tables.rows_in(sample), None) is None:
         return None
     return Step("a table", tables.rows_in)
+
+
+def _as_page(sample: Sequence[bytes]) -> Step | None:
+    lines = (text_of(line) for line in lines_in(sample))
+    is_page = any(ENTITY.search(line) for line in lines if HEAD.match(plain(line)))
+    return Step("a web page's source", _unescaped) if is_page else None
+
+
+def _unescaped(blocks: Blocks) -> Iterator[bytes]:
+    return (unescape(text_of(line)).encode(errors="replace") for line in lines_in(blocks))
+
+
+def _as_pane(sample: Sequence[bytes]) -> Step | None:
+    pane = pane_of([text_of(line) for line in lines_in(sample)])
+    return Step("a pane beside others", partial(of_pane, pane=pane)) if pane else None
 
 
 def _as_folded(sample: Sequence[bytes]) -> Step | None:

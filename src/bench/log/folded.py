@@ -23,12 +23,13 @@ MOST_PIECES = 12  # of a record
 FULL, GO_ON = 3, 0.6  # lines that end at the width, at least; and the share of them that go on in the next one
 # What no piece begins with.
 BEGINS = re.compile(
-    rf"\s\s|(?:\d{{1,9}}[:-])?(?:{BEGINNING}|{ANY_PROCESS})|\((?:APIServer|ApiServer|EngineCore|Worker|VllmWorker)|(?:{'|'.join(LEVELS)})\b"
+    rf"  File |(?:\d{{1,9}}[:-])?(?:{BEGINNING}|{ANY_PROCESS})|\((?:APIServer|ApiServer|EngineCore|Worker|VllmWorker)|(?:{'|'.join(LEVELS)})\b"
     rf"|\[?{RFC3339}|\[?\d{{4}}-\d\d-\d\d[ T]|{SYSLOG_TIME} |\[pod/|\[RunAI|\[rank\d|[\w.-]{{1,60}} +\| "
     r"|Traceback |Loading |Capturing |During handling|The above exception|\$ |[\w.]{1,80}(?:Error|Exception|Warning)\b"
 )
 ENOUGH_WORDS = 8  # characters of what stands in front of a number, which nothing else begins with
 WORDS = tuple(rule.text for rule in RULES if rule.fields)
+INDENTED = re.compile(r"\s\s")
 OF_VLLM = ("INFO", "WARNING", "ERROR", "pid=", "RunAI")  # one is in the first line of a record
 
 
@@ -48,9 +49,9 @@ class Fold:
 
     def between(self, line: str, piece: str) -> str | None:
         """What stood between this line and the next where that is a piece of it; None: it is not known to be one."""
-        if len(line) == self.columns or (self.seen and len(plain(line)) == self.seen):
+        if not INDENTED.match(piece) and (len(line) == self.columns or (self.seen and len(plain(line)) == self.seen)):
             return ""
-        first_word = piece.split(" ", 1)[0]
+        first_word = piece.strip().split(" ", 1)[0]
         is_full = self.at_blanks and len(plain(line)) + 1 + len(first_word) > self.at_blanks
         return " " if is_full else None
 
@@ -74,7 +75,7 @@ def unfolded(blocks: Iterable[bytes], fold: Fold) -> Iterator[bytes]:
         for text, between in _parts(group, fold):
             if between is None and whole:
                 yield whole.encode(errors="replace") + b"\n"
-            whole = text if between is None else whole + between + text
+            whole = text if between is None else _joined(whole, between, text)
         yield whole.encode(errors="replace") + b"\n"
 
 
@@ -139,7 +140,11 @@ def _parts(group: list[str], fold: Fold) -> Iterator[tuple[str, str | None]]:
             known = _by_number(whole, group[at:])
             between = known.pop() if known else None
         yield piece, between
-        whole = piece if between is None else whole + between + piece
+        whole = piece if between is None else _joined(whole, between, piece)
+
+
+def _joined(begun: str, between: str, piece: str) -> str:
+    return begun + between + (piece.strip() if between else piece)
 
 
 def _by_number(begun: str, pieces: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bench.log.filter import ANY_LINE, OPENING, READINGS, TRACED, Found
 from bench.log.lines import LogLine
+from bench.log.stamps import stamp_of
 from bench.log.start_log import StartReader
 from bench.log.texts import HEAD
 from bench.log.texts.server_info import ENGINE, FRONT, PREFACE
@@ -76,6 +77,17 @@ class Source:
         needed = self.start.needed if self._opened or self._has_numbers else self.start.needed | READINGS
         return needed | TRACED if self._is_front else needed
 
+    def _is_repeated(self, opening: Opening, line: LogLine) -> bool:
+        """Whether this is the last opening once more, of the same process and time: a captor, or Ray, shows each line twice."""
+        before = self._opened.get(opening)
+        return (
+            before is not None
+            and not self._has_numbers
+            and next(reversed(self._opened)) == opening
+            and (before.pid, before.text) == (line.pid, line.text)
+            and stamp_of(line.text) is not None
+        )
+
     def _comes_again(self, opening: Opening, line: LogLine) -> bool:
         """Whether another process prints the front again, and nothing went wrong: a wrapper starts the server anew, and a script that is
         not guarded is executed again in the process of its engine, whose lines have no process.
@@ -96,7 +108,7 @@ class Source:
             return None
         ended = None
         begun = opening is not None and begins(opening, set(self._opened), has_numbers=self._has_numbers)
-        if opening and begun and not self._comes_again(opening, line):
+        if opening and begun and not (self._is_repeated(opening, line) or self._comes_again(opening, line)):
             ended = self._end(self._preface[0][0].number if self._preface else line.number, following)
         if opening:
             self._opened[opening] = line

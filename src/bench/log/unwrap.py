@@ -180,16 +180,22 @@ def _name_in(prefix: str) -> str:
 
 def plain(text: str) -> str:
     """Without colours and other commands to a terminal, and without stress on numbers."""
-    if "\x1b" in text or "^[[" in text or "ESC[" in text or "\\u001b[" in text:
-        text = ESCAPES.sub("", text)
-    if "[0m" in text or "[0;0m" in text:
-        text = BARE_COLOURS.sub("", text)
+    text = without_escapes(text)
     if "**" in text:
         text = BOLD.sub(r"\1", text)
     if "\0" in text:
         text = text.replace("\0", "")  # of a file that was emptied while it was written
     text = text.removeprefix("\ufeff")
     return text if text.isascii() or SIDES.isdisjoint(text) else unframed(text)
+
+
+def without_escapes(text: str) -> str:
+    """Without colours and other commands to a terminal."""
+    if "\x1b" in text or "^[[" in text or "ESC[" in text or "\\u001b[" in text:
+        text = ESCAPES.sub("", text)
+    if "[0m" in text or "[0;0m" in text:
+        text = BARE_COLOURS.sub("", text)
+    return text
 
 
 def unframed(text: str) -> str:
