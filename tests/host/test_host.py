@@ -61,13 +61,37 @@ def test_the_ranks_are_those_of_the_settings():
     assert needs.environment["VLLM_CPU_OMP_THREADS_BIND"] == "0,1|2,3"
 
 
-@pytest.mark.parametrize(("ranks", "cores"), [(3, 2), (2, 1)])
-def test_more_ranks_than_cores_are_refused(ranks, cores):
+@pytest.mark.parametrize(
+    ("args", "binding"),
+    [
+        ({"data_parallel_size": 2}, "0,1|2,3|4,5|6,7"),
+        ({"pipeline-parallel-size": 2}, "0,1|2,3|4,5|6,7"),
+        ({"data_parallel_size": 4, "data_parallel_size_local": 1}, "0,1,2,3|4,5,6,7"),  # the others are on other hosts
+        ({"data_parallel_size": None}, "0,1,2,3|4,5,6,7"),
+    ],
+)
+def test_pipeline_and_data_parallel_ranks_have_cores_of_their_own_too(args, binding):
+    """vLLM takes one list for all of them."""
+    needs = needs_of(settings_with(tensor_parallel_size=2, args=args), cpu(8), COMPILER)
+
+    assert needs.environment["VLLM_CPU_OMP_THREADS_BIND"] == binding
+
+
+@pytest.mark.parametrize(
+    ("ranks", "args", "cores", "named"),
+    [
+        (3, {}, 2, "tensor_parallel_size=3: "),
+        (2, {}, 1, "tensor_parallel_size=2: "),
+        (2, {"data_parallel_size": 2}, 3, "tensor_parallel_size=2, data_parallel_size=2: "),
+        (1, {"pipeline_parallel_size": 2}, 1, "pipeline_parallel_size=2: "),
+    ],
+)
+def test_more_ranks_than_cores_are_refused(ranks, args, cores, named):
     """They would take turns on one core, and a collective would wait for a rank that does not run."""
     with pytest.raises(SettingError) as refused:
-        needs_of(settings_with(tensor_parallel_size=ranks), cpu(cores), COMPILER)
+        needs_of(settings_with(tensor_parallel_size=ranks, args=args), cpu(cores), COMPILER)
 
-    assert f"tensor_parallel_size={ranks}" in str(refused.value)
+    assert str(refused.value).startswith(named)
     assert f"there are {cores}" in str(refused.value)
 
 

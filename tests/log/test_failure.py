@@ -57,6 +57,11 @@ def test_silence_has_no_reason():
             "argument --tensor-parallel-size/-tp: invalid int value: 'two'",
         ),
         ("vllm: error: unrecognized arguments: --foo", "unrecognized arguments: --foo"),
+        ("main.py: error: unrecognized arguments: --foo", "unrecognized arguments: --foo"),
+        (
+            "main.py serve: error: argument --max-model-len: invalid human_readable_int_or_auto value: 'abc'",
+            "argument --max-model-len: invalid human_readable_int_or_auto value: 'abc'",
+        ),
     ],
 )
 def test_an_argument_that_vllm_does_not_know_is_the_reason(line, words):

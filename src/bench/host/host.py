@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any
 
 from bench.config import Settings
@@ -40,16 +41,28 @@ def needs_of(settings: Settings, device: Device, compiler: str | None) -> Needs:
     if compiler is None and "enforce_eager" not in settings.arguments:
         arguments["enforce_eager"] = True
         notes = ("no C++ compiler on this host, so torch.compile is off (vllm.args.enforce_eager=true)",)
-    return Needs(arguments, cpu_environment(settings.tensor_parallel_size, device.cores), notes)
+    sizes = sizes_here(settings)
+    if (ranks := prod(sizes.values())) > len(device.cores):
+        named = ", ".join(f"{name}={size}" for name, size in sizes.items() if size > 1)
+        raise SettingError(f"{named}: on a CPU each rank needs a core of its own; there are {len(device.cores)}.")
+    return Needs(arguments, cpu_environment(ranks, device.cores), notes)
+
+
+def sizes_here(settings: Settings) -> dict[str, int]:
+    """Of the parallel groups on this host, whose product is the number of ranks. vLLM binds those to cores, all in one list.
+
+    Source: vllm/utils/ompmultiprocessing.py
+    """
+    given = settings.arguments
+    local = "data_parallel_size_local"
+    names = ("pipeline_parallel_size", local if given.get(local) else "data_parallel_size")
+    more = {name: size for name in names if isinstance(size := given.get(name), int)}
+    return {"tensor_parallel_size": settings.tensor_parallel_size, **more}
 
 
 def cpu_environment(ranks: int, cores: Sequence[int]) -> dict[str, str]:
     """The KV cache's GiB, and for several ranks the cores of each: without them vLLM refuses a single NUMA node."""
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1"}
-    if ranks > len(cores):
-        raise SettingError(
-            f"tensor_parallel_size={ranks}: on a CPU each rank needs a core of its own; there are {len(cores)}."
-        )
     if ranks > 1:
         share = len(cores) // ranks
         groups = [cores[rank * share : (rank + 1) * share] for rank in range(ranks)]
