@@ -51,7 +51,8 @@ def main(blocks: int, result: Path, overrides: list[str]) -> None:
         words = [*DEFAULTS, *metadata(python, Path(place, "metadata")), *overrides]
         settings = {arm: compose_settings([*words, f"vllm.entrypoint={arm}"])[0] for arm in ARMS}
         ensure_checkpoint(settings["serve"], look_at_host(settings["serve"]), Path(place), lambda *_: None)
-        started(settings["serve"], Path(place, "first"))
+        if not starts["serve"]:
+            started(settings["serve"], Path(place, "first"))
         for block in range(len(starts["serve"]), len(starts["serve"]) + blocks):
             order = random.Random(block).sample(ARMS, len(ARMS))  # noqa: S311  # an order, not a secret
             of_block = {arm: started(settings[arm], Path(place, f"{block}-{arm}")) for arm in order}

@@ -172,9 +172,10 @@ def _known(processes: Sequence[Process], logged: Sequence[Span], ready_s: float)
     """Every stretch of which both ends are known, the outer before those that go on inside it."""
     worker = slowest(processes)
     core = _engine_core(processes, worker)
-    for server in processes:
-        if server.kind == "api_server":
-            yield from _of_server(server, ready_s, is_executed=_is_executed(server, processes))
+    servers = [each for each in processes if each.kind == "api_server"]
+    for server in servers:
+        yield from _of_server(server, ready_s, is_executed=_is_executed(server, processes))
+        yield from _launching(server, servers)
     if core:
         yield from _of_core(core)
     if worker:
@@ -193,6 +194,14 @@ def _of_server(server: Process, ready_s: float, *, is_executed: bool) -> Iterato
     yield from server.ended("engine_client")
     if engine_up_s := [span.until_s for span in server.ended("engine_client")]:
         yield replace(server.own, name="server", start_s=max(engine_up_s), end_s=ready_s)
+
+
+def _launching(parent: Process, servers: Sequence[Process]) -> Iterator[Span]:
+    """What starts engines and several servers, and has no client of its own, is at that until the first of them has one."""
+    clients = [span.start_s for each in servers for span in each.ended("engine_client")]
+    if clients and not parent.ended("engine_client"):
+        began_s = max((span.until_s for span in parent.ended("config")), default=parent.imported_s)
+        yield replace(parent.own, name="engine_client", start_s=began_s, end_s=min(clients))
 
 
 def _of_core(core: Process) -> Iterator[Span]:
