@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
-from bench.compose import compose_points, compose_settings, normalised, points_of, settings_from
+from bench.compose import compose_settings, settings_from
 from bench.config import RigLimits, Settings, conf_dir
 from bench.errors import SettingError
 from bench.masking import masked, masked_value
+from bench.points import compose_points, points_of
+from bench.words import normalised
 
 CONF = Path(conf_dir())
 
@@ -170,7 +172,7 @@ def test_each_format_reads_the_checkpoint_of_its_layout(overrides, path):
         ("load_format.checkpoint", "cut", "'original', 'sharded', 'serialized' or 'config_only'"),
         ("model.random.vocab_size", 100, "greater than or equal to 260"),
         ("model.random.shard_gib", 0, "greater than 0"),
-        ("model.name", "a b", "match"),
+        ("model.name", "a b", "must be letters, digits, _, . and - alone"),
         ("sweep.position", 0, "greater than or equal to 1"),
     ],
 )
@@ -232,7 +234,7 @@ def test_a_choice_that_there_is_not_is_refused_with_those_that_there_are():
     """Whoever mistyped a load format sees what could have been meant."""
     message = refusal("load_format=runai")
 
-    assert "load_format/runai" in message
+    assert message.startswith("load_format=runai: there is no such load_format")
     assert "runai_streamer_sharded" in message
 
 
@@ -244,9 +246,11 @@ def test_a_setting_that_has_no_value_yet_is_named(choice):
     assert needed.partition("=")[0] in refusal(choice)
 
 
-def test_a_setting_that_was_deleted_is_missed():
-    """Hydra's grammar can take a setting away; the schema is complete."""
-    assert refusal("~completion.prompt") == "completion.prompt: this setting is missing."
+def test_a_setting_cannot_be_deleted():
+    """Hydra's grammar can take a setting away; the schema is complete. What an experiment adds can be taken away."""
+    assert refusal("~completion.prompt").startswith("~completion.prompt: a setting of bench always has a value.")
+    assert compose_settings(["experiment=tensor_parallel_cpu", "~vllm.args.enforce_eager"])[0].vllm.args == {}
+    assert refusal("~vllm.args.x").startswith("~vllm.args.x: it is not set")
 
 
 @pytest.mark.parametrize(
@@ -310,6 +314,9 @@ def test_any_other_argument_and_variable_is_vllms_business():
         ("experiment=gpt_oss_120b", "experiment=gpt_oss_120b"),
         ("+experiment=gpt_oss_120b", "experiment=gpt_oss_120b"),
         ("seed=1", "seed=1"),
+        ("++seed=1", "seed=1"),
+        ("+load_format=auto", "load_format=auto"),
+        ("model.random.layers=2", "++model.random.layers=2"),
         ("completion.prompt=vllm.args.x=1", "completion.prompt=vllm.args.x=1"),
         ("--multirun", "--multirun"),
     ],
@@ -397,6 +404,46 @@ def test_an_interval_is_refused_with_what_can_be_listed(override):
 
     assert override in str(refused.value)
     assert "range(1,5)" in str(refused.value)
+
+
+@pytest.mark.parametrize("override", ["a=1,2,1", "a=x,x", "a=choice(1,1)"])
+def test_a_value_that_is_listed_twice_is_refused(override):
+    """Two points that are one: bench has repeats and aa for that."""
+    with pytest.raises(SettingError, match=r"is listed twice\. aa=true starts the baseline a second time"):
+        points_of([override])
+
+
+def test_a_range_without_a_value_is_refused():
+    """It would be a sweep of no start."""
+    with pytest.raises(SettingError, match="lists no value at all"):
+        points_of(["a=range(3,3)"])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "repeats=1,2", "seed=1,2", "aa=true,false", "resume=true,false", "dry_run=true,false", "precision=0.1,0.2", "verify=true,false",
+        "min_blocks=5,6", "max_blocks=5,6", "time_budget_s=60,90", "tracking.experiment=a,b", "rig.wait_s=1,2", "caches_dir=a,b",
+    ],
+)  # fmt: skip
+def test_a_setting_of_the_whole_sweep_cannot_vary_in_it(word):
+    """The first point's would count for all."""
+    assert re.search(r"^[\w.]+=\S+,\S+: a sweep has one [\w.]+, for all of its points", refusal(word))
+
+
+def test_two_random_models_cannot_be_made_in_one_place():
+    """The second would be taken for the first. With a path of its own each is made."""
+    assert "both models would be made in models/tiny_llama" in refusal("model.random.layers=2,4")
+    apart = compose_settings(["model.random.layers=2,4", "model.path=m-${model.random.layers}"])
+
+    assert [each.model.path for each in apart] == ["m-2", "m-4"]
+
+
+def test_models_of_a_sweep_may_have_settings_that_the_default_model_has_not():
+    """Hydra composes conf/'s first model before it comes to them."""
+    settings = compose_settings(["model=random_gpt_oss_20b,random_gpt_oss_120b", "model.random.experts=8"])
+
+    assert [each.model.random.experts for each in settings] == [8, 8]
 
 
 def test_a_glob_lists_the_files_of_a_group():

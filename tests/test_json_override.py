@@ -7,9 +7,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.compose import compose_settings, points_of
+from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.json_override import PLAIN_KEY, without_json
+from bench.points import points_of
 
 KEYS = st.from_regex(PLAIN_KEY, fullmatch=True)
 LEAVES = (

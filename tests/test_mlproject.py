@@ -1,6 +1,8 @@
 """`mlflow run`: the project's own run becomes the sweep's, and every parameter arrives as it was given."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.mlproject import words_of
 from command_line import opened, uri
 from conftest import FAKE, Done, Workplace, ended
 
@@ -17,6 +20,42 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[1]
 EXPERIMENT = "projects"
 PARENT = "mlflow.parentRunId"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            ["--load_format", "auto,dummy", "--overrides", "seed=1 aa=true"],
+            ["load_format=auto,dummy", "seed=1", "aa=true"],
+        ),
+        (["--load_format", "", "--overrides", "", "--experiment", "mine"], ["experiment=mine"]),
+        (["--overrides", "completion.prompt='two words' seed=1"], ["completion.prompt='two words'", "seed=1"]),
+        (["--overrides", "'completion.prompt=two words'"], ["completion.prompt=two words"]),
+        (["--overrides", "vllm.args={a: 1, b: [2, 3]} x=1"], ["vllm.args={a: 1, b: [2, 3]}", "x=1"]),
+        (["--overrides", r"completion.prompt='it\'s so'"], [r"completion.prompt='it\'s so'"]),
+        (["--config-dir", "/mine", "--tensor_parallel_size", "-1"], ["--config-dir=/mine", "tensor_parallel_size=-1"]),
+    ],
+)
+def test_parameters_become_words_of_a_command(given, words):
+    """Each one a setting; those in `overrides` divided at blanks, but not in quotes and brackets, which are Hydra's."""
+    assert words_of(given) == words
+
+
+def test_an_environment_without_bench_s_packages_is_refused_in_a_sentence():
+    """The one that MLflow makes without --env-manager local."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "bench.mlproject", "bench", "--load_format", "auto"],
+        env={"PYTHONPATH": str(CHECKOUT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "has no hydra, mlflow, numpy, pydantic, safetensors, scipy, which bench needs." in done.stderr
+    assert "add --env-manager local" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @dataclass(frozen=True)
@@ -48,8 +87,9 @@ def main(new_workplace: Callable[[], Workplace]) -> Ran:
         shutil.copytree(CHECKOUT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "MLproject", project)
     as_is = "page_cache=as_is compile_cache=as_is"  # the recorded logs that the fake plays were made in another state
-    overrides = f"vllm.python={FAKE} {as_is} rig.wait_s=0 max_model_len=1024 vllm.args.chat_template=*"
-    done = mlflow_run(place, project, "-P", "load_format=auto,safetensors", "-P", f"overrides={overrides}")
+    overrides = f"vllm.python={FAKE} {as_is} rig.wait_s=0 vllm.args.chat_template=* completion.prompt='two words'"
+    settings = ("-P", "load_format=auto,safetensors", "-P", "max_model_len=1024")
+    done = mlflow_run(place, project, *settings, "-P", f"overrides={overrides}")
     return Ran(place, project, done, place.runs(EXPERIMENT))
 
 
@@ -80,12 +120,13 @@ def test_the_starts_are_below_the_run_of_the_project(main):
 
 
 def test_the_parameters_arrive_as_they_were_given(main):
-    """Commas are values, blanks divide overrides, and a star is a star."""
+    """Commas are values, blanks divide overrides outside of quotes, a star is a star, and any setting is a parameter."""
     starts = [run for run in main.runs if PARENT in run.data.tags]
 
     assert {run.data.params["load_format"] for run in starts} == {"auto", "safetensors"}
     assert {run.data.params["max_model_len"] for run in starts} == {"1024"}
     assert {run.data.params["vllm.args.chat_template"] for run in starts} == {"*"}
+    assert {run.data.params["completion.prompt"] for run in starts} == {"two words"}
 
 
 def test_the_project_keeps_its_own_parameters(main):

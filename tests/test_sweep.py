@@ -1,6 +1,7 @@
 """Whole runs of `python -m bench` with the fake vLLM: what MLflow holds, what the user is told, and what is left behind."""
 
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -10,12 +11,14 @@ from unittest.mock import patch
 
 import pytest
 
-from bench.compose import compose_settings, normalised, points_of
+from bench.compose import compose_settings
+from bench.points import points_of
 from bench.sweep.plan import label_points
 from bench.system.ownership import mark
 from bench.system.process_identity import this_process
 from bench.weights.manifest import MANIFEST
 from bench.weights.sharded import check_whole
+from bench.words import normalised
 from conftest import Done, Workplace, cut_name, ended, mlflow_client, quiet, until
 
 if TYPE_CHECKING:
@@ -349,6 +352,8 @@ def test_a_start_that_is_never_ready_is_a_failed_run(workplace):
 
 # What is refused before anything is started.
 
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
 
 def test_one_bad_point_stops_the_whole_sweep_before_its_first_start(workplace):
     """All that is wrong with any point is said at once: nobody waits an hour for the next mistake."""
@@ -373,6 +378,33 @@ def test_several_starts_are_refused_where_there_is_no_sweep(workplace):
     assert workplace.runs() == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("hydra/sweeper=basic", "load_format=auto,safetensors"),
+        ("--config-dir=own", "experiment=other_sweeper", "load_format=auto,safetensors"),
+        ("--config-dir=own", "experiment=no_check", "load_format=auto,safetensors"),
+    ],
+    ids=" ".join,
+)
+def test_without_bench_s_sweeper_and_its_check_nothing_is_started(workplace, words):
+    """Also where a config of the user's own changes them, and dry_run is there for nobody else."""
+    own = workplace.folder / "own" / "experiment"
+    own.mkdir(parents=True)
+    (own / "other_sweeper.yaml").write_text(
+        f"# @package _global_\nhydra: {{sweeper: {{_target_: {BASIC}, max_batch_size: null}}}}\n"
+    )
+    (own / "no_check.yaml").write_text(
+        "# @package _global_\nhydra: {callbacks: {check: {_target_: hydra.experimental.callback.Callback}}}\n"
+    )
+    done = workplace.bench("-m", "dry_run=true", *words)
+
+    assert done.code == 2, done.err
+    assert re.match(r"hydra(/sweeper=\w+|\.callbacks\.check): ", done.err)
+    assert workplace.logs() == []
+    assert not (workplace.folder / "multirun").exists()
+
+
 def test_an_interpreter_without_vllm_is_refused(workplace):
     """By the name of the setting that says which interpreter it is."""
     done = workplace.bench("-m", "load_format=auto,dummy", "vllm.python=/nowhere/python")
@@ -382,15 +414,20 @@ def test_an_interpreter_without_vllm_is_refused(workplace):
     assert workplace.runs() == []
 
 
-# Below `mlflow run`.
+# Below a run of somebody else's.
 
 
-def test_the_run_of_mlflow_run_becomes_the_parent(workplace):
-    """It has opened one and told it by MLFLOW_RUN_ID; a second parent beside it would be empty."""
+def run_of_a_user(place: Workplace, **tags: str) -> str:
+    """A run in the experiment `mine`, as MLFLOW_RUN_ID names it."""
     with quiet():
-        client = mlflow_client(workplace.folder)
-        experiment = client.create_experiment("mine", artifact_location=str(workplace.folder / "mlruns"))
-        opened = client.create_run(experiment).info.run_id
+        client = mlflow_client(place.folder)
+        experiment = client.create_experiment("mine", artifact_location=str(place.folder / "mlruns"))
+        return str(client.create_run(experiment, run_name="my parent", tags=tags).info.run_id)
+
+
+def test_the_run_of_mlflow_run_becomes_the_sweep(workplace):
+    """It has opened one for bench, by MLFLOW_RUN_ID; a second parent beside it would be empty."""
+    opened = run_of_a_user(workplace, **{"mlflow.source.type": "PROJECT"})
     done = workplace.bench("-m", "load_format=auto,dummy", environment={"MLFLOW_RUN_ID": opened})
     (parent,) = parents(workplace.runs("mine"))
 
@@ -398,6 +435,45 @@ def test_the_run_of_mlflow_run_becomes_the_parent(workplace):
     assert parent.info.run_id == opened
     assert [child.data.tags[PARENT] for child in children(workplace.runs("mine"))] == [opened] * 2
     assert workplace.runs("bench") == []
+
+
+def test_sweeps_of_an_orchestrator_are_below_its_run_which_stays_as_it_is(workplace):
+    """In its experiment, whatever MLFLOW_EXPERIMENT_NAME is: MLflow shows no child of another one. A second sweep is a second child."""
+    given = {"MLFLOW_RUN_ID": run_of_a_user(workplace), "MLFLOW_EXPERIMENT_NAME": "team"}
+    done = [workplace.bench("-m", word, environment=given) for word in ("load_format=auto,dummy", "load_format=auto")]
+    every = workplace.runs("mine")
+    (users,) = (run for run in every if run.info.run_id == given["MLFLOW_RUN_ID"])
+    sweeps = [run for run in every if run.data.tags.get("bench.kind") == "sweep"]
+
+    assert [each.code for each in done] == [0, 0], done
+    assert (users.info.run_name, users.info.status, users.data.params) == ("my parent", "RUNNING", {})
+    assert [sweep.data.tags[PARENT] for sweep in sweeps] == [users.info.run_id] * 2
+    assert len({sweep.info.run_name for sweep in sweeps}) == 2
+    assert len([run for run in every if run.data.tags.get(PARENT) in {each.info.run_id for each in sweeps}]) == 3
+    assert workplace.runs("team") == []
+
+
+def test_the_experiment_is_the_environments_unless_it_is_typed(workplace):
+    """As for any other program that logs to MLflow."""
+    team = {"MLFLOW_EXPERIMENT_NAME": "team"}
+    done = [workplace.bench(*words, environment=team) for words in ((), ("tracking.experiment=typed",))]
+
+    assert [each.code for each in done] == [0, 0], done
+    assert [len(workplace.runs(name)) for name in ("team", "typed", "bench")] == [1, 1, 0]
+
+
+def test_a_run_or_an_experiment_of_the_environment_that_does_not_fit_is_refused(workplace):
+    """Before anything is started; with what to type."""
+    run_of_a_user(workplace)
+    unknown = workplace.bench("-m", "load_format=auto", environment={"MLFLOW_RUN_ID": "0" * 32})
+    other = workplace.bench(environment={"MLFLOW_EXPERIMENT_ID": "1"})
+
+    assert (unknown.code, other.code) == (2, 2)
+    assert unknown.err.startswith(
+        f"MLFLOW_RUN_ID={'0' * 32}: there is no such run at tracking.uri=sqlite:///mlflow.db."
+    )
+    assert other.err.startswith("MLFLOW_EXPERIMENT_ID=1 is the experiment 'mine', and tracking.experiment=bench. Type")
+    assert workplace.logs() == []
 
 
 # Interrupted and killed.

@@ -8,14 +8,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bench.compose import hydra_composing, normalised, settings_from
+from bench.compose import settings_from
 from bench.config import conf_dir
 from bench.errors import BenchError, SettingError
 from bench.host.output_folders import refuse_current_folder
+from bench.hydra_checks import MULTIRUN, RUN, hydra_composing, refuse_hydra
 from bench.sweep.single import single
 from bench.system.interrupts import handled
 from bench.system.output import exit_where_lost, guard_output, print_message
 from bench.vllm.forsaken import end_forsaken
+from bench.words import read_words
 
 # Hydra's flags with which nothing remains but what is printed.
 PRINTING = frozenset({"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"})
@@ -24,11 +26,11 @@ PRINTING = frozenset({"-h", "--help", "--hydra-help", "--version", "-c", "--cfg"
 def main() -> None:
     """The console script."""
     guard_output()
-    # Hydra takes its flags before the overrides, or behind them all.
-    sys.argv[1:] = sorted(normalised(sys.argv[1:]), key=lambda word: word not in {"-m", "--multirun"})
     with handled():
         try:
             refuse_current_folder()
+            words = read_words(sys.argv[1:])
+            sys.argv[1:] = [*words.flags, *words.overrides]  # as Hydra takes them
             end_forsaken()
             with hydra_composing():
                 start()
@@ -50,11 +52,15 @@ def start(config: DictConfig) -> object:
     from bench.sweep.prepare import unused
     from bench.sweep.prime import downloads, untimed
 
+    hydra_config, is_sweep = HydraConfig.instance().cfg, HydraConfig.get().mode == RunMode.MULTIRUN
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return run_job(settings_from(config), folder)
-    settings = single(config)
+    assert isinstance(hydra_config, DictConfig)
     try:
+        # Again: of another sweeper's starts, or without the check, nothing was refused before.
+        refuse_hydra(hydra_config, MULTIRUN if is_sweep else RUN)
+        if is_sweep:
+            return run_job(settings_from(config), folder)
+        settings = single(config)
         for starts in (downloads, untimed):
             for before in starts([Point(settings.load_format.name, (), settings)]):
                 run_job(before.as_settings(), unused(folder / PRIME))

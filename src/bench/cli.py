@@ -11,6 +11,8 @@ from bench.system.interrupts import handled
 from bench.system.output import exit_where_lost, guard_output, print_message, print_result
 from bench.vllm.forsaken import end_forsaken
 
+TAKES = ("tracking", "caches_dir", "experiment")  # settings that have an effect where nothing is started
+
 
 def command(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:
     """Decorator: a function of the command line's arguments becomes an entry point. `usage` is what --help prints.

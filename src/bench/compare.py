@@ -8,7 +8,7 @@ python -m bench.compare ignore=version.vllm,host.gpu       compares although the
 python -m bench.compare cost.usd_per_gpu_hour=4            what a start costs, and what a thousand save
 python -m bench.compare title='eager, no priming'          instead of the points' names
 python -m bench.compare sweep=ID publish=NAME              to benchmark_results/NAME, with all starts packed beside the report
-python -m bench.compare output=FOLDER tracking.uri=URI
+python -m bench.compare output=FOLDER tracking.uri=URI      and tracking.experiment, caches_dir, experiment, --config-dir=FOLDER
 """
 
 import os
@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.comparison import AUTO, Comparison, compare
-from bench.cli import command, split_arguments
-from bench.compose import compose_settings
+from bench.cli import TAKES, command, split_arguments
+from bench.compose import compose_one
 from bench.errors import SettingError
 from bench.masking import masked, masked_tree
 from bench.report.content import report_of
@@ -33,6 +33,7 @@ from bench.tracking.query import LATEST, download, find_sweep
 from bench.tracking.runs import log_report
 from bench.tracking.uploads import tidy
 from bench.tracking.views import page_of
+from bench.words import read_settings
 
 OWN = {"sweep": LATEST, "baseline": AUTO, "ignore": "", "output": "benchmark_results", "publish": "", "title": ""}
 REPORT_OPTIONS = ("baseline=", "ignore=", "title=", "where.", "cost.")  # these decide what the report contains
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> None:
     own, where, overrides = split_arguments(arguments, OWN, prefix="where.")
     if own["publish"]:
         refuse_name(own["publish"])
-    settings = compose_settings(overrides)[0]
+    settings = compose_one(read_settings(overrides), [*TAKES, "cost"], [*OWN, "where.NAME"])
     tracking = settings.tracking
     unbroken(partial(tidy, settings), "MLflow to answer")
     sweep = masked_tree(find_sweep(tracking.uri, own["sweep"]))  # written by any bench

@@ -1,37 +1,28 @@
 """A command line -> Settings: Hydra composes conf/, the schema checks it, and each error becomes one sentence."""
 
 import json
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
-from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings, conf_dir
-from bench.errors import BenchError, SettingError
+from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings
+from bench.errors import SettingError
 from bench.host.container import refuse_template
-from bench.json_override import without_json
+from bench.hydra_checks import message_of
 from bench.loader_settings import misfit, model_of
 from bench.masking import collect_environment, collect_settings, masked
+from bench.points import compose_points, refuse_together
+from bench.setting_names import cut, shown
 from bench.vllm.config_file import with_config_file
 from bench.weights.content import content_or_path, digest_of
 from bench.weights.hub import is_remote
+from bench.words import Words, parsed
 
-FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
-QUOTED_KEY = re.compile(r"""at input '.*\{\s*["']""")
-PLAIN_KEYS = (
-    "A value in braces has no quotes around its keys, as in {method:ngram,num_speculative_tokens:5}, or is whole JSON"
-)
 DIGITS = 8  # of a digest, in a folder's name
 
 
@@ -106,16 +97,22 @@ def _sentences(error: ValidationError, tree: Any) -> list[str]:
     """One sentence for each invalid setting. Where several types are allowed, pydantic reports one error for each type."""
     found: dict[str, tuple[Any, list[str]]] = {}
     for problem in error.errors():
-        name = _name(problem, tree)
-        if problem["type"] == "extra_forbidden":
+        name, given = _name(problem, tree), problem["input"]
+        if problem["type"] == "union_tag_invalid":
+            name, given = f"{name}.family", problem["ctx"]["tag"]
+            message = f"must be {problem['ctx']['expected_tags']}"
+        elif problem["type"] == "union_tag_not_found":
+            name, message = f"{name}.family", "this setting is missing"
+        elif problem["type"] == "extra_forbidden":
             message = "there is no such setting; python -m bench --help lists them"
         elif problem["type"] == "missing":
             message = "this setting is missing"
         else:
             message = problem["msg"].replace("Input should", "must").replace("String should", "must")
-            message = re.sub(r"must match pattern .*", "must not be empty", message) if "\\S" in message else message
+            allowed = "must not be empty" if "\\S" in message else "must be letters, digits, _, . and - alone"
+            message = re.sub(r"must match pattern .*", allowed, message)
             message = message.replace("a valid integer", "a whole number").replace("a valid ", "a ")
-        found.setdefault(name, (problem["input"], []))[1].append(message)
+        found.setdefault(name, (given, []))[1].append(message)
     return [_sentence(name, given, messages) for name, (given, messages) in found.items()]
 
 
@@ -135,7 +132,9 @@ def _name(problem: Any, tree: Any) -> str:
 def _sentence(name: str, given: Any, messages: Sequence[str]) -> str:
     if not messages[0].startswith("must"):
         return f"{name}: {messages[0]}."
-    return f"{name}={given!r}: {' or '.join([messages[0], *(each.removeprefix('must ') for each in messages[1:])])}."
+    allowed = " or ".join([messages[0], *(each.removeprefix("must ") for each in messages[1:])])
+    several = f" Several values are a sweep:  -m {name}={','.join(map(str, given))}" if isinstance(given, list) else ""
+    return f"{name}={cut(repr(given))}: {allowed}.{cut(several)}"
 
 
 def _refuse_shape(settings: Settings) -> None:
@@ -217,118 +216,29 @@ def _refuse_secret_in_a_name(settings: Settings) -> None:
         )
 
 
-def normalised(overrides: Sequence[str]) -> list[str]:
-    """The overrides with the `++` that Hydra requires before a key that is not in conf/, so that a user can leave it out; JSON in them in
-    Hydra's grammar.
+def compose_settings(overrides: Sequence[str], config_dir: Path | None = None) -> list[Settings]:
+    """A command line -> its settings: one, or one for each point where it lists several values. `config_dir` has configs of the user's own.
+
+    For the commands that start no sweep. The sweeper composes with the loader of the Hydra that runs it.
     """
-    grown = [
-        re.sub(
-            r"^\+{0,2}((vllm|load_format)\.(args|env)\.|load_format\.extra[.=]|repeats_of\.)",
-            r"++\1",
-            without_json(item),
-        )
-        for item in overrides
-    ]
-    return [re.sub(r"^\+(experiment=)", r"\1", item) for item in grown]
+    points = [settings_from(config) for config in compose_points(overrides, config_dir)]
+    refuse_together(points)
+    return points
 
 
-def compose_settings(overrides: Sequence[str]) -> list[Settings]:
-    """A command line -> its settings: one, or one for each point where it lists several values.
-
-    For the commands that start no sweep. The sweeper composes with Hydra's own loader, which supports --config-dir too.
-    """
-    return [settings_from(config) for config in compose_points(overrides)]
-
-
-def compose_points(overrides: Sequence[str]) -> list[DictConfig]:
-    """The configs of a command line's points, composed and not yet checked."""
-    given = normalised(overrides)
-    GlobalHydra.instance().clear()
-    with hydra_errors_translated(), initialize_config_dir(conf_dir(), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        first = compose("config", list(points_of(given, loader)[0]), return_hydra_config=True)
-        brought = [f"{name}={values}" for name, values in first.hydra.sweeper.params.items()]  # from an experiment
-        points = points_of([*normalised(brought), *given], loader)
-        return [compose("config", list(point)) for point in points]
-
-
-@contextmanager
-def hydra_errors_translated() -> Iterator[None]:
-    """Translates what Hydra raises while it composes: an unknown group or key, an invalid override, an unexpected value.
+def compose_one(words: Words, takes: Sequence[str], own: Sequence[str]) -> Settings:
+    """The settings of a command that starts nothing, and of which only those named in `takes` have an effect.
 
     Raises:
-        SettingError: instead of anything that Hydra or OmegaConf raises, some of which is a plain ValueError or AttributeError.
+        SettingError: another setting, or several values. `own` are the command's own settings, for the message.
     """
-    try:
-        yield
-    except BenchError:
-        raise
-    except Exception as error:
-        raise SettingError(message_of(error)) from error
-
-
-@contextmanager
-def hydra_composing() -> Iterator[None]:
-    """The same for a command that Hydra itself runs: Hydra raises instead of exiting, until `composed()` is called.
-
-    With HYDRA_FULL_ERROR set by the user, nothing is translated and Hydra's tracebacks are shown.
-    """
-    if FULL_ERROR in os.environ:
-        yield
-        return
-    os.environ[FULL_ERROR] = "1"
-    try:
-        with hydra_errors_translated():
-            yield
-    finally:
-        composed()
-
-
-def composed() -> None:
-    """Composing is over: later errors do not concern the command line, and Hydra handles them as usual."""
-    os.environ.pop(FULL_ERROR, None)
-
-
-def refuse_moving(config: DictConfig) -> None:
-    """Refuse `hydra.job.chdir`: each start would have models, caches and a store of its own, below its own folder.
-
-    Raises:
-        SettingError: it is set. `config` has Hydra's own settings in it.
-    """
-    if config.hydra.job.chdir:
-        raise SettingError("hydra.job.chdir=true: bench stays in the folder that it was started in. Leave it out.")
-
-
-def message_of(error: Exception) -> str:
-    """The message of Hydra or OmegaConf, in one line and without its search path."""
-    text = str(error) or repr(error)
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        text = f"{text} {error.__cause__}"
-    kept = [
-        line.strip() for line in re.split(r"Config search path:|\n\s*(?:full_key|object_type)", text)[0].splitlines()
-    ]
-    message = " ".join(filter(None, kept))
-    return f"{message}. {PLAIN_KEYS}" if QUOTED_KEY.search(message) else message
-
-
-def points_of(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
-    """Every combination of the values that the overrides list: the points of a sweep, the last key fastest.
-
-    Takes Hydra's whole override grammar for discrete values: a,b · choice() · range() · glob() of a group, which needs
-    the loader, and the modifiers. A key that comes twice has its last value.
-
-    Raises:
-        SettingError: for an interval(), which has no values to list.
-    """
-    choices: dict[str, list[str]] = {}
-    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)):
-        if override.is_sweep_override() and not override.is_discrete_sweep():
+    for word in words.overrides:
+        name = parsed(word).key_or_group
+        if not any(name == each or name.startswith(f"{each}.") for each in takes):
             raise SettingError(
-                f"{override.input_line}: a sweep needs values that can be listed, like a,b or range(1,5)."
+                f"{shown(word)}: this setting has no effect here. This command takes {', '.join([*own, *takes])}."
             )
-        key = override.get_key_element()
-        values = (
-            override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
-        )
-        choices[key] = [f"{key}={value}" for value in values]
-    return list(product(*choices.values()))
+    configs = compose_points(words.overrides, words.config_dir, brought=False)
+    if len(configs) > 1:
+        raise SettingError(f"{' '.join(map(shown, words.overrides))}: this command takes one value of each setting.")
+    return settings_from(configs[0])

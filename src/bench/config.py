@@ -5,7 +5,6 @@ every package.
 """
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +15,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from bench.masking import masked_value
 
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Blocks = Annotated[int, Field(ge=1, le=10_000)]  # a plan lists every start
+Size = Annotated[int, Field(ge=1, le=1 << 24)]  # of a random model in one direction, or of a completion
+Layers = Annotated[int, Field(ge=1, le=10_000)]
+Seconds = Annotated[float, Field(gt=0, le=10_000_000)]  # waiting has an end, and clocks have a greatest number
 Text = Annotated[str, Field(pattern=r"^[^\x00]*\S[^\x00]*$")]  # not empty, and what a path or a name may be
 Scalar = str | int | float | bool | None
 
@@ -75,13 +77,13 @@ class RandomLlama(_Section):
 
     family: Literal["llama"] = "llama"
     seed: Annotated[int, Field(ge=0)]
-    hidden_size: Count
-    intermediate_size: Count
-    layers: Count
-    heads: Count
-    kv_heads: Count
-    vocab_size: Annotated[int, Field(ge=260)]  # 256 bytes and the special tokens
-    max_positions: Count
+    hidden_size: Size
+    intermediate_size: Size
+    layers: Layers
+    heads: Size
+    kv_heads: Size
+    vocab_size: Annotated[int, Field(ge=260, le=1 << 24)]  # 256 bytes and the special tokens
+    max_positions: Size
     shard_gib: Annotated[float, Field(gt=0)]  # a file is closed before it grows beyond this
 
 
@@ -90,17 +92,17 @@ class RandomGptOss(_Section):
 
     family: Literal["gpt_oss"] = "gpt_oss"
     seed: Annotated[int, Field(ge=0)]
-    hidden_size: Annotated[int, Field(ge=32, multiple_of=32)]
-    intermediate_size: Annotated[int, Field(ge=32, multiple_of=32)]
-    layers: Count
-    experts: Count
-    experts_per_token: Count
-    heads: Count
-    kv_heads: Count
-    head_dim: Count
-    vocab_size: Annotated[int, Field(ge=260)]
-    max_positions: Count
-    sliding_window: Count
+    hidden_size: Annotated[int, Field(ge=32, le=1 << 24, multiple_of=32)]
+    intermediate_size: Annotated[int, Field(ge=32, le=1 << 24, multiple_of=32)]
+    layers: Layers
+    experts: Layers
+    experts_per_token: Layers
+    heads: Size
+    kv_heads: Size
+    head_dim: Size
+    vocab_size: Annotated[int, Field(ge=260, le=1 << 24)]
+    max_positions: Size
+    sliding_window: Size
     shard_gib: Annotated[float, Field(gt=0)]
 
 
@@ -152,7 +154,7 @@ class Completion(_Section):
     """The greedy completion that ends a start. A model without completions is asked for the same prompt's vector, class or score."""
 
     prompt: Annotated[str, Field(min_length=1)]
-    max_tokens: Count
+    max_tokens: Size
     timeout_s: Seconds
 
 
@@ -165,7 +167,7 @@ class RigLimits(_Section):
     The defaults are those of conf/: whoever allows more, there or on the command line, finds it in the report.
     """
 
-    wait_s: Annotated[float, Field(ge=0)] = 60  # at most; 0: check once, and do not wait
+    wait_s: Annotated[float, Field(ge=0, le=10_000_000)] = 60  # at most; 0: check once, and do not wait
     busy_cores_at_most: Share = 0.25  # of the cores that we may use; during a start too
     free_memory_at_least_gib: Annotated[float, Field(ge=0)] = 2  # during a start too
     swap_used_at_most_gib: Annotated[float, Field(ge=0)] = 4
@@ -224,6 +226,10 @@ SWEEP_SETTINGS = {
 }  # fmt: skip
 
 
+# Settings of which a whole sweep has one value: those, and where it is kept and how quiet its host must be.
+OF_THE_SWEEP = {*SWEEP_SETTINGS, "tracking", "rig", "cost", "caches_dir"}
+
+
 class Settings(_Section):
     """Everything that defines one start."""
 
@@ -238,11 +244,11 @@ class Settings(_Section):
     caches_dir: Text
     verify: bool | None  # verification starts; None: in a sweep, where there is something to compare
     probe: bool  # False: nothing of bench runs inside vLLM's processes
-    repeats: Count
-    repeats_of: dict[str, Count]  # by load format; never more than `repeats` or `max_blocks`
+    repeats: Blocks
+    repeats_of: dict[str, Blocks]  # by load format; never more than `repeats` or `max_blocks`
     precision: Annotated[float, Field(gt=0, lt=1)] | None
-    min_blocks: Annotated[int, Field(ge=2)]
-    max_blocks: Count
+    min_blocks: Annotated[int, Field(ge=2, le=10_000)]
+    max_blocks: Blocks
     time_budget_s: Seconds | None
     aa: bool
     resume: bool
@@ -287,18 +293,18 @@ class Settings(_Section):
     def unmasked(self) -> dict[str, Any]:
         """The same with secrets unmasked: for comparing settings, never for output."""
         tree = self.model_dump(exclude={"tracking", "rig", "cost", "sweep", *SWEEP_SETTINGS})
-        flat = dict(_leaves(tree))
+        flat = flattened(tree)
         for group in ("model", "load_format"):
             flat[group] = flat.pop(f"{group}.name")
         return dict(sorted(flat.items()))
 
 
-def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a tree by their dotted names."""
+    found: dict[str, Any] = {}
     for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+        found |= flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def conf_dir() -> str:

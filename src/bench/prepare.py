@@ -5,8 +5,8 @@
     python -m bench.prepare model=hf model.path=/data/llama load_format=sharded_state tensor_parallel_size=8
     python -m bench.prepare load_format=sharded_state remake=true                  replaces an existing checkpoint
 
-Takes the settings of python -m bench; several values make several checkpoints. A sweep does this by itself. A hub id is not downloaded
-here but by vLLM: where it is cut, or in a start that does not count before a sweep's first.
+Takes the settings of python -m bench, and --config-dir=FOLDER; several values make several checkpoints. A sweep does this by itself. A hub id
+is not downloaded here but by vLLM: where it is cut, or in a start that does not count before a sweep's first.
 """
 
 import time
@@ -18,6 +18,7 @@ from bench.errors import SettingError
 from bench.host.output_folders import refuse_places
 from bench.sweep.prepare import describe_elsewhere, prepare_and_log, refuse_checkpoints, unused
 from bench.system.output import print_result
+from bench.words import read_settings
 
 OWN = {"remake": "false"}
 
@@ -28,7 +29,8 @@ def main(arguments: list[str]) -> None:
     own, _, overrides = split_arguments(arguments, OWN)
     folder = Path("outputs") / time.strftime("prepare-%Y%m%d-%H%M%S")
     remake = _switch("remake", own["remake"])
-    points = compose_settings(overrides)
+    words = read_settings(overrides)
+    points = compose_settings(words.overrides, words.config_dir)
     refuse_places(points, folder, "the log's folder")
     refuse_checkpoints(points, folder, remake=remake)
     for settings in points:

@@ -8,18 +8,19 @@ python -m bench.replay many.log start=2                only the second start in 
 python -m bench.replay --explain base.log              prints what is read from which line; nothing is written to MLflow
 python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in; or all of a sweep's folder
 python -m bench.replay benchmark_results/NAME          a published result: its sweep and all starts of it
-python -m bench.replay LOG... tracking.uri=URI
+python -m bench.replay LOG... tracking.uri=URI          and tracking.experiment, caches_dir, experiment, --config-dir=FOLDER
 """
 
+import os
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from functools import partial
 from pathlib import Path
 
-from bench.cli import command, split_arguments
-from bench.compose import compose_settings
+from bench.cli import TAKES, command, split_arguments
+from bench.compose import compose_one
 from bench.config import Tracking
 from bench.errors import LogError
 from bench.log.recordings import Recording, expanded, log_file, recordings_in
@@ -32,8 +33,10 @@ from bench.system.interrupts import unbroken
 from bench.system.output import exit_where_lost, print_result
 from bench.tracking.runs import SWEEP_FILE, SweepRun, log_sweep
 from bench.tracking.uploads import bring_in, tidy
+from bench.words import read_settings
 
 EXPLAIN, POINT = "--explain", "point."
+CONFIG_DIR = ("--config-dir", "-cd")  # its value may be the next word
 
 
 @command(__doc__)
@@ -41,17 +44,16 @@ def main(arguments: list[str]) -> None:
     """Replay every file, then bring in every folder."""
     own, _, rest = split_arguments([each for each in arguments if each != EXPLAIN], {"start": ""})
     named = _points([each for each in rest if each.startswith(POINT)])
-    rest = [each for each in rest if not each.startswith(POINT)]
-    overrides = [each for each in rest if "=" in each and not Path(each).exists()]
-    places = [each for each in expanded([each for each in rest if each not in overrides]) if each not in named]
-    places = [*named, *places]
+    overrides, given = divided([each for each in rest if not each.startswith(POINT)])
+    places = [*named, *(each for each in expanded(given) if each not in named)]
     if not places:
         raise LogError("which log?  python -m bench.replay LOG...")
     start = _start(own["start"])
+    words = read_settings(overrides)
     if EXPLAIN in arguments:
         _explain(places, start)
         return
-    settings = compose_settings(overrides)[0]
+    settings = compose_one(words, TAKES, ["LOG...", "start"])
     tracking = settings.tracking
     results = [Path(place) for place in places if (Path(place) / STARTS).is_file()]
     folders = [Path(place) for place in places if Path(place).is_dir() and Path(place) not in results]
@@ -132,6 +134,16 @@ def _start(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise LogError(f"start={text}: it is the number of a start in its file, from 1.")
     return int(text)
+
+
+def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Settings and flags, and the places of logs: `-`, what exists, and what is neither a flag nor NAME=VALUE."""
+    settings, places = list[str](), list[str]()
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        is_setting = before in CONFIG_DIR or (word.startswith("-") and word != "-") or "=" in word
+        is_place = before not in CONFIG_DIR and os.path.lexists(word)
+        (places if is_place or not is_setting else settings).append(word)
+    return settings, places
 
 
 def starts_of(folders: list[Path]) -> list[Path]:

@@ -19,27 +19,7 @@ from bench.system.regular_files import read_at_most
 from commands import Preloaded, command
 from conftest import Workplace, fake_for
 
-# Command lines that Hydra cannot compose, and folders that it would give to several starts.
-
-
-@pytest.mark.parametrize("module", ["bench", "bench.prepare"])
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("model=nope",), "'model/nope' Available options in 'model': hf "),
-        (("model=null",), "Config group override must be a string or a list"),
-        (("=5",), "Config group override must be a string or a list"),
-        (("foo=1",), "'foo'"),
-        (("models_dir=${nope}",), "Interpolation key 'nope' not found"),
-        (("seed='",), "seed='"),
-    ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else None,
-)
-def test_a_command_line_that_hydra_cannot_compose_is_refused_in_a_sentence(
-    workplace: Workplace, preloaded: Preloaded, module, words, said
-):
-    """Hydra itself prints several lines, or a traceback, and exits with 1."""
-    check_refused(workplace, preloaded, module, *words, said=said)
+# Folders that Hydra would give to several starts; what is typed wrong otherwise is in bad_words.py.
 
 
 @pytest.mark.parametrize(
@@ -55,8 +35,6 @@ def test_a_command_line_that_hydra_cannot_compose_is_refused_in_a_sentence(
             ("-m", "hydra.sweep.subdir=same", "load_format=auto,dummy"),
             "hydra.sweep.subdir=same: every start has a folder",
         ),
-        (("-m", "model=nope,tiny_llama"), "'model/nope' Available options in 'model': hf "),
-        (("-m", "model=null,tiny_llama"), "Config group override must be a string or a list"),
         (("-m", "hydra.sweeper.params=5"), "hydra.sweeper.params=5: must be settings"),
         (("tracking.uri=http://",), "tracking.uri=http://: this is no server's address."),
         (("tracking.uri=http://localhost:notaport",), "this is no server's address."),

@@ -3,7 +3,6 @@
 Called by the Hydra sweeper with the composed points and a launcher.
 """
 
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +14,10 @@ from pathlib import Path
 from bench.analysis.losses import ALL_BLOCKS
 from bench.analysis.records import RunRecord
 from bench.config import Settings, blocks_at_most
-from bench.errors import CheckpointError, SettingError
+from bench.errors import CheckpointError
 from bench.host.claims import folder_claimed, sweep_claimed
 from bench.host.device import describe_host, of_one_host
-from bench.host.host import Host, look_at_host
+from bench.host.host import Host
 from bench.host.output_folders import refuse_places
 from bench.host.storage import describe_storage
 from bench.masking import masked_value
@@ -39,19 +38,23 @@ from bench.sweep.plan import (
 )
 from bench.sweep.prepare import prepare_points, refuse_checkpoints, source_tags
 from bench.sweep.prime import Untimed, describe_untimed, downloads, untimed
+from bench.sweep.refusals import refuse_equal_points, refuse_repeats_of_nothing, refuse_what_this_host_cannot
 from bench.sweep.verify import found_of, to_load_again
 from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.system.output import print_message
 from bench.tracking.query import unfinished_sweep
-from bench.tracking.runs import SweepRun
+from bench.tracking.runs import SweepRun, given_run
+from bench.tracking.store import given_by_mlflow
 from bench.tracking.uploads import begin_sweep, bring_in_rest, end_sweep, open_store
-from bench.vllm.check_arguments import refuse_arguments
 from bench.weights.checkpoint import place_of
 from bench.weights.fingerprint_store import Files, expect
 
 INTERRUPTION = "an interruption"
 
 Job = list[str]  # the overrides of one start
+Above = tuple[
+    str | None, str | None
+]  # the run that `mlflow run` has opened for this sweep; the user's, below which it goes
 Launch = Callable[[Sequence[Job]], Sequence[Outcome]]
 
 
@@ -92,9 +95,10 @@ class Sweep:
 
 def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Outcome]:
     """Every start of the sweep, block by block, below one MLflow run. Failed starts do not stop it."""
-    adopted = os.environ.pop("MLFLOW_RUN_ID", None)  # of `mlflow run`; a start must not write to it
+    given = given_by_mlflow()
     refuse_repeats_of_nothing(points)
     hosts = refuse_what_this_host_cannot(points)
+    refuse_equal_points(points, hosts)
     refuse_places((point.settings for point in points), folder, "hydra.sweep.dir")
     points, settings = with_baseline_again(points), points[0].settings
     if settings.dry_run:
@@ -102,7 +106,8 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
         return []
     refuse_checkpoints([point.settings for point in points], folder)
     unbroken(partial(open_store, settings, may_be_away=False), "MLflow to answer")
-    with deferred(), folder_claimed(folder), opened(points, hosts, adopted, folder) as sweep, interruptible():
+    above = unbroken(partial(given_run, settings.tracking, given), "MLflow to answer")
+    with deferred(), folder_claimed(folder), opened(points, hosts, above, folder) as sweep, interruptible():
         prepare_points(points, folder)
         prime(sweep, launch)
         verify(sweep, launch)
@@ -117,11 +122,11 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
 
 
 @contextmanager
-def opened(points: list[Point], hosts: Sequence[Host], adopted: str | None, folder: Path) -> Iterator[Sweep]:
+def opened(points: list[Point], hosts: Sequence[Host], above: Above, folder: Path) -> Iterator[Sweep]:
     """The sweep's run in MLflow, locked against other processes and closed at the end of the block, also after an error."""
     tracking = points[0].settings.tracking
     with ExitStack() as claims:
-        opening = partial(open_or_resume, points, hosts, adopted, folder, claims)
+        opening = partial(open_or_resume, points, hosts, above, folder, claims)
         sweep = unbroken(opening, "MLflow to open the sweep")
         try:
             yield sweep
@@ -159,9 +164,7 @@ def run_blocks(sweep: Sweep, launch: Launch) -> str:
     return f"after {len(sweep.blocks)} blocks: {sweep.change}" if sweep.change else ALL_BLOCKS
 
 
-def open_or_resume(
-    points: list[Point], hosts: Sequence[Host], adopted: str | None, folder: Path, claims: ExitStack
-) -> Sweep:
+def open_or_resume(points: list[Point], hosts: Sequence[Host], above: Above, folder: Path, claims: ExitStack) -> Sweep:
     """A new sweep; or, with resume=true, the interrupted sweep of the same command with its completed starts.
 
     Either is locked for this process as long as `claims` is open.
@@ -194,7 +197,8 @@ def open_or_resume(
     claims.enter_context(sweep_claimed(settings, sweep_id))
     tags = POINTS.of(tuple(point.label for point in points)) | planned | SIGNATURE.of(name) | source_tags()
     seed = _seed(settings, sweep_id)
-    sweep_run = SweepRun(sweep_id, time.time(), _params(points, seed), tags, adopted, adopted is not None)
+    adopted, below = above
+    sweep_run = SweepRun(sweep_id, time.time(), _params(points, seed), tags, adopted, adopted is not None, below=below)
     parent = begin_sweep(settings.tracking, sweep_run, folder)
     return Sweep(sweep_id, parent, points, blocks_of(points, seed))
 
@@ -240,37 +244,6 @@ def start_untimed(sweep: Sweep, starts: Sequence[Untimed], launch: Launch) -> No
     for outcome in launch(jobs):
         if outcome.reason:
             print_message(f"  {outcome.name} could not be started for this: {outcome.reason}")
-
-
-def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
-    """Refuses an unknown load format in `repeats_of`: a misspelt name would have no effect.
-
-    Raises:
-        SettingError: `repeats_of` names a load format that no point of this sweep has.
-    """
-    formats = sorted({point.settings.load_format.name for point in points})
-    if unknown := sorted(points[0].settings.repeats_of.keys() - set(formats)):
-        raise SettingError(
-            f"repeats_of.{unknown[0]}: no point of this sweep has this load format; they have {', '.join(formats)}."
-        )
-
-
-def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
-    """Checks all points before the first start, and raises one error for all. Returns the host of each point.
-
-    Raises:
-        SettingError: an interpreter without vLLM, more ranks than a CPU host has cores, an argument that this vLLM does not take.
-    """
-    hosts, problems = [], []
-    for point in points:
-        try:
-            hosts.append(look_at_host(point.settings))
-        except SettingError as error:
-            problems.append(str(error))
-    if problems:
-        raise SettingError("\n".join(dict.fromkeys(problems)))
-    refuse_arguments(zip((point.settings for point in points), hosts, strict=True))
-    return hosts
 
 
 def second_try(settings: Settings, outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -4,7 +4,6 @@ Hydra makes the folder of a run before it calls bench. So a callback that Hydra
 calls before that reports wrong settings and prints a plan: no folder has been made that would have to be removed.
 """
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,14 +11,17 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from bench.compose import composed, hydra_errors_translated, refuse_moving, settings_from
+from bench.compose import settings_from
 from bench.config import Settings
 from bench.errors import BenchError, SettingError
+from bench.hydra_checks import MULTIRUN, RUN, composed, hydra_errors_translated, refuse_hydra
+from bench.points import without_hydra
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
 from bench.system.output import print_message
+from bench.tracking.store import given_by_mlflow
 
 
 class CheckSingle(Callback):
@@ -38,8 +40,8 @@ class CheckSingle(Callback):
 
         composed()
         try:
+            refuse_hydra(config, RUN)
             settings = single(config)
-            refuse_moving(config)
             host = look_at_host(settings)
             refuse_arguments([(settings, host)])
             HydraConfig.instance().set_config(config)  # for what is interpolated from it
@@ -59,6 +61,14 @@ class CheckSingle(Callback):
             print_message(describe_error(error))
             sys.exit(2)
 
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Before Hydra makes a sweeper, which may be another than bench's."""
+        try:
+            refuse_hydra(config, MULTIRUN)
+        except SettingError as error:
+            print_message(str(error))
+            sys.exit(2)
+
 
 def single(config: DictConfig) -> Settings:
     """The settings of a start on its own.
@@ -66,13 +76,13 @@ def single(config: DictConfig) -> Settings:
     Raises:
         SettingError: one is not allowed, or results in several starts.
     """
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    own = OmegaConf.create(config)
-    with open_dict(own):
-        own.pop("hydra", None)
-    settings = settings_from(own)
+    given_by_mlflow()
+    settings = settings_from(without_hydra(OmegaConf.create(config)))
     if settings.repeats > 1 or settings.precision is not None:
         raise SettingError(
             f"repeats={settings.repeats}, precision={settings.precision}: several starts are a sweep. Add -m."
         )
+    for name in ("aa", "resume", "repeats_of", "time_budget_s"):
+        if value := getattr(settings, name):
+            raise SettingError(f"{name}={value}: this has no effect on one start, it is of a sweep. Add -m.")
     return settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from bench.config import Tracking
-from bench.errors import LockError, TrackingError
+from bench.errors import LockError, StoreError, TrackingError
 from bench.masking import masked, masked_tree, private
 from bench.start import tags as t
 from bench.start.files import OUTPUTS, PROBE
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
+SOURCE_TYPE = "mlflow.source.type"  # PROJECT: opened by `mlflow run`
 UPLOAD_LOCK = ".upload.lock"
 UPLOAD_WAIT_S = 60.0  # for another process that uploads the same start
 SWEEP_FILE = "sweep_run.json"
@@ -52,6 +53,7 @@ class SweepRun:
     adopted: bool = False
     ended_by: str | None = None  # in words; None: it is running, or was killed
     failed: bool = True
+    below: str | None = None  # the user's run whose child it is
 
     def save(self, folder: Path) -> None:
         partial = folder / f"{SWEEP_FILE}.partial"
@@ -99,17 +101,38 @@ def open_sweep(tracking: Tracking, sweep: SweepRun, *, adopted: str | None = Non
     store = connect(tracking.uri)
     with errors_translated(tracking.uri):
         name = sweep_name(sweep.sweep_id, sweep.tags)
-        run_id = adopted or _create(store, experiment_id(store, tracking.experiment), name, sweep.started_at, {})
-        origin = {} if adopted else origin_tags(sweep.tags.get(COMMIT))  # `mlflow run` has written its own
-        kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep.sweep_id) | t.DRIVER.of(this_process().as_text())
-        log(
-            store,
-            run_id,
-            params=sweep.params,
-            metrics={},
-            tags=origin | sweep.tags | kind | {NAME: text_of(masked(name))},
+        above = {PARENT: sweep.below} if sweep.below else {}
+        place = (
+            store.client.get_run(sweep.below).info.experiment_id  # MLflow shows no child of another experiment
+            if sweep.below
+            else experiment_id(store, tracking.experiment)
         )
+        run_id = adopted or _create(store, str(place), name, sweep.started_at, above)
+        kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep.sweep_id) | t.DRIVER.of(this_process().as_text())
+        origin = {} if adopted else origin_tags(sweep.tags.get(COMMIT))  # `mlflow run` has written its own
+        tags = origin | sweep.tags | kind | {NAME: text_of(masked(name))}
+        log(store, run_id, params=sweep.params, metrics={}, tags=tags)
     return run_id
+
+
+def given_run(tracking: Tracking, run_id: str | None) -> tuple[str | None, str | None]:
+    """What MLFLOW_RUN_ID is for a sweep: the run that `mlflow run` has opened for it, which it becomes, or one of the user's, below
+    which it goes. Returns the one, and the other.
+
+    Raises:
+        StoreError: the store has no such run.
+    """
+    if run_id is None:
+        return None, None
+    with errors_translated(tracking.uri):
+        run = _run_if_there(connect(tracking.uri), run_id)
+    if run is None or run.info.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"MLFLOW_RUN_ID={run_id}: there is no such run at tracking.uri={masked(tracking.uri)}. Unset it, or set tracking.uri to its store."
+        )
+    if run.data.tags.get(SOURCE_TYPE) == "PROJECT" and t.SWEEP.in_(run.data.tags) is None:
+        return run_id, None
+    return None, run_id
 
 
 def close_sweep(  # noqa: PLR0913  # each is a fact of its end

@@ -170,9 +170,33 @@ def check(tracking: Tracking) -> None:
     if path := sqlite_file.path_of(tracking.uri):
         sqlite_file.refuse_unwritable(path)
     with errors_translated(tracking.uri):
+        _refuse_other_experiment(store, tracking)
         experiment = experiment_id(store, tracking.experiment)
         next(search(store, ALL_OF_A_RUN, [experiment]), None)  # a server's database that lacks a table fails here
         _refuse_artifacts(store, experiment, f"tracking.experiment={tracking.experiment}, artifact_location")
+
+
+def given_by_mlflow() -> str | None:
+    """The run of MLFLOW_RUN_ID, which is taken out of the environment: no start must write to it. Its own experiment counts then."""
+    run_id = os.environ.pop("MLFLOW_RUN_ID", None)
+    if run_id is not None:
+        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    return run_id
+
+
+def _refuse_other_experiment(store: Store, tracking: Tracking) -> None:
+    """bench knows experiments by their names; one that the environment gives by its id must be the same.
+
+    Raises:
+        StoreError: it is another one.
+    """
+    if number := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        name = str(store.client.get_experiment(number).name)
+        if name != tracking.experiment:
+            raise StoreError(
+                f"MLFLOW_EXPERIMENT_ID={number} is the experiment {name!r}, and tracking.experiment={tracking.experiment}."
+                f" Type tracking.experiment={name}, or unset MLFLOW_EXPERIMENT_ID."
+            )
 
 
 def _refuse_artifacts(store: Store, experiment: str, setting: str) -> None:

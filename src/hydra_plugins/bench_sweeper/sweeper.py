@@ -5,14 +5,14 @@ Hydra imports this module whenever it starts, so the rest of bench is imported o
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -21,17 +21,11 @@ if TYPE_CHECKING:
     from bench.sweep.job import Outcome
     from bench.sweep.plan import Point
 
-REFUSED_LAUNCHERS = {
-    "submitit_local": "it starts all jobs at once and hides the GPUs: starts would disturb each other",
-    "joblib": "it starts several jobs at once, and its pool dies with the first job that is killed",
-}
-
 
 class BlockSweeper(Sweeper):
     """Every point once a block, in shuffled order; `params` are overrides from an experiment's config."""
 
-    def __init__(self, params: dict[str, str] | None) -> None:
-        self.params = params or {}
+    def __init__(self, params: dict[str, str] | None) -> None:  # noqa: ARG002  # read from the config, as for other commands
         self.context: HydraContext | None = None
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
@@ -46,8 +40,8 @@ class BlockSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """The whole sweep. Ends the process: with 1 where a start failed, with 2 where a setting is not allowed."""
-        from bench.compose import composed, refuse_moving
         from bench.errors import BenchError
+        from bench.hydra_checks import MULTIRUN, composed, refuse_hydra
         from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
         from bench.sweep.run import run_sweep
         from bench.system.output import print_message
@@ -55,9 +49,8 @@ class BlockSweeper(Sweeper):
         assert self.config is not None
         composed()
         try:
+            refuse_hydra(self.config, MULTIRUN)
             points = self.points(arguments)
-            self.refuse_launcher()
-            refuse_moving(self.config)
             folder = self.folder()
             self.launched = first_free(folder)
             outcomes = run_sweep(points, folder, self.launch)
@@ -70,40 +63,40 @@ class BlockSweeper(Sweeper):
 
     def points(self, arguments: list[str]) -> list["Point"]:
         """Compose and check every point before anything is started. One error lists all problems."""
-        from bench.compose import hydra_errors_translated, normalised, points_of
-        from bench.errors import SettingError
+        from bench.hydra_checks import hydra_errors_translated, own_configs
+        from bench.points import brought_words, points_of, refuse_together
         from bench.sweep.left_out import own_settings_only
         from bench.sweep.plan import label_points
 
         assert self.context is not None
         assert self.config is not None
         loader = self.context.config_loader
-        if not isinstance(self.params, Mapping):
-            raise SettingError(f"hydra.sweeper.params={self.params}: must be settings, each with its values.")
         with hydra_errors_translated():
-            given = normalised([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
-            overrides = points_of(given, loader)
+            overrides = points_of([*brought_words(self.config, own_configs(self.config)), *arguments], loader)
         settings = self.composed(overrides)
         if (own := own_settings_only(overrides, settings)) != overrides:
             overrides, settings = own, self.composed(own)
+        refuse_together(settings)
         return label_points(overrides, settings)
 
     def composed(self, points: Sequence[tuple[str, ...]]) -> list["Settings"]:
         """The settings of each point. One error lists all problems."""
-        from bench.compose import hydra_errors_translated, settings_from
+        from bench.compose import settings_from
         from bench.errors import SettingError
+        from bench.hydra_checks import hydra_errors_translated, refuse_own_sweep, refuse_several_choices
+        from bench.points import without_hydra
 
         assert self.context is not None
         assert self.config is not None
         loader = self.context.config_loader
         settings, problems = [], []
         for point in points:
+            with hydra_errors_translated():
+                composed = loader.load_sweep_config(self.config, list(point))
+            refuse_several_choices(composed)
+            refuse_own_sweep(self.config, composed, point)
             try:
-                with hydra_errors_translated():
-                    composed = loader.load_sweep_config(self.config, list(point))
-                with open_dict(composed):
-                    composed.pop("hydra", None)
-                settings.append(settings_from(composed))
+                settings.append(settings_from(without_hydra(composed)))
             except SettingError as error:
                 problems += str(error).splitlines()
         if problems:
@@ -116,8 +109,8 @@ class BlockSweeper(Sweeper):
         Raises:
             SettingError: its path is empty, or all starts in it would have the same folder.
         """
-        from bench.compose import hydra_errors_translated
         from bench.errors import SettingError
+        from bench.hydra_checks import hydra_errors_translated
 
         assert self.config is not None
         with hydra_errors_translated():
@@ -130,14 +123,6 @@ class BlockSweeper(Sweeper):
                 f"hydra.sweep.subdir={subdir}: every start has a folder of its own. Put ${{hydra.job.num}} into it."
             )
         return Path(folder)
-
-    def refuse_launcher(self) -> None:
-        from bench.errors import SettingError
-
-        assert self.config is not None
-        name = str(self.config.hydra.runtime.choices["hydra/launcher"])
-        if name in REFUSED_LAUNCHERS:
-            raise SettingError(f"hydra/launcher={name}: {REFUSED_LAUNCHERS[name]}. Use basic, submitit_slurm or ray.")
 
     def launch(self, jobs: Sequence[list[str]]) -> list["Outcome"]:
         """One block. A job that raises is a bug of ours, and its traceback is shown."""

@@ -1,0 +1,96 @@
+"""What MLproject's entry points execute: the parameters of `mlflow run` become a command of bench.
+
+    python -m bench.mlproject bench --load_format auto,dummy --overrides "repeats=3 completion.prompt='two words'" --max_model_len 128
+
+MLflow appends parameters that MLproject does not name as `--NAME VALUE`. Imports nothing but Python's own library: the environment
+that MLflow makes without `--env-manager local` is empty, and this is where that is noticed.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from bench.errors import SettingError
+
+NEEDED = ("hydra", "mlflow", "numpy", "pydantic", "safetensors", "scipy")
+FLAGS = {"bench": ["-m"]}
+OMITTED = "load_format"  # where it is empty, its default in MLproject: what an experiment sweeps counts
+OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
+
+
+def main() -> None:
+    """Executes the command in this process's place, with this interpreter."""
+    module, *given = sys.argv[1:]
+    try:
+        refuse_empty_environment()
+        words = words_of(given)
+    except SettingError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    os.execv(sys.executable, [sys.executable, "-m", module, *FLAGS.get(module, []), *words])  # noqa: S606  # no shell
+
+
+def refuse_empty_environment() -> None:
+    """
+    Raises:
+        SettingError: packages that bench needs are missing here.
+    """
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise SettingError(
+            f"{sys.executable} has no {', '.join(missing)}, which bench needs. Activate bench's own environment, and add"
+            " --env-manager local to mlflow run."
+        )
+
+
+def words_of(given: Sequence[str]) -> list[str]:
+    """`--NAME VALUE` pairs -> words of a command of bench.
+
+    Raises:
+        SettingError: a quote in `overrides` is not closed.
+    """
+    words = list[str]()
+    for flag, value in zip(given[::2], given[1::2], strict=True):
+        name = flag.removeprefix("--")
+        if name == "overrides":
+            words += divided(value)
+        elif name in {"config-dir", "config_dir"}:
+            words.append(f"--config-dir={value}")
+        elif value or name != OMITTED:
+            words.append(f"{name}={value}")
+    return words
+
+
+def divided(text: str) -> list[str]:
+    """Divided at blanks outside of quotes and brackets, which stay: they belong to Hydra's grammar. A word that is in quotes as a whole
+    loses them.
+
+    Raises:
+        SettingError: a quote is not closed.
+    """
+    words, quote, depth, is_escaped = [""], "", 0, False
+    for letter in text:
+        if letter.isspace() and not quote and depth <= 0:
+            words.append("")
+            continue
+        words[-1] += letter
+        if is_escaped or letter == "\\":
+            is_escaped = not is_escaped
+        elif quote:
+            quote = "" if letter == quote else quote
+        elif letter in QUOTES:
+            quote = letter
+        else:
+            depth += (letter in OPENING) - (letter in CLOSING)
+    if quote:
+        raise SettingError(f"-P overrides: a quote ({quote}) in it is not closed.")
+    return [_unquoted(word) for word in words if word]
+
+
+def _unquoted(word: str) -> str:
+    is_quoted = len(word) > 1 and word[0] in QUOTES and word[-1] == word[0] and word[0] not in word[1:-1]
+    return word[1:-1] if is_quoted else word
+
+
+if __name__ == "__main__":
+    main()

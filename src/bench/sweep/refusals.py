@@ -1,0 +1,77 @@
+"""The points of a sweep as a whole, before its first start: what none of them shows by itself."""
+
+from collections.abc import Sequence
+
+from bench.config import flattened
+from bench.errors import SettingError
+from bench.host.compile_cache import caches_of
+from bench.host.host import Host, look_at_host
+from bench.setting_names import shown
+from bench.sweep.plan import Point
+from bench.vllm.check_arguments import refuse_arguments
+from bench.vllm.command import command_for
+
+# What decides what a start is, beside the command and the variables of its vLLM.
+BESIDE_THE_COMMAND = {"model", "page_cache", "compile_cache", "probe", "completion", "models_dir"}
+
+
+def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
+    """Refuses an unknown load format in `repeats_of`: a misspelt name would have no effect.
+
+    Raises:
+        SettingError: `repeats_of` names a load format that no point of this sweep has.
+    """
+    formats = sorted({point.settings.load_format.name for point in points})
+    if unknown := sorted(points[0].settings.repeats_of.keys() - set(formats)):
+        raise SettingError(
+            f"repeats_of.{unknown[0]}: no point of this sweep has this load format; they have {', '.join(formats)}."
+        )
+
+
+def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
+    """Checks all points before the first start, and raises one error for all. Returns the host of each point.
+
+    Raises:
+        SettingError: an interpreter without vLLM, more ranks than a CPU host has cores, an argument that this vLLM does not take.
+    """
+    hosts, problems = [], []
+    for point in points:
+        try:
+            hosts.append(look_at_host(point.settings))
+        except SettingError as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingError("\n".join(dict.fromkeys(problems)))
+    refuse_arguments(zip((point.settings for point in points), hosts, strict=True))
+    return hosts
+
+
+def refuse_equal_points(points: Sequence[Point], hosts: Sequence[Host]) -> None:
+    """Refuses two points of which the same would run: two spellings of one value, a value typed twice, a default beside its own value.
+    Their ratio would be taken for one of two settings.
+
+    Raises:
+        SettingError: names the words in which they differ.
+    """
+    seen: dict[str, Point] = {}
+    for point, host in zip(points, hosts, strict=True):
+        other = seen.setdefault(_what_runs(point, host), point)
+        if other is point:
+            continue
+        differing = [
+            f"{mine} and {theirs}"
+            for mine, theirs in zip(map(shown, other.overrides), map(shown, point.overrides), strict=False)
+            if mine != theirs
+        ]
+        what = ", ".join(differing) or " ".join(map(shown, point.overrides))
+        raise SettingError(
+            f"{what}: the same start would run for both. Type one of them; aa=true starts the baseline a second time, repeats=N each point N times."
+        )
+
+
+def _what_runs(point: Point, host: Host) -> str:
+    """All that decides what a start is, as text. The port is chosen anew for each start."""
+    settings = point.settings
+    command = command_for(settings, host, 0, caches_of(settings, host).environment)
+    beside = flattened(settings.model_dump(include=BESIDE_THE_COMMAND))
+    return repr((command.arguments, sorted(command.environment.items()), sorted(beside.items(), key=str)))

@@ -1,0 +1,123 @@
+"""The words of a command line: what each means, and what is refused beside what."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.compose import compose_settings
+from bench.errors import SettingError
+from bench.words import read_settings, read_words
+
+
+def refusal(*words: str) -> str:
+    with pytest.raises(SettingError) as refused:
+        read_words(words)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [
+        ("tensor_paralel_size=2", "nearest: tensor_parallel_size."),
+        ("tp=2", "Its name is tensor_parallel_size."),
+        ("uri=x", "nearest: tracking.uri"),
+        ("vllm.arg.enforce_eager=true", "nearest: vllm.args.enforce_eager,"),
+        ("enforce_eager=true", "Is it an argument of vLLM?  vllm.args.enforce_eager=true"),
+        ("load_format=runai", "nearest: runai_streamer;"),
+        ("experiment=load_format_gpu", "nearest: load_formats_gpu;"),
+        ("--dry-run", "A setting is typed without dashes: dry_run=VALUE."),
+    ],
+)
+def test_a_name_that_there_is_not_is_answered_with_the_nearest(word, nearest):
+    """What Hydra offers instead is a plus, with which the misspelt name would become a setting."""
+    assert nearest in refusal(word)
+
+
+@pytest.mark.parametrize(
+    ("words", "both"),
+    [
+        (("seed=1", "seed=2"), "seed=1 and seed=2 both set seed,"),
+        (("+seed=1", "++seed=2"), "seed=1 and seed=2 both set seed,"),
+        (("rig={wait_s:0}", "rig.wait_s=1"), "both set rig.wait_s,"),
+        (("vllm.args.x=1", "vllm.args={x:2}"), "both set vllm.args.x,"),
+        (("vllm.args={x:1},{y:1}", "vllm.args.y=2"), "both set vllm.args.y,"),
+        (("vllm.args.max-num-seqs=1", "vllm.args.max_num_seqs=2"), "both set vllm.args.max_num_seqs,"),
+        (("hydra.sweeper.params.seed='1,2'", "seed=3"), "both set seed,"),
+    ],
+)
+def test_a_setting_that_is_typed_twice_is_refused_in_whatever_form(words, both):
+    """Of two values Hydra takes the last, and of a dict and a value in it as well."""
+    assert both in refusal(*words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("seed=1", "seed=1"),
+        ("model=hf", "model.path=x"),
+        ("vllm.args.x=1", "vllm.args.y=1"),
+        ("rig.wait_s=1", "rig={}"),
+    ],
+)
+def test_what_sets_different_things_or_the_same_is_taken(words):
+    """A group's choice and a setting of that choice are two things."""
+    assert read_words(words).overrides
+
+
+def test_flags_may_stand_anywhere(tmp_path):
+    """Hydra takes them before the overrides, or behind them all."""
+    words = read_words(["seed=1", "--config-dir", str(tmp_path), "load_format=auto,dummy", "-m"])
+
+    assert words.flags == ("--config-dir", str(tmp_path), "-m")
+    assert words.overrides == ("seed=1", "load_format=auto,dummy")
+    assert words.config_dir == tmp_path
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with a load format and an experiment of the user's own."""
+    for name, text in {
+        "load_format/lazy.yaml": "name: safetensors\ncheckpoint: original\ndirect_io: false\nargs: {}\nenv: {}\nextra: {}\n",
+        "experiment/mine.yaml": "# @package _global_\nseed: 7\nhydra:\n  sweeper:\n    params:\n      load_format: auto,lazy\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_every_command_takes_the_users_own_configs(own):
+    """Experiments, load formats and what a pattern finds; chosen as bench's own are."""
+    words = read_settings([f"--config-dir={own}", "experiment=mine"])
+    both = compose_settings(words.overrides, words.config_dir)
+    found = compose_settings(["load_format=glob(la*)"], own)
+
+    assert [(each.load_format.name, each.seed) for each in both] == [("auto", 7), ("safetensors", 7)]
+    assert [each.load_format.name for each in found] == ["safetensors"]
+
+
+def test_a_config_that_bench_s_own_would_hide_is_refused(own):
+    """Hydra reads the first of a name. A copy that is equal changes nothing."""
+    (own / "load_format" / "auto.yaml").write_text("name: auto\n")
+
+    assert "load_format/auto.yaml has the name of bench's own file" in refusal(f"--config-dir={own}")
+
+
+@pytest.mark.parametrize(
+    "params", ["load_format: [auto, dummy]", "vllm: {args: {x: '1,2'}}", "sed: 1,2", "load_format: auto,nope"]
+)
+def test_a_sweep_of_an_experiment_is_read_as_strictly_as_a_command_line(own, params):
+    """A YAML list for a group would be its last member."""
+    (own / "experiment" / "mine.yaml").write_text(
+        f"# @package _global_\nhydra:\n  sweeper:\n    params:\n      {params}\n"
+    )
+    with pytest.raises(SettingError):
+        compose_settings(["experiment=mine"], own)
+
+
+def test_a_defaults_list_with_several_choices_of_a_group_is_refused(own):
+    """They compose into the last one."""
+    (own / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /load_format: [auto, dummy]\n"
+    )
+    with pytest.raises(SettingError, match=r"^load_format: a defaults list has several choices"):
+        compose_settings(["experiment=mine"], own)
