@@ -57,6 +57,7 @@ def test_a_start_in_a_container_has_its_times_and_what_its_processes_report(work
         ("variables", [], "vLLM's variables do not arrive in the container. Pass them: --env-file={env_file}, or --env={name}"),
         ("port", [], "is not reached at 127.0.0.1. Publish its port: -p 127.0.0.1:{port}:{port}"),
         ("files", [], "Mount it at the same path: -v {probe}:{probe}"),
+        ("mount", [], "is another folder than here in the container. Mount it at the same path: -v {probe}:{probe}"),
         ("kernel", [], "on another kernel than bench, whose page cache and clock are its own. Set probe=false"),
         ("kernel", ["page_cache=cold", "probe=false"], "Set page_cache=as_is"),
     ],

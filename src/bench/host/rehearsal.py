@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from bench.config import Settings
 from bench.errors import SettingError
@@ -36,11 +37,14 @@ def writable(path):
     file = os.path.join(path, asked["nonce"])
     try: open(file, "x").close(); os.remove(file); return True
     except OSError: return False
+def identity(path):
+    try: return [os.stat(path).st_dev, os.stat(path).st_ino]
+    except OSError: return None
 def kernel():
     try: return open({str(HERE)!r}).read().strip()
     except OSError: return None
 found = {{"unread": [path for path in asked["read"] if not readable(path)], "unwritten": [path for path in asked["write"] if not writable(path)],
-         "nonce": os.environ.get({NONCE!r}), "kernel": kernel(), "is_reached": False}}
+         "identity": {{path: identity(path) for path in asked["read"]}}, "nonce": os.environ.get({NONCE!r}), "kernel": kernel(), "is_reached": False}}
 try:
     server = socket.create_server((asked["host"], asked["port"]))
     server.settimeout(5)
@@ -123,18 +127,29 @@ def rehearse(asked: Rehearsal) -> Installed:
     return installed_in(rest, done, f"vllm.command, vllm.python={asked.python}")
 
 
-def missing_in(found: Mapping[str, object], asked: Rehearsal, nonce: str) -> Iterator[str]:
+def missing_in(found: Mapping[str, Any], asked: Rehearsal, nonce: str) -> Iterator[str]:
     """A sentence for each thing that did not arrive, with what to write."""
     if found["nonce"] != nonce:
         yield "vLLM's variables do not arrive in the container. Pass them: --env-file={env_file}, or --env={name}"
-    for done, paths in (("read", found["unread"]), ("written to", found["unwritten"])):
-        for path in paths if isinstance(paths, list) else ():
-            place = next((f"{{{name}}}" for name, value in asked.places if value == path), "{folder}")
-            yield f"{path} cannot be {done} in the container, with all that is in it. Mount it at the same path: -v {place}:{place}"
+    is_our_kernel = found["kernel"] is not None and found["kernel"] == own_kernel()
+    wrong = dict.fromkeys(found["unread"], "cannot be read, with all that is in it")
+    wrong |= dict.fromkeys(found["unwritten"], "cannot be written to")
+    if is_our_kernel:  # a copy, in an image for instance, has a page cache of its own
+        others = [path for path in asked.read if found["identity"][path] != identity(path)]
+        wrong = dict.fromkeys(others, "is another folder than here") | wrong
+    for path, what in wrong.items():
+        place = next((f"{{{name}}}" for name, value in asked.places if value == path), "{folder}")
+        yield f"{path} {what} in the container. Mount it at the same path: -v {place}:{place}"
     if not found["is_reached"]:
         yield f"what listens in the container is not reached at {HOST}. Publish its port: -p {HOST}:{{port}}:{{port}}, or share the host's network"
-    if asked.needs_kernel and (found["kernel"] is None or found["kernel"] != own_kernel()):
+    if asked.needs_kernel and not is_our_kernel:
         yield f"the container runs on another kernel than bench, whose page cache and clock are its own. Set {' '.join(asked.needs_kernel)}"
+
+
+def identity(path: str) -> list[int]:
+    """Of a folder, whatever mounts it where."""
+    found = Path(path).stat()
+    return [found.st_dev, found.st_ino]
 
 
 def own_kernel() -> str | None:
