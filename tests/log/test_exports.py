@@ -187,6 +187,14 @@ def test_a_long_export_is_turned_in_pieces(name, tmp_path, monkeypatch):
     is_right(read(EXPORTS[name].encode(), tmp_path))
 
 
+def test_what_comes_before_the_times_of_an_export_may_be_long(tmp_path, monkeypatch):
+    """The answers of a server that ran for days have none."""
+    monkeypatch.setattr(exports, "SAMPLE_BYTES", 1000)
+    answers = 'INFO:     10.0.0.1:5 - "GET /health HTTP/1.1" 200 OK\n' * 50_000
+
+    is_right(read((answers + EXPORTS["plain, newest first"]).encode(), tmp_path))
+
+
 def test_a_traceback_in_an_export_that_is_newest_first_is_in_its_order(tmp_path):
     """An entry of several lines is turned as one."""
     entries = [

@@ -229,6 +229,13 @@ def test_what_only_an_amd_gpu_prints_tells_it(line):
         ("(EngineCore pid=5) INFO [cpu_model_runner.py:71] Starting to load model tiny...", "cpu"),
         ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin ascend is activated", "npu"),
         ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin other is activated", "other"),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin neuron is activated", "neuron"),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin optimum_neuron is activated", "neuron"),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin hpu is activated", "hpu"),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin gaudi is activated", "hpu"),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Platform plugin tpu is activated", "tpu"),
+        ("INFO 11-24 02:56:46 [__init__.py:45] Automatically detected platform neuron.", "neuron"),
+        ("INFO 11-24 02:56:46 [hpu_worker.py:80] hello", "hpu"),
         ("INFO 11-24 02:56:46 [gpu_worker.py:80] hello", None),
         ("/usr/lib/other/xpu.py:33: UserWarning: [xpu.py:91] hello", None),
         ('  File "/vllm/v1/worker/cpu_worker.py", line 7, in load_model', None),
@@ -433,3 +440,12 @@ def test_the_rest_are_tags():
     """And nothing is there of what is not known."""
     assert info_tags(GPU) == {"version.vllm": "0.26.0", "host.device": "cuda", "bench.model": "models/base"}
     assert (info_params(ServerInfo()), info_tags(ServerInfo())) == ({}, {})
+
+
+def test_a_plugin_s_device_goes_before_the_config_s():
+    """Whose platform may still call it cuda or cpu."""
+    plugin = "INFO 11-24 02:56:46 [__init__.py:45] Platform plugin neuron is activated"
+    config = "INFO 11-24 02:56:47 [core.py:1] Initializing a V1 LLM engine (v0.13.0) with config: model='m', device_config=cpu, "
+
+    assert said(plugin, config).device == "neuron"
+    assert said(config).device == "cpu"

@@ -27,6 +27,8 @@ SAMPLE_BYTES = 1 << 20
 STAMPS_WITHIN = 400  # characters of a line
 BACKWARDS, FOR_EACH_FORWARDS = 3, 3  # steps in time, at least
 CHUNK_BYTES = 8 << 20  # of a log that is turned round, in memory
+VLLMS_BYTES = re.compile(LEVEL_AND_TIME.encode())
+ENOUGH_STAMPS = 50  # to see which way they go
 ENTITY = re.compile(r"&(?:quot|#39|#x27|amp|lt|gt);")
 VLLMS = re.compile(LEVEL_AND_TIME)
 WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?")
@@ -59,18 +61,30 @@ def readable(path: Path, name: str, place: Path) -> tuple[Path, tuple[str, ...]]
     return Path(file.name), tuple(step.words for step in steps)
 
 
-def _steps(blocks: Iterable[bytes]) -> list[Step]:
+def _steps(blocks: Iterator[bytes]) -> list[Step]:
     sample, size = [], 0
     for block in blocks:
         sample.append(block)
         if (size := size + len(block)) >= SAMPLE_BYTES:
             break
     steps = []
-    for recognised in (_as_document, _as_table, _as_page, _as_pane, _as_folded, _as_cut, _as_newest_first):
+    for recognised in (_as_document, _as_table, _as_page, _as_pane, _as_folded, _as_cut):
         if step := recognised(sample):
             steps.append(step)
             sample = [*step.change(sample)]
+    if step := _as_newest_first(
+        sample if steps else [*sample, *_stamps_in(blocks, len(VLLMS_BYTES.findall(b"".join(sample))))]
+    ):
+        steps.append(step)
     return steps
+
+
+def _stamps_in(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """Some of vLLM's times in the rest of a log, a line each: the answers of a server, which have none, may be all that comes first."""
+    while count < ENOUGH_STAMPS and (block := next(blocks, b"")):
+        found = VLLMS_BYTES.findall(block)[: ENOUGH_STAMPS - count]
+        count += len(found)
+        yield from (each + b"\n" for each in found)
 
 
 def _as_document(sample: Sequence[bytes]) -> Step | None:

@@ -126,7 +126,7 @@ class StartReader:
             self._seen += 1
             self._first_stamp = stamp_of(line.text)
         if found.groups & OPENING and not (self._has_front or self._has_numbers):
-            self._has_front = begins_front(line.text)
+            self._has_front = self._first_stamp is not None and begins_front(line.text)
         self._ranks.note(line)
         self._compiled |= found.groups & (COMPILES | LOADS_COMPILED | LOAD_FAILS)
         if found.groups & READINGS:

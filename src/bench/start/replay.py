@@ -129,7 +129,7 @@ def startup_of(recording: Recording, place: Place) -> Startup:
         ended_at=now,
         ready_s=ready_s,
         reason=reason_of(ending),
-        metrics=metrics_of_log(readings) | named({WALL: _wall_s(log), COVERAGE: coverage(readings, expected).share}),
+        metrics=metrics_of_log(readings) | named({WALL: wall_s(log), COVERAGE: coverage(readings, expected).share}),
         spans=log_spans(log.milestones, readings, ready_s, None),
         warnings=_warnings(log, readings, ready_s, expected),
         problems=problems,
@@ -183,7 +183,7 @@ def _warnings(log: StartLog, readings: list[Reading], ready_s: float | None, exp
     ]
 
 
-def _wall_s(log: StartLog) -> float | None:
+def wall_s(log: StartLog) -> float | None:
     """From the first time in the log to that at which the start was up."""
     first, last = log.first_stamp, log.ending.stamp
     return elapsed_s(first, last) if first and last else None
