@@ -55,7 +55,7 @@ def compared(new_workplace: Callable[[], Workplace]) -> Compared:
     """
     place = new_workplace()
     formats = "load_format=auto,fastsafetensors,runai_streamer_sharded"
-    measured = place.bench("-m", formats, "repeats=2", "page_cache=as_is")
+    measured = place.bench("-m", formats, "repeats=2", "page_cache=as_is", "cost.usd_per_gpu_hour=4")
     assert measured.code == 1, measured.err
     done = run_command(place, "compare")
     assert done.code == 0, done.err
@@ -174,6 +174,12 @@ def test_the_answer_is_the_first_thing_wherever_one_looks(compared):
     assert compared.sweep.data.tags["mlflow.note.content"].splitlines()[0] == answer
     assert page
     assert html.unescape(re.sub(r"</?code>", "`", page[1])) == answer
+
+
+def test_the_price_that_the_sweep_was_given_is_the_reports(compared):
+    """Without a word to compare; and a CPU has none."""
+    assert compared.sweep.data.params["cost.usd_per_gpu_hour"] == "4.0"
+    assert "- cost.usd_per_gpu_hour=4 is not used: these starts ran on a CPU.\n" in compared.report
 
 
 # What it tells the user.

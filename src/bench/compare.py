@@ -50,7 +50,8 @@ def main(arguments: list[str]) -> None:
     unbroken(partial(tidy, settings), "MLflow to answer")
     sweep = masked_tree(find_sweep(tracking.uri, own["sweep"]))  # written by any bench
     comparison = compare(sweep, baseline=own["baseline"], where=where, ignore=[*filter(None, own["ignore"].split(","))])
-    comparison = replace(comparison, title=own["title"], usd_per_gpu_hour=settings.cost.usd_per_gpu_hour)
+    price = settings.cost.usd_per_gpu_hour or sweep.usd_per_gpu_hour
+    comparison = replace(comparison, title=own["title"], usd_per_gpu_hour=price)
     folder = Path(own["output"]) / (own["publish"] or sweep.sweep_id)
     if own["publish"]:
         refuse_foreign_table(folder.parent)

@@ -122,7 +122,7 @@ def test_many_candidates_are_counted_and_the_largest_named():
     assert found.sentences[0].startswith(
         "5 of 6 candidates are faster than `a` (wall time to ready 60.00 s): `p4` 1.90x ["
     )
-    assert " and 2 more (n = 3); `n` is not resolved. A difference of about " in found.sentences[0]
+    assert " and 2 more (n = 3); `n` is not resolved. A factor of about " in found.sentences[0]
 
 
 def test_an_a_a_arm_says_what_the_rig_resolves():
@@ -201,6 +201,24 @@ def test_without_a_candidate_there_is_no_comparison(starts, sentence):
 )
 def test_what_limits_the_answer_stands_beside_it(starts, caveat):
     assert caveat in answered(*starts).caveats
+
+
+def test_a_candidate_without_a_time_to_ready_is_not_passed_over():
+    """A log may lack it, and have the loading of weights."""
+    starts = [
+        *sweep({"a": A, "b": HALF}),
+        made_start("c", {"waterfall/09_load_weights_s": 1.0, "phase/load_weights_s": 2.0}, tags=VERIFIED),
+    ]
+    known = [replace(each, metrics=each.metrics | {"phase/load_weights_s": 9.0}) for each in starts[:6]]
+
+    assert "`c`: no wall time to ready to compare; other times are in the table." in answered(*known, starts[6]).caveats
+
+
+def test_what_two_pairs_could_resolve_is_a_factor():
+    """Per cents in the thousands are no number."""
+    found = answered(*sweep({"a": [60.0, 61.0], "b": [60.0, 90.0]}))
+
+    assert re.search(r"A factor of about \d+\.\d would have been resolved\.", found.sentences[0])
 
 
 def test_survivors_stand_in_the_sentence_itself():

@@ -7,6 +7,8 @@ from bench.start import tags as t
 from bench.start.metric_types import Metric
 from bench.start.warning import ResultWarning
 
+PRICE = "cost.usd_per_gpu_hour"  # among the params of a sweep
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -78,6 +80,11 @@ class SweepRecord:
     def own_tags(self) -> dict[str, str]:
         """Without MLflow's."""
         return {name: value for name, value in self.tags.items() if not name.startswith("mlflow.")}
+
+    @property
+    def usd_per_gpu_hour(self) -> float | None:
+        """The price that the sweep was given. None: none."""
+        return float(self.params[PRICE]) if PRICE in self.params else None
 
     @property
     def seed(self) -> int | None:

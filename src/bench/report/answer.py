@@ -116,9 +116,14 @@ def _named(finding: Finding, *, alone: bool) -> str:
 def _resolution(against: Against) -> str:
     """What could have been resolved, by the intervals, and by the baseline against itself."""
     widths = [max(each.ratio.half_width or 0.0, against.beyond - 1) for each in against.having(Shown.UNRESOLVED)]
-    low, high = map(percent, (min(widths), max(widths)))
-    text = f"A difference of about {low if low == high else f'{low} to {high}'} would have been resolved"
+    low, high = map(_difference, (min(widths), max(widths)))
+    text = f"{low if low == high else f'{low}, in the least precise {high[0].lower()}{high[1:]},'} would have been resolved"
     return f"{text}; `{against.baseline.label}` against itself: {_itself(against)}." if against.again else f"{text}."
+
+
+def _difference(width: float) -> str:
+    """In per cent; a large one, as of two pairs, as a factor."""
+    return f"A difference of about {percent(width)}" if width < 1 else f"A factor of about {1 + width:.1f}"
 
 
 def _itself(against: Against) -> str:

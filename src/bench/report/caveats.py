@@ -23,6 +23,7 @@ def caveats(comparison: Comparison, verdict: Verdict | None) -> Iterator[str]:
     yield from _lost(comparison)
     yield from _equal_ones_differ(verdict)
     yield from _withheld(comparison)
+    yield from _without_this_time(comparison, verdict)
     yield from _weights(comparison)
     yield from _unrecorded(comparison)
     yield from _states(comparison)
@@ -71,6 +72,17 @@ def _withheld(comparison: Comparison) -> Iterator[str]:
             yield f"`{label}` is withheld: {why}."
     if len(found) > NAMED:
         yield f"{len(found) - NAMED} more candidates are withheld, each with its reason under Speedups."
+
+
+def _without_this_time(comparison: Comparison, verdict: Verdict | None) -> Iterator[str]:
+    """Candidates that are compared, but not in what the verdict is on."""
+    if verdict is None:
+        return
+    answered = {each.candidate for each in comparison.speedups if each.metric == verdict.metric}
+    others = dict.fromkeys(each.candidate for each in comparison.speedups if each.candidate not in answered)
+    if others:
+        title = (verdict.metric.speedup or verdict.metric.title).lower()
+        yield f"{listed([f'`{label}`' for label in others], NAMED)}: no {title} to compare; other times are in the table."
 
 
 def _weights(comparison: Comparison) -> Iterator[str]:

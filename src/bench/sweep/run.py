@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.losses import ALL_BLOCKS
-from bench.analysis.records import RunRecord
+from bench.analysis.records import PRICE, RunRecord
 from bench.config import Settings, blocks_at_most
 from bench.errors import CheckpointError
 from bench.host.claims import folder_claimed, sweep_claimed
@@ -272,4 +272,5 @@ def _params(points: Sequence[Point], seed: int) -> dict[str, str]:
     varied = {name: sorted({flat.get(name, "") for flat in flats}) for name in flats[0]}
     values = {name: ",".join(some) for name, some in varied.items() if len(some) > 1}
     order = {"seed": str(seed), "repeats": str(settings.repeats), "points": str(len(points))}
-    return {name: masked_value(name, value) for name, value in (values | order).items()}
+    price = {} if settings.cost.usd_per_gpu_hour is None else {PRICE: str(settings.cost.usd_per_gpu_hour)}
+    return {name: masked_value(name, value) for name, value in (values | order | price).items()}
