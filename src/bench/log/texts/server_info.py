@@ -100,7 +100,7 @@ OPENINGS = (
     Text("Automatically ", "INFO 11-24 16:38:01 [__init__.py:235] Automatically detected platform cpu.", "recorded 0.8.5 - 0.11.0"),
     Text("usage: vllm", "usage: vllm serve [model_tag] [options]", ELSEWHERE),
     Text("usage: api_server", "usage: api_server.py [-h] [--host HOST] [--port PORT]", "recorded 0.8.5 - 0.32.0"),
-    Text("usage: main.py", "usage: main.py [-h] [-v]", "recorded 0.32.0"),
+    Text("usage: main.py", "usage: main.py [-h] [-v]", ELSEWHERE),
     Text("usage: python", "usage: python -m vllm.entrypoints.openai.api_server [-h]", ELSEWHERE),
 )
 
