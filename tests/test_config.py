@@ -167,6 +167,7 @@ def test_each_format_reads_the_checkpoint_of_its_layout(overrides, path):
         ("vllm.ready_timeout_s", float("inf"), "a finite number"),
         ("vllm.stop_timeout_s", float("nan"), "a finite number"),
         ("vllm.args", 3, "a dictionary"),
+        ("completion", "nothing", "must be a group of settings"),
         ("completion.max_tokens", 0, "greater than or equal to 1"),
         ("completion.prompt", "", "at least 1"),
         ("load_format.checkpoint", "cut", "'original', 'sharded', 'serialized' or 'config_only'"),
@@ -182,6 +183,12 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(name, value, allowed)
 
     assert message.startswith(f"{name}={value!r}: ")
     assert allowed in message
+
+
+@pytest.mark.parametrize("names", ["''", "{}", "[null]", "[a,'']", "true"])
+def test_what_is_no_name_is_no_served_name(names):
+    """The first request calls the model by it."""
+    assert "must be a name, or a list of names" in refusal(f"vllm.args.served_model_name={names}")
 
 
 def test_a_value_is_refused_as_it_was_typed():

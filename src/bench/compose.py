@@ -66,6 +66,7 @@ def settings_from(config: DictConfig) -> Settings:
         raise SettingError("\n".join(_sentences(error, tree))) from error
     settings = with_config_file(settings)
     _refuse_taken_arguments(settings)
+    _refuse_served_names(settings)
     _refuse_loader_settings(settings)
     _refuse_command(settings)
     _refuse_secret_in_a_name(settings)
@@ -112,6 +113,7 @@ def _sentences(error: ValidationError, tree: Any) -> list[str]:
             allowed = "must not be empty" if "\\S" in message else "must be letters, digits, _, . and - alone"
             message = re.sub(r"must match pattern .*", allowed, message)
             message = message.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+            message = re.sub(r"a dictionary or instance of \w+", "a group of settings", message)
         found.setdefault(name, (given, []))[1].append(message)
     return [_sentence(name, given, messages) for name, (given, messages) in found.items()]
 
@@ -180,6 +182,17 @@ def _refuse_taken_arguments(settings: Settings) -> None:
     for section, env in (("vllm.env", settings.vllm.env), ("load_format.env", settings.load_format.env)):
         for name in TAKEN_VARIABLES & env.keys():
             raise SettingError(f"bench sets {section}.{name} itself, for each start.")
+
+
+def _refuse_served_names(settings: Settings) -> None:
+    """Refuse what is no name by which the first request could call the model."""
+    given = settings.arguments.get("served_model_name")
+    names = given if isinstance(given, list) else [given]
+    is_name = [
+        isinstance(each, (str, int, float)) and not isinstance(each, bool) and str(each).strip() for each in names
+    ]
+    if given is not None and not all(is_name):
+        raise SettingError(f"vllm.args.served_model_name={given!r}: must be a name, or a list of names.")
 
 
 def _refuse_loader_settings(settings: Settings) -> None:

@@ -104,7 +104,7 @@ def served_name(settings: Settings) -> str:
     """The name by which requests call the model: the first of `--served-model-name`, else the checkpoint's path."""
     given = settings.arguments.get("served_model_name")
     first = next(iter(given), None) if isinstance(given, list) else given
-    return settings.checkpoint_path if first in (None, "") else str(first)
+    return settings.checkpoint_path if first is None else str(first)
 
 
 def as_arguments(arguments: Mapping[str, Any]) -> list[str]:
