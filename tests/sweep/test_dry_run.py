@@ -94,11 +94,11 @@ def test_the_plan_of_a_start_on_its_own_leaves_nothing_either(bare):
 
 def test_a_plan_of_what_was_refused_is_refused(bare):
     """A plan that cannot be carried out is none. All that is wrong with its points is said at once."""
-    done = bare.bench("-m", "tensor_parallel_size=0", "load_format=auto,nope", "dry_run=true")
+    done = bare.bench("-m", "tensor_parallel_size=0", "load_format=auto,dummy", "repeats=0", "dry_run=true")
 
     assert done.code == 2
     assert "tensor_parallel_size=0" in done.err
-    assert "Could not find 'load_format/nope'" in done.err
+    assert "repeats=0" in done.err
     assert done.out == ""
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from bench.compose import compose_settings, normalised, points_of
+from bench.compose import compose_settings
+from bench.points import points_of
 from bench.sweep.left_out import own_settings_only
+from bench.words import normalised
 
 AUTO, STREAMER = "load_format=auto", "load_format=runai_streamer"
 FOUR, SIXTEEN = "++load_format.extra.concurrency=4", "++load_format.extra.concurrency=16"
