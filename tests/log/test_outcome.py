@@ -175,6 +175,7 @@ def test_an_llm_that_prints_statistics_is_no_server():
     line = "INFO 11-24 02:57:48 [loggers.py:257] Engine 000: Avg prompt throughput: 1.0 tokens/s"
 
     assert ending(INITIALIZING, DONE, line) == Ending("ready_offline")
+    assert ending(line) == Ending("ready")  # of a server, which prints them unasked: the log's beginning is not there
 
 
 def test_another_server_that_was_ready_before_vllm_loaded_is_not_vllm():

@@ -35,6 +35,7 @@ from bench.log.texts.endings import (
     OF_UVICORN,
     SERVER_NAMES,
     SIGNS,
+    THROUGHPUT,
 )
 from bench.log.texts.failure_classes import classify
 from bench.log.texts.failures import NOT_UP
@@ -134,6 +135,10 @@ class Watch:
         if near & IS_DONE:
             self._done_at = stamp_of(text) or self._done_at
         self._server = self._server or bool(near & (SERVES | IS_SERVERS))
+        if near & USES and not (self._engine_done or self._server):
+            self._server = (
+                THROUGHPUT.text in text
+            )  # a server's log without its beginning, where it would have shown itself
         self._server_starting = self._server_starting or bool(near & STARTS_SERVER)
         self._engine_done = self._engine_done or bool(near & IS_DONE)
         if near & WAITS:

@@ -14,13 +14,14 @@ from bench.log.texts.phases import (
 )
 
 # fmt: off
+# A server's, and an LLM()'s that was asked for statistics.
+THROUGHPUT = Text("Avg prompt throughput:", "INFO 11-24 16:34:05 [metrics.py:486] Avg prompt throughput: 0.7 tokens/s, Avg generation throughput: 0.1 tokens/s, Running: 1 reqs, Swapped:", "recorded 0.8.5")
 # Somebody uses the engine, or the one who recorded the log waited for it.
 IN_USE = (
     Text("Processed prompts:", "Processed prompts:   0%|          | 0/1 [00:00<?, ?it/s, est. speed input: 0.00 toks/s, output: 0.00 toks/s]", "recorded 0.26.0 - 0.32.0"),
     Text("Adding requests:", "Adding requests:   0%|          | 0/1 [00:00<?, ?it/s]", ELSEWHERE),
     Text("Rendering prompts:", "Rendering prompts:   0%|          | 0/1 [00:00<?, ?it/s]", "recorded 0.26.0 - 0.32.0"),
-    # Also of an LLM() that was asked for statistics.
-    Text("Avg prompt throughput:", "INFO 11-24 16:34:05 [metrics.py:486] Avg prompt throughput: 0.7 tokens/s, Avg generation throughput: 0.1 tokens/s, Running: 1 reqs, Swapped:", "recorded 0.8.5"),
+    THROUGHPUT,
     READY_SECONDS,
 )
 # The Rust frontend's texts too. First those of a server that begins to serve.

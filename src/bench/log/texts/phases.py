@@ -39,6 +39,8 @@ WEIGHTS = (
     rule("load_model", "Model loading took", rf" {MEMORY_GIB} Gi?B(?: memory)? and {DURATION_S} seconds", "INFO 02-15 05:15:26 [gpu_model_runner.py:3549] Model loading took 34.3774 GiB memory and 390.373224 seconds", "0.8.0 -", stage=Stage.PROFILING),
     # XPU; every device before 0.8.0, and Ascend's plugin. GB means GiB. 0.7.2 and 0.7.3 print the seconds too.
     rule("load_model", "Loading model weights took", rf" {MEMORY_GIB} Gi?B(?:(?: memory)? and {DURATION_S} seconds|(?! and| memory))", "INFO 11-24 02:47:33 [xpu_model_runner.py:427] Loading model weights took 7.1694 GiB", "0.8.0 - 0.9.2", stage=Stage.PROFILING),
+    # The fork for Gaudi. GiB is the least that it prints of a model.
+    rule("load_model", "Loading model weights took in total ", rf"{MEMORY_GIB} GiB of device memory", "INFO 02-04 12:35:23 hpu_model_runner.py:794] Loading model weights took in total 15.05 GiB of device memory (15.05 GiB/30.15 GiB used)", "any", stage=Stage.PROFILING),
     # The streamer's own line.
     rule("stream", "[RunAI Streamer] Overall time to stream ", rf"{SIZE}(?: of all files)?(?: to [\w:]{{1,40}})?: {DURATION_S}s, {RATE}", "[2026-02-15 05:16:38] INFO file_streamer.py:66: [RunAI Streamer] Overall time to stream 34.3 GiB of all files to cpu: 28.52s, 1.2 GiB/s", "any"),
     rule("drafter", "Loading drafter model", r"\.\.\.", "INFO 11-24 02:47:33 [gpu_model_runner.py:5120] Loading drafter model...", "0.8.3 -", stage=Stage.WEIGHTS),
