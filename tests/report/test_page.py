@@ -29,9 +29,10 @@ def start(label: str, block: int, ready_s: float) -> RunRecord:
     return made_start(label, metrics, repeat=block, tags=tags, params={"tensor_parallel_size": "2"})
 
 
-def sweep(points: int, blocks: int) -> Comparison:
+def sweep(points: int, blocks: int, longest: str = "") -> Comparison:
     """Labels as a sweep of two settings makes them; two starts that do not count, in words that do not belong into a page."""
-    labels = ["auto", *(f"runai_streamer load_format.extra.concurrency={2**index}" for index in range(points - 1))]
+    setting = f"load_format.extra.concurrency{longest}"
+    labels = [f"auto{longest}", *(f"runai_streamer {setting}={2**index}" for index in range(points - 1))]
     starts = [
         start(label, block, 90 - index + (block * 7 + index * 3) % 5)
         for block in range(blocks)
@@ -41,7 +42,7 @@ def sweep(points: int, blocks: int) -> Comparison:
     invalid = replace(start(labels[-1], blocks, 30.0), invalid_reason=HOSTILE)
     failed = made_failure(labels[-1], HOSTILE, repeat=blocks + 1)
     made = made_sweep(warned, *starts[1:], invalid, failed)
-    return replace(compare(made, baseline="auto"), usd_per_gpu_hour=4.0)
+    return replace(compare(made, baseline=labels[0]), usd_per_gpu_hour=4.0)
 
 
 def fetch(run_id: str, name: str, folder: Path) -> Path | None:
@@ -63,13 +64,13 @@ def fetch(run_id: str, name: str, folder: Path) -> Path | None:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Reports of so many points, each a folder."""
+    """Reports of so many points, each a folder; those of two have names without end."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "draw_figures", lambda *_: [])
-        for points, blocks in ((1, 1), (3, 5), (11, 3), (30, 3)):
+        for points, blocks, longest in ((1, 1, ""), (2, 2, "x" * 200), (3, 5, ""), (11, 3, ""), (30, 3, "")):
             folder = tmp_path_factory.mktemp(f"points_{points}")
-            write_report(sweep(points, blocks), folder, fetch)
+            write_report(sweep(points, blocks, longest), folder, fetch)
             found[points] = folder / "report.html"
     return found
 
@@ -84,7 +85,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("points", [1, 3, 11, 30])
+@pytest.mark.parametrize("points", [1, 2, 3, 11, 30])
 def test_a_page_has_no_error_no_request_and_nothing_beyond_its_edge(points, width, pages, browser):
     """On a phone and on a desk; wide tables scroll by themselves."""
     browser.open(pages[points], width)
@@ -201,10 +202,13 @@ def test_a_screen_reader_has_names_for_all_of_it(pages, browser):
 
 
 def test_printing_opens_what_is_folded(pages, browser):
-    """Paper has nothing to click on."""
-    browser.open(pages[11], 1400)
+    """Paper has nothing to click on, and nothing to scroll."""
+    browser.open(pages[11], 794)  # A4
     browser.evaluate("dispatchEvent(new Event('beforeprint'))")
 
+    browser.call("Emulation.setEmulatedMedia", media="print")
+
+    assert browser.evaluate("document.documentElement.scrollWidth") == 794
     assert browser.evaluate("document.querySelectorAll('details').length") > 10
     assert browser.evaluate("document.querySelectorAll('details:not([open])').length") == 0
 
