@@ -15,9 +15,11 @@ from pathlib import Path
 from bench.cli import command, split_arguments
 from bench.compose import compose_settings
 from bench.errors import SettingError
+from bench.host.host import look_at_host
 from bench.host.output_folders import refuse_places
 from bench.sweep.prepare import describe_elsewhere, prepare_and_log, refuse_checkpoints, unused
 from bench.system.output import print_result
+from bench.vllm.check_arguments import refuse_arguments
 from bench.words import read_settings
 
 OWN = {"remake": "false"}
@@ -31,6 +33,7 @@ def main(arguments: list[str]) -> None:
     remake = _switch("remake", own["remake"])
     words = read_settings(overrides)
     points = compose_settings(words.overrides, words.config_dir)
+    refuse_arguments([(each, look_at_host(each)) for each in points if each.arguments])
     refuse_places(points, folder, "the log's folder")
     refuse_checkpoints(points, folder, remake=remake)
     for settings in points:

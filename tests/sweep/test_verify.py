@@ -92,12 +92,11 @@ def test_what_is_verified_needs_no_second_time(verified):
 
 def points(*each: tuple[str, ...]) -> list[Point]:
     """A point for these overrides, in this folder."""
-    return [
-        Point(
-            " ".join(words), words, compose_settings([f"vllm.python={FAKE}", "compile_cache=as_is", *MINE, *words])[0]
-        )
-        for words in each
+    own = {word.partition("=")[0] for words in each for word in words}
+    common = [
+        word for word in (f"vllm.python={FAKE}", "compile_cache=as_is", *MINE) if word.partition("=")[0] not in own
     ]
+    return [Point(" ".join(words), words, compose_settings([*common, *words])[0]) for words in each]
 
 
 @pytest.fixture
@@ -154,6 +153,14 @@ def test_points_that_differ_in_more_than_the_format_read_the_same_files(mine):
     found = found_of(points((f"{EAGER}true",), (f"{EAGER}false",)))
 
     assert {each.kind for each in found.values()} == {"same_files"}
+
+
+def test_formats_that_differ_in_more_have_nothing_to_be_compared_with(mine):
+    """No verification start is made for them, so none is called failed."""
+    found = found_of(points(("load_format=auto", f"{EAGER}true"), ("load_format=runai_streamer", f"{EAGER}false")))
+
+    assert "the sweep has no other load format at otherwise equal settings" in {each.why for each in found.values()}
+    assert not any("failed" in each.why for each in found.values())
 
 
 def test_checkpoints_cut_for_other_ranks_are_not_the_same_files(mine):

@@ -8,6 +8,7 @@ from bench.compose import compose_settings
 from bench.config import Settings
 from bench.host.vllm_arguments import ANSWER, Taken
 from bench.vllm.check_arguments import loader_problems, problems
+from command_line import run_command
 from conftest import FAKE
 
 TAKEN = ANSWER.validate_json(FAKE.with_name("arguments.json").read_bytes())
@@ -182,3 +183,14 @@ def test_a_misspelt_argument_costs_no_start(workplace):
         assert done.code == 2
         assert "vllm.args.enforce_eagre is no argument of vLLM 0.32.0; the nearest: enforce_eager" in done.err
         assert sorted(workplace.folder.rglob("*")) == before
+
+
+def test_a_preparation_is_held_against_the_list_too(workplace):
+    """What decides how a checkpoint is cut is an argument of vLLM."""
+    done = run_command(
+        workplace, "prepare", f"vllm.python={FAKE}", "load_format=sharded_state", "vllm.args.quantisation=fp8"
+    )
+
+    assert done.code == 2
+    assert "vllm.args.quantisation is no argument of vLLM 0.32.0; the nearest: quantization" in done.err
+    assert not workplace.models.exists()

@@ -112,6 +112,8 @@ def _without(point: Point, base: Point, reference: Point, *, compared: bool) -> 
     for name, value in (("verify", settings.verify), ("probe", settings.probe)):
         if value is False:
             return "unverified", f"{name}=false", other.label
+    if not compared:
+        return "unverified", "the sweep has no other load format at otherwise equal settings", other.label
     return "unverified", "its verification start failed", other.label
 
 
