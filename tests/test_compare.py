@@ -3,13 +3,16 @@
 import html
 import json
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench import compare, replay
+from bench.tracking.owner import this_owner
 from command_line import call_command, run_command, uri
 from conftest import Done, Workplace, mlflow_client, quiet
 
@@ -187,7 +190,7 @@ def test_the_price_that_the_sweep_was_given_is_the_reports(compared):
 
 def test_the_tables_are_printed(compared):
     """The numbers are what one came for; they are those of the report."""
-    tables, _, _ = compared.done.out.partition("\n\nreport")
+    tables, _, _ = compared.done.out.partition("\n\nsweep")
 
     assert tables == compared.sweep.data.tags["mlflow.note.content"]
     assert all(part in compared.report for part in tables.split("\n\n"))
@@ -195,8 +198,11 @@ def test_the_tables_are_printed(compared):
 
 def test_the_last_lines_say_where_the_report_is_and_how_to_see_the_runs(compared):
     """Both can be copied: a path from here, and a command."""
-    report, page, mlflow = compared.done.out.splitlines()[-3:]
+    sweep, report, page, mlflow = compared.done.out.splitlines()[-4:]
 
+    assert sweep == f"sweep    {compared.sweep_id}, made {this_owner()}".replace(
+        str(Path.cwd()), str(compared.place.folder)
+    )
     assert report == f"report   benchmark_results/{compared.sweep_id}/report.md"
     assert page == f"page     benchmark_results/{compared.sweep_id}/report.html"
     assert re.fullmatch(
@@ -268,6 +274,43 @@ def test_the_latest_sweep_is_the_one_that_began_last(workplace):
     assert "| Metric | second |" in done.out
 
 
+def test_the_default_is_ones_own_sweep_and_nobody_elses_run_is_written(workplace):
+    """A server is shared: the latest sweep of all is not the one that was just made here, and its run keeps its own report."""
+    for name in ("mine", "hers"):
+        (workplace.folder / f"{name}.log").write_text("BENCHMARK_READY_SECONDS=1.0\n")
+        assert call_command(workplace, replay.main, f"{name}.log").code == 0
+    with quiet():
+        client = mlflow_client(workplace.folder)
+        hers = workplace.runs()[-1 if workplace.runs()[-1].data.tags["bench.kind"] == "sweep" else -2]
+        for tag, value in {"mlflow.user": "her", "bench.owner_host": "h", "bench.owner_folder": "/data/it's"}.items():
+            client.set_tag(hers.info.run_id, tag, value)
+    mine, named = (
+        call_command(workplace, compare.main, *words) for words in ((), (f"sweep={hers.data.tags['bench.sweep']}",))
+    )
+
+    assert (mine.code, named.code) == (0, 0)
+    assert "| Metric | mine |" in mine.out
+    assert "| Metric | hers |" in named.out
+    assert "made by her on h in /data/it's" in named.out
+    assert "its run keeps the report that it has" in named.err
+    assert workplace.artifacts(hers) == {}
+
+
+def test_where_no_sweep_is_ones_own_another_one_is_named_and_not_taken(workplace):
+    """Its owner and its id are in the message: it can be asked for."""
+    (workplace.folder / "hers.log").write_text("BENCHMARK_READY_SECONDS=1.0\n")
+    assert call_command(workplace, replay.main, "hers.log").code == 0
+    sweep = next(run for run in workplace.runs() if run.data.tags["bench.kind"] == "sweep")
+    with quiet():
+        for tag in ("mlflow.user", "bench.owner_folder"):
+            mlflow_client(workplace.folder).set_tag(sweep.info.run_id, tag, "hers")
+    done = call_command(workplace, compare.main)
+
+    assert done.code == 2
+    assert "no sweep in this experiment was made by this user or in this folder" in done.err
+    assert f"made by hers on {socket.gethostname()} in hers: sweep={sweep.data.tags['bench.sweep']}" in done.err
+
+
 # What it refuses.
 
 
@@ -335,10 +378,11 @@ def test_a_sweep_without_a_start_says_so(workplace):
     """It has only just begun, or it was ended before."""
     with quiet():
         client = mlflow_client(workplace.folder)
-        client.create_run("0", tags={"bench.kind": "sweep", "bench.sweep": "20260215-051500-1a2b"})
+        tags = {"bench.kind": "sweep", "bench.sweep": "20260215-051500-1a2b"} | this_owner().tags
+        client.create_run(client.create_experiment("bench"), tags=tags)
     done = call_command(workplace, compare.main)
 
-    assert (done.code, done.err) == (2, "sweep=latest: sweep 20260215-051500-1a2b has no start yet.\n")
+    assert (done.code, done.err) == (2, "sweep 20260215-051500-1a2b has no start yet.\n")
 
 
 def test_a_setting_that_does_not_exist_is_refused(compared):

@@ -15,8 +15,8 @@ from bench.config import Tracking
 from bench.errors import EvidenceError
 from bench.start.record import Startup
 from bench.tracking import evidence, runs
-from bench.tracking.query import find_sweep
 from bench.tracking.runs import PARENT, SweepRun, log_start, open_sweep
+from bench.tracking.selection import selected
 from bench.tracking.store import connect
 from conftest import quiet
 from made_starts import STARTED_AT, startup
@@ -60,7 +60,7 @@ class Place:
 
     def found(self) -> SweepRecord:
         with quiet():
-            return find_sweep(self.tracking.uri)
+            return selected(self.tracking, "latest")[0][0].sweep
 
 
 @pytest.fixture(scope="module")
@@ -258,4 +258,4 @@ def test_a_start_of_another_sweep_that_was_moved_here_is_refused(place, tmp_path
     place.client.set_tag(run_id, PARENT, place.parent)
     execute(place, "UPDATE runs SET experiment_id = (SELECT experiment_id FROM runs WHERE run_uuid = ?)", place.parent)
     with pytest.raises(EvidenceError, match=r"auto #9: the sweep: MLflow has 'S', startup\.json 'T'"):
-        find_sweep(place.tracking.uri, "S")
+        selected(place.tracking, "S")

@@ -16,8 +16,9 @@ from bench.start.warning import ResultWarning, WarningKind
 from bench.system.process_identity import this_process
 from bench.tracking import outbox, runs, uploads
 from bench.tracking.abandoned import end_abandoned
-from bench.tracking.query import INCOMPLETE, find_sweep
+from bench.tracking.query import INCOMPLETE
 from bench.tracking.runs import PARENT, SweepRun, log_start, open_sweep
+from bench.tracking.selection import selected
 from bench.tracking.store import connect
 from bench.tracking.uploads import begin_sweep, bring_in, bring_in_rest, end_sweep, tidy, upload_start
 from conftest import quiet
@@ -81,7 +82,7 @@ def test_an_upload_that_broke_off_goes_on_in_the_same_run(settings, folder, monk
     assert bring_in(settings.tracking, folder) == first
     (run,) = starts_in(settings)
     assert run.info.status == "FINISHED"
-    assert len(find_sweep(settings.tracking.uri, "S").starts) == 1
+    assert len(selected(settings.tracking, "S")[0][0].sweep.starts) == 1
 
 
 def test_a_half_uploaded_start_is_neither_running_nor_finished(settings, folder, monkeypatch):
@@ -89,7 +90,7 @@ def test_a_half_uploaded_start_is_neither_running_nor_finished(settings, folder,
     broken("log_artifact", monkeypatch)
     with pytest.raises(TrackingError):
         bring_in(settings.tracking, folder)
-    (start,) = find_sweep(settings.tracking.uri, "S").starts
+    (start,) = selected(settings.tracking, "S")[0][0].sweep.starts
 
     assert (start.failed, start.reason) == (True, INCOMPLETE)
     assert starts_in(settings)[0].info.status == "KILLED"
@@ -115,7 +116,7 @@ def test_a_start_that_two_hosts_have_uploaded_counts_once_and_whole(settings, fo
         bring_in(settings.tracking, folder)
 
     assert len(starts_in(settings)) == 2
-    assert [start.run_id for start in find_sweep(settings.tracking.uri, "S").starts] == [whole]
+    assert [start.run_id for start in selected(settings.tracking, "S")[0][0].sweep.starts] == [whole]
 
 
 def test_only_a_starts_own_files_become_artifacts(settings, folder):
@@ -133,7 +134,7 @@ def test_a_start_finds_its_sweep_again_when_the_store_was_lost(settings, folder)
     Path("mlflow.db").unlink()
     end_sweep(settings.tracking, folder.parent, failed=False, ended_by="enough")
     bring_in(settings.tracking, folder)
-    found = find_sweep(settings.tracking.uri, "S")
+    found = selected(settings.tracking, "S")[0][0].sweep
 
     assert (found.order, found.ended_by, found.started_at) == (("auto",), "enough", 1000.0)
     assert len(found.starts) == 1

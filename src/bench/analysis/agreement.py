@@ -83,9 +83,11 @@ BACKEND = {
     "model_impl",
     "enforce_eager",
 }
+RELEASES = "two releases"  # of vLLM, in two sweeps: no setting, but what is compared on purpose
 # Settings, by the last part of their names, that also decide a fact: where one of them is varied, the fact may differ.
 DECIDED_BY = {
     ENTRYPOINT.name: {"entrypoint"},
+    VLLM_VERSION.name: {RELEASES},
     RAN.name("vllm"): {"python"},
     RAN.name("torch"): {"python"},
     RAN.name("transformers"): {"python"},
@@ -249,8 +251,20 @@ def _decide(variable: str) -> set[str]:
 
 
 def _varied(baseline: Point, candidate: Point) -> set[str]:
-    """Settings in which the two differ, by the last part of their names."""
+    """Settings in which the two differ, by the last part of their names. Two releases of vLLM are two environments."""
     mine, theirs = (point.starts[0].params for point in (baseline, candidate))
     differ = {name for name in mine | theirs if mine.get(name) != theirs.get(name)}
     lacking = {name for name in LATER_SETTINGS if name not in mine or name not in theirs}
-    return {name.rpartition(".")[2].replace("-", "_") for name in differ - lacking}
+    releases = {"python", RELEASES} if are_two_releases(baseline, candidate) else set()
+    return {name.rpartition(".")[2].replace("-", "_") for name in differ - lacking} | releases
+
+
+def are_two_releases(baseline: Point, candidate: Point) -> bool:
+    """Of vLLM, in two sweeps. Within one sweep, a version that differs is one that nobody chose."""
+    was, other = (_values(point, VLLM_VERSION.name) for point in (baseline, candidate))
+    return is_between_sweeps(baseline, candidate) and bool(was and other) and was != other
+
+
+def is_between_sweeps(baseline: Point, candidate: Point) -> bool:
+    """Whether the starts of the two are of different sweeps: then nothing pairs them."""
+    return not {start.sweep for start in baseline.starts} & {start.sweep for start in candidate.starts}

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from bench.analysis.agreement import NOT_USED, known_of_one, why_not
+from bench.analysis.agreement import NOT_USED, are_two_releases, known_of_one, why_not
 from bench.analysis.alike import unlike
 from bench.analysis.losses import cut_off, survivors_only
-from bench.analysis.records import Point, RunRecord, SweepRecord, points_of
+from bench.analysis.records import Block, Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, paired_or_welch
 from bench.errors import SettingError
@@ -108,7 +108,7 @@ def compare(
     if not kept:
         raise SettingError(f"where: none of the {len(sweep.starts)} starts of sweep {sweep.sweep_id} has {wanted}.")
     points = points_of(kept, sweep.order)
-    baselines = _baselines(points, baseline)
+    baselines = _baselines(points, baseline, sweep.baselines)
     by_label = {point.label: point for point in points}
     withheld: dict[str, str] = {}
     weights: dict[str, Weights] = {}
@@ -174,16 +174,19 @@ def _same(found: str | None, wanted: str) -> bool:
     return value == wanted.lower() or {value, wanted.lower()} <= UNSET
 
 
-def _baselines(points: Sequence[Point], baseline: str) -> dict[str, str]:
-    """The baseline of each candidate. Points that never finished are neither."""
+def _baselines(points: Sequence[Point], baseline: str, of_sweep: Mapping[str, str]) -> dict[str, str]:
+    """The baseline of each candidate. Points that never finished are neither. `of_sweep`: those that the sweep has its points compared by."""
     finished = [point for point in points if point.starts]
+    labels = {point.label for point in finished}
+    if baseline == AUTO and of_sweep:
+        return {label: base for label, base in of_sweep.items() if {label, base} <= labels}
     if baseline == AUTO:
         groups = _auto_groups(finished)
-    elif baseline in {point.label for point in finished}:
+    elif baseline in labels:
         groups = {baseline: finished}
     else:
-        labels = ", ".join(point.label for point in finished)
-        raise SettingError(f"baseline={baseline}: the points of this sweep that have finished starts are {labels}.")
+        known = ", ".join(point.label for point in finished)
+        raise SettingError(f"baseline={baseline}: the points of this sweep that have finished starts are {known}.")
     return {point.label: base for base, members in groups.items() for point in members if point.label != base}
 
 
@@ -216,11 +219,12 @@ def _format(point: Point) -> str | None:
 def _weighed(baseline: Point, candidate: Point, points: Sequence[Point], ignore: Sequence[str]) -> Weights:
     """How far the candidate's weights are the baseline's."""
     finished = [point for point in points if point.starts]
+    releases = are_two_releases(baseline, candidate)
     return weights_of(
         baseline.starts,
         candidate.starts,
         (baseline.label, candidate.label),
-        only_format_varied=_others(baseline, finished) == _others(candidate, finished),
+        only_format_varied=not releases and _others(baseline, finished) == _others(candidate, finished),
         ignored=bool(IGNORED_AS & {*ignore}),
     )
 
@@ -232,19 +236,23 @@ def _withheld(weights: Weights) -> str:
 
 
 def _speedups(baseline: Point, candidate: Point, rivals: int, *, has_blocks: bool) -> list[Speedup]:
-    """`has_blocks`: False of starts that were recorded elsewhere: the first of one point is in no pair with the first of another."""
     found = []
     for metric in SPEEDUPS:
         if metric is FIRST_ANSWER and len(_endpoints(baseline) | _endpoints(candidate)) > 1:
             continue  # a vector and a class are no two ways to one answer
-        sides = baseline.by_block(metric), candidate.by_block(metric)
-        if not has_blocks:
-            sides = [(0, value) for _, value in sides[0]], [(0, value) for _, value in sides[1]]
+        sides = [by_block(point, metric, has_blocks=has_blocks) for point in (baseline, candidate)]
         if any(value <= 0 for side in sides for _, value in side):
             continue
-        if ratio := paired_or_welch(*sides, rivals, ratio=True):
+        if ratio := paired_or_welch(sides[0], sides[1], rivals, ratio=True):
             found.append(Speedup(metric, baseline.label, candidate.label, ratio))
     return found
+
+
+def by_block(point: Point, metric: Metric, *, has_blocks: bool) -> list[tuple[Block, float]]:
+    """(block, value) of each start. `has_blocks`: False of starts that were recorded elsewhere: the first of one point is in no pair with
+    the first of another.
+    """
+    return [(block if has_blocks else ("", 0), value) for block, value in point.by_block(metric)]
 
 
 def _endpoints(point: Point) -> set[str | None]:

@@ -4,6 +4,7 @@ What is left of an arm of which starts were lost are the survivors: where the sl
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from bench.analysis.records import Doubt, Point, RunRecord, SweepRecord
 from bench.start.tags import BENCH_ENDED, BLOCKS, PLANNED, REASON_CLASS
@@ -14,7 +15,13 @@ LIMITS = ("vllm.ready_timeout_s", "completion.timeout_s", "VLLM_ENGINE_READY_TIM
 
 
 def missing_starts(sweep: SweepRecord) -> list[Doubt]:
-    """What the sweep's plan has and the store has not: single starts, and whole blocks."""
+    """What the sweep's plan has and the store has not: single starts, and whole blocks. Of several sweeps, that of each."""
+    if sweep.members:
+        return [
+            replace(doubt, start=f"{doubt.start} of {each.sweep_id}")
+            for each in sweep.members
+            for doubt in missing_starts(each)
+        ]
     if sweep.replayed:
         return []
     there = {(start.point, start.repeat) for start in sweep.starts}

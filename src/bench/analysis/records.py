@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from bench.start import tags as t
 from bench.start.metric_types import Metric
 from bench.start.warning import ResultWarning
+from bench.weights.fingerprint import Fingerprint
+
+Block = tuple[str, int]  # of a sweep, and counted from 0 in it
 
 PRICE = "cost.usd_per_gpu_hour"  # among the params of a sweep
 
@@ -26,6 +29,13 @@ class RunRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+    sweep: str = ""  # the sweep that it is of, where starts of several are compared
+    fingerprint: Fingerprint | None = None  # of its weights, where those of another sweep are compared with them
+
+    @property
+    def block(self) -> Block:
+        """Its block. No two sweeps share one."""
+        return self.sweep, self.repeat
 
     def value(self, metric: Metric) -> float | None:
         """None: this start does not have it."""
@@ -75,11 +85,22 @@ class SweepRecord:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()  # starts that are unchecked, or were uploaded twice
+    is_start: bool = False  # a single one, which is compared with others
+    members: "tuple[SweepRecord, ...]" = ()  # of which it is made, to compare them; empty: it is one sweep
+    baselines: dict[str, str] = field(default_factory=dict)  # of points of the members, by candidate
+
+    @property
+    def sweeps(self) -> "tuple[SweepRecord, ...]":
+        """Its members; itself, if it is one sweep."""
+        return self.members or (self,)
 
     @property
     def own_tags(self) -> dict[str, str]:
-        """Without MLflow's."""
-        return {name: value for name, value in self.tags.items() if not name.startswith("mlflow.")}
+        """Without MLflow's, and without whose it is: whoever brings it in elsewhere is its owner there."""
+        owner = {t.OWNER_HOST.name, t.OWNER_FOLDER.name}
+        return {
+            name: value for name, value in self.tags.items() if not name.startswith("mlflow.") and name not in owner
+        }
 
     @property
     def usd_per_gpu_hour(self) -> float | None:
@@ -111,9 +132,9 @@ class Point:
         """One for each start that has it."""
         return [value for _, value in self.by_block(metric)]
 
-    def by_block(self, metric: Metric) -> list[tuple[int, float]]:
+    def by_block(self, metric: Metric) -> list[tuple[Block, float]]:
         """(block, value) of each start that has it."""
-        found = ((start.repeat, start.value(metric)) for start in self.starts)
+        found = ((start.block, start.value(metric)) for start in self.starts)
         return [(block, value) for block, value in found if value is not None]
 
     @property

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 
 from bench.analysis.records import RunRecord
 from bench.start.tags import CONTENT, TOKENS, WEIGHTS, WEIGHTS_BASELINE, WEIGHTS_READ, WEIGHTS_WHY
+from bench.weights.fingerprint import judge
 
 # From the strongest to the weakest: of several, the weakest holds.
 ORDER = ("bitwise", "outputs", "same_files", "unverified", "FAILED")
 DUMMY = "dummy"
+BETWEEN = (
+    "the same files were read whole; the starts are of two sweeps, and what vLLM made of the files was not compared"
+)
 SAME_FILES = "the same files were read whole; settings other than the load format differ, so bits and tokens may"
+ENVIRONMENT = ("versions", "arguments", "tensor_parallel_size", "device")  # of what a fingerprint was made from
 IGNORED_AS = {"weights", WEIGHTS.name, TOKENS.name}  # what `ignore=` may call them
 
 
@@ -69,9 +74,43 @@ def _related(
     related = _about(candidate) and _about(candidate) == _about(baseline)
     if related or weakest[0] == "FAILED":
         return weakest
+    if len({start.sweep for start in (*baseline, *candidate)}) > 1:
+        return _between_sweeps(baseline, candidate)
     if _read_the_same([*baseline, *candidate]):
         return "same_files", SAME_FILES
     return "unverified", "the two were never compared" if _about(candidate) else mine[1]
+
+
+def _between_sweeps(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> tuple[str, str]:
+    """Verdict and why, where no verification start was about both."""
+    if found := _by_fingerprints(baseline, candidate):
+        return found
+    if _read_the_same([*baseline, *candidate]):
+        return "same_files", BETWEEN
+    contents = [{CONTENT.in_(start.tags) for start in starts} for starts in (baseline, candidate)]
+    if any(None in found for found in contents):
+        return "unverified", "which files were read is not known of both sweeps"
+    if contents[0] == contents[1]:
+        return "unverified", "the two sweeps read the same files, but not all of them is known to have been loaded"
+    if len({start.params.get("load_format") for start in (*baseline, *candidate)}) == 1:
+        return "FAILED", "the two sweeps read files of different contents: it is another checkpoint"
+    return "unverified", "the two sweeps read files of different contents, by different load formats"
+
+
+def _by_fingerprints(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> tuple[str, str] | None:
+    """By the verification starts of either sweep. None: they prove nothing. Two releases of vLLM may hold other tensors for one
+    checkpoint, so between those only equal ones do.
+    """
+    was, now = (
+        next((each.fingerprint for each in starts if each.fingerprint), None) for starts in (baseline, candidate)
+    )
+    if was is None or now is None:
+        return None
+    verdict = judge(was, now)
+    is_one_environment = all(was.made_from.get(name) == now.made_from.get(name) for name in ENVIRONMENT)
+    if verdict.kind == "bitwise" or (verdict.kind in {"outputs", "FAILED"} and is_one_environment):
+        return verdict.kind, f"by the verification starts of both sweeps, {verdict.why}"
+    return None
 
 
 def _read_the_same(starts: Collection[RunRecord]) -> bool:

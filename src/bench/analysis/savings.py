@@ -170,7 +170,7 @@ def _savings(baseline: Point, candidate: Point, rivals: int) -> Savings | None:
 def _saved_s(
     slow: Sequence[RunRecord], fast: Sequence[RunRecord], rivals: int, seconds: Callable[[RunRecord], float]
 ) -> Interval:
-    was, now = ([(start.repeat, seconds(start)) for start in starts] for starts in (slow, fast))
+    was, now = ([(start.block, seconds(start)) for start in starts] for starts in (slow, fast))
     found = paired_or_welch(was, now, rivals)
     assert found is not None
     return found
@@ -188,7 +188,7 @@ def _same_starts(
     baseline: Sequence[RunRecord], candidate: Sequence[RunRecord]
 ) -> tuple[Sequence[RunRecord], Sequence[RunRecord]]:
     """Those of the common blocks; all of them where there is none, or where a block has a point twice."""
-    slow, fast = ({start.repeat: start for start in starts} for starts in (baseline, candidate))
+    slow, fast = ({start.block: start for start in starts} for starts in (baseline, candidate))
     blocks = sorted(slow.keys() & fast.keys())
     each_once = (len(slow), len(fast)) == (len(baseline), len(candidate))
     return (

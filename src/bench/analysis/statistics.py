@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log, log1p, sqrt
 from statistics import fmean, median, variance
+from typing import TypeVar
+
+Block = TypeVar("Block", int, tuple[str, int])
 
 CONFIDENCE = 0.95
 ENOUGH_TO_JUDGE = 5  # values; with fewer, an outlier or a drift cannot be told from chance
@@ -52,7 +55,7 @@ class Interval:
 
 
 def paired(
-    baseline: Mapping[int, float], candidate: Mapping[int, float], comparisons: int = 1, *, ratio: bool = False
+    baseline: Mapping[Block, float], candidate: Mapping[Block, float], comparisons: int = 1, *, ratio: bool = False
 ) -> Interval | None:
     """The difference, or with `ratio` the ratio, over the blocks that both have; both are given by block. None: they share none.
 
@@ -64,7 +67,8 @@ def paired(
     blocks = sorted(baseline.keys() & candidate.keys())
     if not blocks:
         return None
-    slow, fast = (_scaled([side[block] for block in blocks], ratio=ratio) for side in (baseline, candidate))
+    slow: list[float] = _scaled([baseline[block] for block in blocks], ratio=ratio)
+    fast: list[float] = _scaled([candidate[block] for block in blocks], ratio=ratio)
     differences, n = [a - b for a, b in zip(slow, fast, strict=True)], len(blocks)
     spread = variance(differences) if n > 1 else 0.0
     if spread <= TINY * max(value**2 for value in (*slow, *fast)):
@@ -93,8 +97,8 @@ def welch(
 
 
 def paired_or_welch(
-    baseline: Sequence[tuple[int, float]],
-    candidate: Sequence[tuple[int, float]],
+    baseline: Sequence[tuple[Block, float]],
+    candidate: Sequence[tuple[Block, float]],
     comparisons: int = 1,
     *,
     ratio: bool = False,

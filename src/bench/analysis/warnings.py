@@ -43,24 +43,28 @@ def _outliers(comparison: Comparison) -> Iterator[str]:
 
 
 def _drift(comparison: Comparison) -> Iterator[str]:
-    found = drift(
-        [
-            (start.order, point.label, value)
-            for point in comparison.points
-            for start, value in _timed(point)
-            if start.order
-        ]
-    )
-    if found and found.significant:
-        p = f"p = {found.p_value:.3f}" if found.p_value >= SMALLEST_P else f"p < {SMALLEST_P}"
-        yield f"the time to ready changed by {found.per_start:+.1%} a start over the sweep ({p}){_biases(comparison, found)}"
+    for sweep in dict.fromkeys(start.sweep for point in comparison.points for start in point.starts):
+        found = drift(
+            [
+                (start.order, point.label, value)
+                for point in comparison.points
+                for start, value in _timed(point)
+                if start.order and start.sweep == sweep
+            ]
+        )
+        if found and found.significant:
+            p = f"p = {found.p_value:.3f}" if found.p_value >= SMALLEST_P else f"p < {SMALLEST_P}"
+            over = f"{found.per_start:+.1%} a start over the sweep{sweep and f' {sweep}'}"
+            yield f"the time to ready changed by {over} ({p}){_biases(comparison, found, sweep)}"
 
 
-def _biases(comparison: Comparison, drifted: Drift) -> str:
-    """What this drift gives to each ratio, by the mean positions of its two points."""
-    by_label = {point.label: point for point in comparison.points}
+def _biases(comparison: Comparison, drifted: Drift, sweep: str) -> str:
+    """What this drift gives to each ratio of two points of this sweep, by their mean positions."""
+    by_label = {point.label: point for point in comparison.points if {s.sweep for s in point.starts} == {sweep}}
     found = []
     for candidate, baseline in comparison.baselines.items():
+        if not {candidate, baseline} <= by_label.keys():
+            continue
         if means := _mean_positions(by_label[baseline], by_label[candidate]):
             bias = drifted.bias(*means)
             places = f"`{baseline}` stands at position {means[0]:.1f} of the order, `{candidate}` at {means[1]:.1f}"
@@ -70,7 +74,7 @@ def _biases(comparison: Comparison, drifted: Drift) -> str:
 
 def _mean_positions(baseline: Point, candidate: Point) -> tuple[float, float] | None:
     """Over the blocks that both have; over all starts where they share none. None: a position is unknown."""
-    orders = [{start.repeat: start.order for start, _ in _timed(point)} for point in (baseline, candidate)]
+    orders = [{start.block: start.order for start, _ in _timed(point)} for point in (baseline, candidate)]
     shared = orders[0].keys() & orders[1].keys()
     means = [[order for block, order in each.items() if block in shared or not shared] for each in orders]
     return (fmean(means[0]), fmean(means[1])) if all(means) and all(map(all, means)) else None

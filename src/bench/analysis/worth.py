@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 
 from bench.analysis.comparison import Comparison
-from bench.analysis.records import Point, RunRecord
+from bench.analysis.records import Block, Point, RunRecord
 from bench.analysis.statistics import Interval, mean_of, paired_or_welch
 from bench.start.metrics import READY
 from bench.start.tags import DEVICE
@@ -75,10 +75,10 @@ def saved(comparison: Comparison) -> list[Saved]:
     return found
 
 
-def _gpu_seconds(point: Point) -> list[tuple[int, float]]:
+def _gpu_seconds(point: Point) -> list[tuple[Block, float]]:
     """(block, GPU-seconds) of each start; empty where one of them held none, or nobody knows how many."""
     gpus = [gpus_of(start) for start in point.starts]
-    times = [(start.repeat, start.value(READY)) for start in point.starts]
+    times = [(start.block, start.value(READY)) for start in point.starts]
     if not all(gpus):
         return []
     return [(block, ready_s * (n or 0)) for (block, ready_s), n in zip(times, gpus, strict=True) if ready_s is not None]

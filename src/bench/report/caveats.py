@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from bench.analysis.agreement import is_between_sweeps
 from bench.analysis.comparison import Comparison
 from bench.analysis.losses import missing_starts
 from bench.analysis.records import RunRecord
@@ -44,8 +45,20 @@ def _lost(comparison: Comparison) -> Iterator[str]:
         yield f"`{label}`: {text}."
     if doubts := [*sweep.doubts, *missing_starts(sweep)]:
         yield f"{len(doubts)} {'entry' if len(doubts) == 1 else 'entries'} under Starts in doubt."
-    if sweep.ended_by and INTERRUPTION in sweep.ended_by:
+    if any(INTERRUPTION in (each.ended_by or "") for each in sweep.sweeps):
         yield "The sweep was interrupted: blocks are missing."
+    between = [
+        f"`{label}`" for label, base in comparison.baselines.items() if _is_of_another_sweep(comparison, label, base)
+    ]
+    if between:
+        yield (
+            f"{listed(between, NAMED)}: of another sweep than the baseline, so nothing is paired (Welch), and what changed on the host in between "
+            "is in the ratio."
+        )
+
+
+def _is_of_another_sweep(comparison: Comparison, label: str, base: str) -> bool:
+    return is_between_sweeps(comparison.point(base), comparison.point(label))
 
 
 def _of_points(starts: Sequence[RunRecord]) -> str:

@@ -26,7 +26,7 @@ class Report:
     title: str
     answer: Answer
     comparison: Comparison
-    started_at: str
+    started_at: dict[str, str]  # of each sweep, by its id
     conditions: dict[str, tuple[str, ...]]
     states: dict[str, str]
     key_metrics: tuple[Table, ...]
@@ -50,7 +50,10 @@ def report_of(comparison: Comparison) -> Report:
         title=title_of(comparison),
         answer=answer_of(comparison),
         comparison=comparison,
-        started_at=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(comparison.sweep.started_at)),
+        started_at={
+            sweep.sweep_id: time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(sweep.started_at))
+            for sweep in comparison.sweep.sweeps
+        },
         conditions=conditions(comparison),
         states=states(comparison),
         key_metrics=tables.key_metrics(comparison),

@@ -1,8 +1,10 @@
 """The two sections on what candidates gain: their speedups, and where the saved seconds come from. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from bench.analysis.agreement import is_between_sweeps
+from bench.analysis.between import differences
 from bench.analysis.comparison import Comparison
 from bench.analysis.same_weights import DUMMY, Weights
 from bench.analysis.savings import UpperBound, upper_bounds
@@ -11,6 +13,7 @@ from bench.report import tables
 from bench.report.tables import Table
 from bench.start.metrics import READY
 
+NAMED = 12  # settings and versions in a sentence; all of them are params and tags of the starts
 WEIGHTS = {
     "bitwise": "the same weights, bit for bit",
     "outputs": "the same outputs",
@@ -31,18 +34,29 @@ class Withheld:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """A candidate of another sweep than its baseline. `names`: (name, the baseline's value, the candidate's), the versions first."""
+
+    label: str
+    baseline: str
+    names: tuple[tuple[str, str, str], ...]
+    more: int
+
+
+@dataclass(frozen=True)
 class Speedups:
     """`fewest`: the smallest n of all ratios. `rivals`: the candidates of one baseline, at most. `weights`: (label, words, weights).
-    `again`: (label, baseline) of A/A arms. `survivors`: of which arm of a candidate more starts failed, in words.
+    `again`: (label, baseline) of A/A arms. `unpaired`: candidates that have intervals without blocks. `survivors`: of which arm of a candidate more starts failed, in words.
     """
 
     pairs: str
     table: Table | None
     fewest: int
     rivals: int
-    paired: bool
+    unpaired: tuple[str, ...]
     weights: tuple[tuple[str, str, Weights], ...]
     again: tuple[tuple[str, str], ...]
+    differs: tuple[Differing, ...]
     withheld: tuple[Withheld, ...]
     survivors: dict[str, str]
 
@@ -67,16 +81,27 @@ def speedups_of(comparison: Comparison) -> Speedups:
         table=tables.speedups(comparison),
         fewest=min((each.ratio.n for each in found), default=0),
         rivals=_most_rivals(comparison, comparison.baselines.values()),
-        paired=all(each.ratio.paired for each in found),
+        unpaired=tuple(
+            dict.fromkeys(each.candidate for each in found if not each.ratio.paired and each.ratio.low is not None)
+        ),
         weights=tuple(
             (label, WEIGHTS[each.kind], each)
             for label, each in comparison.weights.items()
             if label not in withheld and each.kind in WEIGHTS
         ),
         again=tuple(comparison.again.items()),
+        differs=tuple(_differing(comparison)),
         withheld=tuple(_withheld(comparison, label, why) for label, why in withheld.items()),
         survivors=comparison.survivors,
     )
+
+
+def _differing(comparison: Comparison) -> Iterator[Differing]:
+    """Of candidates of another sweep than their baselines; within a sweep the labels show it."""
+    for label, base in comparison.baselines.items():
+        if is_between_sweeps(comparison.point(base), comparison.point(label)):
+            names = differences(comparison.point(base), comparison.point(label))
+            yield Differing(label, base, tuple(names[:NAMED]), max(0, len(names) - NAMED))
 
 
 def _pairs(baselines: dict[str, str]) -> str:

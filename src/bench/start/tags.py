@@ -53,9 +53,10 @@ class Tag(Generic[T]):
         return None if text is None else self.read(text)
 
     def equals(self, value: T) -> str:
-        """The condition of a search for runs that have this value."""
-        quoted = self.write(value).replace("'", "")  # no value of ours has one
-        return f"tags.`{self.name}` = '{quoted}'"
+        """The condition of a search for runs that have this value. No value of ours has both kinds of quotes."""
+        text = self.write(value)
+        mark = '"' if "'" in text else "'"
+        return f"tags.`{self.name}` = {mark}{text.replace(mark, '')}{mark}"
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,9 @@ PLANNED = _lines(
 BLOCKS = _number("bench.blocks")  # that were made, failed starts and all; only of a sweep that came to its end
 SIGNATURE = _text("bench.signature")
 ENDED_BY = _text("bench.ended_by")
+OWNER_USER = _text("mlflow.user")  # by whom, on which host and in which folder it was made, or brought in
+OWNER_HOST = _text("bench.owner_host")
+OWNER_FOLDER = _text("bench.owner_folder")
 REPLAYED = _flag("bench.replayed")
 
 # A log from elsewhere.

@@ -37,7 +37,7 @@ OURS = (*(f"{group.prefix}." for group in vars(t).values() if isinstance(group, 
 OF_THE_UPLOAD = {t.KEY.name, t.UPLOADED.name}  # tags that startup.json has not
 
 
-def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> "tuple[list[Run], list[Doubt]]":
+def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> tuple[list[Held], list[Doubt]]:
     """The runs of a sweep's starts, each start once, and what is doubtful about them.
 
     Raises:
@@ -56,7 +56,7 @@ def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> "tuple[list[Run]
         for one, other in twice
         if is_complete(other.run)  # else an upload that broke off and was made again elsewhere
     ]
-    return [each.run for each in kept], [*unchecked, *again, *repeated(kept)]
+    return kept, [*unchecked, *again, *repeated(kept)]
 
 
 def _refusal(sweep_id: str, different: Sequence[str]) -> str:

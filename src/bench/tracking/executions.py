@@ -1,6 +1,6 @@
 """Which runs are executions of their own: a start counts once however often it was uploaded, and no two run at once."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -46,6 +46,15 @@ class Held:
         exec_at_s = self.startup.exec_at_s if self.startup else None
         return marks | {(host, at_ms)} | (set() if exec_at_s is None else {(host, "boot", exec_at_s)})
 
+    @property
+    def marks_anywhere(self) -> set[Hashable]:
+        """Those, and of a log from elsewhere, which has another key each time it is read: its file's name and all of its numbers."""
+        tags, metrics = self.run.data.tags, self.run.data.metrics
+        if t.KIND.in_(tags) is not t.Kind.REPLAY or not metrics:
+            return self.marks
+        place = [each.in_(tags) for each in (t.FILE, t.SOURCE_IN_FILE, t.START_IN_FILE)]
+        return self.marks | {(*place, *sorted(metrics.items()))}
+
 
 def each_executed_once(found: Sequence[Held]) -> tuple[list[Held], list[tuple[Held, Held]]]:
     """One run for each execution, the checked and complete ones first; and (the one that is kept, another of the same execution)."""
@@ -57,6 +66,23 @@ def each_executed_once(found: Sequence[Held]) -> tuple[list[Held], list[tuple[He
         seen |= dict.fromkeys(each.marks - seen.keys(), one or each)
     others = {each.run.info.run_id for _, each in twice}
     return [each for each in found if each.run.info.run_id not in others], twice
+
+
+def in_one_sweep_only(several: Mapping[str, Sequence[Held]]) -> tuple[dict[str, list[Held]], list[Doubt]]:
+    """The starts of several sweeps, by the sweep, each only in the first that has it; and which of them were in another too."""
+    seen: dict[Hashable, str] = {}
+    kept: dict[str, list[Held]] = {}
+    doubts = []
+    for sweep_id, starts in several.items():
+        kept[sweep_id] = []
+        for each in starts:
+            if first := next((seen[mark] for mark in each.marks_anywhere if mark in seen), None):
+                text = f"it is a start of {first} too: it counts once, there"
+                doubts.append(Doubt(f"{each.name} of {sweep_id}", text))
+            else:
+                kept[sweep_id].append(each)
+        seen |= {mark: sweep_id for each in kept[sweep_id] for mark in each.marks_anywhere}
+    return kept, doubts
 
 
 def contradictions(one: Held, other: Held) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """What MLflow's own pages show of a run beside its params, metrics and tags: its name, one line, whose it is, the checkpoint, curves."""
 
-import getpass
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from bench.start import tags as t
 from bench.start.files import MEMORY
 from bench.start.metrics import CHECKPOINT_SIZE, FIRST_TOKEN, READY
 from bench.start.record import Startup
+from bench.tracking.owner import user_name
 from bench.tracking.store import Store
 from bench.vllm.memory import MemorySample, read_memory
 
@@ -52,12 +52,8 @@ def _headline(startup: Startup) -> str:
 
 def origin_tags(commit: str | None) -> dict[str, str]:
     """Created by, Source and Version, as MLflow's runs have them. `commit`: of the bench that measured; None: it is not known."""
-    try:
-        user = {"mlflow.user": getpass.getuser()}
-    except (KeyError, OSError):  # a container's user without a name
-        user = {}
     version = {"mlflow.source.git.commit": commit} if commit else {}
-    return user | {"mlflow.source.name": "bench", "mlflow.source.type": "LOCAL"} | version
+    return t.OWNER_USER.of(user_name()) | {"mlflow.source.name": "bench", "mlflow.source.type": "LOCAL"} | version
 
 
 def decorate(store: Store, run_id: str, startup: Startup, folder: Path) -> None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from bench.analysis.records import RunRecord, SweepRecord, read_record
+from bench.analysis.records import Doubt, RunRecord, SweepRecord, read_record
+from bench.config import Tracking
 from bench.errors import TrackingError
 from bench.masking import masked
 from bench.start import tags as t
 from bench.tracking import sqlite_file
-from bench.tracking.evidence import held
+from bench.tracking.owner import Owner, owner_of, this_owner
 from bench.tracking.page import CURVES
 from bench.tracking.runs import PARENT, each_once, is_complete
 from bench.tracking.store import Store, connect, errors_translated, search
@@ -20,30 +22,44 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LATEST = "latest"
+LATEST, PREVIOUS = "latest", "previous"
+RECENT = (LATEST, PREVIOUS)  # of one's own sweeps
 IS_SWEEP = t.KIND.equals(t.Kind.SWEEP)
 INCOMPLETE = "its upload to MLflow is not complete; `python -m bench.replay FOLDER` brings in the rest"
 
 
-def find_sweep(uri: str, sweep: str = LATEST) -> SweepRecord:
-    """A sweep by its id, its run's id or name, or the latest of the store, whatever experiment it is in; its starts held against
-    their own records.
+def connect_to_read(uri: str) -> Store:
+    """The store, which is not made where it is missing.
 
     Raises:
-        TrackingError: there is none.
-        EvidenceError: MLflow has other values of a start than the start itself.
+        TrackingError: it is missing.
     """
     if not is_there(uri):
         raise TrackingError(
             f"tracking.uri={uri}: there is no such file, and so no sweep. Is this the folder where you ran it?"
         )
-    store = connect(uri)
-    with errors_translated(uri):
-        parent = _latest(store) if sweep == LATEST else _named(store, sweep)
-        sweep_id = parent.data.tags[t.SWEEP.name]
-        runs, doubts = held(store, sweep_id, _uploads(store, parent))
+    return connect(uri)
+
+
+def sweep_run(store: Store, tracking: Tracking, sweep: str) -> "Run":
+    """The run of the sweep that is called so.
+
+    Raises:
+        TrackingError: there is none.
+    """
+    if found := _own(store, tracking, sweep) if sweep in RECENT else run_called(store, sweep):
+        return found
+    raise TrackingError(f"sweep={sweep}: there is none of this id or name in {masked(store.uri)}.")
+
+
+def sweep_record(parent: "Run", runs: "Sequence[Run]", doubts: Sequence[Doubt]) -> SweepRecord:
+    """A sweep that has starts.
+
+    Raises:
+        TrackingError: it has none yet.
+    """
     if not runs:
-        raise TrackingError(f"sweep={sweep}: sweep {sweep_id} has no start yet.")
+        raise TrackingError(f"sweep {parent.data.tags[t.SWEEP.name]} has no start yet.")
     return replace(_sweep_record(parent, runs), doubts=tuple(doubts))
 
 
@@ -54,7 +70,7 @@ def _sweep_record(parent: "Run", starts: "Sequence[Run]") -> SweepRecord:
         started_at=parent.info.start_time / 1000,
         experiment_id=parent.info.experiment_id,
         replayed=any(t.KIND.in_(run.data.tags) is t.Kind.REPLAY for run in starts),
-        starts=tuple(map(_record, starts)),
+        starts=tuple(map(record_of, starts)),
         order=t.POINTS.in_(parent.data.tags) or (),
         ended_by=t.ENDED_BY.in_(parent.data.tags),
         params=dict(parent.data.params),
@@ -87,16 +103,38 @@ def sweep_if_known(uri: str, sweep_id: str) -> SweepRecord | None:
         return _sweep_record(parent, _children(store, parent)) if parent else None
 
 
-def _latest(store: Store) -> "Run":
-    found = next(search(store, IS_SWEEP), None)
-    if found is None:
-        raise TrackingError(
-            f"tracking.uri={masked(store.uri)}: there is no sweep yet. Make one:  python -m bench -m load_format=auto,safetensors"
-        )
-    return found
+def _own(store: Store, tracking: Tracking, which: str) -> "Run":
+    """The latest of one's own in this experiment, or the one before it."""
+    experiment = store.client.get_experiment_by_name(tracking.experiment)
+    places = [str(experiment.experiment_id)] if experiment else []
+    us, count = this_owner(), RECENT.index(which) + 1
+    found = {
+        run.info.run_id: run
+        for condition in us.conditions
+        for run in islice(search(store, f"{condition} AND {IS_SWEEP}", places, page=count) if places else (), count)
+    }
+    newest_first = sorted(found.values(), key=lambda run: run.info.start_time, reverse=True)
+    if len(newest_first) >= count:
+        return newest_first[count - 1]
+    raise TrackingError(_none_of_ours(store, places, which, us, len(newest_first)))
 
 
-def _named(store: Store, sweep: str) -> "Run":
+def _none_of_ours(store: Store, places: list[str], which: str, us: Owner, count: int) -> str:
+    """Why there is no such sweep, with that of another, if there is one: its reader may want that one."""
+    other = next(search(store, IS_SWEEP, places, page=1), None) if places else None
+    if count:
+        return f"sweep={which}: there is but one sweep {us} (or of this user, or in this folder)."
+    if other is None:
+        return f"tracking.uri={masked(store.uri)}: there is no sweep yet. Make one:  python -m bench -m load_format=auto,safetensors"
+    sweep_id = other.data.tags.get(t.SWEEP.name, other.info.run_id)
+    return (
+        f"sweep={which}: no sweep in this experiment was made by this user or in this folder ({us}). "
+        f"The latest of all was made {owner_of(other.data.tags)}: sweep={sweep_id}"
+    )
+
+
+def run_called(store: Store, sweep: str) -> "Run | None":
+    """The run of the sweep that has this id, or whose run has this id or name. None: there is none."""
     name = sweep.replace("'", "")
     for condition in (
         t.SWEEP.equals(name),
@@ -105,15 +143,15 @@ def _named(store: Store, sweep: str) -> "Run":
     ):
         for found in search(store, f"{condition} AND {IS_SWEEP}"):
             return found
-    raise TrackingError(f"sweep={sweep}: there is none of this id or name in {masked(store.uri)}.")
+    return None
 
 
 def _children(store: Store, parent: "Run") -> list["Run"]:
     """The runs of its starts, each start once by its key."""
-    return each_once(_uploads(store, parent))
+    return each_once(uploads_of(store, parent))
 
 
-def _uploads(store: Store, parent: "Run") -> list["Run"]:
+def uploads_of(store: Store, parent: "Run") -> list["Run"]:
     """All runs of its starts, in the order in which they were started."""
     runs = search(store, f"tags.`{PARENT}` = '{parent.info.run_id}'", [parent.info.experiment_id])
     starts = (run for run in runs if t.KIND.in_(run.data.tags) in {t.Kind.START, t.Kind.REPLAY})
@@ -127,7 +165,8 @@ def _begun(run: "Run") -> int:
     return moment_ms
 
 
-def _record(run: "Run") -> RunRecord:
+def record_of(run: "Run") -> RunRecord:
+    """A start as a plain record; one whose upload is not complete has failed."""
     complete, info, data = is_complete(run), run.info, run.data
     record = read_record(
         info.run_id,

@@ -23,6 +23,7 @@ from bench.start.warning import ResultWarning, WarningKind
 from bench.system.locks import locked
 from bench.system.process_identity import this_process
 from bench.tracking.log_run import log, log_files, text_of
+from bench.tracking.owner import this_owner
 from bench.tracking.page import COMMIT, NOTE, decorate, origin_tags, start_note, sweep_name
 from bench.tracking.store import Store, connect, errors_translated, experiment_id, search
 from bench.tracking.traces import log_trace
@@ -74,7 +75,7 @@ def log_sweep(tracking: Tracking, sweep: SweepRun) -> str:
     """The sweep's run, made where the store has none, and ended where the sweep has. Returns its id."""
     with errors_translated(tracking.uri):
         store = connect(tracking.uri)
-        found = _run_if_there(store, sweep.run_id) or _sweep_of(store, sweep.sweep_id)
+        found = run_if_there(store, sweep.run_id) or _sweep_of(store, sweep.sweep_id)
     run_id = str(found.info.run_id) if found else None
     if run_id is None or sweep.adopted:
         run_id = open_sweep(tracking, sweep, adopted=run_id)
@@ -110,6 +111,7 @@ def open_sweep(tracking: Tracking, sweep: SweepRun, *, adopted: str | None = Non
         run_id = adopted or _create(store, str(place), name, sweep.started_at, above)
         kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep.sweep_id) | t.DRIVER.of(this_process().as_text())
         origin = {} if adopted else origin_tags(sweep.tags.get(COMMIT))  # `mlflow run` has written its own
+        origin |= this_owner().tags
         tags = origin | sweep.tags | kind | {NAME: text_of(masked(name))}
         log(store, run_id, params=sweep.params, metrics={}, tags=tags)
     return run_id
@@ -125,7 +127,7 @@ def given_run(tracking: Tracking, run_id: str | None) -> tuple[str | None, str |
     if run_id is None:
         return None, None
     with errors_translated(tracking.uri):
-        run = _run_if_there(connect(tracking.uri), run_id)
+        run = run_if_there(connect(tracking.uri), run_id)
     if run is None or run.info.lifecycle_stage == "deleted":
         raise StoreError(
             f"MLFLOW_RUN_ID={run_id}: there is no such run at tracking.uri={masked(tracking.uri)}. Unset it, or set tracking.uri to its store."
@@ -250,7 +252,7 @@ def _parent_of(store: Store, tracking: Tracking, startup: Startup, folder: Path)
     if t.KIND.in_(startup.tags) is t.Kind.PRIME:
         return None
     sweep_id = t.SWEEP.in_(startup.tags)
-    if found := _run_if_there(store, startup.parent_run_id) or _sweep_of(store, sweep_id):
+    if found := run_if_there(store, startup.parent_run_id) or _sweep_of(store, sweep_id):
         return found
     if sweep_id is None:
         return None
@@ -258,7 +260,8 @@ def _parent_of(store: Store, tracking: Tracking, startup: Startup, folder: Path)
     return store.client.get_run(log_sweep(tracking, sweep))
 
 
-def _run_if_there(store: Store, run_id: str | None) -> "Run | None":
+def run_if_there(store: Store, run_id: str | None) -> "Run | None":
+    """None: the store has no such run."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -244,7 +244,7 @@ def experiment_id(store: Store, name: str) -> str:
     return str(found.experiment_id)
 
 
-def search(store: Store, condition: str, experiments: list[str] | None = None) -> Iterator["Run"]:
+def search(store: Store, condition: str, experiments: list[str] | None = None, *, page: int = PAGE) -> Iterator["Run"]:
     """The active runs for which `condition` holds, of all experiments or of these: newest first, a page at a time: MLflow needs two milliseconds for each run that it returns."""
     search_experiments = store.client.search_experiments
     places = experiments or [
@@ -253,7 +253,7 @@ def search(store: Store, condition: str, experiments: list[str] | None = None) -
     newest_first = ["attributes.start_time DESC"]
     yield from _pages(
         lambda token: store.client.search_runs(
-            places, condition, max_results=PAGE, order_by=newest_first, page_token=token
+            places, condition, max_results=page, order_by=newest_first, page_token=token
         )
     )
 
