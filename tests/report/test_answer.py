@@ -114,6 +114,15 @@ def test_one_start_each_names_no_winner():
     assert "save" not in " ".join(found.sentences)
 
 
+def test_one_start_among_several_is_no_interval_either():
+    """The baseline has three, the candidate one: a pair."""
+    found = answered(*sweep({"a": A}), started("b", 30.0))
+
+    assert found.sentences[0].startswith(
+        "One comparable start of each: wall time to ready `b` 30.00 s, `a` 60.00 s, 2.00x. n = 1 has no interval"
+    )
+
+
 def test_many_candidates_are_counted_and_the_largest_named():
     """The others are in the table, with their intervals."""
     times = {"a": A, **{f"p{index}": [time / (1.5 + index / 10) for time in A] for index in range(5)}, "n": NOISY}

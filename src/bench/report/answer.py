@@ -65,7 +65,7 @@ def _of_one(against: Against, finding: Finding, metric: Metric) -> str:
         return f"`{label}` is {finding.shown.value} than `{base.label}`: {_title(metric)} {times}, {ratio}."
     if finding.shown is Shown.SINGLE:
         each = f"`{label}` {_mean(finding.point, metric)}, `{base.label}` {_mean(base, metric)}"
-        return f"One start of each: {_title(metric)} {each}, {ratio_text(finding.ratio)}. {_NO_INTERVAL}"
+        return f"{_alone(base, [finding])}: {_title(metric)} {each}, {ratio_text(finding.ratio)}. {_NO_INTERVAL}"
     return (
         f"No difference between `{label}` and `{base.label}` is resolved: {_title(metric)} {times}, {ratio}. "
         f"{_resolution(against)}"
@@ -81,7 +81,7 @@ def _of_several(against: Against, metric: Metric) -> str:
     if len(single) == count:
         quickest, slowest = (_mean(each.point, metric) for each in (single[0], single[-1]))
         return (
-            f"One start of each of {count} candidates: {_title(metric)} {quickest} (`{single[0].candidate}`) to {slowest} (`{single[-1].candidate}`), "
+            f"{_alone(base, single)} of {count} candidates: {_title(metric)} {quickest} (`{single[0].candidate}`) to {slowest} (`{single[-1].candidate}`), "
             f"{_mean(base, metric)} with `{base.label}`. {_NO_INTERVAL}"
         )
     known = f"`{base.label}` ({_title(metric)} {_mean(base, metric)})"
@@ -101,6 +101,15 @@ def _of_several(against: Against, metric: Metric) -> str:
         parts += [f"of {len(single)} there is a single start, which has no interval"]
     text = "; ".join(parts) + "."
     return f"{text} {_resolution(against)}" if unresolved else text
+
+
+def _alone(base: Point, found: Sequence[Finding]) -> str:
+    """Of candidates without an interval: each point may have more starts, of which one alone has its like on the other side."""
+    return (
+        "One start of each"
+        if base.n == 1 and all(each.point.n == 1 for each in found)
+        else "One comparable start of each"
+    )
 
 
 def _largest(found: Sequence[Finding]) -> str:
