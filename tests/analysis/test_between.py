@@ -194,7 +194,7 @@ def test_what_differs_is_named_with_both_values():
     now = replace(start("auto", version_vllm="0.32.0"), params={"load_format": "auto", "vllm_command": "b"})
     found = compare(made_sweep(was, replace(now, point="new")), ignore=[VERSION])
 
-    assert differences(*found.points) == [(VERSION, "0.31.0", "0.32.0"), ("max_model_len", "1", "unknown")]
+    assert differences(*found.points) == [(VERSION, "0.31.0", "0.32.0"), ("max_model_len", "1", "None")]
 
 
 # Weights.

@@ -15,7 +15,7 @@ from bench.errors import SettingError
 from bench.start.tags import PLANNED, VERSION, VLLM_VERSION, WEIGHTS_BASELINE
 from bench.weights.fingerprint import Fingerprint
 
-UNKNOWN = "unknown"
+UNKNOWN, NOT_SET = "unknown", "None"
 SHOWN_AT_MOST = 120  # characters of a value
 LONGEST = 40  # characters of a point in a folder's name
 Fetch = Callable[[str], Fingerprint | None]  # by a start's run; None: it has none
@@ -74,14 +74,16 @@ def differences(baseline: Point, candidate: Point) -> list[tuple[str, str, str]]
     starts = [*baseline.starts, *candidate.starts]
     params = sorted({name for start in starts for name in start.params} - DERIVED)
     versions = sorted({name for start in starts for name in start.tags if name.startswith(f"{VERSION.prefix}.")})
-    names = dict.fromkeys([*versions, *params, *MUST_AGREE])
-    found = [(name, _shown(baseline, name), _shown(candidate, name)) for name in names]
+    names = dict.fromkeys((*versions, *MUST_AGREE), UNKNOWN) | dict.fromkeys(params, NOT_SET)
+    found = [
+        (name, _shown(baseline, name, lacking), _shown(candidate, name, lacking)) for name, lacking in names.items()
+    ]
     return [each for each in found if each[1] != each[2]]
 
 
-def _shown(point: Point, name: str) -> str:
-    """Its values, as a text."""
-    found = {start.params.get(name) or start.tags.get(name) or UNKNOWN for start in point.starts}
+def _shown(point: Point, name: str, lacking: str) -> str:
+    """Its values, as a text. `lacking`: what it is where a start has none."""
+    found = {start.params.get(name) or start.tags.get(name) or lacking for start in point.starts}
     text = " and ".join(sorted(found))
     return text if len(text) <= SHOWN_AT_MOST else f"{text[:SHOWN_AT_MOST]}…"
 
