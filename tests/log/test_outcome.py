@@ -342,6 +342,20 @@ def test_a_server_that_answers_a_request_with_an_error_was_ready(line):
     assert ending(ASKED, INITIALIZING, DONE, LISTENING, error(SERVER, "ValueError: no"), line) == Ending("ready")
 
 
+def test_what_comes_behind_a_server_s_routes_is_a_request_s():
+    """Where uvicorn prints nothing: its level was raised. Its port, and its certificates, are its own."""
+    begun = [ASKED, INITIALIZING, LOADING, DONE, LISTENING]
+    too_long = "ValueError: This model's maximum context length is 4096 tokens."
+
+    assert ending(*begun, error(SERVER, too_long)) == Ending("ready")
+    assert ending(*begun, error(SERVER, "vllm.v1.engine.exceptions.EngineDeadError: EngineCore is gone")) == Ending(
+        "ready"
+    )
+    assert ending(*begun, f"{SERVER}OSError: [Errno 98] Address already in use").reason_class == "port_in_use"
+    assert ending(*begun, f"{SERVER}FileNotFoundError: [Errno 2] No such file or directory").outcome == "failed"
+    assert ending(*begun[:-1], error(SERVER, too_long)).outcome == "failed"
+
+
 def test_a_request_is_no_sign_of_an_engine_that_is_not_up():
     """A proxy in front of it answers from its own start on."""
     proxy = "(ProxyActor pid=9) INFO 2026-11-24 02:57:01,123 proxy x1 -- POST /v1/completions 404 1.2ms"

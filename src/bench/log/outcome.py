@@ -4,6 +4,7 @@ Good starts print lines that look like errors, more so when they are shut down. 
 is not looked at, and before it only what ends a process counts.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -39,6 +40,11 @@ from bench.log.texts.endings import (
 )
 from bench.log.texts.failure_classes import classify
 from bench.log.texts.failures import NOT_UP
+
+# What ends a server between its routes and its first request: its port, its certificates, what it does at its start.
+OF_THE_START = re.compile(
+    r"^(?:\w*\.)*(?:OSError|SSLError|FileNotFoundError|PermissionError)\b|\[Errno 98\]|Application startup failed|API servers"
+)
 
 Outcome = Literal["ready", "ready_offline", "server_starting", "incomplete", "failed"]
 
@@ -81,6 +87,7 @@ class Watch:
         self._ready = self._taken_back = self._server = self._server_starting = self._engine_done = False
         self._sign: Failure | None = None  # the first
         self._up: LogLine | None = None  # the last that shows how far it has come up
+        self._listens_at = 0  # in the order of lines
         self._served_at: str | None = None
         self._done_at: str | None = None
         self._waits: LogLine | None = None  # the last that shows for what it waits, if nothing went on since
@@ -139,7 +146,8 @@ class Watch:
             self._server = (
                 THROUGHPUT.text in text
             )  # a server's log without its beginning, where it would have shown itself
-        self._server_starting = self._server_starting or bool(near & STARTS_SERVER)
+        if near & STARTS_SERVER and not self._server_starting:
+            self._server_starting, self._listens_at = True, self._causes.order
         self._engine_done = self._engine_done or bool(near & IS_DONE)
         if near & WAITS:
             self._waits = line
@@ -151,7 +159,7 @@ class Watch:
     def ending(self) -> Ending:
         """As far as the lines went."""
         failure = None if self._is_ready() else self._failure()
-        if self._is_ready() or (self._engine_done and self._server_starting and failure and _is_stop(failure)):
+        if self._is_ready() or (failure and self._began_to_serve_before(failure)):
             return self._came_up("ready" if self._server else "ready_offline")
         if failure:
             failure = self._waited_for(failure)
@@ -162,6 +170,14 @@ class Watch:
         if self._engine_done or self._server_starting:
             return self._came_up("server_starting", self._causes.stage)
         return Ending("incomplete", stage=self._causes.stage)
+
+    def _began_to_serve_before(self, failure: Failure) -> bool:
+        """Whether a server listened by then: what comes behind that is a request's, or somebody's who ended it. What it cannot open, as its
+        port, is its own.
+        """
+        if not (self._engine_done and self._server_starting):
+            return False
+        return _is_stop(failure) or (failure.order > self._listens_at and not OF_THE_START.search(failure.words))
 
     def _came_up(self, outcome: Outcome, stage: str | None = None) -> Ending:
         return Ending(
