@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from bench import prepare
 from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.words import read_settings, read_words
+from command_line import call_command
+from conftest import FAKE, cut_name
 
 
 def refusal(*words: str) -> str:
@@ -24,6 +27,7 @@ def refusal(*words: str) -> str:
         ("vllm.arg.enforce_eager=true", "nearest: vllm.args.enforce_eager,"),
         ("enforce_eager=true", "Is it an argument of vLLM?  vllm.args.enforce_eager=true"),
         ("load_format=runai", "nearest: runai_streamer;"),
+        ("load_format=AUTO", "nearest: auto;"),
         ("experiment=load_format_gpu", "nearest: load_formats_gpu;"),
         ("--dry-run", "A setting is typed without dashes: dry_run=VALUE."),
     ],
@@ -71,6 +75,23 @@ def test_flags_may_stand_anywhere(tmp_path):
     assert words.flags == ("--config-dir", str(tmp_path), "-m")
     assert words.overrides == ("seed=1", "load_format=auto,dummy")
     assert words.config_dir == tmp_path
+
+
+def test_a_name_of_the_commands_own_is_among_the_nearest():
+    """bench.compare has baseline=, which is no setting of a start."""
+    with pytest.raises(SettingError, match=r"^basline=auto: there is no such setting; nearest: baseline\."):
+        read_settings(["basline=auto"], ["sweep", "baseline"])
+
+
+def test_a_plan_of_preparations_makes_nothing(workplace):
+    """dry_run starts nothing, at whichever command."""
+    before = sorted(workplace.folder.rglob("*"))
+    words = ("load_format=auto,sharded_state", "dry_run=true", f"vllm.python={FAKE}")
+    done = call_command(workplace, prepare.main, *words)
+
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == ["would be made: models/tiny_llama", f"would be made: models/{cut_name()}"]
+    assert [path for path in sorted(workplace.folder.rglob("*")) if path.suffix != ".lock"] == before
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ LAUNCHERS = {
     "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher": "ray",
 }
 OF_A_SWEEP = ("sweeper", "launcher", "sweep")  # Hydra's sections that a sweep has once
+LENGTH = 600  # of a message, which may repeat a value of any length
 WITHOUT_EFFECT_ON_ONE = ("hydra.sweep.", "hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
 MULTIRUN, RUN = "MULTIRUN", "RUN"
 
@@ -78,7 +79,8 @@ def message_of(error: Exception) -> str:
     kept = [
         line.strip() for line in re.split(r"Config search path:|\n\s*(?:full_key|object_type)", text)[0].splitlines()
     ]
-    return " ".join(line for line in kept if line and "for details" not in line and FULL_ERROR not in line)
+    message = " ".join(line for line in kept if line and "for details" not in line and FULL_ERROR not in line)
+    return message if len(message) <= LENGTH else f"{message[:LENGTH]}…"
 
 
 def refuse_hydra(config: DictConfig, mode: str) -> None:

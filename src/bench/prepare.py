@@ -4,6 +4,7 @@
     python -m bench.prepare load_format=runai_streamer_sharded tensor_parallel_size=1,2
     python -m bench.prepare model=hf model.path=/data/llama load_format=sharded_state tensor_parallel_size=8
     python -m bench.prepare load_format=sharded_state remake=true                  replaces an existing checkpoint
+    python -m bench.prepare load_format=sharded_state dry_run=true                 prints what would be made
 
 Takes the settings of python -m bench, and --config-dir=FOLDER; several values make several checkpoints. A sweep does this by itself. A hub id
 is not downloaded here but by vLLM: where it is cut, or in a start that does not count before a sweep's first.
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from bench.cli import command, split_arguments
 from bench.compose import compose_settings
+from bench.config import Settings
 from bench.errors import SettingError
 from bench.host.host import look_at_host
 from bench.host.output_folders import refuse_places
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> None:
     own, _, overrides = split_arguments(arguments, OWN)
     folder = Path("outputs") / time.strftime("prepare-%Y%m%d-%H%M%S")
     remake = _switch("remake", own["remake"])
-    words = read_settings(overrides)
+    words = read_settings(overrides, [*OWN])
     points = compose_settings(words.overrides, words.config_dir)
     refuse_arguments([(each, look_at_host(each)) for each in points if each.arguments])
     refuse_places(points, folder, "the log's folder")
@@ -40,9 +42,20 @@ def main(arguments: list[str]) -> None:
         place, elsewhere = Path(settings.checkpoint_path), describe_elsewhere(settings)
         if elsewhere:
             print_result(elsewhere)
+        if settings.dry_run:
+            print_plan(settings, place, remake=remake)
+            continue
         prepare_and_log(settings, unused(folder / place.name), remake=remake)
         if place.exists():
             print_result(f"ready: {place}")
+
+
+def print_plan(settings: Settings, place: Path, *, remake: bool) -> None:
+    """What `dry_run=true` prints of a checkpoint. Nothing is made."""
+    if place.exists() and not remake:
+        print_result(f"is there: {place}")
+    elif settings.model.random or settings.load_format.checkpoint == "sharded":
+        print_result(f"would be made: {place}")
 
 
 def _switch(name: str, given: str) -> bool:

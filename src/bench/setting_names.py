@@ -98,8 +98,8 @@ def no_such_setting(name: str, value: str = "VALUE") -> str:
     below = [f"{free}.{last}" for free in FREE if "." in name]
     near = [
         *(by_last[each] for each in by_last if each == last),
-        *get_close_matches(name, [*typed, *GROUPS, *below], NEAREST),
-        *(by_last[each] for each in get_close_matches(last, list(by_last), NEAREST)),
+        *get_close_matches(name.lower(), [*typed, *GROUPS, *below], NEAREST),
+        *(by_last[each] for each in get_close_matches(last.lower(), list(by_last), NEAREST)),
     ]
     nearest = list(dict.fromkeys(near))[:NEAREST]
     if nearest:

@@ -66,12 +66,17 @@ def read_words(arguments: Sequence[str]) -> Words:
     return Words(flags, overrides, config_dir)
 
 
-def read_settings(arguments: Sequence[str]) -> Words:
-    """The same for a command that Hydra does not run: of its flags `--config-dir` alone, and `-m`, which changes nothing.
+def read_settings(arguments: Sequence[str], own: Sequence[str] = ()) -> Words:
+    """The same for a command that Hydra does not run: of its flags `--config-dir` alone, and `-m`, which changes nothing. `own` are the
+    names of the command's own settings, for one that is almost right.
 
     Raises:
         SettingError: as `read_words`, and for another flag.
     """
+    for word in arguments:
+        name, equals, _ = word.partition("=")
+        if equals and name not in names() and (near := get_close_matches(name, own, 1, cutoff=0.8)):
+            raise SettingError(f"{shown(word)}: there is no such setting; nearest: {near[0]}.")
     words = read_words(arguments)
     given = vars(_parsed_flags(words.flags))
     if other := [
@@ -233,8 +238,8 @@ def _refuse_choice(override: Override, word: str, config_dir: Path | None) -> No
         known = choices(group, config_dir)
         if str(value).startswith("${") or str(value).removesuffix(".yaml") in known:
             continue
-        longer = [each for each in known if value and each.startswith(str(value))]
-        near = longer or get_close_matches(str(value), known, 1)
+        asked = str(value).lower()
+        near = [each for each in known if asked and each.startswith(asked)] or get_close_matches(asked, known, 1)
         nearest = f"nearest: {near[0]}; " if near else ""
         missing = f"{group} {cut(str(value))!r}" if override.is_sweep_override() else f"such {group}"
         raise SettingError(f"{shown(word)}: there is no {missing}; {nearest}all: {', '.join(known)}.")
