@@ -101,6 +101,7 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: plain(completion_ended_s=READY_S),
         lambda: plain(ended_s=READY_S - 5),
         lambda: plain(ready_s=-0.5),
+        lambda: plain(completion_ended_s=float("nan")),
     ),
     "ready_before_end": (
         lambda: plain(ready_s=3.0),
@@ -128,12 +129,27 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: spans("load_model", lambda span: replace(span, end_s=span.start_s + 1)),
         lambda: spans("process_weights", lambda span: shifted(span, 3)),
     ),
+    "order": (
+        lambda: spans("profile", lambda span: shifted(span, -10)),
+        lambda: spans("process_weights", lambda span: shifted(span, -3)),
+        lambda: spans("warm_up", lambda span: shifted(span, -7)),
+        lambda: spans("kv_cache", lambda span: shifted(span, -4.5), TWO),
+        lambda: spans("init_device", lambda span: shifted(span, 4.6)),
+        lambda: spans("engine_client", lambda span: replace(span, start_s=9.6)),
+    ),
+    "waited_for": (
+        lambda: spans("engine_core_init", lambda span: replace(span, end_s=25.0)),
+        lambda: spans("engine_core_init", lambda span: replace(span, end_s=80.0), TWO),
+        lambda: spans("engine_client", lambda span: replace(span, end_s=span.start_s + 0.02)),
+    ),
     "waiting": (lambda: facts("load_weights", blocked_s=100.0),),
-    "cpu": (lambda: plain(cpu_s=9000.0),),
+    "cpu": (lambda: plain(cpu_s=9000.0), lambda: plain(cpu_s=0.0), lambda: plain(cpu_s=-5.0)),
     "parents": (
         lambda: process("api_server", started_s=15.0, imported_s=16.0),
         lambda: process("api_server", started_s=-3.0),
         lambda: process("engine_core", imported_s=1.0),
+        lambda: process("engine_core", imported_s=34.0),
+        lambda: process("api_server", imported_s=36.0),
     ),
     "twice": (
         lambda: processes(lambda each: [each, replace(each, pid=each.pid + 7000)] if each.kind == "api_server" else [each]),
@@ -162,6 +178,11 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: more(lambda reading: reading.phase == "load_weights"),
         lambda: more(lambda reading: reading.phase == "init_engine", pid=77),
     ),
+    "log_sizes": (
+        lambda: values("kv_cache", memory_gib=-5.0),
+        lambda: values("kv_cache", tokens=-1.0),
+        lambda: values("stream", STREAMED, size_gib=-5.4, rate_gib_per_s=-1.6),
+    ),
     "log_versions": (lambda: readings("version", lambda each: replace(each, texts={"version": f"0.{each.line.number}.0"})),),
     "log_rate": (
         lambda: values("stream", STREAMED, rate_gib_per_s=40.0),
@@ -184,6 +205,7 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: values("load_weights", duration_s=6.0),
         lambda: values("load_model", duration_s=0.3),
         lambda: values("stream", STREAMED, duration_s=9.0),
+        lambda: values("stream", STREAMED, duration_s=0.01, rate_gib_per_s=540.0),
         lambda: values("graph_capture", GRAPHS, duration_s=1.0),
         lambda: values("torch_compile", GRAPHS, duration_s=19.0),
         lambda: values("init_engine", GRAPHS, duration_s=0.5),
@@ -231,6 +253,8 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
     ),
     "compile_cache": (lambda: state(compile_cache_requested="primed", compile_cache_found="compiled"),),
     "tree_reads": (lambda: state(tree_read=HALF),),
+    "resident": (lambda: state(resident_before=-0.5), lambda: state(resident_after=7.0)),
+    "not_resident": (lambda: state(resident_after=0.0),),
     "counters": (lambda: facts("load_weights", read_bytes=-7), lambda: facts("load_weights", delivered_bytes=-1)),
     "size": (lambda: state(bytes_after=HALF),),
     "exchanged": (lambda: weights(exchanged=("model.safetensors in mine changed while this start ran: what it read is not known",)),),
@@ -240,5 +264,6 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
     "delivered_fast": (lambda: spans("load_weights", lambda span: replace(span, end_s=span.start_s + 0.003)),),
     "delivered_unread": (lambda: state(read={"TP0": HALF}),),
     "streamed": (lambda: values("stream", STREAMED, size_gib=54.0, rate_gib_per_s=16.0),),
+    "streamed_less": (lambda: values("stream", STREAMED, size_gib=2.7),),
     "memory": (lambda: values("load_model", memory_gib=1.5),),
 }  # fmt: skip

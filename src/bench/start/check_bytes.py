@@ -17,6 +17,8 @@ from bench.weights.fingerprint_store import delivered_in
 
 COUNTED_TWICE = 1.01  # what two counters of the same bytes differ by at most, and a page
 PAGE = 4096
+STREAMED_AT_LEAST, STREAM_ROUNDING_GIB = 0.9, 0.06  # the streamer prints one decimal
+THROUGH_THE_PAGE_CACHE = {"auto", "safetensors"}
 MORE_AT_MOST = 1.02  # of what the files hold, by what a loader adds
 FASTEST_GIB_PER_S = 1000.0  # into one rank's memory: a tenth of that is the best that is known
 MEMORY_SHARE, MEMORY_GIB = 0.1, 0.5  # by which vLLM's and the probe's account of a model's memory may differ
@@ -126,6 +128,32 @@ def stream_unlike_delivered(e: Evidence) -> Iterator[str]:
         ]
         if streamed and not e.asked.has_drafter and sum(streamed) * 0.9 > size / GIB + 0.06:
             yield f"rank {rank} streamed {sum(streamed):g} GiB by the streamer's log and was given {_gib(size)} by the probe"
+
+
+def streamed_less_than_delivered(e: Evidence) -> Iterator[str]:
+    """By the streamer's lines of all ranks, of which each may stream a part for the others."""
+    given = [size for _, size in delivered_in(e.probe).values()]
+    streamed = [
+        each.values["size_gib"] for each in e.log.readings if each.phase == "stream" and "size_gib" in each.values
+    ]
+    if given and streamed and sum(streamed) < STREAMED_AT_LEAST * max(given) / GIB - STREAM_ROUNDING_GIB:
+        yield f"{sum(streamed):g} GiB were streamed by the streamer's log, and a rank was given {_gib(max(given))} by the probe"
+
+
+def shares_beyond(e: Evidence) -> Iterator[str]:
+    """Of the checkpoint in the page cache."""
+    shares = {"before exec": e.state.resident_before, "after the end": e.state.resident_after} if e.state else {}
+    for when, share in shares.items():
+        if share is not None and not 0 <= share <= 1:
+            yield f"{share:.0%} of the checkpoint was in the page cache {when}: a share is 0 to 100 %"
+
+
+def read_and_gone(e: Evidence) -> Iterator[str]:
+    """vLLM's own loader maps safetensors: of what it has read nothing is in the page cache."""
+    loaders = {span.facts.of for each in e.probe.processes for span in each.spans if span.name == "load_weights"}
+    through_cache = loaders == {"DefaultModelLoader"} and e.asked.load_format in THROUGH_THE_PAGE_CACHE
+    if e.state and e.state.bypasses_page_cache and through_cache:
+        yield f"vLLM read {e.state.read_gib:.2f} GiB of the checkpoint with load_format={e.asked.load_format}, which reads through the page cache, and {e.state.resident_after:.0%} of it is there afterwards: it was taken away, or other files were read"
 
 
 def memory_unlike_log(e: Evidence) -> Iterator[str]:

@@ -15,6 +15,7 @@ from bench.vllm.probe_events import ProbeProcess
 ROUNDING_S = 0.1  # two clocks, and at most two decimals
 WHOLE_SECONDS_S = 0.6
 IN_WHOLE_SECONDS = frozenset({"graph_capture", "encoder_graph_capture"})
+NEVER_BELOW_NOTHING = frozenset({"kv_cache", "stream", "deserialize"})  # a model or graphs may give memory back
 ARRIVAL_S = 3.0  # by which the stamp of a line, and vLLM's own time in whole seconds, differ at most
 TIME_ZONE_S = 900  # time zones differ by a multiple of it
 FARTHEST_ZONE_S = 14 * 3600
@@ -33,6 +34,7 @@ SHARES_OF_SPANS: tuple[tuple[str, tuple[str, ...], float, float | None], ...] = 
 WITHIN_S = 0.5
 RATE_WITHIN = 0.2  # of three rounded numbers
 DEFAULT_LOADER = "DefaultModelLoader"  # prints how long its load_weights took, and nothing else
+STREAMER = "RunaiModelStreamerLoader"
 DTYPES = {"half": "float16", "float": "float32"}
 AUTO_BECOMES = frozenset(
     {"hf", "safetensors", "mistral", "pt", "npcache", "gguf", "bitsandbytes"}
@@ -135,6 +137,14 @@ def printed_twice(e: Evidence) -> Iterator[str]:
             yield f"{name} printed from pid {' and '.join(map(str, sorted(found)))} by vLLM's log: it is one process"
 
 
+def below_nothing(e: Evidence) -> Iterator[str]:
+    """What a start that was ready printed of its cache and its streams; without room for a cache, vLLM prints that it is below 0 and ends."""
+    for reading in e.log.readings if e.ready_s is not None else ():
+        below = {name: value for name, value in reading.values.items() if value < 0 and name != "duration_s"}
+        for name, value in below.items() if reading.phase in NEVER_BELOW_NOTHING else ():
+            yield f"vLLM printed {quoted(reading.line)}: {name} is {value:g}, below 0"
+
+
 def versions_differ(e: Evidence) -> Iterator[str]:
     """Every process prints the version that it is of."""
     printed = {_release(text): text for reading in e.log.readings if (text := reading.texts.get("version"))}
@@ -146,7 +156,7 @@ def log_disagrees_with_probe(e: Evidence) -> Iterator[str]:
     """A phase's seconds by the log, which cannot exceed the probe's span around it, nor be next to nothing of one that it is."""
     for process in e.probe.processes:
         of_process = [reading for reading in e.log.readings if _is_of(reading, process, e)]
-        for phase, names, least, most in (*SHARES_OF_SPANS, *_of_default_loader(process)):
+        for phase, names, least, most in (*SHARES_OF_SPANS, *_of_loader(process)):
             logged_s, span_s = _total(of_process, phase), _spans_s(process, names)
             if logged_s is None or span_s is None:
                 continue
@@ -164,10 +174,12 @@ def _is_of(reading: Reading, process: ProbeProcess, e: Evidence) -> bool:
     return reading.rank is not None and reading.rank == process.rank
 
 
-def _of_default_loader(process: ProbeProcess) -> list[tuple[str, tuple[str, ...], float, float | None]]:
-    """It prints how long the call took which the probe times; other loaders print something else."""
+def _of_loader(process: ProbeProcess) -> list[tuple[str, tuple[str, ...], float, float | None]]:
+    """vLLM's own prints how long the call took which the probe times; the streamer from its first file to its last tensor in it."""
     loaders = {span.facts.of for span in process.spans if span.name == "load_weights"}
-    return [("load_weights", ("load_weights",), 0.5, 1.25)] if loaders == {DEFAULT_LOADER} else []
+    if loaders == {DEFAULT_LOADER}:
+        return [("load_weights", ("load_weights",), 0.5, 1.25)]
+    return [("stream", ("load_weights",), 0.2, None)] if loaders == {STREAMER} else []
 
 
 def log_of_another_vllm(e: Evidence) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
+from math import isfinite
 
 from bench.start.evidence import Evidence, quoted
 from bench.start.timeline import process_title
@@ -23,6 +24,17 @@ ONE_CLOCK_S = 0.05  # the probe and the driver read the same clock
 CPU_SLACK = 1.05  # the kernel counts in ticks
 ARRIVAL_S = 1.0  # a line is stamped when it arrives; vLLM flushes each
 SERVING_S = 10.0  # from vLLM's word that it begins to serve to the first answer; one or two are usual
+# Calls of one process, of which each begins when the one before is over: driven by the engine core, and by the server.
+ONE_AFTER_THE_OTHER = (("config", "engine_client"), ("init_device", "load_model", "profile", "kv_cache", "warm_up"))
+LOADED_THEN_PROCESSED = {"DefaultModelLoader", "RunaiModelStreamerLoader"}  # others process while, or before, they load
+OF_RANKS = (
+    "init_device",
+    "load_model",
+    "profile",
+    "kv_cache",
+    "warm_up",
+)  # that an engine core's init makes and waits for
+HANDOVER_S = 0.5  # from an engine core's word that it is ready to the end of the call
 ONE_OF_A_KIND = ("api_server", "engine_core")
 
 
@@ -52,6 +64,9 @@ def moments_out_of_order(e: Evidence) -> Iterator[str]:
     for (earlier, earlier_s), (later, later_s) in pairwise(known):
         if later_s < earlier_s:
             yield f"{later} was {later_s:.2f} s after exec by the driver, before {earlier} at {earlier_s:.2f} s"
+    for name, moment_s in known:
+        if not isfinite(moment_s):
+            yield f"{name} was {moment_s} s after exec by the driver: that is no time"
     if known and known[0][1] < 0:
         yield f"{known[0][0]} was {known[0][1]:.2f} s after exec by the driver: before it"
 
@@ -115,6 +130,33 @@ def loading_outside_model(e: Evidence) -> Iterator[str]:
                 yield f"{part.name} of {_name(process)} was {part.start_s:.2f} to {part.end_s:.2f} s by the probe, outside of its load_model, {models[0].start_s:.2f} to {models[0].until_s:.2f} s"
 
 
+def calls_out_of_order(e: Evidence) -> Iterator[str]:
+    """Of each call the first: a drafter's model is loaded behind the model."""
+    for process in e.probe.processes:
+        first = {span.name: span for span in reversed(process.spans)}
+        orders = [*ONE_AFTER_THE_OTHER]
+        if (loading := first.get("load_weights")) and loading.facts.of in LOADED_THEN_PROCESSED:
+            orders.append(("load_weights", "process_weights"))
+        for order in orders:
+            for earlier, later in combinations([first[name] for name in order if name in first], 2):
+                if later.start_s < (earlier.start_s if earlier.end_s is None else earlier.end_s) - ONE_CLOCK_S:
+                    yield f"{later.name} of {_name(process)} began at {later.start_s:.2f} s, before the end of its {earlier.name} at {earlier.until_s:.2f} s, both by the probe"
+
+
+def ended_before_its_ranks(e: Evidence) -> Iterator[str]:
+    """An engine core's init makes its ranks and all that they do before it can serve; the server's client waits for it."""
+    if e.asked.has_other_nodes or e.asked.data_parallel_size > 1 or e.asked.api_servers > 1:
+        return
+    made = [(span, each) for each, span in _spans(e) if each.rank and span.name in OF_RANKS and span.end_s is not None]
+    if not made:
+        return
+    last, rank = max(made, key=lambda pair: pair[0].until_s)
+    for process, span in _spans(e):
+        slack_s = {"engine_core_init": HANDOVER_S, "engine_client": ONE_CLOCK_S}.get(span.name)
+        if slack_s is not None and span.end_s is not None and span.end_s < last.until_s - slack_s:
+            yield f"{span.name} of {_name(process)} ended at {span.end_s:.2f} s, but {last.name} of {_name(rank)} at {last.until_s:.2f} s, both by the probe: it waits for that"
+
+
 def waited_longer(e: Evidence) -> Iterator[str]:
     """An iterator was waited for, for longer than the call around it took."""
     for process, span in _spans(e):
@@ -124,7 +166,9 @@ def waited_longer(e: Evidence) -> Iterator[str]:
 
 
 def cpu_beyond_cores(e: Evidence) -> Iterator[str]:
-    """More processor time than all cores have from exec to the end."""
+    """More processor time than all cores have from exec to the end, or none."""
+    if e.cpu_s is not None and e.cpu_s <= 0 and e.ready_s is not None:
+        yield f"vLLM used {e.cpu_s:.1f} s of processors by the kernel, and was ready {e.ready_s:.2f} s after exec by the driver"
     if (
         e.cpu_s is not None
         and e.ended_s is not None
@@ -135,9 +179,12 @@ def cpu_beyond_cores(e: Evidence) -> Iterator[str]:
 
 
 def child_before_parent(e: Evidence) -> Iterator[str]:
-    """A process that was made before exec, before its parent, or after its own imports."""
+    """A process that was made before exec, before its parent, or after its own imports; or imported after its own calls."""
     by_pid = {process.pid: process for process in e.probe.processes}
     for process in e.probe.processes:
+        calls = [span for span in process.spans if span.start_s < process.imported_s - CLOCK_TICK_S]
+        if calls:
+            yield f"{calls[0].name} of {_name(process)} began at {calls[0].start_s:.2f} s, before the end of its imports at {process.imported_s:.2f} s, both by the probe"
         if process.started_s is None:
             continue
         parent = by_pid.get(process.parent)
