@@ -13,13 +13,16 @@ import pytest
 from bench.analysis.records import SweepRecord
 from bench.config import Tracking
 from bench.errors import EvidenceError
-from bench.start.record import Startup
+from bench.start.record import Startup, load_startup
 from bench.tracking import evidence, runs
+from bench.tracking.executions import contradictions_within
 from bench.tracking.runs import PARENT, SweepRun, log_start, open_sweep
 from bench.tracking.selection import selected
 from bench.tracking.store import connect
+from bench.vllm.probe_events import ProbeReport
 from conftest import quiet
-from made_starts import STARTED_AT, startup
+from made_starts import LOADED, STARTED_AT, process, startup
+from recorded_evidence import folders
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -149,12 +152,64 @@ def test_what_a_user_adds_of_their_own_is_no_change(place):
     """A note, a tag, a metric that is none of bench's; nor is a trace that MLflow did not take."""
     auto("set_tag", "mlflow.note.content", "fine")(place)
     auto("set_tag", "team", "blue")(place)
+    auto("set_tag", "host.rack", "r12")(place)
+    auto("set_tag", "source.ticket", "77")(place)
+    auto("log_param", "operator", "ann")(place)
     auto("log_metric", "system/cpu", 1.0)(place)
     auto("set_tag", "bench.warnings", "trace: not kept")(place)
     found = place.found()
 
     assert [each.name for each in found.starts] == ["auto #1", "fast #1", "fast #2"]
     assert found.doubts == ()
+    assert all("operator" not in each.params for each in found.starts)
+
+
+def test_a_run_that_was_renamed_keeps_the_name_that_its_start_recorded(place):
+    """So that no log and no warning is another start's; and the report has a word on it."""
+    for name, other in (("auto #1", "fast #1"), ("fast #1", "auto #1")):
+        place.client.update_run(place.runs[name], name=other)
+    found = place.found()
+
+    assert [each.name for each in found.starts] == ["auto #1", "fast #1", "fast #2"]
+    assert [(each.start, each.text.partition(":")[0]) for each in found.doubts] == [
+        ("auto #1", "MLflow calls its run 'fast #1'"),
+        ("fast #1", "MLflow calls its run 'auto #1'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"ready_s": 5.0, "metrics": {"ready_s": 29.0}}, "ready_s is 5.0000, metric ready_s 29.0000"),
+        ({"metrics": {"first_token_s": 3.0}}, "first_token_s is 30.0000, metric first_token_s 3.0000"),
+        (
+            {
+                "metrics": {
+                    "ready_s": 29.0,
+                    "waterfall/01_api_server_imports_s": 12.0,
+                    "waterfall/99_unattributed_s": 1.0,
+                }
+            },
+            "first_token_s is 30.0000, the sum of its waterfall 13.0000",
+        ),
+        (
+            {"metrics": {"rank/TP0/probe/load_weights_s": 0.2}},
+            "TP0's load_weights is 2.0000, metric rank/TP0/probe/load_weights_s 0.2000",
+        ),
+        ({"ended_at": STARTED_AT + 20}, "ready_s is 29.0000, and the start ended 20.0000 s after exec"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused(known, words):
+    """Somebody changed a part of it, in the start's folder and in MLflow alike."""
+    report = ProbeReport((process(7, 1, "worker", LOADED, rank="TP0"),))
+
+    assert f"startup.json contradicts itself: {words}" in list(contradictions_within(startup(report, **known)))
+    assert list(contradictions_within(startup(report, metrics={"ready_s": 29.0}))) == []
+
+
+@pytest.mark.parametrize("name", [name for name, path in folders().items() if (path / "startup.json").is_file()])
+def test_an_honest_record_does_not_contradict_itself(name):
+    assert list(contradictions_within(load_startup(folders()[name]))) == []
 
 
 def test_a_value_that_the_upload_masked_is_the_same(monkeypatch):

@@ -7,11 +7,12 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from bench.analysis.agreement import MUST_AGREE
 from bench.analysis.records import Doubt
 from bench.errors import BenchError, EvidenceError
 from bench.masking import masked_tree
@@ -21,7 +22,15 @@ from bench.start.files import STARTUP
 from bench.start.metrics import find
 from bench.start.record import BYTES_AT_MOST, load_startup
 from bench.start.warning import WarningKind, from_line
-from bench.tracking.executions import Held, contradictions, each_executed_once, overlaps, repeated
+from bench.tracking.executions import (
+    Held,
+    contradictions,
+    contradictions_within,
+    each_executed_once,
+    overlaps,
+    renamed,
+    repeated,
+)
 from bench.tracking.log_run import ODD, TAG, as_taken
 from bench.tracking.runs import is_complete
 from bench.tracking.store import Store, errors_translated
@@ -33,19 +42,22 @@ FETCH_S = 60.0  # for the files of all starts together
 AT_ONCE = 8  # files; a server's answer takes longer than its file
 SHOWN = 20  # differences in a message
 LENGTH = 80  # characters of a value in a message
-OURS = (*(f"{group.prefix}." for group in vars(t).values() if isinstance(group, t.Group)), "bench.", "rig.", ODD)
+OURS = {
+    tag.name for tag in vars(t).values() if isinstance(tag, t.Tag)
+} | MUST_AGREE.keys()  # whatever a sweep's starts recorded
 OF_THE_UPLOAD = {t.KEY.name, t.UPLOADED.name}  # tags that startup.json has not
 
 
 def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> tuple[list[Held], list[Doubt]]:
-    """The runs of a sweep's starts, each start once, and what is doubtful about them.
+    """The runs of a sweep's starts with their own records, each start once, and what is doubtful about them.
 
     Raises:
         EvidenceError: MLflow has other values than the starts themselves; both are in the message.
     """
     found = fetched(store, runs)
     kept, twice = each_executed_once(found)
-    different = [f"{each.name}: {text}" for each in found for text in differences(each, sweep_id)]
+    ours = OURS.union(*(each.recorded_names for each in found))
+    different = [f"{each.name}: {text}" for each in found for text in differences(each, sweep_id, ours)]
     different += [text for one, other in twice for text in contradictions(one, other)]
     different += overlaps(kept)
     if different:
@@ -56,7 +68,7 @@ def held(store: Store, sweep_id: str, runs: "Sequence[Run]") -> tuple[list[Held]
         for one, other in twice
         if is_complete(other.run)  # else an upload that broke off and was made again elsewhere
     ]
-    return kept, [*unchecked, *again, *repeated(kept)]
+    return kept, [*unchecked, *again, *renamed(kept), *repeated(kept)]
 
 
 def _refusal(sweep_id: str, different: Sequence[str]) -> str:
@@ -75,8 +87,10 @@ def _refusal(sweep_id: str, different: Sequence[str]) -> str:
 # What differs.
 
 
-def differences(each: Held, sweep_id: str) -> Iterator[str]:
-    """Every value that MLflow and startup.json do not share, with both. An upload that broke off has failed already."""
+def differences(each: Held, sweep_id: str, ours: Collection[str] = OURS) -> Iterator[str]:
+    """Every value that MLflow and startup.json do not share, with both; and those in startup.json that cannot be true together. An upload
+    that broke off has failed already. `ours`: what bench writes; what MLflow has besides is the user's.
+    """
     if each.unreadable:
         yield each.unreadable
     if each.startup is None or not is_complete(each.run):
@@ -85,26 +99,20 @@ def differences(each: Held, sweep_id: str) -> Iterator[str]:
     params, metrics, tags = as_taken(startup.params, startup.metrics, startup.run_tags)
     recorded_in = t.SWEEP.in_(startup.tags) or sweep_id
     status = "FAILED" if startup.failed else "FINISHED"
-    yield from _differing("the sweep", {"": sweep_id}, {"": recorded_in}, _all)
-    yield from _differing("status", {"": str(each.run.info.status)}, {"": status}, _all)
-    yield from _differing("param", masked_tree(dict(data.params)), params, _all)
-    yield from _differing("metric", dict(data.metrics), metrics, lambda name: find(name) is not None)
-    yield from _differing("tag", masked_tree(dict(data.tags)), tags, _is_our_tag)
-
-
-def _all(_: str) -> bool:
-    return True
-
-
-def _is_our_tag(name: str) -> bool:
-    return name.startswith(OURS) and name not in OF_THE_UPLOAD
+    yield from _differing("the sweep", {"": sweep_id}, {"": recorded_in}, {""})
+    yield from _differing("status", {"": str(each.run.info.status)}, {"": status}, {""})
+    yield from _differing("param", masked_tree(dict(data.params)), params, ours)
+    yield from _differing("metric", dict(data.metrics), metrics, [*filter(find, data.metrics)])
+    odd = [name for name in data.tags if name.startswith(ODD)]
+    yield from _differing("tag", masked_tree(dict(data.tags)), tags, {*ours, *odd} - OF_THE_UPLOAD)
+    yield from contradictions_within(startup)
 
 
 def _differing(
-    what: str, stored: Mapping[str, object], recorded: Mapping[str, object], is_ours: Callable[[str], bool]
+    what: str, stored: Mapping[str, object], recorded: Mapping[str, object], ours: Collection[str]
 ) -> Iterator[str]:
-    """`is_ours`: whether a name that only MLflow has is one of bench's; what users add besides is theirs."""
-    for name in sorted({*filter(is_ours, stored), *recorded}):
+    """`ours`: names of bench's, also where only MLflow has them; what users add besides is theirs."""
+    for name in sorted({*(name for name in stored if name in ours), *recorded}):
         there, here = stored.get(name), recorded.get(name)
         same = _same_warnings if name == t.WARNINGS.name else _same
         if not same(there, here):

@@ -3,18 +3,24 @@
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isclose
 from typing import TYPE_CHECKING
 
 from bench.analysis.records import Doubt
+from bench.masking import masked
 from bench.start import tags as t
 from bench.start.files import STARTUP
-from bench.start.metrics import READY
+from bench.start.metrics import FIRST_TOKEN, PROBE_LOAD_WEIGHTS, READY, name_of_rank
 from bench.start.record import Startup
+from bench.start.waterfall import step_of
+from bench.tracking.log_run import as_taken, text_of
 from bench.tracking.runs import is_complete
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+ROUNDING_S = 1e-4
+LOADED = "load_weights"
 CLOCK_STEP_S = 2.0  # by which a host's clock may have been set back between two starts
 
 
@@ -30,6 +36,19 @@ class Held:
     @property
     def name(self) -> str:
         return str(self.run.info.run_name)
+
+    @property
+    def own_name(self) -> str:
+        """As the start recorded it: whoever renames a run in MLflow renames no start."""
+        return text_of(masked(self.startup.name)) if self.startup else self.name
+
+    @property
+    def recorded_names(self) -> set[str]:
+        """Of its params and tags, as MLflow takes them."""
+        if self.startup is None:
+            return set()
+        params, _, tags = as_taken(self.startup.params, {}, self.startup.run_tags)
+        return {*params, *tags}
 
     @property
     def marks(self) -> set[Hashable]:
@@ -92,6 +111,42 @@ def contradictions(one: Held, other: Held) -> Iterator[str]:
     for what, (mine, theirs) in (("the point", points), (READY.name, times)):
         if mine != theirs and is_complete(one.run) and is_complete(other.run):
             yield f"{one.name} and {other.name} are one start by its key, or by host and time of exec: {what} is {mine} and {theirs}"
+
+
+def contradictions_within(startup: Startup) -> Iterator[str]:
+    """Values of one record that bench makes of one another: its times, its waterfall, and what its ranks loaded."""
+    metrics = startup.metrics
+    facts: list[tuple[str, float | None, str, float | None]] = [
+        ("ready_s", startup.ready_s, f"metric {READY.name}", metrics.get(READY.name)),
+        ("first_token_s", startup.first_token_s, f"metric {FIRST_TOKEN.name}", metrics.get(FIRST_TOKEN.name)),
+    ]
+    phases = [value for name, value in metrics.items() if step_of(name)]
+    if phases:
+        end = (
+            ("ready_s", startup.ready_s) if startup.first_token_s is None else ("first_token_s", startup.first_token_s)
+        )
+        facts.append((*end, "the sum of its waterfall", sum(phases)))
+    for rank in {span.rank for span in startup.spans if span.rank and span.source == "probe"}:
+        loads = [span for span in startup.spans if (span.rank, span.name, span.source) == (rank, LOADED, "probe")]
+        name = name_of_rank(rank, PROBE_LOAD_WEIGHTS)
+        loaded_s = sum(span.duration_s for span in loads) if loads else None
+        facts.append((f"{rank}'s load_weights", loaded_s, f"metric {name}", metrics.get(name)))
+    for what, value, other, found in facts:
+        if value is not None and found is not None and not isclose(value, found, abs_tol=ROUNDING_S):
+            yield f"{STARTUP} contradicts itself: {what} is {value:.4f}, {other} {found:.4f}"
+    lasted_s = startup.ended_at - startup.started_at
+    for what, moment_s in (("ready_s", startup.ready_s), ("first_token_s", startup.first_token_s)):
+        if moment_s is not None and moment_s > lasted_s + CLOCK_STEP_S:
+            yield f"{STARTUP} contradicts itself: {what} is {moment_s:.4f}, and the start ended {lasted_s:.4f} s after exec"
+
+
+def renamed(found: Sequence[Held]) -> Iterator[Doubt]:
+    """Runs that somebody has renamed in MLflow: their starts keep their names here."""
+    for each in found:
+        if each.name != each.own_name:
+            yield Doubt(
+                each.own_name, f"MLflow calls its run {each.name!r}: here it has the name that it recorded itself"
+            )
 
 
 def overlaps(found: Sequence[Held]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from bench.errors import TrackingError
 from bench.masking import masked
 from bench.start import tags as t
 from bench.tracking import sqlite_file
+from bench.tracking.executions import Held
 from bench.tracking.owner import Owner, owner_of, this_owner
 from bench.tracking.page import CURVES
 from bench.tracking.runs import PARENT, each_once, is_complete
@@ -52,15 +53,25 @@ def sweep_run(store: Store, tracking: Tracking, sweep: str) -> "Run":
     raise TrackingError(f"sweep={sweep}: there is none of this id or name in {masked(store.uri)}.")
 
 
-def sweep_record(parent: "Run", runs: "Sequence[Run]", doubts: Sequence[Doubt]) -> SweepRecord:
+def sweep_record(parent: "Run", found: Sequence[Held], doubts: Sequence[Doubt]) -> SweepRecord:
     """A sweep that has starts.
 
     Raises:
         TrackingError: it has none yet.
     """
-    if not runs:
+    if not found:
         raise TrackingError(f"sweep {parent.data.tags[t.SWEEP.name]} has no start yet.")
-    return replace(_sweep_record(parent, runs), doubts=tuple(doubts))
+    record = _sweep_record(parent, [each.run for each in found])
+    return replace(record, starts=tuple(map(as_recorded, found)), doubts=tuple(doubts))
+
+
+def as_recorded(held: Held) -> RunRecord:
+    """A start under its own name, and without the params that users have added to its run: no setting was another."""
+    record = record_of(held.run)
+    if held.startup is None:
+        return record
+    own = {name: value for name, value in record.params.items() if name in held.recorded_names}
+    return replace(record, name=held.own_name, params=own)
 
 
 def _sweep_record(parent: "Run", starts: "Sequence[Run]") -> SweepRecord:

@@ -21,9 +21,9 @@ from bench.tracking.executions import Held, in_one_sweep_only
 from bench.tracking.query import (
     PREVIOUS,
     RECENT,
+    as_recorded,
     connect_to_read,
     download,
-    record_of,
     run_called,
     sweep_record,
     sweep_run,
@@ -81,12 +81,12 @@ def _sweep_id(run: "Run") -> str:
     return str(run.data.tags[t.SWEEP.name])
 
 
-def _left(sweep_id: str, kept: Sequence[Held], all_of_it: Sequence[Held]) -> "list[Run]":
+def _left(sweep_id: str, kept: Sequence[Held], all_of_it: Sequence[Held]) -> Sequence[Held]:
     if all_of_it and not kept:
         raise TrackingError(
             f"sweep {sweep_id}: all of its starts are starts of another sweep that is compared, and count once."
         )
-    return [each.run for each in kept]
+    return kept
 
 
 def parts_of(text: str, find: Find, place: str) -> list[Part]:
@@ -164,8 +164,9 @@ def _start(store: Store, run_id: str) -> "Run":
     raise TrackingError(f"runs={run_id}: {why}. A start's id stands in MLflow on the page of its run.")
 
 
-def _as_sweep(run: "Run", doubts: Sequence[Doubt]) -> SweepRecord:
-    record, at_s = record_of(run), run.info.start_time / 1000
+def _as_sweep(found: Held, doubts: Sequence[Doubt]) -> SweepRecord:
+    record, run = as_recorded(found), found.run
+    at_s = run.info.start_time / 1000
     alone = replace(record, point=record.name, repeat=0, order=0)
     return SweepRecord(
         run_id=record.run_id,
