@@ -81,6 +81,17 @@ def more(chosen: Callable[[Reading], bool], **known: Any) -> Evidence:
     return replace(found, log=replace(found.log, readings=[*found.log.readings, again]))
 
 
+def ready_lines(*seconds: float) -> Evidence:
+    """As a log from elsewhere has them."""
+    found = evidence(ONE)
+    line = found.log.readings[-1].line
+    added = [
+        Reading("ready", None, replace(line, text=f"BENCHMARK_READY_SECONDS={each:g}"), {"duration_s": each})
+        for each in seconds
+    ]
+    return replace(found, log=replace(found.log, readings=[*found.log.readings, *added]))
+
+
 def info(**known: Any) -> Evidence:
     found = evidence(ONE)
     return replace(found, log=replace(found.log, info=replace(found.log.info, **known)))
@@ -173,10 +184,14 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: values("load_weights", "h200x2-gpt_oss_120b/auto_2", duration_s=1e6),
         lambda: values("graph_capture", GRAPHS, duration_s=90.0),
     ),
-    "log_parts": (lambda: values("load_weights", duration_s=6.0),),
+    "log_parts": (
+        lambda: values("load_weights", duration_s=6.0),
+        lambda: values("load_model", duration_s=35.0),
+    ),
     "log_twice": (
         lambda: more(lambda reading: reading.phase == "load_weights"),
         lambda: more(lambda reading: reading.phase == "init_engine", pid=77),
+        lambda: ready_lines(62.25, 900.0),
     ),
     "log_sizes": (
         lambda: values("kv_cache", memory_gib=-5.0),

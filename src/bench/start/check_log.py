@@ -68,11 +68,18 @@ def longer_than_possible(e: Evidence) -> Iterator[str]:
 
 
 def parts_longer_than_whole(e: Evidence) -> Iterator[str]:
-    """A rank's weights took longer than its whole model, by the log alone."""
+    """A rank's weights took longer than its whole model, by the log alone; or the model and the engine's init than the time to ready."""
     weights_s, model_s = _by_rank(e.log.readings, "load_weights"), _by_rank(e.log.readings, "load_model")
     for rank in weights_s.keys() & model_s.keys():
         if weights_s[rank] > model_s[rank] + ROUNDING_S:
             yield f"loading weights took {weights_s[rank]:g} s and loading the model {model_s[rank]:g} s by vLLM's log: the whole is shorter than its part"
+    steps = {
+        name: [seconds for each, seconds in _durations(e.log.readings) if each.phase == name]
+        for name in ("load_model", "init_engine")
+    }
+    model, engine = steps.values()
+    if e.ready_s is not None and model and len(engine) == 1 and max(model) + engine[0] > e.ready_s + ROUNDING_S:
+        yield f"loading the model took {max(model):g} s and the engine's init behind it {engine[0]:g} s by vLLM's log, and ready was {e.ready_s:.2f} s after exec: one comes after the other"
 
 
 def stream_disagrees(e: Evidence) -> Iterator[str]:
@@ -119,8 +126,14 @@ def log_of_other_processes(e: Evidence) -> Iterator[str]:
 
 def printed_twice(e: Evidence) -> Iterator[str]:
     """What a process prints once, and a rank that is in two processes, by the log alone."""
-    if e.asked.has_drafter or any(reading.phase in {"drafter", "ngram"} for reading in e.log.readings):
-        return  # a second model is loaded behind the first
+    if not e.asked.has_drafter and not any(reading.phase in {"drafter", "ngram"} for reading in e.log.readings):
+        yield from _loaded_twice(e)  # a second model is loaded behind the first
+    ready = {reading.values["duration_s"]: reading.line for reading in e.log.readings if reading.phase == "ready"}
+    if len(ready) > 1:
+        yield f"the log has {' and '.join(map(quoted, ready.values()))}: a start is ready once"
+
+
+def _loaded_twice(e: Evidence) -> Iterator[str]:
     printed: dict[tuple[str, int | None, str | None], LogLine] = {}
     for reading in e.log.readings:
         line, key = reading.line, (reading.phase, reading.line.pid, reading.rank)
