@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from bench.weights.content import BLOCK_BYTES, content_digest, file_stamps, sampled_offsets
+from bench.weights.content import BLOCK_BYTES, content_digest, file_stamps, sampled_offsets, turned_in, ways_to
 
 LARGE = 100 * BLOCK_BYTES + 7
 
@@ -110,3 +111,28 @@ def test_names_and_sizes_are_content(folder, change):
             path.write_bytes(b"small\0")
 
     assert content_digest(folder) != before
+
+
+def test_a_folder_or_link_that_was_another_meanwhile_is_noticed(folder, tmp_path):
+    """Although all is back in its place: moving changes a folder's ctime alone, and a link that is made anew is another file."""
+    link, other = tmp_path / "link", tmp_path / "other"
+    link.symlink_to(folder)
+    before, direct = ways_to(link), ways_to(folder)
+    time.sleep(0.02)  # file systems keep times to some milliseconds
+    link.unlink()
+    link.symlink_to(other)
+    link.unlink()
+    link.symlink_to(folder)
+    folder.rename(other)
+    other.rename(folder)
+
+    assert turned_in(before, ways_to(link)) == [str(link), f"{link}/"]
+    assert turned_in(direct, ways_to(folder)) == [f"{folder}/"]
+
+
+def test_what_is_written_into_a_folder_turns_no_way(folder):
+    """As a model's own code is compiled beside it."""
+    before = ways_to(folder)
+    (folder / "__pycache__").mkdir()
+
+    assert turned_in(before, ways_to(folder)) == []

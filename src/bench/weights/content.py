@@ -70,6 +70,30 @@ def stamps_of(paths: Iterable[Path]) -> dict[str, list[int]]:
     return {name: [each.st_size, each.st_mtime_ns, each.st_ctime_ns, each.st_ino] for name, each in stats.items()}
 
 
+def ways_to(folder: Path) -> dict[str, list[int]]:
+    """What a link that is turned, or a folder that is moved, and put back leaves behind, by path: inode and ctime_ns of each link that leads
+    to the folder or to its content; ctime_ns and mtime_ns of the folder, which for what is done within it change together.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  # `resolve` follows the links that are looked for
+    lexical = [folder, *folder.parents, *folder.iterdir()]
+    links = {str(path): path.lstat() for path in lexical if path.is_symlink()}
+    own = folder.stat()
+    return {path: [each.st_ino, each.st_ctime_ns] for path, each in links.items()} | {
+        f"{folder}{os.sep}": [own.st_ctime_ns, own.st_mtime_ns]
+    }
+
+
+def turned_in(was: dict[str, list[int]], now: dict[str, list[int]]) -> list[str]:
+    """Links and folders that were others meanwhile. A folder in which something was written has another mtime too, and is the same."""
+    both = was.keys() & now.keys()
+    return sorted(
+        path for path in both if was[path] != now[path] and (not path.endswith(os.sep) or was[path][1] == now[path][1])
+    )
+
+
 def digest_of(parts: Iterable[str]) -> str:
     """A digest of a list of texts. Their borders count."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)

@@ -21,7 +21,7 @@ from bench.vllm.greedy import Round
 from bench.vllm.probe.bench_probe import surroundings
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.checkpoint import is_here, paths_read
-from bench.weights.content import content_digest, content_files, digest_of_files, file_stamps, stamps_of
+from bench.weights.content import content_digest, content_files, digest_of_files, file_stamps, stamps_of, ways_to
 from bench.weights.fingerprint import Delivered, Fingerprint, from_json, merged
 from bench.weights.hub import checkpoint_folder, reads_hub
 
@@ -46,6 +46,9 @@ class Files:
     path: str  # every link followed; of several files outside the checkpoint's folder the first one's
     digest: str
     stamps: dict[str, list[int]]
+    ways: dict[str, list[int]] = field(
+        default_factory=dict, compare=False
+    )  # links and folder that lead to them, for the length of a start
 
 
 def files_of(settings: Settings) -> Files | None:
@@ -60,7 +63,7 @@ def files_of(settings: Settings) -> Files | None:
             return _files(paths_read(settings))
         if reads_hub(settings) and not is_here(settings):
             return None
-        return Files(str(folder.resolve()), content_digest(folder), file_stamps(folder))
+        return Files(str(folder.resolve()), content_digest(folder), file_stamps(folder), ways_to(folder))
     except OSError:
         return None
 

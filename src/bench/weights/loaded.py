@@ -16,6 +16,7 @@ from bench.errors import CheckpointError
 from bench.host.host import Host
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.checkpoint import paths_read
+from bench.weights.content import turned_in
 from bench.weights.fingerprint import Delivered, Fingerprint
 from bench.weights.fingerprint_store import Files, change_in, changed_in, delivered_in, expected, files_of, kept
 
@@ -62,9 +63,9 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
     if found.key and kind in {"bitwise", "outputs"} and (unknown := _unlike_verified(own, delivered)):
         kind, why = "unverified", f"{unknown}; in the verification starts: {why}"
     if kind == "same_files" and whole is not True:
-        kind, why = "unverified", f"other settings differ, and {_part(whole=whole)}"
+        kind, why = "unverified", f"{_part(whole=whole)}: only that its files are the baseline's is known"
     verdict = {"kind": kind, "why": why, "baseline": found.baseline, "differing": found.differing}
-    files_tree = found.files and asdict(found.files)
+    files_tree = found.files and asdict(replace(found.files, ways={}))
     document = {"verdict": verdict, "files": files_tree, "fingerprint": own.as_json() if own else None}
     known = replace(known, exchanged=tuple(exchanged), other_delivery=tuple(other), document=document)
     return replace(known, kind=kind, why=why, baseline=found.baseline)
@@ -74,7 +75,12 @@ def _exchanged_meanwhile(settings: Settings, files: Files | None) -> list[str]:
     """Files that are no longer as they were before exec: which of the two this start read is not known."""
     now = files_of(settings)
     if files == now:
-        return []
+        turned = turned_in(files.ways, now.ways) if files and now else []
+        return (
+            [f"{', '.join(turned)} led elsewhere, or was elsewhere, while this start ran: what it read is not known"]
+            if turned
+            else []
+        )
     if files is None:
         return [f"{settings.checkpoint_path} came to this host while this start ran: its time holds a download"]
     if now is None:
