@@ -42,9 +42,8 @@ FETCH_S = 60.0  # for the files of all starts together
 AT_ONCE = 8  # files; a server's answer takes longer than its file
 SHOWN = 20  # differences in a message
 LENGTH = 80  # characters of a value in a message
-OURS = {
-    tag.name for tag in vars(t).values() if isinstance(tag, t.Tag)
-} | MUST_AGREE.keys()  # whatever a sweep's starts recorded
+TAGS = {tag.name for tag in vars(t).values() if isinstance(tag, t.Tag) and not tag.name.startswith("mlflow.")}
+OURS = TAGS | MUST_AGREE.keys()  # and whatever a sweep's starts recorded
 OF_THE_UPLOAD = {t.KEY.name, t.UPLOADED.name}  # tags that startup.json has not
 
 
