@@ -67,4 +67,5 @@ def test_a_tag_s_name_is_spelled_once():
 
 def test_a_search_s_condition_cannot_be_left():
     """A quote in a value would end it."""
-    assert REASON.equals("it's") == "tags.`bench.reason` = 'its'"
+    assert REASON.equals("it's") == 'tags.`bench.reason` = "it\'s"'
+    assert REASON.equals("""it's "so\"""") == 'tags.`bench.reason` = "it\'s so"'
