@@ -38,6 +38,25 @@ def test_a_name_that_there_is_not_is_answered_with_the_nearest(word, nearest):
 
 
 @pytest.mark.parametrize(
+    ("word", "answer"),
+    [
+        ("vllm.args.max_num_seqs=256,512", "vllm.args.max_num_seqs=256,512: several values are a sweep. Add -m."),
+        ("vllm.args.max_num_seqs=range(1,3)", "vllm.args.max_num_seqs=range(1,3): several values are a sweep. Add -m."),
+        ("vllm.args.lora_modules=a=/x", """for the shell: 'vllm.args.lora_modules="a=/x"'."""),
+        ('++vllm.args.x="a', """for the shell: 'vllm.args.x="VALUE"'."""),
+        ("vllm.args.x=${nope}", "Interpolation key 'nope' not found"),
+    ],
+)  # fmt: skip
+def test_no_answer_has_a_plus_that_was_not_typed(workplace, word, answer):
+    """bench puts it before a name that is not in conf/."""
+    done = workplace.bench("dry_run=true", word)
+
+    assert done.code == 2
+    assert answer in done.err
+    assert "+" not in done.err
+
+
+@pytest.mark.parametrize(
     ("words", "both"),
     [
         (("seed=1", "seed=2"), "seed=1 and seed=2 both set seed,"),

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import BenchError, SettingError
-from bench.setting_names import GROUPS, no_such_setting
+from bench.setting_names import GROUPS, no_such_setting, shown
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
 SWEEPER = "hydra_plugins.bench_sweeper.sweeper.BlockSweeper"
@@ -25,6 +25,8 @@ LAUNCHERS = {
 OF_A_SWEEP = ("sweeper", "launcher", "sweep")  # Hydra's sections that a sweep has once
 LENGTH = 600  # of a message, which may repeat a value of any length
 WITHOUT_EFFECT_ON_ONE = ("hydra.sweep.", "hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
+# Before a setting; `bench.words.normalised` put them there.
+OUR_PLUSES = re.compile(r"""(?<![^\s"'`(])\+{1,2}(?=[A-Za-z_][\w./@-]*=)""")
 MULTIRUN, RUN = "MULTIRUN", "RUN"
 
 
@@ -72,14 +74,17 @@ def message_of(error: Exception) -> str:
         return f"~{found[1]}: it is not set, so there is nothing to leave out."
     if found := re.match(r"Could not override '([^']*)'", text):
         return f"{found[1]}: {no_such_setting(found[1])}"
-    if found := re.match(r"Ambiguous value for argument '(.*)'$", text.partition("\n")[0]):
-        return f"{found[1]}: several values are a sweep. Add -m."
+    if found := re.match(
+        r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?: requires --multirun)?$", text.partition("\n")[0]
+    ):
+        return f"{shown(found[1])}: several values are a sweep. Add -m."
     if isinstance(error.__cause__, OmegaConfBaseException):
         text = f"{text} {error.__cause__}"
     kept = [
         line.strip() for line in re.split(r"Config search path:|\n\s*(?:full_key|object_type)", text)[0].splitlines()
     ]
     message = " ".join(line for line in kept if line and "for details" not in line and FULL_ERROR not in line)
+    message = OUR_PLUSES.sub("", message)
     return message if len(message) <= LENGTH else f"{message[:LENGTH]}…"
 
 

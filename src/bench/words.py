@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from bench.config import conf_dir
 from bench.errors import SettingError
 from bench.json_override import without_json
+from bench.masking import masked_value
 from bench.setting_names import FREE, GROUPS, LENGTH, choices, cut, is_free, names, no_such_setting, sections, shown
 
 # Flags of Hydra's with which another program than bench would run, and what is typed instead.
@@ -32,6 +33,7 @@ QUOTED_KEY = re.compile(r"""\{\s*["']""")
 PLAIN_KEYS = (
     "A value in braces has no quotes around its keys, as in {method:ngram,num_speculative_tokens:5}, or is whole JSON."
 )
+QUOTABLE = re.compile(r"""[^"'{}\\$]{1,80}""")  # stands between two quotes as it is
 PARAMS = "hydra.sweeper.params."
 
 
@@ -188,13 +190,15 @@ def parsed(word: str) -> Override:
     try:
         (override,) = OverridesParser.create().parse_overrides([word])
     except (HydraException, ValueError, RecursionError) as error:
-        key, equals, _ = word.partition("=")
+        key, equals, value = word.lstrip("+").partition("=")
         if not equals or not all(key.split(".")):
             raise SettingError(f"{shown(word)!r}: a setting is typed as NAME=VALUE.") from error
-        quoting = f"Quote it, and the whole word for the shell: '{key}=\"VALUE\"'."
-        advice = PLAIN_KEYS if QUOTED_KEY.search(word) else quoting
+        if QUOTED_KEY.search(word):
+            raise SettingError(f"{shown(word)}: {PLAIN_KEYS}") from error
+        quoted = value if QUOTABLE.fullmatch(value) and masked_value(key, value) == value else "VALUE"
         raise SettingError(
-            f"{shown(word)}: quotes, brackets, commas and blanks in it make no value. {advice}"
+            f"{shown(word)}: a value with quotes, brackets, colons, commas, blanks or = in it is typed in quotes, and the whole word"
+            f" in others for the shell: '{key}=\"{quoted}\"'."
         ) from error
     return override
 
