@@ -1,5 +1,6 @@
 """Reading: sweeps and their starts, as plain records."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -116,8 +117,7 @@ def sweep_if_known(uri: str, sweep_id: str) -> SweepRecord | None:
 
 def _own(store: Store, tracking: Tracking, which: str) -> "Run":
     """The latest of one's own in this experiment, or the one before it."""
-    experiment = store.client.get_experiment_by_name(tracking.experiment)
-    places = [str(experiment.experiment_id)] if experiment else []
+    places = _places(store, tracking)
     us, count = this_owner(), RECENT.index(which) + 1
     found = {
         run.info.run_id: run
@@ -127,20 +127,28 @@ def _own(store: Store, tracking: Tracking, which: str) -> "Run":
     newest_first = sorted(found.values(), key=lambda run: run.info.start_time, reverse=True)
     if len(newest_first) >= count:
         return newest_first[count - 1]
-    raise TrackingError(_none_of_ours(store, places, which, us, len(newest_first)))
+    raise TrackingError(_none_of_ours(store, which, us, len(newest_first)))
 
 
-def _none_of_ours(store: Store, places: list[str], which: str, us: Owner, count: int) -> str:
+def _places(store: Store, tracking: Tracking) -> list[str]:
+    """The experiment that `mlflow run` works in, by its environment; else that of the settings. Empty: it is not there."""
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return [given]
+    experiment = store.client.get_experiment_by_name(tracking.experiment)
+    return [str(experiment.experiment_id)] if experiment else []
+
+
+def _none_of_ours(store: Store, which: str, us: Owner, count: int) -> str:
     """Why there is no such sweep, with that of another, if there is one: its reader may want that one."""
-    other = next(search(store, IS_SWEEP, places, page=1), None) if places else None
+    other = next(search(store, IS_SWEEP, page=1), None)
     if count:
-        return f"sweep={which}: there is but one sweep {us} (or of this user, or in this folder)."
+        return f"sweep={which}: in this experiment there is but one sweep of this user or in this folder ({us})."
     if other is None:
         return f"tracking.uri={masked(store.uri)}: there is no sweep yet. Make one:  python -m bench -m load_format=auto,safetensors"
     sweep_id = other.data.tags.get(t.SWEEP.name, other.info.run_id)
     return (
         f"sweep={which}: no sweep in this experiment was made by this user or in this folder ({us}). "
-        f"The latest of all was made {owner_of(other.data.tags)}: sweep={sweep_id}"
+        f"The latest of all experiments was made {owner_of(other.data.tags)}: sweep={sweep_id}"
     )
 
 
