@@ -112,8 +112,9 @@ def rehearse(asked: Rehearsal) -> Installed:
             try:
                 done = run_short(words, timeout_s=REHEARSAL_S, bytes_at_most=ANSWER_AT_MOST, environment={NONCE: nonce})
             except (OSError, ShortCommandError) as error:
-                raise SettingError(f"vllm.command: {words[0]} cannot be run: {error}.") from error
-    first, _, rest = done.output.partition("\n")
+                hint = " An image must be there already: pull it." if isinstance(error, ShortCommandError) else ""
+                raise SettingError(f"vllm.command: {words[0]} cannot be run: {error}.{hint}") from error
+    *_, first, rest = ["", "", *done.output.strip().splitlines()]  # an image may greet first
     try:
         found = json.loads(first)
         missing = list(missing_in(found, asked, nonce))
