@@ -12,13 +12,13 @@ from unittest.mock import patch
 import pytest
 
 from bench.compose import compose_settings
-from bench.points import points_of
+from bench.overrides.points import points_of
+from bench.overrides.words import normalised
 from bench.sweep.plan import label_points
 from bench.system.ownership import mark
 from bench.system.process_identity import this_process
 from bench.weights.manifest import MANIFEST
 from bench.weights.sharded import check_whole
-from bench.words import normalised
 from conftest import Done, Workplace, cut_name, ended, mlflow_client, quiet, until
 
 if TYPE_CHECKING:

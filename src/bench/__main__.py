@@ -12,12 +12,12 @@ from bench.compose import settings_from
 from bench.config import conf_dir
 from bench.errors import BenchError, SettingError
 from bench.host.output_folders import refuse_current_folder
-from bench.hydra_checks import MULTIRUN, RUN, hydra_composing, refuse_hydra
+from bench.overrides.hydra_checks import MULTIRUN, RUN, hydra_composing, refuse_hydra
+from bench.overrides.words import read_words
 from bench.sweep.single import single
 from bench.system.interrupts import handled
 from bench.system.output import exit_where_lost, guard_output, print_message
 from bench.vllm.forsaken import end_forsaken
-from bench.words import read_words
 
 # Hydra's flags with which nothing remains but what is printed.
 PRINTING = frozenset({"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info"})

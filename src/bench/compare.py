@@ -31,9 +31,10 @@ from bench.cli import TAKES, command, split_arguments
 from bench.compose import compose_one
 from bench.config import Settings, Tracking
 from bench.errors import SettingError
-from bench.gate import GATE, asked_gate
 from bench.masking import masked, masked_tree
+from bench.overrides.words import read_settings
 from bench.report.content import report_of
+from bench.report.gate import GATE, asked_gate
 from bench.report.metrics_json import summary_metrics
 from bench.report.published_table import published_table, refuse_foreign_table
 from bench.report.write import summary_markdown, write_report
@@ -46,7 +47,6 @@ from bench.tracking.runs import log_report
 from bench.tracking.selection import fingerprint_of, selected
 from bench.tracking.uploads import tidy
 from bench.tracking.views import page_of
-from bench.words import read_settings
 
 WHICH = {"sweep": LATEST, "runs": "", "baseline": AUTO, "ignore": ""}
 OWN = WHICH | {"output": "benchmark_results", "publish": "", "title": ""} | GATE

@@ -13,15 +13,15 @@ from pydantic import ValidationError
 from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings
 from bench.errors import SettingError
 from bench.host.container import refuse_template
-from bench.hydra_checks import message_of
-from bench.loader_settings import misfit, model_of
 from bench.masking import collect_environment, collect_settings, masked
-from bench.points import compose_points, refuse_together
-from bench.setting_names import cut, shown
+from bench.overrides.hydra_checks import message_of
+from bench.overrides.points import compose_points, refuse_together
+from bench.overrides.setting_names import cut, shown
+from bench.overrides.words import Words, parsed
 from bench.vllm.config_file import with_config_file
+from bench.vllm.loader_settings import misfit, model_of
 from bench.weights.content import content_or_path, digest_of
 from bench.weights.hub import is_remote
-from bench.words import Words, parsed
 
 DIGITS = 8  # of a digest, in a folder's name
 

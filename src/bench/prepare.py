@@ -19,10 +19,10 @@ from bench.config import Settings
 from bench.errors import SettingError
 from bench.host.host import look_at_host
 from bench.host.output_folders import refuse_places
+from bench.overrides.words import read_settings
 from bench.sweep.prepare import describe_elsewhere, prepare_and_log, refuse_checkpoints, unused
 from bench.system.output import print_result
 from bench.vllm.check_arguments import refuse_arguments
-from bench.words import read_settings
 
 OWN = {"remake": "false"}
 

@@ -24,6 +24,7 @@ from bench.compose import compose_one
 from bench.config import Tracking
 from bench.errors import LogError
 from bench.log.recordings import Recording, expanded, log_file, recordings_in
+from bench.overrides.words import read_settings
 from bench.report.published_table import STARTS
 from bench.start.explain import explanation
 from bench.start.files import RUN, STARTUP
@@ -33,7 +34,6 @@ from bench.system.interrupts import unbroken
 from bench.system.output import exit_where_lost, print_result
 from bench.tracking.runs import SWEEP_FILE, SweepRun, log_sweep
 from bench.tracking.uploads import bring_in, tidy
-from bench.words import read_settings
 
 EXPLAIN, POINT = "--explain", "point."
 CONFIG_DIR = ("--config-dir", "-cd")  # its value may be the next word

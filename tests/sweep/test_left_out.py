@@ -3,9 +3,9 @@
 import pytest
 
 from bench.compose import compose_settings
-from bench.points import points_of
+from bench.overrides.points import points_of
+from bench.overrides.words import normalised
 from bench.sweep.left_out import own_settings_only
-from bench.words import normalised
 
 AUTO, STREAMER = "load_format=auto", "load_format=runai_streamer"
 FOUR, SIXTEEN = "++load_format.extra.concurrency=4", "++load_format.extra.concurrency=16"

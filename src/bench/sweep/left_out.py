@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bench.config import Settings
-from bench.loader_settings import settings_of
 from bench.system.output import print_message
+from bench.vllm.loader_settings import settings_of
 
 EXTRA = "load_format.extra"
 

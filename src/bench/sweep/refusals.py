@@ -6,7 +6,7 @@ from bench.config import flattened
 from bench.errors import SettingError
 from bench.host.compile_cache import caches_of
 from bench.host.host import Host, look_at_host
-from bench.setting_names import shown
+from bench.overrides.setting_names import shown
 from bench.sweep.plan import Point
 from bench.vllm.check_arguments import refuse_arguments
 from bench.vllm.command import command_for

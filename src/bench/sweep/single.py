@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from bench.compose import settings_from
 from bench.config import Settings
 from bench.errors import BenchError, SettingError
-from bench.hydra_checks import MULTIRUN, RUN, composed, hydra_errors_translated, refuse_hydra
-from bench.points import without_hydra
+from bench.overrides.hydra_checks import MULTIRUN, RUN, composed, hydra_errors_translated, refuse_hydra
+from bench.overrides.points import without_hydra
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
 from bench.system.output import print_message

@@ -13,10 +13,10 @@ from bench.config import TAKEN, Settings
 from bench.errors import SettingError
 from bench.host.host import Host
 from bench.host.vllm_arguments import Argument, Taken, what_vllm_takes
-from bench.loader_settings import settings_of
 from bench.masking import masked_value
 from bench.system.output import print_message
 from bench.vllm.command import as_environment
+from bench.vllm.loader_settings import settings_of
 
 NEAREST = 3
 CHOICES_AT_MOST = 12  # shown

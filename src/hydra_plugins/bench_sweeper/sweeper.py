@@ -41,7 +41,7 @@ class BlockSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """The whole sweep. Ends the process: with 1 where a start failed, with 2 where a setting is not allowed."""
         from bench.errors import BenchError
-        from bench.hydra_checks import MULTIRUN, composed, refuse_hydra
+        from bench.overrides.hydra_checks import MULTIRUN, composed, refuse_hydra
         from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
         from bench.sweep.run import run_sweep
         from bench.system.output import print_message
@@ -63,8 +63,8 @@ class BlockSweeper(Sweeper):
 
     def points(self, arguments: list[str]) -> list["Point"]:
         """Compose and check every point before anything is started. One error lists all problems."""
-        from bench.hydra_checks import hydra_errors_translated, own_configs
-        from bench.points import brought_words, points_of, refuse_together
+        from bench.overrides.hydra_checks import hydra_errors_translated, own_configs
+        from bench.overrides.points import brought_words, points_of, refuse_together
         from bench.sweep.left_out import own_settings_only
         from bench.sweep.plan import label_points
 
@@ -83,8 +83,8 @@ class BlockSweeper(Sweeper):
         """The settings of each point. One error lists all problems."""
         from bench.compose import settings_from
         from bench.errors import SettingError
-        from bench.hydra_checks import hydra_errors_translated, refuse_own_sweep, refuse_several_choices
-        from bench.points import without_hydra
+        from bench.overrides.hydra_checks import hydra_errors_translated, refuse_own_sweep, refuse_several_choices
+        from bench.overrides.points import without_hydra
 
         assert self.context is not None
         assert self.config is not None
@@ -110,7 +110,7 @@ class BlockSweeper(Sweeper):
             SettingError: its path is empty, or all starts in it would have the same folder.
         """
         from bench.errors import SettingError
-        from bench.hydra_checks import hydra_errors_translated
+        from bench.overrides.hydra_checks import hydra_errors_translated
 
         assert self.config is not None
         with hydra_errors_translated():

@@ -9,7 +9,7 @@ from bench.compose import compose_settings
 from bench.config import conf_dir
 from bench.errors import SettingError
 from bench.host.vllm_arguments import ANSWER
-from bench.loader_settings import LOADERS
+from bench.vllm.loader_settings import LOADERS
 from conftest import FAKE
 
 FILES = sorted((Path(conf_dir()) / "load_format").glob("*.yaml"))

@@ -7,7 +7,7 @@ import pytest
 from bench import prepare
 from bench.compose import compose_settings
 from bench.errors import SettingError
-from bench.words import read_settings, read_words
+from bench.overrides.words import read_settings, read_words
 from command_line import call_command
 from conftest import FAKE, cut_name
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import BenchError, SettingError
-from bench.setting_names import GROUPS, no_such_setting, shown
+from bench.overrides.setting_names import GROUPS, no_such_setting, shown
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
 SWEEPER = "hydra_plugins.bench_sweeper.sweeper.BlockSweeper"
@@ -25,7 +25,7 @@ LAUNCHERS = {
 OF_A_SWEEP = ("sweeper", "launcher", "sweep")  # Hydra's sections that a sweep has once
 LENGTH = 600  # of a message, which may repeat a value of any length
 WITHOUT_EFFECT_ON_ONE = ("hydra.sweep.", "hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
-# Before a setting; `bench.words.normalised` put them there.
+# Before a setting; `bench.overrides.words.normalised` put them there.
 OUR_PLUSES = re.compile(r"""(?<![^\s"'`(])\+{1,2}(?=[A-Za-z_][\w./@-]*=)""")
 MULTIRUN, RUN = "MULTIRUN", "RUN"
 

@@ -19,9 +19,20 @@ from hydra.errors import HydraException
 
 from bench.config import conf_dir
 from bench.errors import SettingError
-from bench.json_override import without_json
 from bench.masking import masked_value
-from bench.setting_names import FREE, GROUPS, LENGTH, choices, cut, is_free, names, no_such_setting, sections, shown
+from bench.overrides.json_override import without_json
+from bench.overrides.setting_names import (
+    FREE,
+    GROUPS,
+    LENGTH,
+    choices,
+    cut,
+    is_free,
+    names,
+    no_such_setting,
+    sections,
+    shown,
+)
 
 # Flags of Hydra's with which another program than bench would run, and what is typed instead.
 REFUSED_FLAGS = {

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bench.compose import compose_settings
 from bench.errors import SettingError
-from bench.json_override import PLAIN_KEY, without_json
-from bench.points import points_of
+from bench.overrides.json_override import PLAIN_KEY, without_json
+from bench.overrides.points import points_of
 
 KEYS = st.from_regex(PLAIN_KEY, fullmatch=True)
 LEAVES = (
