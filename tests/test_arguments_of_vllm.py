@@ -21,6 +21,8 @@ TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
         ("max_model_len=-1", ["--max-model-len", "auto"]),
         ("vllm.args.hf_overrides.rope_theta=1000000", ["--hf-overrides", '{"rope_theta": 1000000}']),
         ("vllm.args.enable_prefix_caching=false", ["--no-enable-prefix-caching"]),
+        ("vllm.args.no_enable_prefix_caching=true", ["--no-enable-prefix-caching"]),
+        ("vllm.args.no-enable-prefix-caching=false", ["--enable-prefix-caching"]),
     ],
 )  # fmt: skip
 def test_a_plan_shows_the_words_that_vllm_reads(workplace: Workplace, override, words):
@@ -62,3 +64,22 @@ def test_what_vllm_would_not_read_is_refused(workplace: Workplace, override, wor
     assert done.code == 2, done.out
     assert words in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["vllm.args.dtype=float16,half"], "the same start would run for both"),
+        (["vllm.args={async_scheduling:false},{no_async_scheduling:true}"], "the same start would run for both"),
+        (["vllm.args.seed=1,01"], "takes it as 1."),
+        (["vllm.args.async_scheduling=true", "vllm.args.no_async_scheduling=true,false"], "both set vllm.args.async_scheduling,"),
+        (["vllm.args={a-b:true,a_b:false}"], "vllm.args.a-b and vllm.args.a_b are one argument of vLLM"),
+        (["vllm.args={a:true,no_a:false}"], "vllm.args.a and vllm.args.no_a are one argument of vLLM"),
+    ],
+)  # fmt: skip
+def test_two_spellings_of_one_argument_are_no_two_points(workplace: Workplace, words, answer):
+    """Nor does one of them count in silence."""
+    done = workplace.bench("-m", "dry_run=true", *words)
+
+    assert done.code == 2, done.out
+    assert answer in done.err

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
-from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings
+from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings, positive
 from bench.errors import SettingError
 from bench.host.container import refuse_template
 from bench.masking import collect_environment, collect_settings, masked
@@ -168,7 +168,12 @@ def _refuse_shape(settings: Settings) -> None:
 
 def _refuse_taken_arguments(settings: Settings) -> None:
     for section, args in (("vllm.args", settings.vllm.args), ("load_format.args", settings.load_format.args)):
+        seen: dict[str, str] = {}
         for name, value in args.items():
+            if (other := seen.setdefault(positive(name, value)[0], name)) != name:
+                raise SettingError(
+                    f"{section}.{other} and {section}.{name} are one argument of vLLM, and only one of them could count. Set one."
+                )
             key = name.replace("-", "_")
             if key in UNANSWERED and value not in (None, False):
                 raise SettingError(

@@ -53,15 +53,33 @@ READABLE = {
 }  # fmt: skip
 
 
+# Names of vLLM's for what has another one. Source: _STR_DTYPE_TO_TORCH_DTYPE in vllm/config/model.py
+DTYPES = {"half": "float16", "float": "float32"}
+
+
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of vLLM, equal where what vLLM makes of them is: 8k is 8,000."""
-    return {name: _whole(value) if underscored(name) in READABLE else value for name, value in given.items()}
+    """Arguments of vLLM, equal where what vLLM makes of them is: 8k is 8,000, half is float16."""
+    return {name: _argument(underscored(name), value) for name, value in given.items()}
+
+
+def _argument(name: str, value: Any) -> Any:
+    if name == "dtype" and isinstance(value, str):
+        return DTYPES.get(value, value)
+    return _whole(value) if name in READABLE else value
 
 
 def underscored(name: str) -> str:
     """An argument's name; below a dot, a key of its JSON, as it is."""
     above, dot, below = name.partition(".")
     return f"{above.replace('-', '_')}{dot}{below}"
+
+
+def positive(name: str, value: Any) -> tuple[str, Any]:
+    """An argument under the one name that it has: `no-x: true` is `x: false`."""
+    name = underscored(name)
+    return (
+        (name.removeprefix("no_"), not value) if name.startswith("no_") and isinstance(value, bool) else (name, value)
+    )
 
 
 Arguments = Annotated[dict[str, Any], AfterValidator(_arguments)]
@@ -282,7 +300,7 @@ class Settings(_Section):
     def arguments(self) -> dict[str, Any]:
         """Arguments given to vLLM beyond the settings of bench: name, with underscores, -> value; the user's override the load format's."""
         chosen = [*self.load_format.args.items(), *self.vllm.args.items()]
-        return {underscored(name): value for name, value in chosen}
+        return dict(positive(name, value) for name, value in chosen)
 
     def flat(self) -> dict[str, str]:
         """Every setting by its dotted name, as MLflow's params hold it: the group's choice under the group's own name,

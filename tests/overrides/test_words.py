@@ -65,6 +65,7 @@ def test_no_answer_has_a_plus_that_was_not_typed(workplace, word, answer):
         (("vllm.args.x=1", "vllm.args={x:2}"), "both set vllm.args.x,"),
         (("vllm.args={x:1},{y:1}", "vllm.args.y=2"), "both set vllm.args.y,"),
         (("vllm.args.max-num-seqs=1", "vllm.args.max_num_seqs=2"), "both set vllm.args.max_num_seqs,"),
+        (("vllm.args.a=true", "vllm.args.no-a=true"), "both set vllm.args.a,"),
         (("hydra.sweeper.params.seed='1,2'", "seed=3"), "both set seed,"),
     ],
 )

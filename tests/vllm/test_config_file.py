@@ -106,3 +106,10 @@ def test_its_words_are_params_of_the_start(workplace: Workplace):
     assert done.code == 0, done.err
     (run,) = workplace.runs()
     assert run.data.params["vllm.args.max_num_seqs"] == "8"
+
+
+def test_the_command_line_wins_under_either_name_of_a_switch(tmp_path):
+    """`no-x: true` is `x: false`."""
+    settings = settings_with(tmp_path, "no-async-scheduling: true", "vllm.args.async_scheduling=true")
+
+    assert settings.vllm.args == {"async_scheduling": True}

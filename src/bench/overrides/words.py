@@ -276,12 +276,13 @@ def _values(override: Override, config_dir: Path | None = None) -> list[Any]:
 
 
 def _leaves(override: Override, config_dir: Path | None) -> Iterator[str]:
-    """The names of all settings that a word sets, as vLLM reads them: hyphens are underscores in its arguments."""
+    """The names of all settings that a word sets, as vLLM reads them: in its arguments hyphens are underscores, and no_x is x."""
     name = override.key_or_group.removeprefix(PARAMS)
     values = [] if override.is_range_sweep() else _values(override, config_dir)
     for value in values or [None]:
         for leaf in _flat(name, value):
-            yield leaf.replace("-", "_") if re.match(r"(vllm|load_format)\.args\.", leaf) else leaf
+            found = re.match(r"(?:vllm|load_format)\.args\.", leaf)
+            yield found[0] + leaf[found.end() :].replace("-", "_").removeprefix("no_") if found else leaf
 
 
 def _flat(name: str, value: Any) -> Iterator[str]:

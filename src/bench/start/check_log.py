@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
+from bench.config import DTYPES
 from bench.log.lines import LogLine
 from bench.log.readings import Reading
 from bench.start.evidence import Asked, Evidence, quoted
@@ -35,7 +36,6 @@ WITHIN_S = 0.5
 RATE_WITHIN = 0.2  # of three rounded numbers
 DEFAULT_LOADER = "DefaultModelLoader"  # prints how long its load_weights took, and nothing else
 STREAMER = "RunaiModelStreamerLoader"
-DTYPES = {"half": "float16", "float": "float32"}
 AUTO_BECOMES = frozenset(
     {"hf", "safetensors", "mistral", "pt", "npcache", "gguf", "bitsandbytes"}
 )  # by the files or the quantisation

@@ -158,6 +158,8 @@ def _misfit_of_one(argument: Argument, value: Any) -> str | None:
     kind, tree = _sample_of(text)
     if samples and kind not in samples and not (text in EMPTY and NONE in samples):
         return f"{_kind(argument)} here"
+    if "x" not in samples and (written := re.fullmatch(r"\s*(?:\+|(-)?0+(?=\d))+(.*?)\s*", text)):
+        return f"it as {written[1] or ''}{written[2]}"
     if argument.keys and isinstance(tree, Mapping) and (unknown := sorted(tree.keys() - set(argument.keys))):
         key = str(unknown[0]).partition(".")[0]
         if key not in argument.keys:

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.config import TAKEN, Settings, Vllm, underscored
+from bench.config import TAKEN, Settings, Vllm, positive, underscored
 from bench.errors import SettingError
 from bench.masking import collect_settings
 
@@ -26,9 +26,9 @@ def with_config_file(settings: Settings) -> Settings:
         return settings
     words = words_of(str(path))
     collect_settings({"vllm": {"args": words}})
-    given = {underscored(name) for name in settings.vllm.args}
-    given |= {underscored(name) for name, value in settings.load_format.args.items() if value is not None}
-    args = {name: value for name, value in words.items() if name not in given}
+    given = {positive(*each)[0] for each in settings.vllm.args.items()}
+    given |= {positive(name, value)[0] for name, value in settings.load_format.args.items() if value is not None}
+    args = {name: value for name, value in words.items() if positive(name, value)[0] not in given}
     args |= {name: value for name, value in settings.vllm.args.items() if name != CONFIG}
     brought = {name: value for name, value in settings.load_format.args.items() if name != CONFIG}
     load_format = settings.load_format.model_copy(update={"args": brought})
