@@ -626,3 +626,15 @@ def test_a_vllm_that_answers_no_http_is_refused(name):
     """It would never be ready."""
     assert f"vllm.args.{name}=True: such a vLLM answers no HTTP on this host" in refusal(f"vllm.args.{name}=true")
     assert composed(f"vllm.args.{name}=false").arguments == {name: False}
+
+
+@pytest.mark.parametrize(
+    "text", ["repeats: 3", "hydra: {mode: MULTIRUN}", "# three\n# @package _global_\nrepeats: 3", "defaults: [override /load_format: dummy]"]
+)  # fmt: skip
+def test_an_experiment_whose_settings_would_not_count_is_refused(tmp_path, text):
+    """Hydra puts them below `experiment` where the file's first line does not say otherwise."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+
+    with pytest.raises(SettingError, match="its first line is not `# @package _global_`"):
+        compose_settings(["experiment=mine"], tmp_path)

@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
-from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings, positive
+from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings, flattened, positive
 from bench.errors import SettingError
 from bench.host.container import refuse_template
 from bench.masking import collect_environment, collect_settings, masked
-from bench.overrides.hydra_checks import message_of
+from bench.overrides.hydra_checks import WITHOUT_PACKAGE, message_of
 from bench.overrides.points import compose_points, refuse_together
 from bench.overrides.setting_names import cut, shown
 from bench.overrides.words import Words, parsed
@@ -55,7 +55,7 @@ def settings_from(config: DictConfig) -> Settings:
     except OmegaConfBaseException as error:
         raise SettingError(f"{error.full_key}: {message_of(error)}") from error
     assert isinstance(tree, dict)
-    tree.pop("experiment", None)
+    _refuse_lost_experiment(tree.pop("experiment", None))
     collect_environment()
     collect_settings(tree)
     if re.fullmatch(r"\d+(\.\d+)?%", percent := str(tree.get("precision"))):
@@ -74,6 +74,13 @@ def settings_from(config: DictConfig) -> Settings:
     if settings.precision is not None and settings.min_blocks > settings.max_blocks:
         raise SettingError(f"min_blocks={settings.min_blocks}: must be at most max_blocks={settings.max_blocks}.")
     return _with_sharded_path(settings)
+
+
+def _refuse_lost_experiment(tree: Any) -> None:
+    """Refuses what an experiment's file sets below its own group, where none of it would count."""
+    if tree:
+        first = next(iter(flattened({"experiment": tree})))
+        raise SettingError(f"{cut(first)}: this is from an experiment's file; {WITHOUT_PACKAGE}")
 
 
 def _with_sharded_path(settings: Settings) -> Settings:

@@ -27,6 +27,8 @@ LENGTH = 600  # of a message, which may repeat a value of any length
 WITHOUT_EFFECT_ON_ONE = ("hydra.sweep.", "hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
 # Before a setting; `bench.overrides.words.normalised` put them there.
 OUR_PLUSES = re.compile(r"""(?<![^\s"'`(])\+{1,2}(?=[A-Za-z_][\w./@-]*=)""")
+# Of an experiment, whose settings are then below its group.
+WITHOUT_PACKAGE = "its first line is not `# @package _global_`, so none of its settings would count. Write this line above all others."
 MULTIRUN, RUN = "MULTIRUN", "RUN"
 
 
@@ -72,6 +74,8 @@ def message_of(error: Exception) -> str:
     text = str(error) or repr(error)
     if found := re.match(r"Could not delete from config\. '([^']*)'", text):
         return f"~{found[1]}: it is not set, so there is nothing to leave out."
+    if found := re.match(r"In '(experiment/[^']*)': Could not override '[^']*@experiment\.", text):
+        return f"{found[1]}.yaml: {WITHOUT_PACKAGE}"
     if found := re.match(r"Could not override '([^']*)'", text):
         return f"{found[1]}: {no_such_setting(found[1])}"
     if found := re.match(
