@@ -11,7 +11,8 @@ import pytest
 
 from bench import compare, replay
 from bench.config import Tracking
-from bench.tracking.runs import SweepRun, close_sweep, log_start, open_sweep
+from bench.tracking.runs import log_start
+from bench.tracking.sweeps import SweepRun, close_sweep, open_sweep
 from command_line import call_command, uri
 from conftest import Done, Workplace, quiet
 from made_starts import startup

@@ -16,9 +16,10 @@ from bench.errors import EvidenceError
 from bench.start.record import Startup, load_startup
 from bench.tracking import evidence, runs
 from bench.tracking.executions import contradictions_within
-from bench.tracking.runs import PARENT, SweepRun, log_start, open_sweep
+from bench.tracking.runs import log_start
 from bench.tracking.selection import selected
 from bench.tracking.store import connect
+from bench.tracking.sweeps import PARENT, SweepRun, open_sweep
 from bench.vllm.probe_events import ProbeReport
 from conftest import quiet
 from made_starts import LOADED, STARTED_AT, process, startup

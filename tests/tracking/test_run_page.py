@@ -9,8 +9,9 @@ from mlflow.exceptions import MlflowException
 from bench.compose import compose_settings
 from bench.config import Settings
 from bench.tracking.page import POINTS_AT_MOST, origin_tags, sweep_name, thinned
-from bench.tracking.runs import SweepRun, log_start, open_sweep
+from bench.tracking.runs import log_start
 from bench.tracking.store import connect
+from bench.tracking.sweeps import SweepRun, open_sweep
 from bench.vllm.memory import FILE, MemorySample, write_memory
 from conftest import quiet
 from made_starts import failed, startup

@@ -14,12 +14,13 @@ from bench.errors import TrackingError
 from bench.start.tags import DRIVER, KEY
 from bench.start.warning import ResultWarning, WarningKind
 from bench.system.process_identity import this_process
-from bench.tracking import outbox, runs, uploads
+from bench.tracking import outbox, runs, sweeps, uploads
 from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import INCOMPLETE
-from bench.tracking.runs import PARENT, SweepRun, log_start, open_sweep
+from bench.tracking.runs import log_start
 from bench.tracking.selection import selected
 from bench.tracking.store import connect
+from bench.tracking.sweeps import PARENT, SweepRun, open_sweep
 from bench.tracking.uploads import begin_sweep, bring_in, bring_in_rest, end_sweep, tidy, upload_start
 from conftest import quiet
 from made_starts import failed, startup
@@ -258,7 +259,7 @@ def test_the_file_of_a_sweeps_run_is_read_as_written_or_not_at_all(text, tmp_pat
     sweep.save(tmp_path)
     assert SweepRun.load(tmp_path) == sweep
 
-    (tmp_path / runs.SWEEP_FILE).write_text(text)
+    (tmp_path / sweeps.SWEEP_FILE).write_text(text)
     assert SweepRun.load(tmp_path) is None
 
 

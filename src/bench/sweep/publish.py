@@ -20,7 +20,7 @@ from bench.start.steps import Steps
 from bench.start.tags import KEY
 from bench.sweep.job import draw
 from bench.tracking.query import download_all, sweep_if_known
-from bench.tracking.runs import SweepRun, close_sweep, open_sweep
+from bench.tracking.sweeps import SweepRun, close_sweep, open_sweep
 from bench.tracking.uploads import bring_in
 
 SWEEP = "sweep.json"

@@ -18,7 +18,8 @@ from bench.start.record import Startup, write_excerpts
 from bench.start.replay import Place, places_of, startup_of
 from bench.start.tags import POINTS, REPLAYED, SWEEP
 from bench.system.interrupts import deferred, interruptible, unbroken
-from bench.tracking.runs import SweepRun, close_sweep, log_start, open_sweep
+from bench.tracking.runs import log_start
+from bench.tracking.sweeps import SweepRun, close_sweep, open_sweep
 
 
 def replay_sweep(tracking: Tracking, recordings: list[Recording]) -> tuple[str, list[Place]]:

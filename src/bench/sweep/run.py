@@ -43,8 +43,8 @@ from bench.sweep.verify import found_of, to_load_again
 from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.system.output import print_message
 from bench.tracking.query import unfinished_sweep
-from bench.tracking.runs import SweepRun, given_run
 from bench.tracking.store import given_by_mlflow
+from bench.tracking.sweeps import SweepRun, given_run
 from bench.tracking.uploads import begin_sweep, bring_in_rest, end_sweep, open_store
 from bench.weights.checkpoint import place_of
 from bench.weights.fingerprint_store import Files, expect

@@ -16,8 +16,9 @@ from bench.tracking import sqlite_file
 from bench.tracking.executions import Held
 from bench.tracking.owner import Owner, owner_of, this_owner
 from bench.tracking.page import CURVES
-from bench.tracking.runs import PARENT, each_once, is_complete
+from bench.tracking.runs import each_once, is_complete
 from bench.tracking.store import Store, connect, errors_translated, search
+from bench.tracking.sweeps import PARENT
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -1,19 +1,15 @@
-"""Writing: sweeps, starts and preparations become MLflow runs."""
+"""Writing: starts, preparations and reports become MLflow runs, or part of them."""
 
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
-
 from bench.config import Tracking
-from bench.errors import LockError, StoreError, TrackingError
-from bench.masking import masked, masked_tree, private
+from bench.errors import LockError, TrackingError
 from bench.start import tags as t
 from bench.start.files import OUTPUTS, PROBE
 from bench.start.metrics import CHECKPOINT_SIZE
@@ -22,143 +18,19 @@ from bench.start.trace import trace_of
 from bench.start.warning import ResultWarning, WarningKind
 from bench.system.locks import locked
 from bench.system.process_identity import this_process
-from bench.tracking.log_run import log, log_files, text_of
-from bench.tracking.owner import this_owner
-from bench.tracking.page import COMMIT, NOTE, decorate, origin_tags, start_note, sweep_name
+from bench.tracking.log_run import log, log_files
+from bench.tracking.page import COMMIT, NOTE, decorate, origin_tags, start_note
 from bench.tracking.store import Store, connect, errors_translated, experiment_id, search
+from bench.tracking.sweeps import PARENT, SweepRun, create_run, log_sweep, run_if_there, set_tags, sweep_of
 from bench.tracking.traces import log_trace
 from bench.weights.make import Made
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PARENT = "mlflow.parentRunId"
-NAME = "mlflow.runName"
-SOURCE_TYPE = "mlflow.source.type"  # PROJECT: opened by `mlflow run`
 UPLOAD_LOCK = ".upload.lock"
 UPLOAD_WAIT_S = 60.0  # for another process that uploads the same start
-SWEEP_FILE = "sweep_run.json"
 PREPARATIONS = "-prepare"  # an experiment of their own: a start is never listed beside what was made for it
-
-
-@dataclass(frozen=True)
-class SweepRun:
-    """The data of a sweep's run; also saved beside its starts, for a store that is away when the sweep begins or ends."""
-
-    sweep_id: str
-    started_at: float  # UNIX time
-    params: dict[str, str]
-    tags: dict[str, str]
-    run_id: str | None = None  # None: the store was away
-    adopted: bool = False
-    ended_by: str | None = None  # in words; None: it is running, or was killed
-    failed: bool = True
-    below: str | None = None  # the user's run whose child it is
-
-    def save(self, folder: Path) -> None:
-        partial = folder / f"{SWEEP_FILE}.partial"
-        folder.mkdir(parents=True, exist_ok=True)
-        private(partial).write_text(json.dumps(asdict(self), indent=2))
-        partial.rename(folder / SWEEP_FILE)
-
-    @staticmethod
-    def load(folder: Path) -> "SweepRun | None":
-        """None: there is none, or none that can be read."""
-        try:
-            return TypeAdapter(SweepRun).validate_json((folder / SWEEP_FILE).read_bytes())
-        except (OSError, ValueError):
-            return None
-
-
-def log_sweep(tracking: Tracking, sweep: SweepRun) -> str:
-    """The sweep's run, made where the store has none, and ended where the sweep has. Returns its id."""
-    with errors_translated(tracking.uri):
-        store = connect(tracking.uri)
-        found = run_if_there(store, sweep.run_id) or _sweep_of(store, sweep.sweep_id)
-    run_id = str(found.info.run_id) if found else None
-    if run_id is None or sweep.adopted:
-        run_id = open_sweep(tracking, sweep, adopted=run_id)
-    if sweep.ended_by:
-        blocks = t.BLOCKS.in_(sweep.tags)
-        close_sweep(
-            tracking, run_id, failed=sweep.failed, ended_by=sweep.ended_by, adopted=sweep.adopted, blocks=blocks
-        )
-    return run_id
-
-
-def reopen_sweep(tracking: Tracking, run_id: str, sweep: SweepRun) -> None:
-    """An interrupted sweep goes on: its run is RUNNING again, this process its driver, and how many blocks it will have is open."""
-    with errors_translated(tracking.uri):
-        client = connect(tracking.uri).client
-        if t.BLOCKS.name in client.get_run(run_id).data.tags:
-            client.delete_tag(run_id, t.BLOCKS.name)
-        _set(client, run_id, t.DRIVER.of(this_process().as_text()) | t.PLANNED.of(t.PLANNED.in_(sweep.tags)))
-        client.update_run(run_id, status="RUNNING")
-
-
-def open_sweep(tracking: Tracking, sweep: SweepRun, *, adopted: str | None = None) -> str:
-    """The sweep's run, RUNNING: a new one, or `adopted`, which `mlflow run` has opened for this process. Returns its id."""
-    store = connect(tracking.uri)
-    with errors_translated(tracking.uri):
-        name = sweep_name(sweep.sweep_id, sweep.tags)
-        above = {PARENT: sweep.below} if sweep.below else {}
-        place = (
-            store.client.get_run(sweep.below).info.experiment_id  # MLflow shows no child of another experiment
-            if sweep.below
-            else experiment_id(store, tracking.experiment)
-        )
-        run_id = adopted or _create(store, str(place), name, sweep.started_at, above)
-        kind = t.KIND.of(t.Kind.SWEEP) | t.SWEEP.of(sweep.sweep_id) | t.DRIVER.of(this_process().as_text())
-        origin = {} if adopted else origin_tags(sweep.tags.get(COMMIT))  # `mlflow run` has written its own
-        origin |= this_owner().tags
-        tags = origin | sweep.tags | kind | {NAME: text_of(masked(name))}
-        log(store, run_id, params=sweep.params, metrics={}, tags=tags)
-    return run_id
-
-
-def given_run(tracking: Tracking, run_id: str | None) -> tuple[str | None, str | None]:
-    """What MLFLOW_RUN_ID is for a sweep: the run that `mlflow run` has opened for it, which it becomes, or one of the user's, below
-    which it goes. Returns the one, and the other.
-
-    Raises:
-        StoreError: the store has no such run.
-    """
-    if run_id is None:
-        return None, None
-    with errors_translated(tracking.uri):
-        run = run_if_there(connect(tracking.uri), run_id)
-    if run is None or run.info.lifecycle_stage == "deleted":
-        raise StoreError(
-            f"MLFLOW_RUN_ID={run_id}: there is no such run at tracking.uri={masked(tracking.uri)}. Unset it, or set tracking.uri to its store."
-        )
-    if run.data.tags.get(SOURCE_TYPE) == "PROJECT" and t.SWEEP.in_(run.data.tags) is None:
-        return run_id, None
-    return None, run_id
-
-
-def close_sweep(  # noqa: PLR0913  # each is a fact of its end
-    tracking: Tracking,
-    run_id: str,
-    *,
-    failed: bool,
-    ended_by: str | None,
-    adopted: bool = False,
-    blocks: int | None = None,
-) -> None:
-    """End the sweep's run, and record what ended it and after how many blocks, where that is known. An adopted run is ended by the one
-    that opened it.
-    """
-    with errors_translated(tracking.uri):
-        client = connect(tracking.uri).client
-        _set(client, run_id, t.ENDED_BY.of(ended_by) | t.BLOCKS.of(blocks))
-        if not adopted:
-            client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
-
-
-def _set(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
-    for name, value in tags.items():
-        client.set_tag(run_id, name, value)
 
 
 def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
@@ -195,7 +67,7 @@ def log_start(tracking: Tracking, startup: Startup, folder: Path) -> str:
                 tags=t.WARNINGS.of(tuple(doubting.warnings)) | start_note(doubting),
             )
         store.client.set_terminated(run_id, "FAILED" if startup.failed else "FINISHED", int(startup.ended_at * 1000))
-        _set(store.client, run_id, t.UPLOADED.of(value=True))
+        set_tags(store.client, run_id, t.UPLOADED.of(value=True))
     return run_id
 
 
@@ -235,7 +107,7 @@ def is_complete(run: "Run") -> bool:
 
 def _create_start(store: Store, experiment: str, startup: Startup) -> str:
     """Never left RUNNING: that start is over."""
-    run_id = _create(store, experiment, startup.name, startup.started_at, t.KEY.of(startup.key))
+    run_id = create_run(store, experiment, startup.name, startup.started_at, t.KEY.of(startup.key))
     store.client.set_terminated(run_id, "KILLED", int(startup.ended_at * 1000))
     return run_id
 
@@ -252,30 +124,12 @@ def _parent_of(store: Store, tracking: Tracking, startup: Startup, folder: Path)
     if t.KIND.in_(startup.tags) is t.Kind.PRIME:
         return None
     sweep_id = t.SWEEP.in_(startup.tags)
-    if found := run_if_there(store, startup.parent_run_id) or _sweep_of(store, sweep_id):
+    if found := run_if_there(store, startup.parent_run_id) or sweep_of(store, sweep_id):
         return found
     if sweep_id is None:
         return None
     sweep = SweepRun.load(folder.parent) or SweepRun(sweep_id, startup.started_at, {}, {})
     return store.client.get_run(log_sweep(tracking, sweep))
-
-
-def run_if_there(store: Store, run_id: str | None) -> "Run | None":
-    """None: the store has no such run."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return store.client.get_run(run_id) if run_id else None
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-
-
-def _sweep_of(store: Store, sweep_id: str | None) -> "Run | None":
-    if sweep_id is None:
-        return None
-    return next(search(store, f"{t.SWEEP.equals(sweep_id)} AND {t.KIND.equals(t.Kind.SWEEP)}"), None)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -306,18 +160,11 @@ def log_preparation(
     with errors_translated(tracking.uri):
         experiment = experiment_id(store, tracking.experiment + PREPARATIONS)
         own = t.KIND.of(t.Kind.PREPARE) | t.DRIVER.of(this_process().as_text())
-        run_id = _create(store, experiment, made.folder.name, began_at, own | dict(tags))
+        run_id = create_run(store, experiment, made.folder.name, began_at, own | dict(tags))
         log(store, run_id, params=params, metrics=metrics, tags={})
         log_files(store, run_id, files)
         store.client.set_terminated(run_id, "FINISHED")
     return run_id
-
-
-def _create(store: Store, experiment: str, name: str, started_at: float, tags: dict[str, str]) -> str:
-    run = store.client.create_run(
-        experiment, start_time=int(started_at * 1000), tags=masked_tree(tags), run_name=text_of(masked(name))
-    )
-    return str(run.info.run_id)
 
 
 def log_report(tracking: Tracking, run_id: str, *, metrics: dict[str, float], note: str, files: Iterable[Path]) -> None:

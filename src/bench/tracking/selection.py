@@ -29,8 +29,8 @@ from bench.tracking.query import (
     sweep_run,
     uploads_of,
 )
-from bench.tracking.runs import run_if_there
 from bench.tracking.store import Store, errors_translated
+from bench.tracking.sweeps import run_if_there
 from bench.weights.fingerprint import Fingerprint, from_json
 
 if TYPE_CHECKING:

@@ -27,8 +27,9 @@ from bench.system.output import print_message
 from bench.tracking import outbox
 from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import is_there
-from bench.tracking.runs import SweepRun, log_start, log_sweep, reopen_sweep
+from bench.tracking.runs import log_start
 from bench.tracking.store import check
+from bench.tracking.sweeps import SweepRun, log_sweep, reopen_sweep
 
 T = TypeVar("T")
 
