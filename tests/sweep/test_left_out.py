@@ -22,6 +22,11 @@ def own(*overrides: str) -> list[tuple[str, ...]]:
         (["load_format=auto,runai_streamer", "load_format.extra.concurrency=4,16"], [(AUTO,), (STREAMER, FOUR), (STREAMER, SIXTEEN)]),
         (["load_format.extra.concurrency=4,16", "load_format=auto,runai_streamer"], [(AUTO,), (FOUR, STREAMER), (SIXTEEN, STREAMER)]),
         (["load_format=auto,runai_streamer", "load_format.extra.concurrency=4"], [(AUTO,), (STREAMER, FOUR)]),
+        (["load_format=auto,runai_streamer", "load_format.env.RUNAI_STREAMER_CONCURRENCY=4"],
+         [(AUTO,), (STREAMER, "++load_format.env.RUNAI_STREAMER_CONCURRENCY=4")]),
+        (["load_format=auto,runai_streamer", "load_format.env={RUNAI_STREAMER_CONCURRENCY:4,X:1}"],
+         [(AUTO, "++load_format.env={RUNAI_STREAMER_CONCURRENCY:4,X:1}", "++load_format.env.RUNAI_STREAMER_CONCURRENCY=null"),
+          (STREAMER, "++load_format.env={RUNAI_STREAMER_CONCURRENCY:4,X:1}")]),
         (["load_format=auto,runai_streamer", "load_format.extra={concurrency:4}"], [(AUTO,), (STREAMER, "++load_format.extra={concurrency:4}")]),
         (["load_format=runai_streamer,dummy", "load_format.extra={concurrency:4},{concurrency:4,memory_limit:9}"],
          [(STREAMER, "++load_format.extra={concurrency:4}"), (STREAMER, "++load_format.extra={concurrency:4,memory_limit:9}"), ("load_format=dummy",)]),
@@ -43,6 +48,8 @@ def test_each_format_has_its_own_settings(overrides, points):
         ["load_format=auto,runai_streamer", "load_format.extra.concurrency=null"],
         ["load_format=auto,safetensors", "load_format.extra.num_threads=2,4"],
         ["load_format=auto,runai_streamer", "load_format.extra.num_threadz=2"],
+        ["load_format=auto,runai_streamer", "load_format.env.OMP_NUM_THREADS=2,4"],
+        ["load_format=auto,safetensors", "load_format.env.RUNAI_STREAMER_CONCURRENCY=4"],
     ],
 )
 def test_nothing_else_is_left_out(overrides, capsys):

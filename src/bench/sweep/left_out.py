@@ -9,9 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bench.config import Settings
 from bench.system.output import print_message
-from bench.vllm.loader_settings import settings_of
+from bench.vllm.loader_settings import reads_variable, settings_of
 
-EXTRA = "load_format.extra"
+SECTIONS = ("extra", "env")  # of load_format
 
 Words = tuple[str, ...]  # the overrides of a point
 
@@ -21,8 +21,8 @@ def own_settings_only(points: Sequence[Words], settings: Sequence[Settings]) -> 
 
     A setting that no format of the sweep has stays, and is refused later. `settings`: of each point, as composed from all of its words.
     """
-    taken = {name for each in settings for name in settings_of(each.load_format.name) or {}}
-    foreign = [_foreign(each, taken) for each in settings]
+    formats = {each.load_format.name for each in settings}
+    foreign = [_foreign(each, formats) for each in settings]
     left_out = {
         (name, each.load_format.name): None
         for each, names in zip(settings, foreign, strict=True)
@@ -31,17 +31,27 @@ def own_settings_only(points: Sequence[Words], settings: Sequence[Settings]) -> 
     reduced = [tuple(_without(point, names)) for point, names in zip(points, foreign, strict=True)]
     found = list(dict.fromkeys(reduced))
     for name, load_format in left_out:
-        print_message(f"{EXTRA}.{name}: {load_format} has no such setting, so it is left out there")
+        print_message(f"load_format.{name}: {load_format} has no such setting, so it is left out there")
     if len(found) < len(points):
         print_message(f"so {len(points)} points are {len(found)}: those that are equal without it are one")
     return found
 
 
-def _foreign(settings: Settings, taken: set[str]) -> set[str]:
-    """Names that another loader of the sweep has, and this point's has not."""
-    own = settings_of(settings.load_format.name)
-    given = {name for name, value in settings.load_format.extra.items() if value is not None}
-    return set() if own is None else (given & taken) - own.keys()
+def _foreign(settings: Settings, formats: set[str]) -> set[str]:
+    """Names, with their section, that another loader of the sweep has, and this point's has not."""
+    own = settings.load_format.name
+    if settings_of(own) is None:  # it may take anything
+        return set()
+    sections = {section: getattr(settings.load_format, section) for section in SECTIONS}
+    given = {
+        f"{section}.{name}" for section in sections for name, value in sections[section].items() if value is not None
+    }
+    return {name for name in given if not _has(own, name) and any(_has(other, name) for other in formats)}
+
+
+def _has(load_format: str, name: str) -> bool:
+    section, _, setting = name.partition(".")
+    return reads_variable(load_format, setting) if section == "env" else setting in (settings_of(load_format) or {})
 
 
 def _without(point: Words, names: set[str]) -> Iterator[str]:
@@ -52,15 +62,16 @@ def _without(point: Words, names: set[str]) -> Iterator[str]:
         left -= given if given <= names else set()
         if not given or not given <= names:
             yield word
-    yield from (f"++{EXTRA}.{name}=null" for name in sorted(left))
+    yield from (f"++load_format.{name}=null" for name in sorted(left))
 
 
 def _names_in(word: str) -> set[str]:
-    """The loader's settings that a word sets."""
-    name = word.partition("=")[0].lstrip("+")
-    if name.startswith(f"{EXTRA}."):
-        return {name.removeprefix(f"{EXTRA}.").partition(".")[0]}
-    if name != EXTRA:
+    """The loader's settings that a word sets, with their section."""
+    group, _, name = word.partition("=")[0].lstrip("+").partition(".")
+    section, dot, below = name.partition(".")
+    if group != "load_format" or section not in SECTIONS:
         return set()
+    if dot:
+        return {f"{section}.{below.partition('.')[0]}"}
     value = OverridesParser.create().parse_override(word).value()
-    return {str(each) for each in value} if isinstance(value, dict) else set()
+    return {f"{section}.{each}" for each in value} if isinstance(value, dict) else set()

@@ -39,6 +39,17 @@ LOADERS: dict[str, dict[str, Any]] = {
     "dummy": {},
 }  # fmt: skip
 
+# How the variables begin that a loader reads, and its load formats.
+VARIABLES = {
+    "RUNAI_STREAMER_": ("runai_streamer", "runai_streamer_sharded"),
+    "VLLM_FASTSAFETENSORS_": ("fastsafetensors",),
+}
+
+
+def reads_variable(load_format: str, name: str) -> bool:
+    """Whether its loader may read this variable of the environment: not where it is another one's."""
+    return all(load_format.lower() in formats for prefix, formats in VARIABLES.items() if name.startswith(prefix))
+
 
 def settings_of(load_format: str) -> Mapping[str, Any] | None:
     """The names that its loader takes, with their types. None: not known."""
