@@ -29,6 +29,8 @@ def refusal(*words: str) -> str:
         ("load_format=runai", "nearest: runai_streamer;"),
         ("load_format=AUTO", "nearest: auto;"),
         ("experiment=load_format_gpu", "nearest: load_formats_gpu;"),
+        ("--config=serve.yaml", "vLLM's own is typed as vllm.args.config=serve.yaml."),
+        ("--conf", "--conf: there is no such flag; --config-dir=FOLDER"),
         ("--dry-run", "A setting is typed without dashes: dry_run=VALUE."),
     ],
 )

@@ -106,6 +106,12 @@ def _parsed_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
     def refuse(message: str) -> None:
         name = re.sub(r"^-+", "", message.rpartition(": ")[2].partition(" ")[0])
+        if message.startswith("ambiguous"):
+            flag, _, value = name.partition("=")
+            advice = f"; vLLM's own is typed as vllm.args.config={value or 'FILE'}" if flag == "config" else ""
+            raise SettingError(
+                f"{cut(f'--{name}')}: there is no such flag; --config-dir=FOLDER names a folder of your own configs{advice}."
+            )
         advice = (
             f" A setting is typed without dashes: {shown(name.replace('-', '_'))}{'' if '=' in name else '=VALUE'}."
             if "unrecognized" in message

@@ -6,25 +6,29 @@ from bench.config import flattened
 from bench.errors import SettingError
 from bench.host.compile_cache import caches_of
 from bench.host.host import Host, look_at_host
-from bench.overrides.setting_names import shown
+from bench.overrides.setting_names import choices, shown
 from bench.sweep.plan import Point
 from bench.vllm.check_arguments import refuse_arguments
 from bench.vllm.command import command_for
+from bench.vllm.loader_settings import LOADERS
 
 # What decides what a start is, beside the command and the variables of its vLLM.
 BESIDE_THE_COMMAND = {"model", "page_cache", "compile_cache", "probe", "completion", "models_dir"}
 
 
 def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
-    """Refuses an unknown load format in `repeats_of`: a misspelt name would have no effect.
+    """Refuses a load format in `repeats_of` without a point: it would have no effect. An experiment's may be one that was not asked for.
 
     Raises:
-        SettingError: `repeats_of` names a load format that no point of this sweep has.
+        SettingError: no point of this sweep has this load format, and it was typed, or there is none of this name.
     """
+    typed = {word.lstrip("+").partition("=")[0].partition(".")[0] for point in points for word in point.overrides}
+    known = set() if "repeats_of" in typed else {*choices("load_format"), *LOADERS}
     formats = sorted({point.settings.load_format.name for point in points})
-    if unknown := sorted(points[0].settings.repeats_of.keys() - set(formats)):
+    if unknown := sorted(points[0].settings.repeats_of.keys() - set(formats) - known):
         raise SettingError(
             f"repeats_of.{unknown[0]}: no point of this sweep has this load format; they have {', '.join(formats)}."
+            f" Leave it out; what an experiment brings, with ~repeats_of.{unknown[0]}."
         )
 
 

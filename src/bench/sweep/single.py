@@ -79,9 +79,8 @@ def single(config: DictConfig) -> Settings:
     given_by_mlflow()
     settings = settings_from(without_hydra(OmegaConf.create(config)))
     if settings.repeats > 1 or settings.precision is not None:
-        raise SettingError(
-            f"repeats={settings.repeats}, precision={settings.precision}: several starts are a sweep. Add -m."
-        )
+        given = f"repeats={settings.repeats}" if settings.precision is None else f"precision={settings.precision}"
+        raise SettingError(f"{given}: several starts are a sweep. Add -m.")
     for name in ("aa", "resume", "repeats_of", "time_budget_s"):
         if value := getattr(settings, name):
             raise SettingError(f"{name}={value}: this has no effect on one start, it is of a sweep. Add -m.")
