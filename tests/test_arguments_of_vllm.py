@@ -71,6 +71,7 @@ def test_what_vllm_would_not_read_is_refused(workplace: Workplace, override, wor
     [
         (["vllm.args.dtype=float16,half"], "the same start would run for both"),
         (["vllm.args={async_scheduling:false},{no_async_scheduling:true}"], "the same start would run for both"),
+        (["vllm.args.speculative_config={method:ngram,num_speculative_tokens:5},{num_speculative_tokens:5,method:ngram}"], "the same start would run for both"),
         (["vllm.args.seed=1,01"], "takes it as 1."),
         (["vllm.args.async_scheduling=true", "vllm.args.no_async_scheduling=true,false"], "both set vllm.args.async_scheduling,"),
         (["vllm.args={a-b:true,a_b:false}"], "vllm.args.a-b and vllm.args.a_b are one argument of vLLM"),

@@ -16,6 +16,9 @@ VARIABLES = {"VLLM_A": "1", "B": "x y"}
         ("docker run -p {port}:{port} image", ["docker", "run", "-p", "8123:8123", "image"]),
         ("docker run -v {model}:{model} image", ["docker", "run", "-v", "/data/a b:/data/a b", "image"]),  # one word
         ("docker run --env={name} image", ["docker", "run", "--env=VLLM_A", "--env=B", "image"]),
+        ("docker run -i -e {name} image", ["docker", "run", "-i", "-e", "VLLM_A", "-e", "B", "image"]),
+        ("kubectl run x --env {name}={value} --", ["kubectl", "run", "x", "--env", "VLLM_A=1", "--env", "B=x y", "--"]),
+        ("env -i {name}={value} python3", ["env", "-i", "VLLM_A=1", "B=x y", "python3"]),
         ("kubectl run x --env={name}={value} --", ["kubectl", "run", "x", "--env=VLLM_A=1", "--env=B=x y", "--"]),
         ("docker run --format '{{.ID}}' --entrypoint= image", ["docker", "run", "--format", "{{.ID}}", "--entrypoint=", "image"]),
         ("""kubectl run --overrides='{"spec": {"a": 1}}'""", ["kubectl", "run", '--overrides={"spec": {"a": 1}}']),

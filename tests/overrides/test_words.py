@@ -42,7 +42,7 @@ def test_a_name_that_there_is_not_is_answered_with_the_nearest(word, nearest):
 @pytest.mark.parametrize(
     ("word", "answer"),
     [
-        ("vllm.args.max_num_seqs=256,512", "vllm.args.max_num_seqs=256,512: several values are a sweep. Add -m."),
+        ("vllm.args.max_num_seqs=256,512", """vllm.args.max_num_seqs=256,512: several values are a sweep. Add -m; as one value, quoted:  'vllm.args.max_num_seqs="256,512"'."""),
         ("vllm.args.max_num_seqs=range(1,3)", "vllm.args.max_num_seqs=range(1,3): several values are a sweep. Add -m."),
         ("vllm.args.lora_modules=a=/x", """for the shell: 'vllm.args.lora_modules="a=/x"'."""),
         ('++vllm.args.x="a', """for the shell: 'vllm.args.x="VALUE"'."""),

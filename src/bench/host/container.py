@@ -23,9 +23,10 @@ PLACEHOLDERS = {
     "caches": "the folder of compile and JIT caches",
     "probe": "the folder of bench's plugin, read by Python in the container",
     "env_file": "a file with a line NAME=value for each variable of vLLM, readable by you alone",
-    "name": "of a variable: its word is repeated for each of them",
+    "name": "of a variable: its word is repeated for each of them, with an -e or --env before it",
     "value": "of that variable",
 }
+OPTIONS = {"-e", "--env"}  # whose value, a variable, may be the next word
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -49,11 +50,17 @@ def refuse_template(template: str) -> None:
 
 
 def words_of(template: str, places: Mapping[str, str], environment: Mapping[str, str]) -> list[str]:
-    """The template's words with their placeholders filled in; what is not in `places` stays as it is."""
+    """The template's words with their placeholders filled in; what is not in `places` stays as it is. That of a variable comes once for each,
+    and so does its option.
+    """
     filled: list[str] = []
-    for word in shlex.split(template):
+    words = shlex.split(template)
+    for before, word in zip(["", *words], words, strict=False):
+        option = [before] if before in OPTIONS and "{name}" in word else []
+        del filled[len(filled) - len(option) :]  # it comes again, before each
         for name, value in environment.items() if "{name}" in word else [("", "")]:
             known = {**places, "name": name, "value": value}
+            filled += option
             filled.append(PLACEHOLDER.sub(lambda found, known=known: known.get(found[1], found[0]), word))  # type: ignore[misc]
     return filled
 

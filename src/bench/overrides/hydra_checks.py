@@ -81,7 +81,10 @@ def message_of(error: Exception) -> str:
     if found := re.match(
         r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?: requires --multirun)?$", text.partition("\n")[0]
     ):
-        return f"{shown(found[1])}: several values are a sweep. Add -m."
+        key, _, value = found[1].lstrip("+").partition("=")
+        one = shown(f'{key}="{value}"')
+        quoted = f"; as one value, quoted:  '{one}'" if re.fullmatch(r"[\w.,/:-]+", value) else ""
+        return f"{shown(found[1])}: several values are a sweep. Add -m{quoted}."
     if isinstance(error.__cause__, OmegaConfBaseException):
         text = f"{text} {error.__cause__}"
     kept = [

@@ -1,5 +1,6 @@
 """The points of a sweep as a whole, before its first start: what none of them shows by itself."""
 
+import json
 from collections.abc import Sequence
 
 from bench.config import flattened
@@ -78,4 +79,13 @@ def _what_runs(point: Point, host: Host) -> str:
     settings = point.settings
     command = command_for(settings, host, 0, caches_of(settings, host).environment)
     beside = flattened(settings.model_dump(include=BESIDE_THE_COMMAND))
-    return repr((command.arguments, sorted(command.environment.items()), sorted(beside.items(), key=str)))
+    words = [_in_one_order(word) for word in command.arguments]
+    return repr((words, sorted(command.environment.items()), sorted(beside.items(), key=str)))
+
+
+def _in_one_order(word: str) -> str:
+    """A word that is JSON with the keys of its objects sorted; any other as it is."""
+    try:
+        return json.dumps(json.loads(word), sort_keys=True) if word.startswith(("{", "[")) else word
+    except (ValueError, RecursionError):
+        return word
