@@ -654,6 +654,22 @@ def test_a_record_that_came_twice_counts_once():
     assert summary(worker + first, worker.replace("7", "8") + first)["phase/load_weights_s"] == 4.5
 
 
+@pytest.mark.parametrize("join", ["\n", "\r"])
+@pytest.mark.parametrize("replica", ["(ServeReplica:default:LLM pid=812, ip=10.0.0.3) ", "(APIServer pid=1) ", ""])
+def test_what_a_replica_prints_for_its_ranks_does_not_add_up(replica, join):
+    """Ray writes its replica in front of all lines of all processes in it, and the streamer's have no name of their own."""
+    streamed = "[RunAI Streamer] Overall time to stream 29.5 MiB of all files to cpu: 0.{}s, 445.1 MiB/s"
+    lines = [
+        "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took 4.50 seconds",
+        streamed.format("07"),
+        streamed.format("09"),
+    ]
+
+    found = summary(*(replica + line + join for line in lines))
+
+    assert (found["phase/stream_s"], round(found["stream/size_gib"], 4)) == (0.09, 0.0288)
+
+
 def test_two_models_that_take_as_long_within_a_second_count_twice():
     """Their records are the same to the letter, and the drafter's stands behind its mark, in whatever order Ray shows them."""
     worker = "(Worker_TP0 pid=7) INFO 11-24 02:47:31 [default_loader.py:430] Loading weights took 0.02 seconds"

@@ -42,6 +42,7 @@ class LogLine:
     node: str | None = None  # the address that Ray prints; None: not Ray, or the node of the driver
     repeated: int = 1  # like lines that it stands for: Ray shows one of them, and the others' numbers are not known
     cut: bool = False  # the log ends in it
+    hosts: tuple[Process, ...] = ()  # the processes around the one that printed it
 
     @property
     def who(self) -> int | str | None:
@@ -65,7 +66,9 @@ def parsed(piece: Piece) -> LogLine:
     text, repeated = without_repeats(text)
     if text.startswith("[rank") and (torch := TORCH.match(text)):
         text = text[torch.end() :]
-    return LogLine(number, elapsed_s, origin.name, origin.pid, origin.rank, text, raw, origin.node, repeated, cut)
+    return LogLine(
+        number, elapsed_s, origin.name, origin.pid, origin.rank, text, raw, origin.node, repeated, cut, origin.hosts
+    )
 
 
 class Wrapped:
@@ -125,19 +128,26 @@ class Ranks:
         self._numbered: dict[Process, str] = {}  # by rank=N, which runs on through pipeline stages
         self._assigned: dict[Process, str] = {}
         self._world: dict[str, set[str]] = {}
+        self._hosts: set[Process] = set()
         for line in lines:
             self.note(line)
 
     def note(self, line: LogLine) -> None:
         """Reads the next line. A log of more processes than there can be is of something else."""
-        if len(self._named) + len(self._numbered) + len(self._assigned) + len(self._world) >= MOST_PROCESSES:
+        known = len(self._named) + len(self._numbered) + len(self._assigned) + len(self._world) + len(self._hosts)
+        if known >= MOST_PROCESSES:
             return
+        self._hosts.update(line.hosts)
         if line.pid is not None and line.rank:
             (self._numbered if _by_number(line) else self._named)[line.node, line.pid] = line.rank
         if RANKS.text in line.text and (found := ASSIGNED.search(line.text)):
             self._world.setdefault(found["rank"], set()).add(f"TP{found['tp']}")
             if line.pid is not None:
                 self._assigned.setdefault((line.node, line.pid), f"TP{found['tp']}")
+
+    def is_of_many(self, line: LogLine) -> bool:
+        """Whether this is a process with others in it, and they may have printed the line: Ray writes its replica in front of all of them."""
+        return line.pid is not None and (line.node, line.pid) in self._hosts
 
     def of(self, line: LogLine) -> str | None:
         """The line's own rank, or its process's. None where that is not certain: a line without a process is nobody's."""

@@ -6,7 +6,7 @@ worker is `Worker` until the parallel groups exist, then its name has a part for
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 PROCESS = re.compile(
@@ -33,6 +33,9 @@ class Origin:
     pid: int | None = None
     node: str | None = None  # the address that Ray prints
     rank: str | None = None
+    hosts: tuple[
+        tuple[str | None, int], ...
+    ] = ()  # node and pid of the others that it came through, each of which runs others in it
 
 
 UNKNOWN = Origin()
@@ -52,14 +55,15 @@ def origin_of(text: str) -> tuple[Origin, str]:
 @lru_cache(1000)
 def _origin(prefixes: str) -> Origin:
     """The innermost. Nobody, where two workers side by side wrote their names before either wrote its line."""
-    origin = UNKNOWN
+    origin, passed = UNKNOWN, list[tuple[str | None, int]]()
     for found in PROCESS.finditer(prefixes):
         outer = origin
         name, beside, digits, node = found.groups()
         origin = Origin(name, int(digits), node, _rank(name, beside) or outer.rank)
         if name and outer.name and origin.pid != outer.pid and _kind(name) == _kind(outer.name):
             return UNKNOWN
-    return origin
+        passed.append((node, int(digits)))
+    return replace(origin, hosts=tuple(each for each in passed if each[1] != origin.pid))
 
 
 def _kind(name: str) -> str:

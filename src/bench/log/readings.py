@@ -1,7 +1,7 @@
 """Log lines -> the numbers that each rank printed about each phase of its start. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bench.log.filter import Found
@@ -36,14 +36,16 @@ class Reading:
     process: Process = (None, None, None)  # whose line it is, as far as that is known when all lines are there
 
 
-def added_up(found: Iterable[tuple[Rule, Reading]], *, one_rank: bool) -> list[Reading]:
-    """What the rules found in the lines of one start, each number what its line adds. `one_rank`: there is no other, by the log."""
+def added_up(
+    found: Iterable[tuple[Rule, Reading]], *, one_rank: bool, is_of_many: Callable[[LogLine], bool] = lambda _: False
+) -> list[Reading]:
+    """What the rules found in the lines of one start, each number what its line adds. `one_rank`: there is no other, by the log.
+    `is_of_many`: whether the process in front of a line has others in it, which may have printed the line.
+    """
     found = list(_each_once(found))
     readings = [reading for _, reading in found]
     together = drafted(readings) and (one_rank or any(reading.line.process == V0_WORKER for reading in readings))
-    return list(
-        _apart((rule, replace(reading, process=_process_of(reading, together=together))) for rule, reading in found)
-    )
+    return list(_apart(_each_of_a_process(found, together=together, is_of_many=is_of_many)))
 
 
 def drafted(readings: Iterable[Reading]) -> bool:
@@ -54,17 +56,24 @@ def drafted(readings: Iterable[Reading]) -> bool:
     return "drafter" in phases and "ngram" not in phases
 
 
-def _process_of(reading: Reading, *, together: bool) -> Process:
-    """Whose line it is.
+def _each_of_a_process(
+    found: Iterable[tuple[Rule, Reading]], *, together: bool, is_of_many: Callable[[LogLine], bool]
+) -> Iterator[tuple[Rule, Reading]]:
+    """Each with the process whose line it is.
 
     Lines of vLLM without a process are one process's where a second model explains that there are several, and the log shows
     that there is one rank, or the others of the V0 engine have their names. Else, and the streamer's always, each stands for
     itself: they may be those of several ranks, whose names were cut off.
     """
-    line = reading.line
-    anonymous = line.who is None and reading.rank is None
-    alone = anonymous and (reading.phase == "stream" or not together)
-    return reading.rank, line.node, -line.number if alone else line.who
+    seen = Counter[tuple[Rule, int, str]]()  # the number of a line is not its own: bare carriage returns end none
+    owners: dict[tuple[int, str, int], int] = {}
+    for rule, reading in found:
+        line = reading.line
+        who = line.who
+        if reading.rank is None and (who is None or is_of_many(line)) and (reading.phase == "stream" or not together):
+            seen[rule, line.number, line.raw] += 1
+            who = owners.setdefault((line.number, line.raw, seen[rule, line.number, line.raw]), -1 - len(owners))
+        yield rule, replace(reading, process=(reading.rank, line.node, who))
 
 
 def is_nameless(process: Process) -> bool:

@@ -192,7 +192,7 @@ class StartReader:
         found = ((rule, self._ranked(reading)) for rule, reading in self._found)
         return replace(
             place,
-            readings=added_up(found, one_rank=info.has_one_rank),
+            readings=added_up(found, one_rank=info.has_one_rank, is_of_many=self._ranks.is_of_many),
             milestones=sorted(self._milestones.values(), key=lambda line: line.number),
             info=info,
             info_lines=self._info.lines,
