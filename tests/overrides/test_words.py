@@ -31,6 +31,8 @@ def refusal(*words: str) -> str:
         ("experiment=load_format_gpu", "nearest: load_formats_gpu;"),
         ("--config=serve.yaml", "vLLM's own is typed as vllm.args.config=serve.yaml."),
         ("--conf", "--conf: there is no such flag; --config-dir=FOLDER"),
+        ("model=org/a-model", "a folder or hub id is typed as  model=hf model.path=org/a-model"),
+        ("model.path=~/models/a", "Type model.path=$HOME/models/a."),
         ("--dry-run", "A setting is typed without dashes: dry_run=VALUE."),
     ],
 )

@@ -212,6 +212,10 @@ def parsed(word: str) -> Override:
             raise SettingError(f"{shown(word)!r}: a setting is typed as NAME=VALUE.") from error
         if QUOTED_KEY.search(word):
             raise SettingError(f"{shown(word)}: {PLAIN_KEYS}") from error
+        if value.startswith("~/"):
+            raise SettingError(
+                f"{shown(word)}: a shell does not expand ~ there. Type {shown(f'{key}=$HOME{value[1:]}')}."
+            ) from error
         quoted = value if QUOTABLE.fullmatch(value) and masked_value(key, value) == value else "VALUE"
         raise SettingError(
             f"{shown(word)}: a value with quotes, brackets, colons, commas, blanks or = in it is typed in quotes, and the whole word"
@@ -262,6 +266,8 @@ def _refuse_choice(override: Override, word: str, config_dir: Path | None) -> No
         asked = str(value).lower()
         near = [each for each in known if asked and each.startswith(asked)] or get_close_matches(asked, known, 1)
         nearest = f"nearest: {near[0]}; " if near else ""
+        if group == "model" and "/" in str(value):
+            raise SettingError(f"{shown(word)}: a folder or hub id is typed as  model=hf model.path={cut(str(value))}")
         missing = f"{group} {cut(str(value))!r}" if override.is_sweep_override() else f"such {group}"
         raise SettingError(f"{shown(word)}: there is no {missing}; {nearest}all: {', '.join(known)}.")
 
