@@ -14,6 +14,7 @@ from bench.analysis.statistics import (
     Drift,
     Interval,
     drift,
+    known_to,
     outliers,
     paired,
     welch,
@@ -192,6 +193,22 @@ def test_an_unpaired_ratio_of_one_start_has_no_interval():
 def test_unpaired_starts_without_any_spread_have_an_interval_without_width():
     """Again 0/0."""
     assert ends(welch([10.0, 10.0], [5.0, 5.0, 5.0], ratio=True)) == pytest.approx((2.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "expected"),
+    [
+        ([78.0] * 3, [67.0] * 3, (77 / 68, 79 / 66)),
+        ([4.0] * 3, [3.0] * 3, (3 / 4, 5 / 2)),
+        ([4.0] * 3, [1.0] * 3, None),
+    ],
+)
+def test_what_is_known_to_a_second_has_an_interval_no_narrower(baseline, candidate, expected):
+    """However often the same second was read; and what is not above its resolution has no ratio."""
+    sides = [[(("", 0), value) for value in side] for side in (baseline, candidate)]
+    found = known_to(1.0, *sides)
+
+    assert (found and ends(found)) == (expected and pytest.approx(expected))
 
 
 @pytest.mark.parametrize(("baseline", "candidate"), [([], []), ([1.0], []), ([], [1.0])])

@@ -9,7 +9,7 @@ from bench.analysis.alike import unlike
 from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Block, Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
-from bench.analysis.statistics import Interval, paired_or_welch
+from bench.analysis.statistics import Interval, known_to
 from bench.errors import SettingError
 from bench.start.metric_types import Metric
 from bench.start.metrics import FIRST_ANSWER, SPEEDUPS
@@ -241,9 +241,7 @@ def _speedups(baseline: Point, candidate: Point, rivals: int, *, has_blocks: boo
         if metric is FIRST_ANSWER and len(_endpoints(baseline) | _endpoints(candidate)) > 1:
             continue  # a vector and a class are no two ways to one answer
         sides = [by_block(point, metric, has_blocks=has_blocks) for point in (baseline, candidate)]
-        if any(value <= 0 for side in sides for _, value in side):
-            continue
-        if ratio := paired_or_welch(sides[0], sides[1], rivals, ratio=True):
+        if ratio := known_to(metric.resolution, sides[0], sides[1], rivals):
             found.append(Speedup(metric, baseline.label, candidate.label, ratio))
     return found
 

@@ -14,7 +14,7 @@ from math import exp, log
 from bench.analysis.comparison import AGAIN, Comparison, by_block
 from bench.analysis.losses import planned_starts
 from bench.analysis.records import Point
-from bench.analysis.statistics import Interval, paired_or_welch
+from bench.analysis.statistics import Interval, known_to
 from bench.start.metric_types import Metric
 
 
@@ -88,7 +88,7 @@ def _obstacles(comparison: Comparison, baseline: Point, candidate: Point, metric
     for point in (candidate, baseline):
         if lost := _lost(comparison, point):
             yield f"{lost} of `{point.label}`, so what is left is not all that was planned: the same command with resume=true makes them again"
-        if len(values := point.values(metric)) < point.n or min(values) <= 0:
+        if len(values := point.values(metric)) < point.n or min(values) <= metric.resolution:
             yield f"{metric.name} is not known of every start of `{point.label}`"
 
 
@@ -117,7 +117,7 @@ def _time(comparison: Comparison, base: str, candidate: str, metric: Metric, com
     """candidate ÷ baseline. None: one of them has no start."""
     has_blocks = not comparison.sweep.replayed
     was, now = (by_block(comparison.point(label), metric, has_blocks=has_blocks) for label in (base, candidate))
-    return paired_or_welch(now, was, comparisons, ratio=True)
+    return known_to(metric.resolution, now, was, comparisons)
 
 
 def _resolution(comparison: Comparison, labels: set[str], metric: Metric, comparisons: int) -> float:

@@ -110,6 +110,31 @@ def paired_or_welch(
     return found or welch([value for _, value in baseline], [value for _, value in candidate], comparisons, ratio=ratio)
 
 
+def known_to(
+    resolution: float,
+    baseline: Sequence[tuple[Block, float]],
+    candidate: Sequence[tuple[Block, float]],
+    comparisons: int = 1,
+) -> Interval | None:
+    """The ratio of `paired_or_welch` where each value may be off by `resolution`, and all of a side by the same: many values that were cut
+    to a second are not known better than one. The interval holds whatever they are. None: one of the values is not above that.
+    """
+    if any(value <= resolution for _, value in (*baseline, *candidate)):
+        return None
+    found = paired_or_welch(baseline, candidate, comparisons, ratio=True)
+    if not found or not resolution:
+        return found
+    (less, more), (fewer, longer) = (
+        [[(block, value + by) for block, value in side] for by in (-resolution, resolution)]
+        for side in (baseline, candidate)
+    )
+    lowest = paired_or_welch(less, longer, comparisons, ratio=True)
+    highest = paired_or_welch(more, fewer, comparisons, ratio=True)
+    assert lowest is not None
+    assert highest is not None
+    return replace(found, low=lowest.low, high=highest.high)
+
+
 def _scaled(values: Sequence[float], *, ratio: bool) -> list[float]:
     return [log(value) for value in values] if ratio else list(values)
 

@@ -64,6 +64,7 @@ class Metric:
     label: str | None = None  # in the figure of a comparison; None: it is not drawn
     is_key: bool = False  # a row of the report's table
     digits: int = 2
+    resolution: float = 0.0  # how far a value may be off by the way it is written, in the metric's unit
 
     @property
     def heading(self) -> str:

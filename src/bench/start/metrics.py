@@ -44,7 +44,7 @@ FIRST_TOKEN = Metric("first_token_s", "s", "First token", CLOCK, speedup="First 
     what="exec to the first streamed token")
 FIRST_ANSWER = Metric("first_answer_s", "s", "First answer", CLOCK, speedup="First answer", label="first answer", is_key=True,
     what="exec to the whole first answer of a model that completes no texts: a vector, a class, a score, a transcription (`bench.endpoint`)")
-WALL = Metric("log/wall_s", "s", "Wall time by the log's stamps", Measured("the times that vLLM prints in a replayed log, to a second"), speedup="Wall time by the log's stamps", label="wall, by the log", is_key=True,
+WALL = Metric("log/wall_s", "s", "Wall time by the log's stamps", Measured("the times that vLLM prints in a replayed log, to a second"), speedup="Wall time by the log's stamps", label="wall, by the log", is_key=True, resolution=1.0,
     what="first stamp of the log to that of the server's first line, or of the engine's last where there is no server; never compared with `ready_s`")
 PROBE_LOAD_WEIGHTS = Metric("probe/load_weights_s", "s", "Load weights, by the probe", FromProbe("load_weights", _duration_s), over_ranks=max, speedup="Load weights, by the probe", label="load weights (probe)", is_key=True,
     what="the model's `load_weights`: the same call in every load format, on one clock")
