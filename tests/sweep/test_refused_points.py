@@ -5,7 +5,7 @@ import pytest
 from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.sweep.plan import Point
-from bench.sweep.refusals import refuse_repeats_of_nothing
+from bench.sweep.refusals import refuse_repeats_of_nothing, refuse_without_effect
 
 
 def points(*typed: str, brought: tuple[str, ...] = ()) -> list[Point]:
@@ -26,3 +26,21 @@ def test_repeats_of_nothing_are_refused(found):
     """Typed, or a name that no load format has."""
     with pytest.raises(SettingError, match=r"they have auto\. Leave it out"):
         refuse_repeats_of_nothing(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("min_blocks=3",), "min_blocks: this has no effect without precision"),
+        (("precision=10%", "repeats=3"), "repeats=3: precision=0.1 decides how many blocks there are, at most max_blocks=20"),
+        (("repeats=3", "repeats_of.auto=5"), "repeats_of.auto=5: fewer blocks than repeats=3 alone are possible. Set repeats=5"),
+    ],
+)  # fmt: skip
+def test_a_number_of_blocks_that_would_not_count_is_refused(words, answer):
+    """Where it was typed; an experiment's may be for another one."""
+    with pytest.raises(SettingError) as refused:
+        refuse_without_effect(points(*words))
+
+    assert answer in str(refused.value)
+    refuse_without_effect(points(brought=words))
+    refuse_without_effect(points("precision=10%", "min_blocks=3", brought=("repeats=3",)))

@@ -23,14 +23,42 @@ def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
     Raises:
         SettingError: no point of this sweep has this load format, and it was typed, or there is none of this name.
     """
-    typed = {word.lstrip("+").partition("=")[0].partition(".")[0] for point in points for word in point.overrides}
-    known = set() if "repeats_of" in typed else {*choices("load_format"), *LOADERS}
+    known = set() if "repeats_of" in _typed(points) else {*choices("load_format"), *LOADERS}
     formats = sorted({point.settings.load_format.name for point in points})
     if unknown := sorted(points[0].settings.repeats_of.keys() - set(formats) - known):
         raise SettingError(
             f"repeats_of.{unknown[0]}: no point of this sweep has this load format; they have {', '.join(formats)}."
             f" Leave it out; what an experiment brings, with ~repeats_of.{unknown[0]}."
         )
+
+
+def refuse_without_effect(points: Sequence[Point]) -> None:
+    """Refuses a number of blocks that was typed and would not count.
+
+    Raises:
+        SettingError: bounds without `precision`, `repeats` beside it, or more blocks of a load format than of the sweep.
+    """
+    settings, typed = points[0].settings, _typed(points)
+    blocks = settings.repeats if settings.precision is None else settings.max_blocks
+    if settings.precision is None and (bounds := sorted(typed & {"min_blocks", "max_blocks"})):
+        raise SettingError(f"{bounds[0]}: this has no effect without precision. Leave it out, or add precision=10%.")
+    if settings.precision is not None and "repeats" in typed:
+        raise SettingError(
+            f"repeats={settings.repeats}: precision={settings.precision} decides how many blocks there are, at most max_blocks={blocks}."
+            " Leave it out, or set precision=null."
+        )
+    more = {name: number for name, number in settings.repeats_of.items() if number > blocks}
+    if more and "repeats_of" in typed:
+        name, number = min(more.items())
+        bound = "repeats" if settings.precision is None else "max_blocks"
+        raise SettingError(
+            f"repeats_of.{name}={number}: fewer blocks than {bound}={blocks} alone are possible. Set {bound}={number}."
+        )
+
+
+def _typed(points: Sequence[Point]) -> set[str]:
+    """The first part of each setting's name among the words of a sweep."""
+    return {word.lstrip("+").partition("=")[0].partition(".")[0] for point in points for word in point.overrides}
 
 
 def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:

@@ -38,7 +38,12 @@ from bench.sweep.plan import (
 )
 from bench.sweep.prepare import prepare_points, refuse_checkpoints, source_tags
 from bench.sweep.prime import Untimed, describe_untimed, downloads, untimed
-from bench.sweep.refusals import refuse_equal_points, refuse_repeats_of_nothing, refuse_what_this_host_cannot
+from bench.sweep.refusals import (
+    refuse_equal_points,
+    refuse_repeats_of_nothing,
+    refuse_what_this_host_cannot,
+    refuse_without_effect,
+)
 from bench.sweep.verify import found_of, to_load_again
 from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.system.output import print_message
@@ -97,6 +102,7 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     """Every start of the sweep, block by block, below one MLflow run. Failed starts do not stop it."""
     given = given_by_mlflow()
     refuse_repeats_of_nothing(points)
+    refuse_without_effect(points)
     hosts = refuse_what_this_host_cannot(points)
     refuse_equal_points(points, hosts)
     refuse_places((point.settings for point in points), folder, "hydra.sweep.dir")
