@@ -93,6 +93,21 @@ def test_a_point_that_cannot_be_is_refused(words, said, workplace):
     assert workplace.runs() == []
 
 
+@pytest.mark.parametrize("words", [["point.a=x-*.log"], ["x-*.log"], ["point.a=both.log"]])
+@pytest.mark.parametrize("kept", [1.0, 0.8])
+def test_one_start_in_two_logs_is_no_repeat(words, kept, workplace):
+    """Saved twice, the first time before its end; or twice in one file. The refusal names both."""
+    log = (CASES / "recorded-repeats" / "local-1.log").read_text().splitlines(keepends=True)
+    cut = log[: int(len(log) * kept)]
+    for name, lines in {"x-1": log, "x-2": cut, "both": log + log}.items():
+        (workplace.folder / f"{name}.log").write_text("".join(lines))
+    done = call_command(workplace, replay.main, *words)
+
+    names = ("both start 1", "both start 2") if "both" in words[0] else ("x-1", "x-2")
+    assert (done.code, workplace.runs()) == (2, [])
+    assert done.err.startswith(f"{names[0]} and {names[1]} are one start: ")
+
+
 # Other cases.
 
 RIGHT = {

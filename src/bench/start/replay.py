@@ -12,7 +12,7 @@ from bench.log.outcome import Ending
 from bench.log.readings import Reading
 from bench.log.recordings import Recording
 from bench.log.server_info import ServerInfo, info_params
-from bench.log.stamps import elapsed_s
+from bench.log.stamps import elapsed_s, stamp_of
 from bench.log.start_log import MOST_READINGS, StartLog
 from bench.log.texts import HEAD
 from bench.log.texts.phases import CONFIG_TEXT
@@ -58,7 +58,7 @@ def places_of(recordings: list[Recording]) -> list[Place]:
     numbered (`local-1.log`, `local-2.log`) and print the same arguments: these repeat one point.
 
     Raises:
-        LogError: a log that was given to no point has the name of one.
+        LogError: a log that was given to no point has the name of one, or one start is there twice among the repeats of a point.
     """
     labels = labels_of(recordings)
     points = [each.file.point or label for each, label in zip(recordings, labels, strict=True)]
@@ -71,12 +71,42 @@ def places_of(recordings: list[Recording]) -> list[Place]:
         if name not in points:
             for at in members:
                 points[at] = name
+    _refuse_copies(recordings, labels, points)
     counts = Counter[str]()
     places = []
     for label, point in zip(labels, points, strict=True):
         places.append(Place(t.brief(label), t.brief(point), counts[point]))
         counts[point] += 1
     return places
+
+
+Printed = list[tuple[str | None, int | None, str, bool]]
+TOLD_APART = 3  # times that two starts do not print all the same
+
+
+def _refuse_copies(recordings: list[Recording], labels: list[str], points: list[str]) -> None:
+    """A start that was saved twice, the second time perhaps further on, has no spread: it is one repeat."""
+    printed = [_printed(each.log) for each in recordings]
+    for second, point in enumerate(points):
+        for first in range(second):
+            if points[first] == point and _is_one_start(printed[first], printed[second]):
+                raise LogError(
+                    f"{labels[first]} and {labels[second]} are one start: they print the same times and numbers. As two repeats of "
+                    f"`{point}` they would make its interval too narrow. Leave one of them out."
+                )
+
+
+def _printed(log: StartLog) -> Printed:
+    """Who printed each number, in which words, and whether it is a time."""
+    return [(each.line.process, each.line.pid, each.line.text, "duration_s" in each.values) for each in log.readings]
+
+
+def _is_one_start(first: Printed, second: Printed) -> bool:
+    """Whether the one prints what the other begins with, and not by chance."""
+    shorter, longer = sorted((first, second), key=len)
+    times = [text for *_, text, is_time in shorter if is_time]
+    enough = 1 if len(shorter) == len(longer) and any(map(stamp_of, times)) else TOLD_APART
+    return len(times) >= enough and longer[: len(shorter)] == shorter
 
 
 NUMBERED = re.compile(r"(?P<name>.+?)[-_. ]+(?:(?:run|repeat|rep|try|take)[-_. ]?)?(?P<number>\d{1,4})")
