@@ -447,6 +447,13 @@ def test_a_worker_that_died_while_the_engine_warmed_up():
         ("./serve.sh: line 3: 12345 Killed                  vllm serve tiny", "killed"),
         ("[1]+  Killed                  vllm serve tiny", "killed"),
         ("command terminated with exit code 137", "killed"),
+        (
+            "slurmstepd: error: Detected 1 oom_kill event in StepId=123.0. Some of the step tasks have been OOM Killed.",
+            "killed",
+        ),
+        ("srun: error: gpu-1: task 0: Out Of Memory", "killed"),
+        ("srun: error: gpu-1: tasks 0-3: Killed", "killed"),
+        ("TERM_MEMLIMIT: job killed after reaching LSF memory usage limit.", "killed"),
         (f"{SERVER}KeyboardInterrupt: terminated", "killed"),
         ("Fatal Python error: Segmentation fault", "crashed"),
         ("(RayWorkerWrapper pid=9) *** SIGSEGV received at time=1762945937 on cpu 6 ***", "crashed"),

@@ -231,6 +231,10 @@ TEXTS = [
         "illegal_memory_access",
         "Memory access fault by GPU node-2 (Agent handle: 0x55) on address 0x7f. Reason: Unknown.",
     ),
+    ("disk_full", "OSError: [Errno 28] No space left on device"),
+    ("disk_full", "SafetensorError: Error while serializing: I/O error: No space left on device (os error 28)"),
+    ("model_not_found", "NoCredentialsError: Unable to locate credentials"),
+    ("model_not_found", "ClientError: An error occurred (403) when calling the HeadObject operation: Forbidden"),
     ("resources_missing", "Waiting for creating a placement group of specs for 10 seconds. specs=[{'GPU': 1.0}]."),
     (
         "resources_missing",

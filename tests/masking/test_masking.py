@@ -113,6 +113,8 @@ def test_these_are_not(name):
         ("['--api-key', 'abc', '--model', 'x']", "['--api-key', '***', '--model', 'x']"),
         ("Namespace(api_key=None, hf_overrides={})", "Namespace(api_key=None, hf_overrides={})"),
         ("credentials:\n  user: x", "credentials:\n  user: x"),
+        ("x.NoCredentialsError: Unable to locate it", "x.NoCredentialsError: Unable to locate it"),
+        ("AuthenticationError: abc123 is no key", "AuthenticationError: *** is no key"),
         ("basic authentication failed", "basic authentication failed"),
         ("GPU KV cache size: 524,288 tokens: 524288", "GPU KV cache size: 524,288 tokens: 524288"),
         ("KeyError: 'model.x'", "KeyError: 'model.x'"),

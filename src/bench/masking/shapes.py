@@ -51,6 +51,8 @@ NO_SECRET = re.compile(
     r"true|false|bearer|basic|digest|negotiate|none|null|\*+|-?\d{1,7}(?:\.\d+)?|\$\{?\w+\}?|\.\.\.|…|#\d+",
     re.IGNORECASE,
 )
+# A sentence stands behind it: NoCredentialsError: Unable to locate credentials.
+OF_A_MESSAGE = re.compile(r"(?:error|exception|warning)$", re.IGNORECASE)
 # Words of ordinary sentences too.
 BARE = {
     "key", "keys", "token", "tokens", "private", "sig", "pass", "auth", "pin", "pat", "salt", "headers", "signature",
@@ -110,7 +112,8 @@ def _is_secret_value(name: str, value: str) -> bool:
     """Whether the value behind this name is a secret, and not a placeholder or a word of a sentence."""
     if not value or NO_SECRET.fullmatch(value.rstrip(":.")):
         return False
-    return name.lower() not in BARE or (len(value) >= LEAST_BARE and any(map(str.isdigit, value)))
+    is_sentence = name.lower() in BARE or OF_A_MESSAGE.search(name)
+    return not is_sentence or (len(value) >= LEAST_BARE and any(map(str.isdigit, value)))
 
 
 def _group(match: re.Match[str], first: int = 1) -> Span:

@@ -100,6 +100,11 @@ OF_WORKERS = (
 OUT_OF_MEMORY = (
     Text("oom-kill", "Nov 24 02:47:32 host kernel: oom-kill:constraint=CONSTRAINT_NONE,task=vllm,pid=41", ELSEWHERE),
     Text("OOMKilled", "    Reason:       OOMKilled", ELSEWHERE),
+    Text("oom_kill event", "slurmstepd: error: Detected 1 oom_kill event in StepId=123.0. Some of the step tasks have been OOM Killed.", ELSEWHERE),
+    Text(": Out Of Memory", "srun: error: gpu-1: task 0: Out Of Memory", ELSEWHERE),
+    Text("killed by the OOM killer", "Nov 24 02:47:32 host systemd[1]: vllm.service: A process of this unit has been killed by the OOM killer.", ELSEWHERE),
+    Text("Memory cgroup out of memory: Killed process", "Nov 24 02:47:32 host kernel: Memory cgroup out of memory: Killed process 41 (vllm) total-vm:1kB", ELSEWHERE),
+    Text("TERM_MEMLIMIT", "TERM_MEMLIMIT: job killed after reaching LSF memory usage limit.", ELSEWHERE),
 )
 # Somebody ended it, or a scheduler.
 STOPPED = (
@@ -133,9 +138,9 @@ SIGNS = (
 DEATH = re.compile(
     r"(?:Worker proc|Engine core proc(?:ess)?|RayWorkerProc) \S+ died unexpectedly|Worker \w+ pid \d+ died, exit code: -?\d"
 )
-# Alone on its line, or with the job and the command that it was.
+# Alone on its line, or with the job and the command that it was, or the task.
 OF_THE_SHELL = re.compile(
-    r"^(?:Killed|Terminated)(?:: \d+)?\s*$|^(?:\S+: line \d+: +\d+ |\[\d+\][+-]? +(?:\d+ )?)(?:Killed|Terminated)\b"
+    r"^(?:Killed|Terminated)(?:: \d+)?\s*$|^srun: error: \S+: tasks? [\d,-]+: (?:Killed|Terminated)\b|^(?:\S+: line \d+: +\d+ |\[\d+\][+-]? +(?:\d+ )?)(?:Killed|Terminated)\b"
 )
 OF_UVICORN = re.compile(r"^ERROR: +(?P<words>\[Errno 98\].*|Application startup failed.*)")
 

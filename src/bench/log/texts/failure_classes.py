@@ -40,6 +40,7 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
         r"not enough GPU memory",
     ),
     ("port_in_use", r"[Aa]ddress already in use", r"EADDRINUSE", r"\[Errno 98\]"),
+    ("disk_full", r"No space left on device", r"\[Errno 28\]", r"Disk quota exceeded", r"\[Errno 122\]"),
     (
         "weights_missing",
         r"Cannot find any (?:safetensors )?model weights",
@@ -70,6 +71,8 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
         r"^RepositoryNotFoundError",
         r"^GatedRepoError",
         r"trying to access a gated repo",
+        r"^(?:No|Partial|Default)CredentialsError",  # of S3 and of Google
+        r"^ClientError: An error occurred \((?:40[0134]|AccessDenied|NoSuch\w+|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken)\)",
         r"^HFValidationError",
         r"Repo id must be",
         r"No supported config format found",
