@@ -75,6 +75,25 @@ def test_and_before_any_line_of_such_a_log(before):
 @pytest.mark.parametrize(
     "before",
     [
+        "[2026-11-24 02:52:58,123] {subprocess.py:93} INFO - ",  # Airflow's
+        "[2026-11-24T02:52:58.123+0000] {docker.py:436} INFO - ",
+        "2026-11-24 02:52:58,123 - serving.child - INFO - ",
+        "INFO:child:",
+        '- "',  # a list of YAML
+    ],
+)
+def test_an_unknown_beginning_of_all_lines_is_taken_off(before):
+    """Before whatever line, once several of vLLM's begin behind it; a log in which one stands bare has none."""
+    streamed = "2026-11-24 02:47:31,172 [INFO] [RunAI Streamer] Overall"
+    lines = [RECORD, streamed, RECORD.replace("31", "32"), RECORD.replace("31", "33")]
+
+    assert read(*(before + line for line in lines))[1].text == streamed
+    assert before + streamed in [line.raw for line in read(RECORD, *(before + line for line in lines))]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
         "2026-11-24T02:47:31,{0}23 [INFO ] W-9000-tiny_1.0-stdout MODEL_LOG - ",
         "2026-11-24 02:47:31.{0}23 | ERROR    | stderr | ",
         "[vllm] stderr: ",

@@ -298,6 +298,7 @@ SEEN: dict[str, str] = {
     "divided behind a service's name": divided("".join(f"vllm-1  | {line}\n" for line in LINES), 110),
     "divided at blanks": "".join(textwrap.fill(line, 100) + "\n" for line in LINES),
     "divided at blanks, and indented": "\n".join(INDENTED),
+    "typographic blanks and quotes": TEXT.translate({0x20: "\u00a0", 0x27: "\u2019"}),
     "a web page's source": f"<pre>\n{TEXT.translate(QUOTED)}</pre>\n",
     "each line twice": "".join(f"{line}\n{line}\n" for line in LINES),
     "a quotation": "".join(f"> {line}\n" for line in LINES),

@@ -31,6 +31,9 @@ VLLMS_BYTES = re.compile(LEVEL_AND_TIME.encode())
 ENOUGH_STAMPS = 50  # to see which way they go
 ENTITY = re.compile(r"&(?:quot|#39|#x27|amp|lt|gt);")
 VLLMS = re.compile(LEVEL_AND_TIME)
+# What wikis, chats and word processors make of blanks and quotes; and marks without a width.
+TYPESET = dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F), " ") | dict.fromkeys((0x200B, 0x200C, 0x2060, 0xAD), "")
+TYPESET |= dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b"), "'") | dict.fromkeys(map(ord, "\u201c\u201d\u201e"), '"')
 WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?")
 
 Blocks = Iterable[bytes]
@@ -68,7 +71,7 @@ def _steps(blocks: Iterator[bytes]) -> list[Step]:
         if (size := size + len(block)) >= SAMPLE_BYTES:
             break
     steps = []
-    for recognised in (_as_document, _as_table, _as_page, _as_pane, _as_folded, _as_cut):
+    for recognised in (_as_document, _as_table, _as_page, _as_typeset, _as_pane, _as_folded, _as_cut):
         if step := recognised(sample):
             steps.append(step)
             sample = [*step.change(sample)]
@@ -109,6 +112,19 @@ def _as_page(sample: Sequence[bytes]) -> Step | None:
 
 def _unescaped(blocks: Blocks) -> Iterator[bytes]:
     return (unescape(text_of(line)).encode(errors="replace") for line in lines_in(blocks))
+
+
+def _as_typeset(sample: Sequence[bytes]) -> Step | None:
+    lines = (text_of(line) for line in lines_in(sample))
+    is_typeset = any(
+        not line.isascii() and (set_plain := line.translate(TYPESET)) != line and VLLMS.search(set_plain)
+        for line in lines
+    )
+    return Step("typographic blanks and quotes", _as_typed) if is_typeset else None
+
+
+def _as_typed(blocks: Blocks) -> Iterator[bytes]:
+    return (text_of(line).translate(TYPESET).encode(errors="replace") for line in lines_in(blocks))
 
 
 def _as_pane(sample: Sequence[bytes]) -> Step | None:

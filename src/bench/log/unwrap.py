@@ -1,11 +1,12 @@
 """What a terminal, a container, a collector or grep put around each line of a log: taken off, and read for whose line it is. Pure.
 
 It is taken off where that is beyond doubt: where a line of vLLM's begins behind it. From then on the same kind of thing is taken
-off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too. The only unknown kind that is
-taken off is what stands before a traceback's first line.
+off every line of this log, so that bars, tracebacks and other programs' lines are freed of it too. An unknown kind is taken off where
+it stands before a traceback's first line, or before several lines of vLLM's and none came without.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -56,7 +57,9 @@ NO_NAME = re.compile(  # what of these is not the name
 
 # Not torch's [rank0], which is a rank.
 BEFORE_TRACEBACK = re.compile(rf"(?!\[rank)\S.{{0,150}}[|:\]>-] (?={re.escape(TRACEBACK)}\s*$)")
-MOST_BEGINNINGS = 8
+# Of a logger or a document, as Airflow's `[time] {file:line} INFO - `, with a line of vLLM's behind.
+BEFORE_VLLM = re.compile(rf"(?!\[rank)[^(%]{{1,150}}?(?<=[|:\]>\-\"' ])(?={BEGINNING})")
+MOST_BEGINNINGS, ENOUGH_ALIKE = 8, 3
 
 # Colours and other commands to a terminal; Buildkite's stamps are one of its own. Copied text shows them as ^[ or ESC, or without the escape.
 ESCAPES = re.compile(
@@ -80,6 +83,8 @@ class Wrapping:
 
     kinds: set[str] = field(default_factory=lambda: set(NEVER_VLLM))
     beginnings: set[bytes] = field(default_factory=set)
+    unsure: Counter[bytes] = field(default_factory=Counter)  # what may become one, and how often it was seen
+    has_bare: bool = False  # whether any line of vLLM's had nothing unknown before it
     waiting: dict[tuple[str, str], str] = field(default_factory=dict)  # by source and stream
     source: str = ""  # the container, unit or file that the last line comes from
     names_sources: bool = False  # whether any line's was known
@@ -99,10 +104,22 @@ class Wrapping:
         """The line without what stands around it."""
         self.part, self.source = None, ""
         if text.startswith("(") or VLLM.match(text):
+            self.has_bare = True
             return text
         found = PREFIX.match(text)
         text = self._inside(text, found) if found else text
+        if VLLM.match(text):
+            self.has_bare = True
+        elif not self.has_bare:
+            self._learn_beginning(text)
         return self._without_beginning(text) if self.beginnings or TRACEBACK in text else text
+
+    def _learn_beginning(self, text: str) -> None:
+        if (found := BEFORE_VLLM.match(text)) and len(self.beginnings) < MOST_BEGINNINGS > len(self.unsure):
+            shape = shape_of(found[0])
+            self.unsure[shape] += 1
+            if self.unsure[shape] >= ENOUGH_ALIKE:
+                self.beginnings.add(shape)
 
     def _without_beginning(self, text: str) -> str:
         found = BEFORE_TRACEBACK.match(text) if TRACEBACK in text and not VLLM.match(text) else None
