@@ -293,7 +293,7 @@ def test_a_file_that_is_given_twice_is_one_run(workplace):
     """And is said to be one."""
     done = call_command(workplace, replay.main, str(SEED / "base.log"), str(SEED / "base.log"))
 
-    assert done.out.startswith("replayed 1 logs as sweep ")
+    assert done.out.startswith("replayed 1 log as sweep ")
     assert len(children(workplace.runs())) == 1
 
 

@@ -24,7 +24,7 @@ def replayed(place: Workplace, case: str, *words: str) -> None:
 
 # Several logs of one point.
 
-EXPLICIT = ("point.local=local-*.log", "point.streamer=streamer-*.log")
+EXPLICIT = ("point.local=local-*.log", "point.streamer=streamer-1.log,streamer-2.log,streamer-3.log")
 
 
 @pytest.fixture(scope="module", params=[("*.log",), EXPLICIT], ids=["numbered", "given"])
@@ -74,6 +74,12 @@ def test_a_number_that_is_a_setting_makes_no_repeats(workplace):
     ("words", "said"),
     [
         (["point.=a.log"], "point.=a.log: the logs of a point are given as point.NAME=LOG, or point.NAME='PATTERN'."),
+        (["point=a.log"], "point=a.log: the logs of a point are given as point.NAME=LOG, or point.NAME='PATTERN'."),
+        (["point.a=a.log,no.log"], "no.log: No such file or directory"),
+        (
+            ["."],
+            ".: there is no startup.json, so no start of bench's was finished here. Logs in a folder are given by a pattern:  python -m bench.replay '*.log'",
+        ),
         (["point.a="], "point.a=: the logs of a point are given as point.NAME=LOG, or point.NAME='PATTERN'."),
         (["point.a=a.log", "point.b=*.log"], "a.log: it is given to two points, a and b."),
         (["point.a=no-*.log"], "no-*.log: no file has a name like this."),

@@ -3,7 +3,7 @@
 python -m bench.replay base.log runai_sharded.log      each start in them a run, named after its file; - is standard input
 python -m bench.replay 'logs/**/*.log.gz'              patterns; packed logs (.gz, .zst) are unpacked
 python -m bench.replay point.local='local-*.log' point.streamer='streamer-*.log'
-                                                       several logs of one point: its repeats, in whose place an interval stands
+                                                       several logs of one point: its repeats, in whose place an interval stands; also point.local=a.log,b.log
 python -m bench.replay many.log start=2                only the second start in a file of several
 python -m bench.replay --explain base.log              prints what is read from which line; nothing is written to MLflow
 python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in; or all of a sweep's folder
@@ -17,6 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence, Sized
 from functools import partial
+from glob import glob
 from pathlib import Path
 
 from bench.cli import TAKES, command, split_arguments
@@ -43,8 +44,9 @@ CONFIG_DIR = ("--config-dir", "-cd")  # its value may be the next word
 def main(arguments: list[str]) -> None:
     """Replay every file, then bring in every folder."""
     own, _, rest = split_arguments([each for each in arguments if each != EXPLAIN], {"start": ""})
-    named = _points([each for each in rest if each.startswith(POINT)])
-    overrides, given = divided([each for each in rest if not each.startswith(POINT)])
+    of_points = [each for each in rest if each.startswith((POINT, "point="))]
+    named = _points(of_points)
+    overrides, given = divided([each for each in rest if each not in of_points])
     places = [*named, *(each for each in expanded(given) if each not in named)]
     if not places:
         raise LogError("which log?  python -m bench.replay LOG...")
@@ -79,12 +81,18 @@ def _points(words: list[str]) -> dict[str, str]:
     points: dict[str, str] = {}
     for word in words:
         name, _, logs = word.removeprefix(POINT).partition("=")
-        if not name.strip() or not logs:
+        if not word.startswith(POINT) or not name.strip() or not logs:
             raise LogError(f"{word}: the logs of a point are given as point.NAME=LOG, or point.NAME='PATTERN'.")
-        for log in expanded([logs]):
+        for log in _logs_in(logs):
             if points.setdefault(log, name) != name:
                 raise LogError(f"{log}: it is given to two points, {points[log]} and {name}.")
     return points
+
+
+def _logs_in(text: str) -> list[str]:
+    """The logs of a point: a name or a pattern, with commas in it, or several with commas between."""
+    is_one = "," not in text or os.path.lexists(text) or bool(glob(text, recursive=True))  # noqa: PTH207 - that of Path takes no absolute pattern
+    return expanded([text] if is_one else text.split(","))
 
 
 def _replay(tracking: Tracking, logs: dict[str, str | None], start: int | None) -> None:
@@ -125,7 +133,8 @@ def _starts(count: int) -> str:
 
 
 def _counted(recordings: list[Recording], logs: Sized) -> str:
-    return f"{len(logs)} logs" if len(recordings) == len(logs) else f"{len(recordings)} starts of {len(logs)} logs"
+    of_logs = f"{len(logs)} log{'' if len(logs) == 1 else 's'}"
+    return of_logs if len(recordings) == len(logs) else f"{len(recordings)} starts of {of_logs}"
 
 
 def _start(text: str) -> int | None:
@@ -159,8 +168,19 @@ def starts_of(folders: list[Path]) -> list[Path]:
     starts = [start for those in found.values() for start in those]
     for folder, those in found.items():
         if not those and not (starts and (folder / SWEEP_FILE).is_file()):
-            raise LogError(f"{folder}: there is no {STARTUP}, so no start of bench's was finished here.")
+            raise LogError(
+                f"{folder}: there is no {STARTUP}, so no start of bench's was finished here." + _pattern(folder)
+            )
     return starts
+
+
+def _pattern(folder: Path) -> str:
+    """What to type for the logs in this folder. Empty: there is no file."""
+    endings = Counter(path.suffix for path in folder.iterdir() if path.is_file())
+    if not endings:
+        return ""
+    pattern = "*.log" if ".log" in endings else f"*{endings.most_common(1)[0][0]}"
+    return f" Logs in a folder are given by a pattern:  python -m bench.replay {shlex.quote(str(folder / pattern))}"
 
 
 def _starts_in(folder: Path) -> list[Path]:

@@ -134,7 +134,9 @@ def test_what_no_process_can_be_making_into_a_store_is_not_waited_for(store_file
     [
         ("foo://somewhere", "foo://somewhere"),
         ("databricks", "credential"),
-        ("folder", "maintenance mode"),
+        ("folder", "Expected sqlite:///FILE or http://SERVER:PORT"),
+        ("thesis.txt", "Expected sqlite:///thesis.txt or http"),
+        ("mlflow.example:5000", "Expected http://mlflow.example:5000"),
         ("sqlite://", "names no file"),
         ("sqlite:///folder", "found a folder"),
         ("sqlite:///thesis.txt", "no SQLite database"),

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,11 +125,20 @@ def connect(uri: str) -> Store:
 
 
 def _refuse_address(uri: str) -> None:
-    """A server needs a name, and a port, if any, that is a number: no waiting mends that.
+    """A server needs a name, and a port, if any, that is a number: no waiting mends that. Nor is a file's name alone an address.
 
     Raises:
         StoreError: the address cannot be that of a server.
     """
+    if re.fullmatch(r"[\w.-]+:\d+(?:/.*)?", uri):
+        raise StoreError(
+            f"tracking.uri={masked(uri)}: a server's address begins with http:// or https://. Expected http://{masked(uri)}."
+        )
+    if ":" not in uri and uri != "databricks" and "MLFLOW_ALLOW_FILE_STORE" not in os.environ:
+        file = "FILE" if Path(uri).is_dir() else masked(uri)
+        raise StoreError(
+            f"tracking.uri={masked(uri)}: a path alone is a folder of MLflow's old kind. Expected sqlite:///{file} or http://SERVER:PORT."
+        )
     if not uri.lower().startswith(("http:", "https:")):
         return
     try:
