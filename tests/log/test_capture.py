@@ -7,7 +7,7 @@ import pytest
 from bench.log.lines import LogLine
 from bench.log.starts import starts_of
 from bench.log.unwrap import LINE_BYTES
-from read_lines import parse_line, read_log
+from read_lines import parse_line, read_log, read_phases
 
 RECORD = "(Worker_TP1 pid=77) INFO 11-24 02:47:31 [loader.py:1] Loading weights took 2.00 seconds"
 
@@ -70,6 +70,16 @@ def test_and_before_any_line_of_such_a_log(before):
         "  File a.py",
         "Loading: 10%|1/2 | a",
     ]
+
+
+@pytest.mark.parametrize("behind", ["", '"', '\\n",', '"}'])
+def test_what_ends_a_text_of_a_document_is_no_part_of_an_address(behind):
+    """The lines of one that is read as text: YAML, a notebook's outputs."""
+    (found,) = read_phases(
+        read(f"(APIServer pid=7) INFO 11-24 02:56:48 [entry.py:140] Starting vLLM server on http://a:8117{behind}")
+    )
+
+    assert found.texts == {"address": "http://a:8117"}
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ ENGINE = (
     # Beside the logo, where the API server's line was; in 0.26.0 and 0.32.0.
     rule("version", VERSION.text, r"(?P<version>\d[^\s^]{0,80})", "INFO 11-24 02:56:27 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.31.0", "any", before="[▄█▀] {1,4}"),
     rule("init_engine", ENGINE_DONE.text, rf", create kv cache, warmup model\) took {DURATION_S} s", "INFO 02-15 05:15:49 [core.py:254] init engine (profile, create kv cache, warmup model) took 22.52 seconds", "0.8.0 -"),
-    rule("server_starting", "Starting vLLM ", r"(?:API )?server (?:\d{1,6} )?on (?P<address>\S{1,200})", "INFO 11-24 02:56:48 [entry.py:140] Starting vLLM server on http://127.0.0.1:8123", "0.8.0 -"),
+    rule("server_starting", "Starting vLLM ", r"(?:API )?server (?:\d{1,6} )?on (?P<address>[^\s\x22\\]{1,200})", "INFO 11-24 02:56:48 [entry.py:140] Starting vLLM server on http://127.0.0.1:8123", "0.8.0 -"),
     rule("failed", "EngineCore ", "(?:hit an exception|failed to start|encountered a fatal error)", "ERROR 11-24 02:54:00 [core.py:1163] EngineCore failed to start.", "0.8.0 -"),
     rule("failed", "WorkerProc ", "(?:hit an exception|failed to start)", "ERROR 11-24 02:54:00 [multiproc_executor.py:870] WorkerProc failed to start.", "0.8.0 -"),
     # The exit code from 0.26.0.
