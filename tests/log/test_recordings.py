@@ -56,7 +56,11 @@ def test_starts_of_two_containers_have_their_names(tmp_path):
 def test_logs_with_long_names_have_names_that_fit_and_differ(tmp_path):
     """MLflow would cut both to the same; as repeats of one point they are numbered all the same."""
     others = [written(tmp_path, FIRST, name=f"{'a long name ' * 19}{name}.log") for name in ("x", "y")]
-    repeats = [written(tmp_path, FIRST, name=f"{'another name ' * 17}{number}.log") for number in (1, 2)]
+    again = tmp_path / "again"  # another start, by its times
+    again.write_bytes(FIRST.read_bytes().replace(b" INFO 11-24 ", b" INFO 11-25 "))
+    repeats = [
+        written(tmp_path, log, name=f"{'another name ' * 17}{number}.log") for number, log in ((1, FIRST), (2, again))
+    ]
     places = places_of([found for file in (*others, *repeats) for found in recordings_in(file, None)])
 
     assert len({place.name for place in places}) == 4
