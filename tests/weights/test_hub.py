@@ -58,7 +58,8 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def settings_of(*words: str) -> Settings:
-    (settings,) = compose_settings(["model=hf", "model.path=acme/tiny", "rig.wait_s=0", *words])
+    path = [] if any(word.startswith("model.path=") for word in words) else ["model.path=acme/tiny"]
+    (settings,) = compose_settings(["model=hf", *path, "rig.wait_s=0", *words])
     return settings
 
 

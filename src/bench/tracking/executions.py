@@ -117,13 +117,15 @@ def contradictions_within(startup: Startup) -> Iterator[str]:
     """Values of one record that bench makes of one another: its times, its waterfall, and what its ranks loaded."""
     metrics = startup.metrics
     facts: list[tuple[str, float | None, str, float | None]] = [
-        ("ready_s", startup.ready_s, f"metric {READY.name}", metrics.get(READY.name)),
-        ("first_token_s", startup.first_token_s, f"metric {FIRST_TOKEN.name}", metrics.get(FIRST_TOKEN.name)),
+        (READY.name, startup.ready_s, f"metric {READY.name}", metrics.get(READY.name)),
+        (FIRST_TOKEN.name, startup.first_token_s, f"metric {FIRST_TOKEN.name}", metrics.get(FIRST_TOKEN.name)),
     ]
     phases = [value for name, value in metrics.items() if step_of(name)]
     if phases:
         end = (
-            ("ready_s", startup.ready_s) if startup.first_token_s is None else ("first_token_s", startup.first_token_s)
+            (READY.name, startup.ready_s)
+            if startup.first_token_s is None
+            else (FIRST_TOKEN.name, startup.first_token_s)
         )
         facts.append((*end, "the sum of its waterfall", sum(phases)))
     for rank in {span.rank for span in startup.spans if span.rank and span.source == "probe"}:
@@ -135,7 +137,7 @@ def contradictions_within(startup: Startup) -> Iterator[str]:
         if value is not None and found is not None and not isclose(value, found, abs_tol=ROUNDING_S):
             yield f"{STARTUP} contradicts itself: {what} is {value:.4f}, {other} {found:.4f}"
     lasted_s = startup.ended_at - startup.started_at
-    for what, moment_s in (("ready_s", startup.ready_s), ("first_token_s", startup.first_token_s)):
+    for what, moment_s in ((READY.name, startup.ready_s), (FIRST_TOKEN.name, startup.first_token_s)):
         if moment_s is not None and moment_s > lasted_s + CLOCK_STEP_S:
             yield f"{STARTUP} contradicts itself: {what} is {moment_s:.4f}, and the start ended {lasted_s:.4f} s after exec"
 
