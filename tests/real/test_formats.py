@@ -27,7 +27,7 @@ pytestmark = pytest.mark.real
 LOADING = ("auto", "runai_streamer", "sharded_state")
 FORMATS = (*LOADING, "dummy")
 NOT_INSTALLED = "fastsafetensors"
-LARGER = (  # 0.4 GiB in int8: pages of libraries that a host has taken away in between are below 2 % of it
+LARGER = (  # 0.4 GiB in int8: pages of libraries that a host has taken away in between are a few per cent of it
     "model.random.hidden_size=1024", "model.random.intermediate_size=4096", "model.random.layers=28",
     "model.random.vocab_size=2048",
 )  # fmt: skip
@@ -105,10 +105,10 @@ def without_bench(folder: Path) -> Path:
 
 
 def disturbed(swept: Swept) -> bool:
-    """Whether pages of the checkpoint, or of packages, had to be read again while a warm start loaded: hosts that are
-    short of memory, or that reclaim it before they are, take them away. Such a host gets a second try.
+    """Whether so much of the checkpoint, or of packages, had to be read again while a warm start loaded that it does not count: hosts
+    that are short of memory, or that reclaim it before they are, take pages away. Such a host gets a second try.
     """
-    return any(data.metrics["io/read_amplification"] > 0.02 for data in called(swept, "warm"))
+    return any(data.metrics["io/read_amplification"] > 0.1 for data in called(swept, "warm"))
 
 
 def called(swept: Swept, page_cache: str) -> list[RunData]:
@@ -158,7 +158,9 @@ def test_a_format_that_cannot_load_is_a_failed_run_with_the_reason(swept):
 
 
 def test_a_cold_and_a_warm_start_are_what_they_are_called(swept):
-    """Resident before exec: at most 1 %, at least 99 %. Read from storage: at least 95 % of the checkpoint, at most 2 %."""
+    """Resident before exec: at most 1 %, at least 99 %. Read from storage: at least 95 % of the checkpoint, at most 10 %, and above 2 % the
+    start says so: where read-ahead is 8 MiB, two pages of a library that the host took away are 4 % of this checkpoint.
+    """
     (cold,), warms = called(swept, "cold"), called(swept, "warm")
     warm = min(warms, key=lambda data: data.metrics["io/read_gib"])
     size_gib = cold.metrics["checkpoint/size_gib"]
@@ -167,7 +169,9 @@ def test_a_cold_and_a_warm_start_are_what_they_are_called(swept):
     assert cold.metrics["page_cache/resident_before"] <= 0.01
     assert warm.metrics["page_cache/resident_before"] >= 0.99
     assert cold.metrics["io/read_gib"] >= 0.95 * size_gib
-    assert warm.metrics["io/read_gib"] <= 0.02 * size_gib
+    assert warm.metrics["io/read_gib"] <= 0.1 * size_gib
+    said = "came from storage in a warm start" in warm.tags.get("bench.warnings", "")
+    assert said == (warm.metrics["io/read_amplification"] > 0.02)
     assert (cold.tags["bench.page_cache"], cold.tags["bench.valid"]) == ("cold", "true")
     assert (warm.tags["bench.page_cache"], warm.tags["bench.valid"]) == ("warm", "true")
 
