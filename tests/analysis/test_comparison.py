@@ -53,6 +53,14 @@ def test_where_finds_what_is_not_set(where, points):
     assert [point.label for point in compare(made_sweep(*starts), where=where).points] == points
 
 
+def test_a_section_that_has_settings_is_set():
+    """`completion=null` in one point is a param of that name; in the others there are the section's settings alone."""
+    given = {"off": {"completion": "None"}, "asked": {"completion.prompt": "Once", "completion.max_tokens": "16"}}
+    starts = [made_start(name, {"ready_s": 1.0}, params=params) for name, params in given.items()]
+
+    assert [point.label for point in compare(made_sweep(*starts), where={"completion": "null"}).points] == ["off"]
+
+
 def test_where_refuses_a_name_that_no_start_has():
     """Of a typo every start is without."""
     with pytest.raises(SettingError, match=r"^where.load_formt: no start of sweep .* near to it are load_format\.$"):

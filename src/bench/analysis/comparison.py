@@ -102,9 +102,7 @@ def compare(
     """
     wanted = dict(where or {})
     _refuse_unknown(sweep, wanted)
-    kept = [
-        start for start in sweep.starts if all(_same(start.params.get(name), value) for name, value in wanted.items())
-    ]
+    kept = [start for start in sweep.starts if all(_has(start, name, value) for name, value in wanted.items())]
     if not kept:
         raise SettingError(f"where: none of the {len(sweep.starts)} starts of sweep {sweep.sweep_id} has {wanted}.")
     points = points_of(kept, sweep.order)
@@ -168,9 +166,11 @@ def _refuse_unknown(sweep: SweepRecord, wanted: Mapping[str, str]) -> None:
             )
 
 
-def _same(found: str | None, wanted: str) -> bool:
-    """Params hold None as text, and what was set for other points alone they do not hold."""
-    value = (found or "None").lower()
+def _has(start: RunRecord, name: str, wanted: str) -> bool:
+    """Params hold None as text, and what was set for other points alone they do not hold; of a whole section they hold its settings."""
+    if name not in start.params and any(each.startswith(f"{name}.") for each in start.params):
+        return False  # it is set, and no single value
+    value = (start.params.get(name) or "None").lower()
     return value == wanted.lower() or {value, wanted.lower()} <= UNSET
 
 
