@@ -19,7 +19,7 @@ from bench.sweep.prime import describe_untimed, downloads
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.checkpoint import files_read, is_here, place_of, size_gib
 from bench.weights.fingerprint_store import files_of
-from bench.weights.hub import snapshot_of
+from bench.weights.hub import could_be_hub_id, snapshot_of
 from bench.weights.loaded import weights_of
 
 COMMITS = {"main": "a" * 40, "v2": "b" * 40, "refs/pr/1": "c" * 40}
@@ -263,3 +263,10 @@ def test_preparing_refuses_a_hub_id_that_may_not_be_downloaded():
         CheckpointError, match=r"^model.path=acme/tiny is a hub id that is not whole in .*HF_HUB_OFFLINE"
     ):
         describe_elsewhere(settings_of("vllm.env.HF_HUB_OFFLINE=1"))
+
+
+@pytest.mark.parametrize("path", ["./tiny", "../tiny", ".tiny", "acme/.tiny", "-x"])
+def test_a_path_that_begins_as_no_repository_does_is_no_hub_id(path):
+    """A misspelt folder would be downloaded otherwise."""
+    assert could_be_hub_id("acme/tiny-1.0")
+    assert not could_be_hub_id(path)

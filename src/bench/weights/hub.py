@@ -16,7 +16,7 @@ from bench.config import Settings
 from bench.vllm.command import as_environment
 
 HUB_ID = re.compile(
-    r"(?P<repository>[\w.-]+(/[\w.-]+)?)(:(?P<quantised>\w+))?"
+    r"(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<quantised>\w+))?"  # ./folder is none
 )  # the second: of its GGUF files, by vLLM's name
 OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # s3://, gs://, az://
 MAIN = "main"  # the revision where none is set
