@@ -48,6 +48,15 @@ def test_the_file_of_variables_is_private_and_gone_afterwards(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_the_users_in_that_folder_is_neither_written_nor_removed(tmp_path):
+    """Whatever it is called: bench makes one of its own."""
+    (tmp_path / "environment").write_text("mine")
+    with env_file("{env_file}", {"A": "1"}, tmp_path) as places:
+        assert places["env_file"] != str(tmp_path / "environment")
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"environment": "mine"}
+
+
 def test_a_variable_that_such_a_file_cannot_hold_is_refused(tmp_path):
     """It would end in its middle, and what follows would be another variable."""
     with (

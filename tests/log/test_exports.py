@@ -113,12 +113,12 @@ RECORDS = list(zip(TIMES, LINES, strict=True))
 
 
 def lines_of(records: list[dict[str, object]], **how: object) -> str:
-    return "".join(json.dumps(each, **how) + "\n" for each in records)  # type: ignore[arg-type]
+    return "".join(json.dumps(each, **how) + "\n" for each in records)  # type: ignore[arg-type]  # whatever json.dumps takes
 
 
 def table(header: list[str], rows: list[list[str]], **how: object) -> str:
     file = io.StringIO()
-    csv.writer(file, **how).writerows([header, *rows])  # type: ignore[arg-type]
+    csv.writer(file, **how).writerows([header, *rows])  # type: ignore[arg-type]  # whatever csv.writer takes
     return file.getvalue()
 
 

@@ -4,12 +4,14 @@ bench stays on the host. What a container does not share with it (files, the por
 which have placeholders for it.
 """
 
+import os
 import re
 import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkstemp
 
 from bench.errors import SettingError
 
@@ -59,10 +61,12 @@ def words_of(template: str, places: Mapping[str, str], environment: Mapping[str,
         option = [before] if before in OPTIONS and "{name}" in word else []
         del filled[len(filled) - len(option) :]  # it comes again, before each
         for name, value in environment.items() if "{name}" in word else [("", "")]:
-            known = {**places, "name": name, "value": value}
-            filled += option
-            filled.append(PLACEHOLDER.sub(lambda found, known=known: known.get(found[1], found[0]), word))  # type: ignore[misc]
+            filled += [*option, _filled(word, {**places, "name": name, "value": value})]
     return filled
+
+
+def _filled(word: str, known: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), word)
 
 
 def listens_at(template: str) -> str:
@@ -83,10 +87,11 @@ def env_file(template: str, environment: Mapping[str, str], folder: Path) -> Ite
     for name, value in environment.items():
         if "\n" in value:
             raise SettingError(f"vllm.env.{name}: it has a line's end in it, which a file of variables cannot hold.")
-    path = folder.resolve() / "environment"
-    path.touch(mode=0o600)
-    path.write_text("".join(f"{name}={value}\n" for name, value in environment.items()), encoding="utf-8")
+    descriptor, made = mkstemp(prefix="environment-", dir=folder.resolve())  # new, and for this user's eyes
+    os.close(descriptor)
+    path = Path(made)
     try:
+        path.write_text("".join(f"{name}={value}\n" for name, value in environment.items()), encoding="utf-8")
         yield {"env_file": str(path)}
     finally:
         path.unlink(missing_ok=True)
