@@ -17,8 +17,8 @@ from bench.compose import compose_settings, settings_from
 from bench.config import RigLimits, Settings, conf_dir
 from bench.errors import SettingError
 from bench.masking import masked, masked_value
+from bench.overrides.override_checks import normalised
 from bench.overrides.points import compose_points, points_of
-from bench.overrides.words import normalised
 
 CONF = Path(conf_dir())
 

@@ -12,8 +12,8 @@ from unittest.mock import patch
 import pytest
 
 from bench.compose import compose_settings
+from bench.overrides.override_checks import normalised
 from bench.overrides.points import points_of
-from bench.overrides.words import normalised
 from bench.sweep.plan import label_points
 from bench.system.ownership import mark
 from bench.system.process_identity import this_process

@@ -15,9 +15,10 @@ from bench.errors import SettingError
 from bench.host.container import refuse_template
 from bench.masking import collect_environment, collect_settings, masked
 from bench.overrides.hydra_checks import WITHOUT_PACKAGE, message_of
+from bench.overrides.override_checks import parsed
 from bench.overrides.points import compose_points, refuse_together
 from bench.overrides.setting_names import cut, shown
-from bench.overrides.words import Words, parsed
+from bench.overrides.words import Words
 from bench.vllm.config_file import with_config_file
 from bench.vllm.loader_settings import misfit, model_of
 from bench.weights.content import content_or_path, digest_of

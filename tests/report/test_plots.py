@@ -7,8 +7,9 @@ import pytest
 
 from bench.analysis.comparison import Comparison, compare
 from bench.report.axes import Axis, ratio_axis, seconds_axis
+from bench.report.candidate_plots import forests, gains
 from bench.report.memory_curves import SAMPLES, median_start, memory_of
-from bench.report.plots import forests, gains, stacks, strip
+from bench.report.point_plots import stacks, strip
 from bench.vllm.memory import MemorySample, write_memory
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
 

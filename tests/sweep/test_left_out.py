@@ -3,8 +3,8 @@
 import pytest
 
 from bench.compose import compose_settings
+from bench.overrides.override_checks import normalised
 from bench.overrides.points import points_of
-from bench.overrides.words import normalised
 from bench.sweep.left_out import own_settings_only
 
 AUTO, STREAMER = "load_format=auto", "load_format=runai_streamer"

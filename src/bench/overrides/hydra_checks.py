@@ -25,7 +25,7 @@ LAUNCHERS = {
 OF_A_SWEEP = ("sweeper", "launcher", "sweep")  # Hydra's sections that a sweep has once
 LENGTH = 600  # of a message, which may repeat a value of any length
 WITHOUT_EFFECT_ON_ONE = ("hydra.sweep.", "hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
-# Before a setting; `bench.overrides.words.normalised` put them there.
+# Before a setting; `bench.overrides.override_checks.normalised` put them there.
 OUR_PLUSES = re.compile(r"""(?<![^\s"'`(])\+{1,2}(?=[A-Za-z_][\w./@-]*=)""")
 # Of an experiment, whose settings are then below its group.
 WITHOUT_PACKAGE = "its first line is not `# @package _global_`, so none of its settings would count. Write this line above all others."

@@ -19,8 +19,8 @@ from bench.config import OF_THE_SWEEP, Settings, conf_dir, flattened
 from bench.errors import SettingError
 from bench.masking import masked_value
 from bench.overrides.hydra_checks import hydra_errors_translated, refuse_own_sweep, refuse_several_choices
+from bench.overrides.override_checks import check_overrides, normalised, parsed
 from bench.overrides.setting_names import shown
-from bench.overrides.words import check_overrides, normalised, parsed
 
 
 def compose_points(

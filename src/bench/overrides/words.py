@@ -1,38 +1,21 @@
-"""The words of a command line, before Hydra sees them: its flags, and overrides of conf/, each checked by itself and beside the others.
+"""The words of a command line, before Hydra sees them: its flags, and overrides of conf/.
 
-What Hydra would take in silence and reduce (a list of choices for one group, a setting typed twice), and what it would answer
-with advice of its own (a name that is not in conf/), is refused here in a sentence, before anything is composed.
+What Hydra would answer with advice of its own is refused here in a sentence, before anything is composed.
 """
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
-from hydra.errors import HydraException
 
 from bench.config import conf_dir
 from bench.errors import SettingError
-from bench.masking import masked_value
-from bench.overrides.json_override import without_json
-from bench.overrides.setting_names import (
-    FREE,
-    GROUPS,
-    LENGTH,
-    choices,
-    cut,
-    is_free,
-    names,
-    no_such_setting,
-    sections,
-    shown,
-)
+from bench.overrides.override_checks import check_overrides, normalised
+from bench.overrides.setting_names import cut, names, shown
 
 # Flags of Hydra's with which another program than bench would run, and what is typed instead.
 REFUSED_FLAGS = {
@@ -40,12 +23,6 @@ REFUSED_FLAGS = {
     "config_name": "write experiment/NAME.yaml into a folder of your own, and type --config-dir=FOLDER experiment=NAME",
     "experimental_rerun": "type the command again; with resume=true it goes on",
 }
-QUOTED_KEY = re.compile(r"""\{\s*["']""")
-PLAIN_KEYS = (
-    "A value in braces has no quotes around its keys, as in {method:ngram,num_speculative_tokens:5}, or is whole JSON."
-)
-QUOTABLE = re.compile(r"""[^"'{}\\$]{1,80}""")  # stands between two quotes as it is
-PARAMS = "hydra.sweeper.params."
 
 
 @dataclass(frozen=True)
@@ -151,167 +128,3 @@ def _own_configs(folder: str | None) -> Path | None:
                 f"--config-dir={folder}: {name} has the name of bench's own file, which would be read instead. Rename it."
             )
     return place
-
-
-def normalised(overrides: Sequence[str], config_dir: Path | None = None) -> list[str]:
-    """The overrides with the pluses that Hydra requires, so that a user can leave them out or type them: `++` before a key that may not be
-    in conf/, `+` before a group of the user's own, none before all others. JSON in them becomes Hydra's grammar.
-    """
-    return [_normalised(word, config_dir) for word in overrides]
-
-
-def _normalised(given: str, config_dir: Path | None) -> str:
-    word = without_json(given)
-    key, equals, value = word.lstrip("+").partition("=")
-    if not equals or word.startswith("~") or key.startswith("hydra"):
-        return word
-    if (
-        key in FREE or is_free(key) or key.startswith("model.random.")
-    ):  # a model of a sweep may have other sizes than conf/'s first
-        return f"++{key}={value}"
-    if key in names() or key in GROUPS:
-        return f"{key}={value}"
-    return f"+{key}={value}" if config_dir and key and (config_dir / key).is_dir() else word
-
-
-def check_overrides(overrides: Sequence[str], config_dir: Path | None = None) -> None:
-    """
-    Raises:
-        SettingError: one of them is not allowed, or two of them set the same.
-    """
-    seen: dict[str, str] = {}
-    for word in overrides:
-        override = parsed(word)
-        _refuse_name(override, word, config_dir)
-        if override.key_or_group in GROUPS:
-            _refuse_choice(override, word, config_dir)
-        elif override.key_or_group in sections() and not all(
-            isinstance(each, Mapping) for each in _values(override, config_dir)
-        ):
-            raise SettingError(f"{shown(word)}: must be a dictionary, as {override.key_or_group}={{NAME:VALUE}}.")
-        for name in dict.fromkeys(_leaves(override, config_dir)):
-            other = next((seen[each] for each in seen if _overlap(each, name)), word)
-            if other != word:
-                raise SettingError(
-                    f"{shown(other)} and {shown(word)} both set {name}, and only one of them could count. Type it once;"
-                    f" several values, with -m: {name}=A,B."
-                )
-        seen |= dict.fromkeys(_leaves(override, config_dir), word)
-
-
-def parsed(word: str) -> Override:
-    """
-    Raises:
-        SettingError: the word is not in Hydra's grammar.
-    """
-    try:
-        (override,) = OverridesParser.create().parse_overrides([word])
-    except (HydraException, ValueError, RecursionError) as error:
-        key, equals, value = word.lstrip("+").partition("=")
-        if not equals or not all(key.split(".")):
-            raise SettingError(f"{shown(word)!r}: a setting is typed as NAME=VALUE.") from error
-        if QUOTED_KEY.search(word):
-            raise SettingError(f"{shown(word)}: {PLAIN_KEYS}") from error
-        if value.startswith("~/"):
-            raise SettingError(
-                f"{shown(word)}: a shell does not expand ~ there. Type {shown(f'{key}=$HOME{value[1:]}')}."
-            ) from error
-        quoted = value if QUOTABLE.fullmatch(value) and masked_value(key, value) == value else "VALUE"
-        raise SettingError(
-            f"{shown(word)}: a value with quotes, brackets, colons, commas, blanks or = in it is typed in quotes, and the whole word"
-            f" in others for the shell: '{key}=\"{quoted}\"'."
-        ) from error
-    return override
-
-
-def _refuse_name(override: Override, word: str, config_dir: Path | None) -> None:
-    key = override.key_or_group
-    if not key:
-        raise SettingError(f"{shown(word)!r}: a setting is typed as NAME=VALUE.")
-    if override.package is not None:
-        raise SettingError(f"{shown(word)}: each group has one place in bench's settings. Type {key}=CHOICE.")
-    if key.startswith(("hydra.callbacks", "hydra/callbacks")):
-        raise SettingError(f"{shown(word)}: hydra.callbacks holds bench's check of its settings. Leave it out.")
-    if key.startswith(("hydra.searchpath", "hydra/searchpath")):
-        raise SettingError(f"{shown(word)}: a folder of your own configs is --config-dir=FOLDER.")
-    own_key = key.removeprefix(PARAMS)
-    if own_key.startswith(("hydra.", "hydra/")):
-        return  # Hydra knows its own
-    if override.is_delete():
-        if not is_free(key) and key not in FREE:
-            raise SettingError(
-                f"{shown(word)}: a setting of bench always has a value. Type another one: {key[:LENGTH]}=VALUE."
-            )
-        return
-    if own_key in names() or own_key in GROUPS or is_free(own_key) or _is_own_group(own_key, config_dir):
-        return
-    _, _, value = word.partition("=")
-    raise SettingError(f"{shown(word)}: {no_such_setting(own_key, value)}")
-
-
-def _refuse_choice(override: Override, word: str, config_dir: Path | None) -> None:
-    """A group has one choice; of a list Hydra would compose all, and the last would win."""
-    group = override.key_or_group
-    if override.is_delete() or override.is_range_sweep() or override.is_interval_sweep():
-        raise SettingError(f"{shown(word)}: must be one of {', '.join(choices(group, config_dir))}.")
-    for value in _values(override, config_dir):
-        if isinstance(value, list):
-            several = ",".join(str(each) for each in value)
-            raise SettingError(
-                f"{shown(word)}: one choice at a time. Several, each a start of its own: -m {group}={several}"
-            )
-        known = choices(group, config_dir)
-        if str(value).startswith("${") or str(value).removesuffix(".yaml") in known:
-            continue
-        asked = str(value).lower()
-        near = [each for each in known if asked and each.startswith(asked)] or get_close_matches(asked, known, 1)
-        nearest = f"nearest: {near[0]}; " if near else ""
-        if group == "model" and "/" in str(value):
-            raise SettingError(f"{shown(word)}: a folder or hub id is typed as  model=hf model.path={cut(str(value))}")
-        missing = f"{group} {cut(str(value))!r}" if override.is_sweep_override() else f"such {group}"
-        raise SettingError(f"{shown(word)}: there is no {missing}; {nearest}all: {', '.join(known)}.")
-
-
-def _values(override: Override, config_dir: Path | None = None) -> list[Any]:
-    """All values of a word, one or those that it lists."""
-    if not override.is_sweep_override():
-        return [override.value()]
-    if isinstance(override._value, Glob):  # noqa: SLF001  # its values need a loader
-        found = override._value.filter(choices(override.key_or_group, config_dir))  # noqa: SLF001
-        if not found:
-            known = ", ".join(choices(override.key_or_group, config_dir)) or f"{override.key_or_group} has no files"
-            raise SettingError(f"{shown(override.input_line or '')}: this pattern matches none of {known}.")
-        return found
-    if not override.is_discrete_sweep():
-        return []
-    return [Override._convert_value(value) for value in override.sweep_iterator()]  # noqa: SLF001
-
-
-def _leaves(override: Override, config_dir: Path | None) -> Iterator[str]:
-    """The names of all settings that a word sets, as vLLM reads them: in its arguments hyphens are underscores, and no_x is x."""
-    name = override.key_or_group.removeprefix(PARAMS)
-    values = [] if override.is_range_sweep() else _values(override, config_dir)
-    for value in values or [None]:
-        for leaf in _flat(name, value):
-            found = re.match(r"(?:vllm|load_format)\.args\.", leaf)
-            yield found[0] + leaf[found.end() :].replace("-", "_").removeprefix("no_") if found else leaf
-
-
-def _flat(name: str, value: Any) -> Iterator[str]:
-    if not isinstance(value, Mapping):
-        yield name
-        return
-    for key, each in value.items():
-        yield from _flat(f"{name}.{key}", each)
-
-
-def _overlap(name: str, other: str) -> bool:
-    """Whether one of two settings is the other or lies below it. The choice of a group is none of the settings below it."""
-    if name == other:
-        return True
-    short, long = sorted((name, other), key=len)
-    return short not in GROUPS and long.startswith(f"{short}.")
-
-
-def _is_own_group(key: str, config_dir: Path | None) -> bool:
-    return config_dir is not None and bool(key) and (config_dir / key).is_dir()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import RunRecord
 from bench.analysis.verdict import Shown, verdict_of
+from bench.report.candidate_plots import Forest, Gain, forests, gains
 from bench.report.content import Report
 from bench.report.memory_curves import Memory
-from bench.report.plots import Forest, Gain, Stack, Strip, forests, gains, stacks, strip
+from bench.report.point_plots import Stack, Strip, stacks, strip
 from bench.report.scope import state_words
 from bench.report.style import COLOURS
 from bench.report.templating import render
