@@ -1,4 +1,4 @@
-# make bench   from nothing to a report: .venv, checkpoints, a sweep of two load formats on this host's CPU, the comparison
+# make bench   from nothing to a report: .venv, checkpoints, a sweep of two load formats on this host's CPU, its report
 # make test    from nothing to green: .venv, lint, types, layers and all tests, the real vLLM's among them
 .PHONY: bench test test-others test-real lint clean
 
@@ -14,7 +14,6 @@ UNFIT := torchvision torchaudio torchcodec
 bench: .venv/cpu
 	$(BIN)/python -m bench.prepare load_format=auto,runai_streamer_sharded
 	$(BIN)/python -m bench -m load_format=auto,runai_streamer_sharded
-	$(BIN)/python -m bench.compare
 
 # Side by side, since the real vLLM's starts leave a core idle for half of their time, and assert no times.
 test: .venv/dev

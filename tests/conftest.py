@@ -110,13 +110,14 @@ def fake_for(overrides: tuple[str, ...]) -> list[str]:
     """Behind the rest: Hydra wants all overrides in a row, behind its flags.
 
     The fake plays recorded logs, so it cannot fill a cache: what they say of compiling is left as it is. And whatever
-    else this host does meanwhile, it is neither waited for nor a warning.
+    else this host does meanwhile, it is neither waited for nor a warning. A sweep's report costs seconds: tests of it ask for it.
     """
     given = {override.partition("=")[0] for override in overrides}
     defaults = {
         "vllm.python": str(FAKE),
         "compile_cache": "as_is",
         "verify": "false",
+        "report": "false",
         "rig.wait_s": "0",
         "rig.busy_cores_at_most": "1",
         "rig.others_io_at_most_gib_per_s": "1000",

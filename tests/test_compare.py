@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import compare, replay
+from bench.config import Tracking
+from bench.sweep.report import report_sweep
 from bench.tracking.owner import this_owner
 from command_line import call_command, run_command, uri
 from conftest import Done, Workplace, mlflow_client, quiet
@@ -36,11 +38,13 @@ class Compared:
     """A sweep that was compared, and what there was then."""
 
     place: Workplace
+    measured: Done  # with its report at its end
     done: Done
     sweep: "Run"
     starts: "list[Run]"
     artifacts: dict[str, bytes]  # of the sweep's run
     files: dict[str, bytes]  # of the report's folder
+    at_its_end: dict[str, bytes]  # of the same, when the sweep itself was over
 
     @property
     def sweep_id(self) -> str:
@@ -58,24 +62,55 @@ def compared(new_workplace: Callable[[], Workplace]) -> Compared:
     """
     place = new_workplace()
     formats = "load_format=auto,fastsafetensors,runai_streamer_sharded"
-    measured = place.bench("-m", formats, "repeats=2", "page_cache=as_is", "cost.usd_per_gpu_hour=4")
+    measured = place.bench("-m", formats, "repeats=2", "page_cache=as_is", "cost.usd_per_gpu_hour=4", "report=true")
     assert measured.code == 1, measured.err
+    at_its_end = files_of(place)
     done = run_command(place, "compare")
     assert done.code == 0, done.err
-    (folder,) = (place.folder / "benchmark_results").iterdir()
     runs = place.runs()
     (sweep,) = (run for run in runs if run.data.tags["bench.kind"] == "sweep")
     return Compared(
         place,
+        measured,
         done,
         sweep,
         [run for run in runs if run.data.tags["bench.kind"] == "start"],
         place.artifacts(sweep),
-        {path.name: path.read_bytes() for path in folder.iterdir()},
+        files_of(place),
+        at_its_end,
     )
 
 
+def files_of(place: Workplace) -> dict[str, bytes]:
+    """Of the report's folder, the only one."""
+    (folder,) = (place.folder / "benchmark_results").iterdir()
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 # What it writes.
+
+
+def test_a_sweep_ends_with_the_report_that_compare_makes(compared):
+    """Also one of which starts failed, and with its exit code. The same files, and the same words."""
+    assert compared.at_its_end == compared.files
+    assert compared.measured.out == compared.done.out
+
+
+def test_a_report_that_cannot_be_made_is_said_and_costs_the_sweep_nothing(compared, tmp_path, monkeypatch, capsys):
+    """Whatever it is: a folder that cannot be made, a store that is gone."""
+    (tmp_path / "benchmark_results").touch()
+    monkeypatch.chdir(tmp_path)
+    for tracking in (
+        Tracking(uri=uri(compared.place), experiment="bench"),
+        Tracking(uri="sqlite:///gone.db", experiment="bench"),
+    ):
+        report_sweep(tracking, compared.sweep_id)
+    folder, store = capsys.readouterr().err.splitlines()
+
+    assert folder.startswith(f"sweep {compared.sweep_id} has no report: benchmark_results/{compared.sweep_id}: ")
+    assert store.startswith(
+        f"sweep {compared.sweep_id} has no report: tracking.uri=sqlite:///gone.db: there is no such file"
+    )
 
 
 def test_the_report_lies_in_a_folder_that_is_called_as_the_sweep(compared):

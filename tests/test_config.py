@@ -429,7 +429,7 @@ def test_a_range_without_a_value_is_refused():
 @pytest.mark.parametrize(
     "word",
     [
-        "repeats=1,2", "seed=1,2", "aa=true,false", "resume=true,false", "dry_run=true,false", "precision=0.1,0.2", "verify=true,false",
+        "repeats=1,2", "seed=1,2", "aa=true,false", "resume=true,false", "dry_run=true,false", "report=true,false", "precision=0.1,0.2", "verify=true,false",
         "min_blocks=5,6", "max_blocks=5,6", "time_budget_s=60,90", "tracking.experiment=a,b", "rig.wait_s=1,2", "caches_dir=a,b",
     ],
 )  # fmt: skip

@@ -122,7 +122,7 @@ def resumed(new_workplace: Callable[[], Workplace]) -> Resumed:
         first = driver.done()
         until(lambda: not place.living())
     before = starts_of(place)
-    second = place.bench("-m", *BLOCKS, "resume=true", environment=quiet)
+    second = place.bench("-m", *BLOCKS, "resume=true", "report=true", environment=quiet)
     after = starts_of(place)
     third = place.bench("-m", *BLOCKS, "resume=true", environment=quiet)
     return Resumed(place, first, before, second, after, third, starts_of(place))
@@ -165,6 +165,17 @@ def test_a_resumed_sweep_is_one_sweep(resumed):
     assert {run.data.tags["bench.sweep"] for run in resumed.at_last} == {sweep.data.tags["bench.sweep"]}
     assert sweep.info.status == "FINISHED"
     assert sweep.data.tags["bench.ended_by"] == "after the asked number of blocks"
+
+
+def test_a_resumed_sweep_ends_with_a_report_of_all_its_starts(resumed):
+    """Those of the command before too, which itself has left none."""
+    (path,) = resumed.place.folder.glob("benchmark_results/*/report.md")
+    scope = section(path.read_text(), "Scope")
+
+    assert path.parent.name == sweep_of(resumed.place).data.tags["bench.sweep"]
+    assert "- `auto`: 3 starts finished, 1 failed\n- `safetensors`: 3 starts finished\n" in scope or (
+        "- `auto`: 3 starts finished\n- `safetensors`: 3 starts finished, 1 failed\n" in scope
+    )
 
 
 def test_resuming_what_is_finished_starts_nothing(resumed):

@@ -17,8 +17,6 @@ python -m bench.compare gate=5% gate_metric=first_token_s junit=gate.xml
 python -m bench.compare output=FOLDER tracking.uri=URI      and tracking.experiment, caches_dir, experiment, --config-dir=FOLDER
 """
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -26,30 +24,24 @@ from pathlib import Path
 
 from bench.analysis.between import joined
 from bench.analysis.comparison import AUTO, Comparison, compare
-from bench.analysis.records import SweepRecord
 from bench.cli import TAKES, command, split_arguments
 from bench.compose import compose_one
-from bench.config import Settings, Tracking
+from bench.config import Settings
 from bench.errors import SettingError
-from bench.masking import masked, masked_tree
+from bench.masking import masked_tree
 from bench.overrides.words import read_settings
-from bench.report.content import report_of
 from bench.report.gate import GATE, asked_gate
-from bench.report.metrics_json import summary_metrics
 from bench.report.published_table import published_table, refuse_foreign_table
-from bench.report.write import summary_markdown, write_report
+from bench.report.write import write_report
 from bench.sweep.publish import pack_starts, refuse_name
+from bench.sweep.report import REPORTS, keep_report, show_report
 from bench.system.interrupts import unbroken
-from bench.system.output import print_message, print_result
-from bench.tracking.owner import owner_of, this_owner
 from bench.tracking.query import LATEST, download
-from bench.tracking.runs import log_report
 from bench.tracking.selection import fingerprint_of, selected
 from bench.tracking.uploads import tidy
-from bench.tracking.views import page_of
 
 WHICH = {"sweep": LATEST, "runs": "", "baseline": AUTO, "ignore": ""}
-OWN = WHICH | {"output": "benchmark_results", "publish": "", "title": ""} | GATE
+OWN = WHICH | {"output": REPORTS, "publish": "", "title": ""} | GATE
 REPORT_OPTIONS = ("baseline=", "ignore=", "title=", "where.", "cost.")  # these decide what the report contains
 
 
@@ -68,13 +60,8 @@ def main(arguments: list[str]) -> None:
         if own["publish"]:
             pack_starts(sweep, tracking.uri, [each for each in arguments if each.startswith(REPORT_OPTIONS)], folder)
             (folder.parent / "README.md").write_text(published_table(folder.parent), encoding="utf-8")
-        tables = summary_markdown(report_of(comparison))
-        print_result(tables)
-        print_result("\n" + "\n".join(map(_whose, sweep.sweeps)))
-        print_result(f"report   {folder / 'report.md'}")
-        print_result(f"page     {folder / 'report.html'}")
-        print_result(f"MLflow   {_ui(tracking.uri, sweep.experiment_id)}")
-        _keep(tracking, comparison, tables, files)
+        tables = show_report(tracking, comparison, folder)
+        keep_report(tracking, comparison, tables, files)
         gate.judge(comparison, tables)
         refuse_without_start(comparison)
 
@@ -121,32 +108,6 @@ def _compared(settings: Settings, own: Mapping[str, str], where: Mapping[str, st
 
 def _folder(comparison: Comparison, own: Mapping[str, str]) -> Path:
     return Path(own["output"]) / (own["publish"] or comparison.sweep.sweep_id)
-
-
-def _whose(sweep: SweepRecord) -> str:
-    return f"start    {sweep.run_id}" if sweep.is_start else f"sweep    {sweep.sweep_id}, made {owner_of(sweep.tags)}"
-
-
-def _keep(tracking: Tracking, comparison: Comparison, tables: str, files: list[Path]) -> None:
-    """The report in the sweep's run, if it is one sweep, and one's own: nobody's run gets another's report."""
-    sweep, owner = comparison.sweep, owner_of(comparison.sweep.tags)
-    if sweep.members:
-        print_result("         Each sweep's run keeps its own report: this one is in its folder alone.")
-    elif not owner.is_of(this_owner()):
-        print_message(
-            f"This sweep was made {owner}: its run keeps the report that it has, and this one is in its folder alone."
-        )
-    else:
-        logging = partial(log_report, metrics=summary_metrics(comparison), note=tables, files=files)
-        unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")
-
-
-def _ui(uri: str, experiment: str) -> str:
-    page = page_of(experiment)
-    if uri.startswith("http"):
-        return f"{masked(uri).rstrip('/')}/{page}"
-    mlflow = os.path.relpath(Path(sys.executable).parent / "mlflow")
-    return f"{mlflow} ui --backend-store-uri {masked(uri)}    then http://127.0.0.1:5000/{page}"
 
 
 if __name__ == "__main__":

@@ -42,7 +42,16 @@ def processes_in(folder: Path) -> set[int]:
 
 def sweep(folder: Path, *overrides: str, **who: object) -> Swept:
     """`python -m bench -m …`, eager, since compiling takes most of a CPU start and says nothing about loading."""
-    command = [sys.executable, "-m", "bench", "-m", "vllm.args.enforce_eager=true", "rig.wait_s=0", *overrides]
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "-m",
+        "vllm.args.enforce_eager=true",
+        "rig.wait_s=0",
+        "report=false",
+        *overrides,
+    ]
     mine = who.pop("env", os.environ)
     environment = {name: value for name, value in mine.items() if not name.startswith("MLFLOW_")}
     ended = subprocess.run(

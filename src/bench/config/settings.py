@@ -38,6 +38,7 @@ class Settings(Section):
     aa: bool
     resume: bool
     dry_run: bool
+    report: bool  # at the end of a sweep
     seed: int | None  # None: from the sweep's id
     models_dir: Text
     vllm: Vllm

@@ -44,6 +44,7 @@ from bench.sweep.refusals import (
     refuse_what_this_host_cannot,
     refuse_without_effect,
 )
+from bench.sweep.report import report_sweep
 from bench.sweep.verify import found_of, to_load_again
 from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.system.output import print_message
@@ -120,6 +121,8 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
         sweep.ended_by = run_blocks(sweep, launch)
         sweep.outcomes[:] = second_try(settings, sweep.outcomes)
     print_summary(sweep.outcomes, sweep.sweep_id)
+    if settings.report and all(outcome.run_id for outcome in sweep.outcomes):
+        report_sweep(settings.tracking, sweep.sweep_id)
     if sweep.change:
         raise CheckpointError(
             f"{sweep.change}. The sweep has ended: starts of two checkpoints are not one experiment. Start it again when nobody changes it."
