@@ -26,7 +26,7 @@ def test_a_sweep_ends_early_where_its_ratios_are_known(workplace):
     words = ("load_format=auto,safetensors", "precision=90%", "min_blocks=3", "max_blocks=20", "page_cache=as_is")
     found = swept(with_a_model(workplace), *words, *MINE, environment=quiet_start(workplace))
     ended_by = sweep_of(workplace).data.tags["bench.ended_by"]
-    blocks = Counter(run.data.tags["bench.block"] for run in found.starts)
+    blocks = Counter(run.data.tags["bench.repeat"] for run in found.starts)
 
     assert found.done.code == 0, found.done.err
     assert re.fullmatch(
@@ -130,7 +130,7 @@ def resumed(new_workplace: Callable[[], Workplace]) -> Resumed:
 
 def test_a_killed_sweep_is_resumed_with_what_it_lacks(resumed):
     """Every point of every block once, although the driver was killed; the start that died with it is a failed run, which no arm lost."""
-    found = Counter((run.data.tags["bench.point"], run.data.tags["bench.block"]) for run in resumed.finished)
+    found = Counter((run.data.tags["bench.point"], run.data.tags["bench.repeat"]) for run in resumed.finished)
 
     assert resumed.second.code == 0, resumed.second.err
     assert found == Counter({(point, block): 1 for point in ("auto", "safetensors") for block in "012"})
@@ -153,7 +153,7 @@ def test_a_resumed_sweep_keeps_its_order(resumed):
     by_time = sorted(resumed.finished, key=lambda run: run.info.start_time)
 
     assert [int(run.data.tags["bench.order"]) for run in by_time] == [1, 2, 3, 4, 5, 6]
-    assert [int(run.data.tags["bench.block"]) for run in by_time] == [0, 0, 1, 1, 2, 2]
+    assert [int(run.data.tags["bench.repeat"]) for run in by_time] == [0, 0, 1, 1, 2, 2]
     assert by_time[3].data.tags["bench.point"] == by_time[0].data.tags["bench.point"]  # block 2 is block 1 reversed
 
 

@@ -60,7 +60,7 @@ def test_every_start_has_its_state_and_its_place_as_tags(cold_and_warm):
 
     assert [each["bench.page_cache"] for each in tags] == ["cold", "warm"]
     assert {each["bench.valid"] for each in tags} == {"true"}
-    assert {each["bench.block"] for each in tags} == {"0"}
+    assert {each["bench.repeat"] for each in tags} == {"0"}
     assert sorted(each["bench.order"] for each in tags) == ["1", "2"]
     assert not any("bench.invalid_reason" in each for each in tags)
     assert all(each["bench.page_cache_gauge"] in {"cachestat", "mincore", "sampled"} for each in tags)

@@ -7,7 +7,7 @@ import pytest
 
 from bench.vllm.greedy import GreedyAnswer
 from bench.vllm.probe_events import RankSums, TensorSum
-from bench.weights.fingerprint import Fingerprint, from_json, judge, merged
+from bench.weights.fingerprint import Fingerprint, TensorKey, from_json, judge, merged
 
 LAYERS = {f"layers.{number}.weight": f"{number:016x}" for number in range(3)}
 ANSWER = GreedyAnswer("Once", (1, 2, 3), (-0.5, -0.25, -1.0))
@@ -60,7 +60,7 @@ def test_a_tensor_that_differs_fails_with_its_name_and_rank():
     """One flipped bit is one other digest."""
     verdict = judge(found(), found({"TP1": sums(LAYERS | {"layers.2.weight": "f" * 16})}))
 
-    assert (verdict.kind, verdict.differing) == ("FAILED", ("TP1 layers.2.weight",))
+    assert (verdict.kind, verdict.differing) == ("FAILED", (("TP1", "layers.2.weight"),))
     assert verdict.why == "layers.2.weight (rank TP1) differ from the baseline's"
 
 
@@ -70,7 +70,7 @@ def test_two_swapped_layers_fail_with_both_names_and_the_first_token_that_differ
     other = replace(ANSWER, tokens=(1, 2, 4))
     verdict = judge(found(), found({"TP0": sums(swapped)}, answers=(other,)))
 
-    assert verdict.differing == ("TP0 layers.0.weight", "TP0 layers.1.weight")
+    assert verdict.differing == (("TP0", "layers.0.weight"), ("TP0", "layers.1.weight"))
     assert verdict.why.endswith("greedy tokens differ from token 3 of prompt 1 on")
 
 
@@ -117,7 +117,7 @@ def test_a_tensor_that_the_candidate_lacks_fails():
     """All others are equal, so nothing stands in its stead: named with its rank, whatever the tokens are."""
     verdict = judge(found(), found({"TP1": sums(FEWER)}))
 
-    assert (verdict.kind, verdict.differing) == ("FAILED", ("TP1 layers.2.weight",))
+    assert (verdict.kind, verdict.differing) == ("FAILED", (("TP1", "layers.2.weight"),))
     assert verdict.why.startswith("layers.2.weight (rank TP1) are missing")
 
 
@@ -142,7 +142,7 @@ def test_a_candidate_that_loads_otherwise_each_time_is_not_excused():
     other = found({"TP0": sums(LAYERS | {"layers.1.weight": "a" * 16})})
     verdict = judge(found(), merged(found(), other))
 
-    assert (verdict.kind, verdict.differing) == ("FAILED", ("TP0 layers.1.weight",))
+    assert (verdict.kind, verdict.differing) == ("FAILED", (("TP0", "layers.1.weight"),))
 
 
 def test_where_all_is_left_out_nothing_is_bitwise():
@@ -152,6 +152,11 @@ def test_where_all_is_left_out_nothing_is_bitwise():
     assert judge(merged(found(), found(other)), found()).kind != "bitwise"
 
 
-def test_a_fingerprint_is_read_as_it_was_written():
+@pytest.mark.parametrize("written", [["TP0", "a"], "TP0 a"], ids=["now", "by an earlier bench"])
+def test_a_fingerprint_is_read_as_it_was_written(written):
     """From the JSON beside the caches."""
-    assert from_json(json.loads(json.dumps(found(unstable=("TP0 a",)).as_json()))) == found(unstable=("TP0 a",))
+    padded = found(unstable=(TensorKey("TP0", "a"),))
+    tree = json.loads(json.dumps(padded.as_json()))
+
+    assert tree["unstable"] == [["TP0", "a"]]
+    assert from_json(tree | {"unstable": [written]}) == padded

@@ -8,12 +8,13 @@ from bench.analysis.agreement import NOT_USED, are_two_releases, known_of_one, w
 from bench.analysis.alike import unlike
 from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Block, Point, RunRecord, SweepRecord, points_of
-from bench.analysis.same_weights import DUMMY, IGNORED_AS, Weights, weights_of
+from bench.analysis.same_weights import IGNORED_AS, Weights, weights_of
 from bench.analysis.statistics import Interval, known_to
 from bench.errors import SettingError
 from bench.start.metric_types import Metric
 from bench.start.metrics import FIRST_ANSWER, SPEEDUPS
 from bench.start.tags import ENDPOINT
+from bench.weights.fingerprint import VerdictKind
 
 AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
@@ -230,7 +231,7 @@ def _weighed(baseline: Point, candidate: Point, points: Sequence[Point], ignore:
 
 
 def _withheld(weights: Weights) -> str:
-    if weights.kind == DUMMY:
+    if weights.kind is VerdictKind.DUMMY:
         return f"{weights.why}: it is the floor, and no candidate"
     return f"weights {weights.kind}: {weights.why}; to show it all the same: ignore=weights"
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from bench.analysis.records import RunRecord
 from bench.start.tags import CONTENT, TOKENS, WEIGHTS, WEIGHTS_BASELINE, WEIGHTS_READ, WEIGHTS_WHY
-from bench.weights.fingerprint import judge
+from bench.weights.fingerprint import VerdictKind, judge
 
-# From the strongest to the weakest: of several, the weakest holds.
-ORDER = ("bitwise", "outputs", "same_files", "unverified", "FAILED")
-DUMMY = "dummy"
+ORDER = tuple(VerdictKind)  # of several, the weakest holds
 BETWEEN = (
     "the same files were read whole; the starts are of two sweeps, and what vLLM made of the files was not compared"
 )
@@ -26,7 +24,7 @@ IGNORED_AS = {"weights", WEIGHTS.name, TOKENS.name}  # what `ignore=` may call t
 class Weights:
     """What is known of a candidate's weights against its baseline's. `withholds`: no speedup is shown for that."""
 
-    kind: str  # bitwise, outputs, same_files, unverified, FAILED, dummy
+    kind: VerdictKind
     why: str
     withholds: bool = False
 
@@ -44,26 +42,26 @@ def weights_of(
     `labels` are the baseline's and the candidate's; `ignored`: the speedup is shown whatever the weights are.
     """
     if made_up := _made_up(baseline, candidate):
-        return Weights(DUMMY, made_up, withholds=True)
+        return Weights(VerdictKind.DUMMY, made_up, withholds=True)
     if exchanged := _exchanged(baseline, candidate):
-        return Weights("FAILED", exchanged, withholds=not ignored)
+        return Weights(VerdictKind.FAILED, exchanged, withholds=not ignored)
     kind, why = _related(baseline, candidate, *labels)
     differ = _tokens_differ(baseline, candidate)
-    if kind == "outputs" and differ:
-        kind, why = "unverified", f"in the verification starts: {why}; in the timed ones greedy tokens differ"
-    if kind == "bitwise" and differ:
+    if kind is VerdictKind.OUTPUTS and differ:
+        kind, why = VerdictKind.UNVERIFIED, f"in the verification starts: {why}; in the timed ones greedy tokens differ"
+    if kind is VerdictKind.BITWISE and differ:
         why = f"{why}; {_tokens_text([*baseline, *candidate], differ=True, only_format_varied=True)} nevertheless"
-    if kind == "unverified" and differ and only_format_varied:
+    if kind is VerdictKind.UNVERIFIED and differ and only_format_varied:
         why = f"{why}; its greedy tokens differ from the baseline's though only the load format was varied"
         return Weights(kind, why, withholds=not ignored)
-    if differ is not None and kind in {"unverified", "same_files"}:
+    if differ is not None and kind in {VerdictKind.UNVERIFIED, VerdictKind.SAME_FILES}:
         why = f"{why}; {_tokens_text([*baseline, *candidate], differ=differ, only_format_varied=only_format_varied)}"
-    return Weights(kind, why, withholds=kind == "FAILED" and not ignored)
+    return Weights(kind, why, withholds=kind is VerdictKind.FAILED and not ignored)
 
 
 def _related(
     baseline: Collection[RunRecord], candidate: Collection[RunRecord], base: str, label: str
-) -> tuple[str, str]:
+) -> tuple[VerdictKind, str]:
     """The verdict that joins the two: one is about the other, or both are about the same point, or both read the same files."""
     mine, theirs = _own(candidate), _own(baseline)
     if _about(candidate) == {base}:
@@ -72,32 +70,37 @@ def _related(
         return theirs
     weakest = max(mine, theirs, key=lambda verdict: ORDER.index(verdict[0]))
     related = _about(candidate) and _about(candidate) == _about(baseline)
-    if related or weakest[0] == "FAILED":
+    if related or weakest[0] is VerdictKind.FAILED:
         return weakest
     if len({start.sweep for start in (*baseline, *candidate)}) > 1:
         return _between_sweeps(baseline, candidate)
     if _read_the_same([*baseline, *candidate]):
-        return "same_files", SAME_FILES
-    return "unverified", "the two were never compared" if _about(candidate) else mine[1]
+        return VerdictKind.SAME_FILES, SAME_FILES
+    return VerdictKind.UNVERIFIED, "the two were never compared" if _about(candidate) else mine[1]
 
 
-def _between_sweeps(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> tuple[str, str]:
+def _between_sweeps(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> tuple[VerdictKind, str]:
     """Verdict and why, where no verification start was about both."""
     if found := _by_fingerprints(baseline, candidate):
         return found
     if _read_the_same([*baseline, *candidate]):
-        return "same_files", BETWEEN
+        return VerdictKind.SAME_FILES, BETWEEN
     contents = [{CONTENT.in_(start.tags) for start in starts} for starts in (baseline, candidate)]
     if any(None in found for found in contents):
-        return "unverified", "which files were read is not known of both sweeps"
+        return VerdictKind.UNVERIFIED, "which files were read is not known of both sweeps"
     if contents[0] == contents[1]:
-        return "unverified", "the two sweeps read the same files, but not all of them is known to have been loaded"
+        return (
+            VerdictKind.UNVERIFIED,
+            "the two sweeps read the same files, but not all of them is known to have been loaded",
+        )
     if len({start.params.get("load_format") for start in (*baseline, *candidate)}) == 1:
-        return "FAILED", "the two sweeps read files of different contents: it is another checkpoint"
-    return "unverified", "the two sweeps read files of different contents, by different load formats"
+        return VerdictKind.FAILED, "the two sweeps read files of different contents: it is another checkpoint"
+    return VerdictKind.UNVERIFIED, "the two sweeps read files of different contents, by different load formats"
 
 
-def _by_fingerprints(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> tuple[str, str] | None:
+def _by_fingerprints(
+    baseline: Collection[RunRecord], candidate: Collection[RunRecord]
+) -> tuple[VerdictKind, str] | None:
     """By the verification starts of either sweep. None: they prove nothing. Two releases of vLLM may hold other tensors for one
     checkpoint, so between those only equal ones do.
     """
@@ -108,7 +111,9 @@ def _by_fingerprints(baseline: Collection[RunRecord], candidate: Collection[RunR
         return None
     verdict = judge(was, now)
     is_one_environment = all(was.made_from.get(name) == now.made_from.get(name) for name in ENVIRONMENT)
-    if verdict.kind == "bitwise" or (verdict.kind in {"outputs", "FAILED"} and is_one_environment):
+    if verdict.kind is VerdictKind.BITWISE or (
+        verdict.kind in {VerdictKind.OUTPUTS, VerdictKind.FAILED} and is_one_environment
+    ):
         return verdict.kind, f"by the verification starts of both sweeps, {verdict.why}"
     return None
 
@@ -122,20 +127,19 @@ def _read_the_same(starts: Collection[RunRecord]) -> bool:
 
 def _made_up(baseline: Collection[RunRecord], candidate: Collection[RunRecord]) -> str | None:
     for starts, whose in ((candidate, "its weights"), (baseline, "the baseline's weights")):
-        if any(DUMMY in {WEIGHTS.in_(start.tags), start.params.get("load_format")} for start in starts):
+        if any(VerdictKind.DUMMY in {WEIGHTS.in_(start.tags), start.params.get("load_format")} for start in starts):
             return f"{whose} are made up"
     return None
 
 
-def _own(starts: Collection[RunRecord]) -> tuple[str, str]:
+def _own(starts: Collection[RunRecord]) -> tuple[VerdictKind, str]:
     """The verdict that the starts of a point carry: the weakest, should they differ."""
     found = [
         (kind, WEIGHTS_WHY.in_(start.tags) or "") for start in starts if (kind := WEIGHTS.in_(start.tags)) is not None
     ]
     if len(found) < len(starts) or not found:
-        return "unverified", "no verification start was made"
-    known = [each if each[0] in ORDER else ("unverified", each[1]) for each in found]
-    return max(known, key=lambda verdict: ORDER.index(verdict[0]))
+        return VerdictKind.UNVERIFIED, "no verification start was made"
+    return max(found, key=lambda verdict: ORDER.index(verdict[0]))
 
 
 def _about(starts: Collection[RunRecord]) -> set[str]:

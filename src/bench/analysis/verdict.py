@@ -13,6 +13,7 @@ from bench.analysis.savings import Saving, mean_waterfall, resolved_phases
 from bench.analysis.statistics import Interval
 from bench.start.metric_types import Metric
 from bench.start.metrics import SPEEDUPS
+from bench.weights.fingerprint import VerdictKind
 
 
 class Shown(Enum):
@@ -129,7 +130,7 @@ def _explained(against: Against, comparison: Comparison) -> Against:
 def _marks(comparison: Comparison, label: str) -> Iterator[str]:
     if label in comparison.survivors:
         yield "survivors only"
-    if comparison.weights[label].kind == "FAILED":
+    if comparison.weights[label].kind is VerdictKind.FAILED:
         yield "weights FAILED"
 
 

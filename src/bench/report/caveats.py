@@ -6,13 +6,13 @@ from bench.analysis.agreement import is_between_sweeps
 from bench.analysis.comparison import Comparison
 from bench.analysis.losses import missing_starts
 from bench.analysis.records import RunRecord
-from bench.analysis.same_weights import DUMMY
 from bench.analysis.verdict import Verdict
 from bench.analysis.worth import costs, on_cpu
 from bench.report.numbers import listed, ratio_text
 from bench.report.scope import STATE_WORDS, STATES, not_recorded, state_words
 from bench.start.metrics import READY
 from bench.start.tags import Tag
+from bench.weights.fingerprint import VerdictKind
 
 NAMED = 3  # points in a sentence; the sections below have all
 VERIFIED = {STATE_WORDS[state] for state in ("cold", "warm", "not_used", "none", "primed", "fresh")}
@@ -79,7 +79,7 @@ def _withheld(comparison: Comparison) -> Iterator[str]:
     found = list(comparison.withheld.items())
     for label, why in found[:NAMED]:
         ready_s = comparison.point(label).mean(READY)
-        if comparison.weights[label].kind == DUMMY and ready_s is not None:
+        if comparison.weights[label].kind is VerdictKind.DUMMY and ready_s is not None:
             yield f"`{label}` loads no weights: its {ready_s:.2f} s to ready are the floor, no speedup."
         else:
             yield f"`{label}` is withheld: {why}."
@@ -101,8 +101,8 @@ def _without_this_time(comparison: Comparison, verdict: Verdict | None) -> Itera
 def _weights(comparison: Comparison) -> Iterator[str]:
     shown = {label: each.kind for label, each in comparison.weights.items() if label not in comparison.withheld}
     for kind, words in (
-        ("FAILED", "weights FAILED, shown as requested"),
-        ("unverified", "whether the weights are the same is unverified"),
+        (VerdictKind.FAILED, "weights FAILED, shown as requested"),
+        (VerdictKind.UNVERIFIED, "whether the weights are the same is unverified"),
     ):
         if labels := [f"`{label}`" for label, found in shown.items() if found == kind]:
             yield f"{listed(labels, NAMED)}: {words}."

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from bench.analysis.agreement import is_between_sweeps
 from bench.analysis.between import differences
 from bench.analysis.comparison import Comparison
-from bench.analysis.same_weights import DUMMY, Weights
+from bench.analysis.same_weights import Weights
 from bench.analysis.savings import UpperBound, upper_bounds
 from bench.analysis.statistics import Interval
 from bench.report import tables
 from bench.report.tables import Table
 from bench.start.metrics import READY
+from bench.weights.fingerprint import VerdictKind
 
 NAMED = 12  # settings and versions in a sentence; all of them are params and tags of the starts
 WEIGHTS = {
-    "bitwise": "the same weights, bit for bit",
-    "outputs": "the same outputs",
-    "same_files": "the same files",
-    "unverified": "weights unverified",
-    "FAILED": "weights FAILED, shown because you asked for it",
+    VerdictKind.BITWISE: "the same weights, bit for bit",
+    VerdictKind.OUTPUTS: "the same outputs",
+    VerdictKind.SAME_FILES: "the same files",
+    VerdictKind.UNVERIFIED: "weights unverified",
+    VerdictKind.FAILED: "weights FAILED, shown because you asked for it",
 }
 
 
@@ -117,8 +118,8 @@ def _most_rivals(comparison: Comparison, bases: Iterable[str]) -> int:
 
 def _withheld(comparison: Comparison, label: str, why: str) -> Withheld:
     kind = comparison.weights[label].kind
-    ready_s = comparison.point(label).mean(READY) if kind == DUMMY else None
-    return Withheld(label, why, kind == "FAILED", ready_s)
+    ready_s = comparison.point(label).mean(READY) if kind is VerdictKind.DUMMY else None
+    return Withheld(label, why, kind is VerdictKind.FAILED, ready_s)
 
 
 def saved_seconds_of(comparison: Comparison) -> SavedSeconds | None:

@@ -156,6 +156,8 @@ RIG_GPU_PROCESSES = Metric("rig/gpu_processes", "", "GPU processes before", NVML
     what="processes that used these GPUs before the start")
 RIG_GPU_CLOCK = Metric("rig/gpu_sm_clock_mhz", "MHz", "SM clock before", NVML,
     what="SM clock of the slowest of these GPUs")
+PREPARE = Metric("prepare_s", "s", "Making the checkpoint", CLOCK,
+    what="a checkpoint written and checked, in the run of a preparation (`bench.prepare`): no start has it")
 COVERAGE = Metric("log/coverage", "", "Coverage of the log", Measured("a replayed log"),
     what="share of the phases that a start like this one prints of which the log has a number, 0 to 1")
 # fmt: on

@@ -14,6 +14,7 @@ from bench.host.state import HostState, Verdict, judge
 from bench.log.outcome import Ending
 from bench.log.server_info import ServerInfo
 from bench.start.warning import ResultWarning, from_line, to_line
+from bench.weights.fingerprint import VerdictKind
 from bench.weights.loaded import StartWeights
 
 T = TypeVar("T")
@@ -127,8 +128,7 @@ KIND = Tag("bench.kind", str, {kind.value: kind for kind in Kind}.get)  # None: 
 KEY = _text("bench.start_key")  # of one start, however often it is uploaded
 SWEEP = _text("bench.sweep")
 POINT = _text("bench.point")
-REPEAT = _number("bench.repeat")
-BLOCK = _number("bench.block")
+REPEAT = _number("bench.repeat")  # its block, from 0: every point is started once a block
 ORDER = _number("bench.order")  # in the sweep, from 1
 UPLOADED = _flag("bench.uploaded")  # all of this start is in the store
 DRIVER = _text("bench.driver")  # the process that will end this run
@@ -188,7 +188,8 @@ RAN_RECORD = _text("bench.ran")  # recorded; or unverified, and why
 RECORDED, UNVERIFIED = "recorded", "unverified"
 
 # Its weights.
-WEIGHTS = _text("bench.weights")  # the verdict
+VERDICTS = {kind.value: kind for kind in VerdictKind}
+WEIGHTS = Tag("bench.weights", str, lambda text: VERDICTS.get(text, VerdictKind.UNVERIFIED))  # of a later bench
 WEIGHTS_WHY = _text("bench.weights_why")
 WEIGHTS_BASELINE = _text("bench.weights_baseline")
 WEIGHTS_READ = _text("bench.weights_read")
@@ -207,7 +208,6 @@ def place_tags(settings: Settings) -> Tags:
         KIND.of(Kind(place.kind))
         | POINT.of(place.point or settings.load_format.name)
         | REPEAT.of(place.repeat)
-        | BLOCK.of(place.repeat)  # every point is started once a block
         | ORDER.of(place.position)
         | SWEEP.of(place.id or None)
     )

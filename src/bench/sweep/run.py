@@ -53,6 +53,7 @@ from bench.tracking.store import given_by_mlflow
 from bench.tracking.sweeps import SweepRun, given_run
 from bench.tracking.uploads import begin_sweep, bring_in_rest, end_sweep, open_store
 from bench.weights.checkpoint import place_of
+from bench.weights.fingerprint import VerdictKind
 from bench.weights.fingerprint_store import Files, expect
 
 INTERRUPTION = "an interruption"
@@ -236,7 +237,7 @@ def verify(sweep: Sweep, launch: Launch) -> None:
         found = found_of(sweep.points)
     expect(sweep.points[0].settings.caches_dir, sweep.sweep_id, found)
     for label, each in found.items():
-        if each.kind == "FAILED":
+        if each.kind is VerdictKind.FAILED:
             print_message(f"  {label}: weights FAILED: {each.why}")
 
 

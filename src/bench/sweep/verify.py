@@ -9,11 +9,10 @@ import json
 from collections.abc import Sequence
 
 from bench.analysis.comparison import AUTO, DERIVED
-from bench.analysis.same_weights import DUMMY
 from bench.config import Settings
 from bench.host.host import look_at_host
 from bench.sweep.plan import Point
-from bench.weights.fingerprint import Fingerprint, judge
+from bench.weights.fingerprint import Fingerprint, VerdictKind, judge
 from bench.weights.fingerprint_store import Expected, can_be_verified, files_of, fingerprint_key, kept
 
 OF_THE_FORMAT = ("load_format",)  # settings that may differ between points whose weights are compared
@@ -72,22 +71,22 @@ def _found(point: Point, base: Point, reference: Point, *, compared: bool) -> Ex
     settings, host = point.settings, look_at_host(point.settings)
     files = files_of(settings)
     if settings.load_format.checkpoint == "config_only":
-        return Expected(files, None, DUMMY, MADE_UP, base.label)
+        return Expected(files, None, VerdictKind.DUMMY, MADE_UP, base.label)
     key = fingerprint_key(settings, host, files)
     own = kept(settings.caches_dir, key, files)
     if own is None or not compared:
         return Expected(files, key if own else None, *_without(point, base, reference, compared=compared))
     if point is base:
-        return Expected(files, key, "bitwise", f"it is the baseline: {_loads(own)}", base.label)
+        return Expected(files, key, VerdictKind.BITWISE, f"it is the baseline: {_loads(own)}", base.label)
     if point.settings.flat() == base.settings.flat():
         return Expected(
             files, key, *_by_files(point, base), base.label
-        )  # not "bitwise": one verification start stands for both
+        )  # not bitwise: one verification start stands for both
     theirs = _fingerprint(base.settings)
     if theirs is None:
-        return Expected(files, key, "unverified", f"{base.label} could not be verified", base.label)
+        return Expected(files, key, VerdictKind.UNVERIFIED, f"{base.label} could not be verified", base.label)
     verdict = judge(theirs, own)
-    return Expected(files, key, verdict.kind, verdict.why, base.label, list(verdict.differing))
+    return Expected(files, key, verdict.kind, verdict.why, base.label, verdict.differing)
 
 
 def _loads(own: Fingerprint) -> str:
@@ -104,30 +103,33 @@ def _fingerprint(settings: Settings) -> Fingerprint | None:
     return kept(settings.caches_dir, fingerprint_key(settings, look_at_host(settings), files), files)
 
 
-def _without(point: Point, base: Point, reference: Point, *, compared: bool) -> tuple[str, str, str]:
+def _without(point: Point, base: Point, reference: Point, *, compared: bool) -> tuple[VerdictKind, str, str]:
     """Verdict, why, and the point that it is about, where there is no fingerprint to compare."""
     settings, other = point.settings, reference if point is base else base
     if settings.load_format == other.settings.load_format and not compared:
         return *_by_files(point, other), other.label
     for name, value in (("verify", settings.verify), ("probe", settings.probe)):
         if value is False:
-            return "unverified", f"{name}=false", other.label
+            return VerdictKind.UNVERIFIED, f"{name}=false", other.label
     if not compared:
-        return "unverified", "the sweep has no other load format at otherwise equal settings", other.label
-    return "unverified", "its verification start failed", other.label
+        return VerdictKind.UNVERIFIED, "the sweep has no other load format at otherwise equal settings", other.label
+    return VerdictKind.UNVERIFIED, "its verification start failed", other.label
 
 
-def _by_files(point: Point, other: Point) -> tuple[str, str]:
+def _by_files(point: Point, other: Point) -> tuple[VerdictKind, str]:
     """Verdict and why, by what the files hold. Those cut for another number of ranks are other files, whatever they were cut from."""
     mine, theirs = files_of(point.settings), files_of(other.settings)
     if mine is None or theirs is None:
-        return "unverified", "whether the same files were read is not known"
+        return VerdictKind.UNVERIFIED, "whether the same files were read is not known"
     if mine.digest != theirs.digest:
-        return "unverified", _OTHER_CUT if point.settings.load_format.checkpoint == "sharded" else _OTHER_FILES
+        return (
+            VerdictKind.UNVERIFIED,
+            _OTHER_CUT if point.settings.load_format.checkpoint == "sharded" else _OTHER_FILES,
+        )
     same = "the same files were read whole"
     alike = point.settings.flat() == other.settings.flat()
     return (
-        "same_files",
+        VerdictKind.SAME_FILES,
         same if alike else f"{same}; settings other than the load format differ, so bits and tokens may",
     )
 

@@ -12,7 +12,8 @@ from bench.config import Tracking
 from bench.errors import LockError, TrackingError
 from bench.start import tags as t
 from bench.start.files import OUTPUTS, PROBE
-from bench.start.metrics import CHECKPOINT_SIZE
+from bench.start.metric_types import named
+from bench.start.metrics import CHECKPOINT_SIZE, PREPARE
 from bench.start.record import Startup
 from bench.start.trace import trace_of
 from bench.start.warning import ResultWarning, WarningKind
@@ -156,7 +157,7 @@ def log_preparation(
 ) -> str:
     """A checkpoint that was made, as a FINISHED run of the preparations' own experiment."""
     store, began_at = connect(tracking.uri), time.time() - made.duration_s
-    metrics = {"prepare_s": made.duration_s, CHECKPOINT_SIZE.name: made.size_gib}
+    metrics = named({PREPARE: made.duration_s, CHECKPOINT_SIZE: made.size_gib})
     with errors_translated(tracking.uri):
         experiment = experiment_id(store, tracking.experiment + PREPARATIONS)
         own = t.KIND.of(t.Kind.PREPARE) | t.DRIVER.of(this_process().as_text())

@@ -6,17 +6,43 @@ so that it does not depend on kernels; and greedy tokens with their log-probabil
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
 from bench.vllm.greedy import GreedyAnswer
 from bench.vllm.probe_events import RankSums, TensorSum
 
-Kind = Literal["bitwise", "outputs", "same_files", "unverified", "FAILED", "dummy"]
-Pair = tuple[str, TensorSum | None, TensorSum | None]  # `TP0 name`, the baseline's, the candidate's
 Delivered = tuple[int, int]  # tensors, bytes
 NAMED = 3  # parameters named in a message; all of them are in fingerprint.json
+
+
+class VerdictKind(StrEnum):
+    """What is known of two loads, from the strongest to the weakest; files and tags have the values."""
+
+    BITWISE = "bitwise"
+    OUTPUTS = "outputs"  # the same greedy tokens and log-probabilities
+    SAME_FILES = "same_files"
+    UNVERIFIED = "unverified"
+    FAILED = "FAILED"
+    DUMMY = "dummy"  # one of them has made-up weights
+
+
+class TensorKey(NamedTuple):
+    """A tensor of one rank."""
+
+    rank: str  # TP0
+    name: str  # model.layers.0.mlp.down_proj.weight
+
+
+def _key(written: Any) -> Any:
+    """Of JSON: a pair, or `TP0 model.norm.weight` as an earlier bench wrote it."""
+    return TensorKey(*written.split(" ", 1)) if isinstance(written, str) and " " in written else written
+
+
+TensorKeys = tuple[Annotated[TensorKey, BeforeValidator(_key)], ...]
+Pair = tuple[TensorKey, TensorSum | None, TensorSum | None]  # the tensor, the baseline's sum, the candidate's
 
 
 @dataclass(frozen=True)
@@ -30,7 +56,7 @@ class Fingerprint:
     answers: tuple[GreedyAnswer, ...]
     again: tuple[GreedyAnswer, ...]  # the same prompts a second time, or in a second start
     delivered: dict[str, Delivered]  # to each rank
-    unstable: tuple[str, ...] = ()  # `TP0 name`: differs between two equal loads, as padding does
+    unstable: TensorKeys = ()  # differ between two equal loads, as padding does
     loads: int = 1
     unsummed: tuple[str, ...] = ()  # ranks of which no checksum is known
     content: str | None = None  # digest of every byte of the files; None: there are no files here, or they went away
@@ -52,17 +78,17 @@ def from_json(tree: Any) -> Fingerprint:
 class Verdict:
     """What is known of a point's weights against its baseline's, why, and every tensor that differs."""
 
-    kind: Kind
+    kind: VerdictKind
     why: str
-    differing: tuple[str, ...] = ()  # `TP0 model.layers.0.mlp.down_proj.weight`
+    differing: tuple[TensorKey, ...] = ()
 
 
 def merged(first: Fingerprint, second: Fingerprint) -> Fingerprint:
     """Two equal loads as one fingerprint: what differs between them is unstable, and enters no verdict."""
-    names = [name for name, one, other in _pairs(first, second) if one != other]
+    keys = [key for key, one, other in _pairs(first, second) if one != other]
     return replace(
         first,
-        unstable=tuple(sorted({*first.unstable, *names})),
+        unstable=tuple(sorted({*first.unstable, *keys})),
         again=second.answers,
         loads=first.loads + 1,
         unsummed=tuple(sorted({*first.unsummed, *second.unsummed})),
@@ -76,22 +102,23 @@ def judge(baseline: Fingerprint, candidate: Fingerprint) -> Verdict:
     """
     unstable = set(baseline.unstable)
     pairs = [pair for pair in _pairs(baseline, candidate) if pair[0] not in unstable]
-    comparable = [(name, one, other) for name, one, other in pairs if one and other and one.digest and other.digest]
+    comparable = [(key, one, other) for key, one, other in pairs if one and other and one.digest and other.digest]
     differing = [
-        name
-        for name, one, other in comparable
-        if _alike(one, other) and (one.digest != other.digest or name in candidate.unstable)
+        key
+        for key, one, other in comparable
+        if (one.dtype, one.shape) == (other.dtype, other.shape)
+        and (one.digest != other.digest or key in candidate.unstable)
     ]
     diverges = first_divergence(baseline.answers, candidate.answers)
     if differing:
         return _failed(f"{_listed(differing)} differ from the baseline's", diverges, differing)
-    unmatched = [name for name, one, other in pairs if not _same(one, other)]
+    unmatched = [key for key, one, other in pairs if not _same(one, other)]
     unsummed = sorted({*baseline.unsummed, *candidate.unsummed, *(baseline.ranks.keys() ^ candidate.ranks.keys())})
     if unsummed:
         return _judge_outputs(baseline, candidate, f"there are no checksums of {', '.join(unsummed)} in both", diverges)
     if comparable and not unmatched:
         why = f"{len(comparable)} tensors on {len(baseline.ranks)} rank(s) are bit for bit the baseline's"
-        return Verdict("bitwise", _and_tokens(why + _left_out(sorted(unstable)), diverges))
+        return Verdict(VerdictKind.BITWISE, _and_tokens(why + _left_out(sorted(unstable)), diverges))
     if lost := _lost(pairs, unmatched):
         return _failed(f"{_listed(lost)} are missing, all others are bit for bit the baseline's", diverges, lost)
     why = "there are no checksums"
@@ -100,23 +127,23 @@ def judge(baseline: Fingerprint, candidate: Fingerprint) -> Verdict:
     return _judge_outputs(baseline, candidate, why, diverges)
 
 
-def _failed(why: str, diverges: tuple[int, int] | None, differing: list[str]) -> Verdict:
-    return Verdict("FAILED", _and_tokens(why, diverges), (*differing,))
+def _failed(why: str, diverges: tuple[int, int] | None, differing: list[TensorKey]) -> Verdict:
+    return Verdict(VerdictKind.FAILED, _and_tokens(why, diverges), (*differing,))
 
 
-def _left_out(unstable: list[str]) -> str:
+def _left_out(unstable: list[TensorKey]) -> str:
     if not unstable:
         return ""
     return f", {len(unstable)} left out that differ between two loads of the baseline: {_listed(unstable)}"
 
 
-def _lost(pairs: list[Pair], unmatched: list[str]) -> list[str]:
+def _lost(pairs: list[Pair], unmatched: list[TensorKey]) -> list[TensorKey]:
     """Tensors that the candidate lacks, where it has nothing else in their stead: a load that renames or converts tensors has.
 
     A rank without any checksum has lost nothing: it is not known.
     """
-    summed = {name.partition(" ")[0] for name, one, other in pairs if one and other}
-    lost = [name for name, one, other in pairs if one and not other and name.partition(" ")[0] in summed]
+    summed = {key.rank for key, one, other in pairs if one and other}
+    lost = [key for key, one, other in pairs if one and not other and key.rank in summed]
     return lost if lost == unmatched else []
 
 
@@ -125,22 +152,24 @@ def _judge_outputs(
 ) -> Verdict:
     """Checksums cannot be compared, for the reason `why`, so the tokens are, where nothing else decides them."""
     if not baseline.answers or not candidate.answers or baseline.outputs_from != candidate.outputs_from:
-        return Verdict("unverified", f"{why}, and neither can tokens: they were made with other settings")
+        return Verdict(VerdictKind.UNVERIFIED, f"{why}, and neither can tokens: they were made with other settings")
     if diverges:
-        return Verdict("FAILED", _and_tokens(why, diverges))
+        return Verdict(VerdictKind.FAILED, _and_tokens(why, diverges))
     for whose, each in (("the baseline", baseline), ("this load format", candidate)):
         if each.again and first_divergence(each.answers, each.again):
-            return Verdict("unverified", f"{why}; two equal requests to {whose} gave different greedy tokens")
+            return Verdict(VerdictKind.UNVERIFIED, f"{why}; two equal requests to {whose} gave different greedy tokens")
     spread, far = spread_of(baseline.answers, baseline.again), spread_of(baseline.answers, candidate.answers)
     if spread is None or far is None:
-        return Verdict("unverified", f"{why}; the greedy tokens are equal, but they come without log-probabilities")
+        return Verdict(
+            VerdictKind.UNVERIFIED, f"{why}; the greedy tokens are equal, but they come without log-probabilities"
+        )
     if far > spread:
         return Verdict(
-            "unverified",
+            VerdictKind.UNVERIFIED,
             f"{why}; the greedy tokens are equal, but their log-probabilities differ by {far:.3g}, the baseline's own by {spread:.3g}",
         )
     count = sum(len(answer.tokens) for answer in candidate.answers)
-    return Verdict("outputs", f"{why}; the same {count} greedy tokens, log-probabilities within {spread:.3g}")
+    return Verdict(VerdictKind.OUTPUTS, f"{why}; the same {count} greedy tokens, log-probabilities within {spread:.3g}")
 
 
 def spread_of(one: Iterable[GreedyAnswer], other: Iterable[GreedyAnswer]) -> float | None:
@@ -182,18 +211,14 @@ def _pairs(one: Fingerprint, other: Fingerprint) -> Iterator[Pair]:
         first = one.ranks[rank].tensors if rank in one.ranks else {}
         second = other.ranks[rank].tensors if rank in other.ranks else {}
         for name in dict.fromkeys([*first, *second]):
-            yield f"{rank} {name}", first.get(name), second.get(name)
-
-
-def _alike(one: TensorSum, other: TensorSum) -> bool:
-    return (one.dtype, one.shape) == (other.dtype, other.shape)
+            yield TensorKey(rank, name), first.get(name), second.get(name)
 
 
 def _same(one: TensorSum | None, other: TensorSum | None) -> bool:
     return one is not None and one.digest is not None and one == other
 
 
-def _listed(names: list[str]) -> str:
+def _listed(keys: list[TensorKey]) -> str:
     """The first few, each with its rank, and how many there are."""
-    shown = ", ".join(f"{name} (rank {rank})" for rank, _, name in (each.partition(" ") for each in names[:NAMED]))
-    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
+    shown = ", ".join(f"{name} (rank {rank})" for rank, name in keys[:NAMED])
+    return f"{shown} and {len(keys) - NAMED} more" if len(keys) > NAMED else shown

@@ -22,7 +22,7 @@ from bench.vllm.probe.bench_probe import surroundings
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.checkpoint import is_here, paths_read
 from bench.weights.content import content_digest, content_files, digest_of_files, file_stamps, stamps_of, ways_to
-from bench.weights.fingerprint import Delivered, Fingerprint, from_json, merged
+from bench.weights.fingerprint import Delivered, Fingerprint, TensorKeys, VerdictKind, from_json, merged
 from bench.weights.hub import checkpoint_folder, reads_hub
 
 FILE = "fingerprint.json"
@@ -211,10 +211,10 @@ class Expected:
 
     files: Files | None
     key: str | None  # of its fingerprint; None: it was not verified
-    kind: str  # the verdict
+    kind: VerdictKind
     why: str
     baseline: str  # the point that it was compared with
-    differing: list[str] = field(default_factory=list)
+    differing: TensorKeys = ()
 
 
 def expect(caches_dir: str, sweep_id: str, points: dict[str, Expected]) -> None:
@@ -230,7 +230,9 @@ def expected(settings: Settings, host: Host, files: Files | None) -> Expected | 
         return TypeAdapter(Expected).validate_python(tree) if tree else None
     key = fingerprint_key(settings, host, files)
     if settings.verify and kept(settings.caches_dir, key, files):
-        return Expected(files, key, "unverified", "a start on its own has no baseline to be compared with", "")
+        return Expected(
+            files, key, VerdictKind.UNVERIFIED, "a start on its own has no baseline to be compared with", ""
+        )
     return None
 
 

@@ -17,7 +17,7 @@ from bench.host.host import Host
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.checkpoint import paths_read
 from bench.weights.content import turned_in
-from bench.weights.fingerprint import Delivered, Fingerprint
+from bench.weights.fingerprint import Delivered, Fingerprint, VerdictKind
 from bench.weights.fingerprint_store import Files, change_in, changed_in, delivered_in, expected, files_of, kept
 
 LONGEST_HEADER = 100 * 1024**2  # bytes, as the format allows
@@ -31,7 +31,7 @@ class StartWeights:
 
     read: str | None = None  # whole, part, unknown
     content: str | None = None  # a digest of the files
-    kind: str | None = None  # the verdict: bitwise, outputs, same_files, unverified, FAILED
+    kind: VerdictKind | None = None  # the verdict
     why: str | None = None
     baseline: str | None = None  # the point that the verdict is about
     held: dict[str, Delivered] | None = None  # tensors and bytes that the files hold for each rank, by their headers
@@ -52,18 +52,22 @@ def weights_of(settings: Settings, host: Host, files: Files | None, report: Prob
     exchanged = _exchanged_meanwhile(settings, files)
     if found is None:
         why = "verify=false" if settings.verify is False else "no verification start was made for it"
-        return replace(known, kind="unverified", why=why, exchanged=tuple(exchanged))
+        return replace(known, kind=VerdictKind.UNVERIFIED, why=why, exchanged=tuple(exchanged))
     if found.files and files and (change := change_in(found.files, files, settings.checkpoint_path)):
         exchanged.append(f"{change}: this start did not read the checkpoint that the others read")
     own = kept(settings.caches_dir, found.key, found.files) if found.key else None
     other = _other_delivery(own, delivered)
     kind, why = found.kind, found.why
-    if kind == "dummy" and delivered:
-        kind, why = "unverified", "it is said to read no files, and its ranks were given weights"
-    if found.key and kind in {"bitwise", "outputs"} and (unknown := _unlike_verified(own, delivered)):
-        kind, why = "unverified", f"{unknown}; in the verification starts: {why}"
-    if kind == "same_files" and whole is not True:
-        kind, why = "unverified", f"{_part(whole=whole)}: only that its files are the baseline's is known"
+    if kind is VerdictKind.DUMMY and delivered:
+        kind, why = VerdictKind.UNVERIFIED, "it is said to read no files, and its ranks were given weights"
+    if (
+        found.key
+        and kind in {VerdictKind.BITWISE, VerdictKind.OUTPUTS}
+        and (unknown := _unlike_verified(own, delivered))
+    ):
+        kind, why = VerdictKind.UNVERIFIED, f"{unknown}; in the verification starts: {why}"
+    if kind is VerdictKind.SAME_FILES and whole is not True:
+        kind, why = VerdictKind.UNVERIFIED, f"{_part(whole=whole)}: only that its files are the baseline's is known"
     verdict = {"kind": kind, "why": why, "baseline": found.baseline, "differing": found.differing}
     files_tree = found.files and asdict(replace(found.files, ways={}))
     document = {"verdict": verdict, "files": files_tree, "fingerprint": own.as_json() if own else None}
