@@ -20,13 +20,14 @@ def compared(
     variables: dict[str, str] | None = None,
     params: dict[str, str] | None = None,
     ignore: tuple[str, ...] = (),
+    base: dict[str, str] | None = None,
 ) -> Comparison:
-    """Two points, of which the second has these."""
+    """Two points, of which the second has these; `base`: what the first has besides."""
     plain = {"load_format": "auto", "load_format.extra.concurrency": "None", "vllm.args.dtype": "None"}
     first, second = RAN_ENVIRONMENT.of(VARIABLES), RAN_ENVIRONMENT.of(VARIABLES if variables is None else variables)
     return compare(
         made_sweep(
-            made_start("base", {"ready_s": 2.0}, params=plain, tags=HOST | RAN | first),
+            made_start("base", {"ready_s": 2.0}, params=plain, tags={name: value for name, value in (HOST | RAN | first | (base or {})).items() if value != "gone"}),
             made_start("other", {"ready_s": 1.0}, params=plain | {"load_format": "x"} | (params or {}), tags={name: value for name, value in (HOST | RAN | second | (tags or {})).items() if value != "gone"}),
         ),
         baseline="base",
@@ -65,6 +66,15 @@ def test_what_is_known_of_one_alone_agrees_with_nothing(name):
 
     assert " is known of one of them alone; to compare all the same: ignore=" in withheld
     assert compared(tags={"bench.page_cache": "not_used", "host.memory_gib": "125.4"}).withheld == {}
+
+
+def test_a_fact_that_an_earlier_bench_did_not_look_for_is_no_difference():
+    """Of two starts under this bench it is one, as any other fact."""
+    now = {"storage.filesystem": "ext4", "storage.own_options": "rw", "storage.queue_depth": "64"}
+
+    assert compared(tags=now | {"storage.filesystem": "gone"}).withheld == {}
+    assert "queue_depth" in compared(tags=now, base=now | {"storage.queue_depth": "gone"}).withheld["other"]
+    assert compared(tags=now | {"storage.free_gib": "7.0"}, base=now | {"storage.free_gib": "99.0"}).withheld == {}
 
 
 def test_what_is_ignored_and_is_no_difference_is_named():

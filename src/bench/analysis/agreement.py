@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bench.analysis.records import Point
+from bench.host.storage_facts import FACTS
 from bench.start.tags import (
     COMPILE_CACHE,
     ENTRYPOINT,
@@ -28,12 +29,7 @@ MUST_AGREE = {
     HOST.name("cpu_cores"): "the number of CPUs",
     HOST.name("memory_gib"): "the host's memory in GiB",
     HOST.name("kernel"): "the kernel",
-    STORAGE.name("device"): "the checkpoint's disk",
-    STORAGE.name("filesystem"): "the checkpoint's file system",
-    STORAGE.name("read_ahead_kb"): "the disk's read-ahead",
-    STORAGE.name("max_sectors_kb"): "the disk's largest request",
-    STORAGE.name("scheduler"): "the disk's I/O scheduler",
-    STORAGE.name("limit"): "the cgroup's limit on the disk",
+    **{STORAGE.name(fact.name): fact.must_agree for fact in FACTS if fact.must_agree},
     PAGE_CACHE.name: "the page cache's state",
     COMPILE_CACHE.name: "the compile cache's state",
     RAN.name("vllm"): "the vLLM that ran",
@@ -63,6 +59,7 @@ MUST_AGREE = {
     RAN.name("ranks"): "the number of ranks",
 }
 LATER_SETTINGS = {"vllm.entrypoint"}  # starts of an earlier bench lack them: unknown there, and so not varied
+LATER_FACTS = {STORAGE.name(fact.name) for fact in FACTS if fact.is_later}  # and these
 RANKS = {
     "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel", "distributed_executor_backend",
 }  # fmt: skip
@@ -163,6 +160,7 @@ def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> st
                 UNKNOWN & _values(each, name) or not _recorded(each, name) for each in (baseline, candidate)
             )
         is_expected = name in OF_ONE_FORMAT or (name.startswith(RAN.prefix) and "probe" in varied)
+        is_expected |= name in LATER_FACTS and any(map(_predates, (baseline, candidate)))
         if is_unknown and was != other and not is_expected and not is_ignored(name, ignore):
             found[name] = what
     if not found:
@@ -172,6 +170,11 @@ def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> st
     more = [f"and {len(found) - NAMED_AT_MOST} more"] if len(found) > NAMED_AT_MOST else []
     verb = "is" if len(found) == 1 else "are"
     return f"{', '.join([*named, *more])} {verb} known of one of them alone; to compare all the same: ignore={','.join(groups)}"
+
+
+def _predates(point: Point) -> bool:
+    """Whether its starts were made by a bench that did not look for these facts. Some file system or other is always known now."""
+    return not any(_values(point, name) for name in LATER_FACTS)
 
 
 def are_same(name: str, *values: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The storage that holds a checkpoint, as far as a load depends on it: device, file system, read-ahead, requests, limits.
+"""The storage that holds a checkpoint, as far as a load depends on it: what storage_facts.py lists, read from this host.
 
 Read-ahead and a limit of requests a second decide which load format is faster, so two starts with other values are not one
 experiment. What this host does not show (in a container, on a network) is absent.
@@ -6,13 +6,27 @@ experiment. What this host does not show (in a container, on a network) is absen
 
 import os
 import re
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
-SYS, PROC = Path("/sys"), Path("/proc")
-QUEUE = ("read_ahead_kb", "max_sectors_kb", "scheduler")
-NO_LIMIT = "none"  # the fact `limit` where the cgroups of this process allow all
+from bench.host import mounts
+from bench.host.mounts import (
+    LAYERS,
+    OVERLAY,
+    Mount,
+    beneath,
+    composed_of,
+    describe_layers,
+    disk_below,
+    members_of,
+    mount_of,
+    text_of,
+)
+from bench.host.storage_facts import FREE, NO_LIMIT
+
+QUEUE = ("read_ahead_kb", "max_sectors_kb", "nr_requests", "scheduler")
 THROTTLES = {"riops": "read_iops_device", "rbps": "read_bps_device"}  # of cgroup v1, by their names in v2
+GIB = 1024**3
 
 # What a process or a thread has read from storage so far, by the kernel's own count. `read_bytes` counts what came from the device: page
 # faults of a mapping, buffered reads that missed the page cache, and O_DIRECT; what the cache served is not in it.
@@ -20,77 +34,67 @@ THROTTLES = {"riops": "read_iops_device", "rbps": "read_bps_device"}  # of cgrou
 READ_BYTES = re.compile(rb"^read_bytes: (\d+)$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Mount:
-    """What /proc/self/mountinfo shows of a mounted file system. `number` is MAJOR:MINOR."""
-
-    point: str
-    number: str
-    filesystem: str
-    source: str
-    options: str
-
-
 def describe_storage(path: Path) -> dict[str, str]:
-    """Facts about the storage of this file or folder, by name: device, filesystem, mount_options, read_ahead_kb and
-    max_sectors_kb (KiB), scheduler, and limit: what this process's cgroups allow on that device, "none" where they allow all.
+    """Facts about the storage of this file or folder, by the names of storage_facts.FACTS: of the disk where there is one, of the file system, and
+    what this process's cgroups allow on that disk. An overlay's are those of the layer that holds the path, where that is to be seen.
     """
-    mount = _mount_of(path)
-    if mount is None:
+    mounted = mount_of(path)
+    if mounted is None:
         return {}
-    facts = {"filesystem": mount.filesystem, "mount_options": mount.options}
-    if disk := _disk_of(mount):
-        facts |= {"device": disk.name} | _queue(disk) | {"limit": _limit(_text(disk / "dev"))}
+    mount, place = beneath(mounted, path)
+    facts = _of_file_system(mount) | {"layers": describe_layers(mounted)} | _free(place)
+    disk = disk_below(mount)
+    if disk is None:
+        facts["source"] = mount.named_source
+    else:
+        facts |= {"device": disk.name, "composed_of": composed_of(disk), "limit": _limit(text_of(disk / "dev"))}
+        facts |= _queue(disk)
+    facts["bdi_read_ahead_kb"] = _bdi_read_ahead(mount, disk)
     return {name: value for name, value in facts.items() if value}
 
 
 def disk_of(path: Path) -> Path | None:
     """The folder below /sys of the whole disk that holds this path; None: it lies on none that this host shows."""
-    mount = _mount_of(path)
-    return _disk_of(mount) if mount else None
+    mount = mount_of(path)
+    return disk_below(beneath(mount, path)[0]) if mount else None
 
 
-def _mount_of(path: Path) -> Mount | None:
-    """The mount with the longest path above this one; of several on one place, the last one hides the others."""
-    found = None
-    resolved = path.resolve()
-    for line in _text(PROC / "self/mountinfo").splitlines():
-        mount = _parsed(line)
-        if resolved.is_relative_to(mount.point) and (found is None or len(mount.point) >= len(found.point)):
-            found = mount
-    return found
+def _of_file_system(mount: Mount) -> dict[str, str]:
+    """The folders of an overlay are left out."""
+    own = [each for each in mount.own_options.split(",") if each.partition("=")[0] not in LAYERS]
+    return {
+        "filesystem": mount.filesystem,
+        "mount_options": mount.options,
+        "own_options": ",".join(own) if mount.filesystem != OVERLAY else "",
+    }
 
 
-def _parsed(line: str) -> Mount:
-    """Source: proc_pid_mountinfo(5): its fields, a dash, and three more; blanks in paths are octal."""
-    before, _, after = line.partition(" - ")
-    fields, (filesystem, source, *_) = before.split(), after.split()
-    return Mount(_unescaped(fields[4]), fields[2], filesystem, _unescaped(source), fields[5])
+def _free(path: Path) -> dict[str, str]:
+    """Of the nearest folder that is there: a checkpoint may still have to be made."""
+    there = next((each for each in (path, *path.parents) if each.exists()), None)
+    with suppress(OSError):
+        if there:
+            found = os.statvfs(there)
+            return {FREE.name: f"{found.f_bavail * found.f_frsize / GIB:.1f}"}
+    return {}
 
 
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
-
-
-def _disk_of(mount: Mount) -> Path | None:
-    number = mount.number
-    if number.startswith("0:") and mount.source.startswith("/dev/"):  # subvolumes of btrfs have numbers of their own
-        try:
-            device = Path(mount.source).stat().st_rdev
-        except OSError:
-            return None
-        number = f"{os.major(device)}:{os.minor(device)}"
-    device_folder = SYS / "dev/block" / number
-    if not device_folder.exists():
-        return None
-    folder = device_folder.resolve()
-    return folder.parent if (folder / "partition").exists() else folder
+def _bdi_read_ahead(mount: Mount, disk: Path | None) -> str:
+    """The one that counts: a network's has no disk. Source: the kernel's Documentation/ABI/testing/sysfs-class-bdi."""
+    number = text_of(disk / "dev") if disk else mount.number
+    return text_of(mounts.SYS / "class/bdi" / number / "read_ahead_kb")
 
 
 def _queue(disk: Path) -> dict[str, str]:
-    found = {name: _text(disk / "queue" / name) for name in QUEUE}
+    found = {name: text_of(disk / "queue" / name) for name in QUEUE}
     chosen = re.search(r"\[(.+?)\]", found["scheduler"])
-    return found | {"scheduler": chosen[1] if chosen else found["scheduler"]}
+    rotates = {"1": "true", "0": "false"}.get(text_of(disk / "queue/rotational"), "")
+    depths = dict.fromkeys(text_of(member / "device/queue_depth") for member in members_of(disk))
+    return found | {
+        "scheduler": chosen[1] if chosen else found["scheduler"],
+        "rotational": rotates,
+        "queue_depth": ", ".join(filter(None, depths)),
+    }
 
 
 def _limit(number: str) -> str:
@@ -108,14 +112,16 @@ def cgroup_folders(controller: str) -> list[tuple[Path, bool]]:
     as in version 1. Empty: this host shows none.
     """
     found: list[tuple[Path, bool]] = []
-    for line in _text(PROC / "self/cgroup").splitlines():
+    for line in text_of(mounts.PROC / "self/cgroup").splitlines():
         _, controllers, place = line.split(":", 2)
         if not controllers:
-            folders = _above(SYS / "fs/cgroup", place)
+            folders = _above(mounts.SYS / "fs/cgroup", place)
             is_shown = any((folder / "cgroup.controllers").exists() for folder in folders)
             found += [(folder, True) for folder in folders if is_shown]
         elif controller in controllers.split(","):
-            found += [(folder, False) for folder in _above(SYS / "fs/cgroup" / controller, place) if folder.exists()]
+            found += [
+                (folder, False) for folder in _above(mounts.SYS / "fs/cgroup" / controller, place) if folder.exists()
+            ]
     return found
 
 
@@ -127,7 +133,7 @@ def _above(root: Path, place: str) -> list[Path]:
 
 def _of_v2(folder: Path, number: str) -> list[tuple[str, int]]:
     """Source: io.max in the kernel's Documentation/admin-guide/cgroup-v2.rst."""
-    for line in _text(folder / "io.max").splitlines():
+    for line in text_of(folder / "io.max").splitlines():
         device, *pairs = line.split()
         if device == number:
             split = [pair.partition("=")[::2] for pair in pairs]
@@ -139,19 +145,11 @@ def _of_v1(folder: Path, number: str) -> list[tuple[str, int]]:
     """Source: the kernel's Documentation/admin-guide/cgroup-v1/blkio-controller.rst."""
     found = []
     for name, file in THROTTLES.items():
-        for line in _text(folder / f"blkio.throttle.{file}").splitlines():
+        for line in text_of(folder / f"blkio.throttle.{file}").splitlines():
             device, _, value = line.partition(" ")
             if device == number and value.isdecimal():
                 found.append((name, int(value)))
     return found
-
-
-def _text(path: Path) -> str:
-    """The file's text; empty where it is missing or not readable."""
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
 
 
 def storage_bytes(text: bytes) -> int | None:

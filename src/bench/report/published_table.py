@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bench.errors import OwnershipError
 from bench.host.device import names_in
-from bench.host.storage import NO_LIMIT
+from bench.host.storage_facts import BDI_READ_AHEAD, LIMIT, NO_LIMIT, READ_AHEAD
 from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
-from bench.report.scope import CPU, GPU, LIMIT, READ_AHEAD, VLLM
+from bench.report.scope import CPU, GPU, VLLM
 from bench.report.tables import Cell, Row, Table
 from bench.report.templating import render
 from bench.start.metric_types import Metric
@@ -65,8 +65,9 @@ def _machine(conditions: dict[str, list[str]]) -> str:
 
 def _storage(conditions: dict[str, list[str]]) -> str:
     """What turns a ranking round: read-ahead, and a limit where there is one."""
-    read_ahead = [f"read-ahead {value} KiB" for value in conditions.get(READ_AHEAD, [])]
-    limits = [value for value in conditions.get(LIMIT, []) if value != NO_LIMIT]
+    known = conditions.get(READ_AHEAD.title) or conditions.get(BDI_READ_AHEAD.title) or []
+    read_ahead = [f"read-ahead {value} KiB" for value in known]
+    limits = [value for value in conditions.get(LIMIT.title, []) if value != NO_LIMIT]
     return ", ".join([*read_ahead, *limits]) or "unknown"
 
 

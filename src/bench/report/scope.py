@@ -2,6 +2,7 @@
 
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import RunRecord
+from bench.host.storage_facts import FACTS, FREE
 from bench.start.tags import (
     COMPILE_CACHE,
     HOST,
@@ -9,6 +10,7 @@ from bench.start.tags import (
     NO_FILE,
     PAGE_CACHE,
     PAGE_CACHE_GAUGE,
+    RAN,
     RAN_RECORD,
     RIG_LOOSENED,
     STORAGE,
@@ -19,7 +21,7 @@ from bench.start.tags import (
 )
 
 # Of conditions that the table of published results shows too.
-VLLM, GPU, CPU, READ_AHEAD, LIMIT = "vLLM", "GPU", "CPU", "Read-ahead (KiB)", "Limit of the cgroup"
+VLLM, GPU, CPU = "vLLM", "GPU", "CPU"
 # The conditions that every start is listed with: title, param or tag.
 CONDITIONS = (
     ("Model", "model.path"),
@@ -32,12 +34,9 @@ CONDITIONS = (
     (GPU, HOST.name("gpu")),
     (CPU, HOST.name("cpu")),
     ("Host", HOST_NAME.name),
-    ("Storage", STORAGE.name("device")),
-    ("File system", STORAGE.name("filesystem")),
-    (READ_AHEAD, STORAGE.name("read_ahead_kb")),
-    ("Largest request (KiB)", STORAGE.name("max_sectors_kb")),
-    ("I/O scheduler", STORAGE.name("scheduler")),
-    (LIMIT, STORAGE.name("limit")),
+    *((fact.title, STORAGE.name(fact.name)) for fact in FACTS),
+    ("CPUs that the cgroup allows", RAN.name("limit_cpus")),
+    ("Memory that the cgroup allows (bytes)", RAN.name("limit_memory_bytes")),
     ("Limits on noise that were loosened (bench's own)", RIG_LOOSENED.name),
 )
 STATES = {"Page cache before each start": PAGE_CACHE, "Compile and JIT caches": COMPILE_CACHE}
@@ -63,6 +62,8 @@ def conditions(comparison: Comparison) -> dict[str, tuple[str, ...]]:
         title: tuple(filter(None, dict.fromkeys(start.params.get(name) or start.tags.get(name) for start in starts)))
         for title, name in CONDITIONS
     }
+    if free := found[FREE.title]:  # another one in each start
+        found[FREE.title] = (min(free, key=float),)
     return {title: values for title, values in found.items() if values}
 
 

@@ -52,7 +52,7 @@ def ran_record(prepared: PreparedStart, execution: Execution, report: ProbeRepor
         return RanRecord()
     settings = prepared.settings
     return RanRecord(
-        ran_tags(report, ranks_of(settings), probe=settings.probe),
+        _inherited_limits(prepared, execution) | ran_tags(report, ranks_of(settings), probe=settings.probe),
         ran_problems(prepared, report),
         [*ran_warnings(prepared, report), *cgroup_warnings(execution.cgroup_before, report)],
         {f"{process.rank or process.kind} {process.pid}": ran for process, ran in _reported(report)} or None,
@@ -68,6 +68,13 @@ def inherited() -> dict[str, Any]:
         "limits": own.get("cgroup", {}).get("limits"),
         "environment": {name: value for name, value in variables.items() if not OF_ONE_START.fullmatch(name)},
     }
+
+
+def _inherited_limits(prepared: PreparedStart, execution: Execution) -> dict[str, str]:
+    """Those of bench's own cgroup, which vLLM has where nobody reports others. Behind a command it has those of a container."""
+    before = execution.cgroup_before
+    known = cgroup.limits(before.membership) if before and not prepared.settings.vllm.command else {}
+    return t.RAN.of({f"limit_{name}": value for name, value in known.items()})
 
 
 def ran_tags(report: ProbeReport, ranks: Sequence[str], *, probe: bool) -> dict[str, str]:

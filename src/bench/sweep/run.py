@@ -20,6 +20,7 @@ from bench.host.device import describe_host, of_one_host
 from bench.host.host import Host
 from bench.host.output_folders import refuse_places
 from bench.host.storage import describe_storage
+from bench.host.storage_facts import of_one_storage
 from bench.masking import masked_value
 from bench.start.ran import inherited
 from bench.start.tags import PLANNED, POINTS, SIGNATURE
@@ -185,7 +186,7 @@ def open_or_resume(points: list[Point], hosts: Sequence[Host], above: Above, fol
     settings = points[0].settings
     planned = PLANNED.of(tuple(str(blocks_at_most(point.settings)) for point in points))
     places = [place_of(point.settings) for point in points]
-    storages = [describe_storage(place) if place else {} for place in places]
+    storages = [of_one_storage(describe_storage(place)) if place else {} for place in places]
     facts = of_one_host(describe_host(hosts[0].device))
     name = signature(points, hosts_of(points, hosts), facts, storages, inherited())
     if settings.resume and (found := unfinished_sweep(settings.tracking.uri, name)):
