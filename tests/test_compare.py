@@ -20,6 +20,7 @@ from conftest import Done, Workplace, mlflow_client, quiet
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from pandas import DataFrame
 
 LOGS = {f"{start}_{repeat}{kind}.log" for start in ("auto", "fastsafetensors", "runai_streamer_sharded")
         for repeat in (1, 2) for kind in ("", "_excerpts")}  # fmt: skip
@@ -45,6 +46,7 @@ class Compared:
     artifacts: dict[str, bytes]  # of the sweep's run
     files: dict[str, bytes]  # of the report's folder
     at_its_end: dict[str, bytes]  # of the same, when the sweep itself was over
+    tables: list["DataFrame"]  # starts and speedups
 
     @property
     def sweep_id(self) -> str:
@@ -78,7 +80,17 @@ def compared(new_workplace: Callable[[], Workplace]) -> Compared:
         place.artifacts(sweep),
         files_of(place),
         at_its_end,
+        tables_of(place, sweep),
     )
+
+
+def tables_of(place: Workplace, sweep: "Run") -> list["DataFrame"]:
+    """By MLflow's own function."""
+    with quiet(), pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", uri(place))
+        client, experiment = mlflow_client(place.folder), sweep.info.experiment_id
+        names = ("report/starts.json", "report/speedups.json")
+        return [client.load_table(experiment, name, extra_columns=["run_id"]) for name in names]
 
 
 def files_of(place: Workplace) -> dict[str, bytes]:
@@ -179,6 +191,7 @@ def test_the_json_has_the_values_of_every_start(compared):
 def test_the_sweeps_run_has_the_report_too(compared):
     """The same bytes: whoever has MLflow alone needs no folder."""
     kept = {name.removeprefix("report/"): content for name, content in compared.artifacts.items()}
+    assert {kept.pop(name)[:12] for name in ("starts.json", "speedups.json")} == {b'{"columns": '}
 
     assert kept == {name: compared.files[name] for name in REPORT}
 
@@ -212,6 +225,21 @@ def test_the_answer_is_the_first_thing_wherever_one_looks(compared):
     assert compared.sweep.data.tags["mlflow.note.content"].splitlines()[0] == answer
     assert page
     assert html.unescape(re.sub(r"</?code>", "`", page[1])) == answer
+
+
+def test_mlflow_loads_the_starts_and_the_speedups_as_tables(compared):
+    """Typed, what is not known as such; each start once, though the report was written twice."""
+    starts, speedups = compared.tables
+    of_streamer = speedups[(speedups.candidate == "runai_streamer_sharded") & (speedups.metric == "ready_s")]
+
+    assert [*starts.order] == [1, 2, 3, 4, 5, 6]
+    assert {*starts.start_run_id} == {run.info.run_id for run in compared.starts}
+    assert {*starts.run_id} == {compared.sweep.info.run_id}
+    assert {*starts[starts.point == "fastsafetensors"].outcome} == {"failed"}
+    assert starts.ready_s.notna().sum() == 4
+    assert of_streamer.n.tolist() == [2]
+    assert (of_streamer.low < of_streamer.speedup).all()
+    assert [*speedups[speedups.candidate == "fastsafetensors"].metric] in ([], [None])
 
 
 def test_the_price_that_the_sweep_was_given_is_the_reports(compared):

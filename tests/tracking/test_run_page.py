@@ -1,5 +1,6 @@
 """What MLflow's own pages show of a run: a name, a line, whose it is, the checkpoint, curves; and that none of it can cost the run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from bench.compose import compose_settings
 from bench.config import Settings
 from bench.tracking.page import POINTS_AT_MOST, origin_tags, sweep_name, thinned
-from bench.tracking.runs import log_start
+from bench.tracking.runs import log_report, log_start
 from bench.tracking.store import connect
 from bench.tracking.sweeps import SweepRun, open_sweep
 from bench.vllm.memory import FILE, MemorySample, write_memory
@@ -144,3 +145,23 @@ def test_a_damaged_file_of_the_memory_is_no_reason_to_fail(settings, folder):
     (folder / FILE).write_text("elapsed_s,anon_gib\n\n1,x\n")
 
     assert logged(settings, folder)[1].info.status == "FINISHED"
+
+
+def test_a_second_report_replaces_the_first_and_leaves_tables_of_users(settings):
+    """As of a sweep that was compared, and then resumed. MLflow's own log_table would keep the rows of both."""
+    sweep = SweepRun("20260101-000000-abcd", 1.0, {}, {})
+    run_id, users = open_sweep(settings.tracking, sweep), {"path": "mine.json", "type": "table"}
+    client = connect(settings.tracking.uri).client
+    client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps([users]))
+    for mean_s in (2.0, 1.0):
+        tables = {"starts.json": {"start": ["auto"], "ready_s": [mean_s], "reason": [None]}}
+        log_report(settings.tracking, run_id, metrics={"mean": mean_s}, note=f"{mean_s}", files=[], tables=tables)
+    run = client.get_run(run_id)
+    table = json.loads((Path(run.info.artifact_uri.removeprefix("file://")) / "report" / "starts.json").read_text())
+
+    assert (run.data.metrics, run.data.tags["mlflow.note.content"]) == ({"mean": 1.0}, "1.0")
+    assert table == {"columns": ["start", "ready_s", "reason"], "data": [["auto", 1.0, None]]}
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [
+        users,
+        {"path": "report/starts.json", "type": "table"},
+    ]

@@ -13,6 +13,7 @@ from bench.errors import BenchError
 from bench.masking import masked, masked_tree
 from bench.report.content import report_of
 from bench.report.metrics_json import summary_metrics
+from bench.report.run_tables import run_tables
 from bench.report.write import summary_markdown, write_report
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
@@ -61,7 +62,13 @@ def keep_report(tracking: Tracking, comparison: Comparison, summary: str, files:
             f"This sweep was made {owner}: its run keeps the report that it has, and this one is in its folder alone."
         )
     else:
-        logging = partial(log_report, metrics=summary_metrics(comparison), note=summary, files=files)
+        logging = partial(
+            log_report,
+            metrics=summary_metrics(comparison),
+            note=summary,
+            files=files,
+            tables=run_tables(comparison),
+        )
         unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")
 
 

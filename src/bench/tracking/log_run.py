@@ -20,9 +20,17 @@ ODD = "not_a_number."  # of a tag's name: a metric's stands behind it
 BATCH = 90  # MLflow takes 100 params or tags a call, and 1,000 metrics
 
 
-def log(store: Store, run_id: str, *, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]) -> None:
+def log(  # noqa: PLR0913  # what a run consists of
+    store: Store,
+    run_id: str,
+    *,
+    params: dict[str, str],
+    metrics: dict[str, float],
+    tags: dict[str, str],
+    replaces: bool = False,
+) -> None:
     """Everything at once, after measuring: a value at a time costs four milliseconds each. What is there already is left
-    as it is, so that a call that broke off can be made again.
+    as it is, so that a call that broke off can be made again; with `replaces` a metric of another value is written again.
     """
     from mlflow.entities import Metric, Param, RunTag
 
@@ -30,7 +38,11 @@ def log(store: Store, run_id: str, *, params: dict[str, str], metrics: dict[str,
     now_ms = int(time.time() * 1000)
     there = store.client.get_run(run_id).data
     new_params = [Param(name, value) for name, value in params.items() if name not in there.params]
-    new_metrics = [Metric(name, value, now_ms, 0) for name, value in metrics.items() if name not in there.metrics]
+    new_metrics = [
+        Metric(name, value, now_ms, 0)
+        for name, value in metrics.items()
+        if name not in there.metrics or (replaces and there.metrics[name] != value)
+    ]
     for some_params in _batches(new_params):
         store.client.log_batch(run_id, params=some_params)
     for some_metrics in _batches(new_metrics):

@@ -1,15 +1,18 @@
 """Writing: starts, preparations and reports become MLflow runs, or part of them."""
 
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from bench.config import Tracking
 from bench.errors import LockError, TrackingError
+from bench.masking import masked_tree
 from bench.start import tags as t
 from bench.start.files import OUTPUTS, PROBE
 from bench.start.metric_types import named
@@ -29,8 +32,12 @@ from bench.weights.make import Made
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+Columns = Mapping[str, list[Any]]  # of a table, by their names; a value a row
+
 UPLOAD_LOCK = ".upload.lock"
 UPLOAD_WAIT_S = 60.0  # for another process that uploads the same start
+REPORT = "report"  # a folder of the artifacts of a sweep's run
+LOGGED = "mlflow.loggedArtifacts"  # which of a run's files are tables
 PREPARATIONS = "-prepare"  # an experiment of their own: a start is never listed beside what was made for it
 
 
@@ -168,9 +175,32 @@ def log_preparation(
     return run_id
 
 
-def log_report(tracking: Tracking, run_id: str, *, metrics: dict[str, float], note: str, files: Iterable[Path]) -> None:
-    """The report of a sweep, in the sweep's own run: its files, its summary, and its table as the run's description."""
+def log_report(  # noqa: PLR0913  # each is a part of it
+    tracking: Tracking,
+    run_id: str,
+    *,
+    metrics: dict[str, float],
+    note: str,
+    files: Iterable[Path],
+    tables: Mapping[str, Columns],
+) -> None:
+    """The report of a sweep, in the sweep's own run: its files, its summary, its text as the run's description, and its tables as MLflow's
+    pages and `mlflow.load_table` find them. An earlier report is replaced.
+    """
     store = connect(tracking.uri)
     with errors_translated(tracking.uri):
-        log(store, run_id, params={}, metrics=metrics, tags={NOTE: note})
-        log_files(store, run_id, files, "report")
+        log(store, run_id, params={}, metrics=metrics, tags={NOTE: note}, replaces=True)
+        log_files(store, run_id, files, REPORT)
+        _log_tables(store, run_id, tables)
+
+
+def _log_tables(store: Store, run_id: str, tables: Mapping[str, Columns]) -> None:
+    """As `log_table` of MLflow writes them, which would add a second report's rows to those of the first."""
+    with TemporaryDirectory() as place:
+        for name, columns in tables.items():
+            path, rows = Path(place) / name, zip(*columns.values(), strict=True)
+            path.write_text(json.dumps(masked_tree({"columns": [*columns], "data": [*map(list, rows)]})))
+            log_files(store, run_id, [path], REPORT)
+    logged = json.loads(store.client.get_run(run_id).data.tags.get(LOGGED, "[]"))
+    ours = [{"path": f"{REPORT}/{name}", "type": "table"} for name in tables]
+    set_tags(store.client, run_id, {LOGGED: json.dumps([*logged, *(each for each in ours if each not in logged)])})
