@@ -8,15 +8,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from bench import __version__
 from bench.compose import settings_from
 from bench.config import conf_dir
 from bench.errors import BenchError, SettingError
 from bench.host.output_folders import refuse_current_folder
 from bench.overrides.hydra_checks import MULTIRUN, RUN, hydra_composing, refuse_hydra
+from bench.overrides.settings_help import settings_help
 from bench.overrides.words import read_words
 from bench.sweep.single import single
 from bench.system.interrupts import handled
-from bench.system.output import exit_where_lost, guard_output, print_message
+from bench.system.output import exit_where_lost, guard_output, print_message, print_result
+from bench.system.program import version_line
 from bench.vllm.forsaken import end_forsaken
 
 # Hydra's flags with which nothing remains but what is printed.
@@ -29,7 +32,13 @@ def main() -> None:
     with handled():
         try:
             refuse_current_folder()
+            if "--version" in sys.argv:  # else that of Hydra
+                print_result(version_line(__version__))
+                return
             words = read_words(sys.argv[1:])
+            if words.is_help:
+                print_result(settings_help(words))
+                return
             sys.argv[1:] = [*words.flags, *words.overrides]  # as Hydra takes them
             end_forsaken()
             with hydra_composing():

@@ -4,11 +4,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 
+from bench import __version__
 from bench.errors import BenchError
 from bench.host.output_folders import refuse_current_folder
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import handled
 from bench.system.output import exit_where_lost, guard_output, print_message, print_result
+from bench.system.program import version_line
 from bench.vllm.forsaken import end_forsaken
 
 TAKES = ("tracking", "caches_dir", "experiment")  # settings that have an effect where nothing is started
@@ -26,8 +28,8 @@ def command(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callab
         def run() -> None:
             guard_output()
             arguments = sys.argv[1:]
-            if {"-h", "--help"} & set(arguments):
-                print_result((usage or "").strip())
+            if {"-h", "--help", "--version"} & set(arguments):
+                print_result(version_line(__version__) if "--version" in arguments else (usage or "").strip())
                 exit_where_lost()
                 return
             with handled():

@@ -71,7 +71,7 @@ def check_overrides(overrides: Sequence[str], config_dir: Path | None = None) ->
         if override.key_or_group in GROUPS:
             _refuse_choice(override, word, config_dir)
         elif override.key_or_group in sections() and not all(
-            isinstance(each, Mapping) for each in _values(override, config_dir)
+            isinstance(each, Mapping) for each in values_of(override, config_dir)
         ):
             raise SettingError(f"{shown(word)}: must be a dictionary, as {override.key_or_group}={{NAME:VALUE}}.")
         for name in dict.fromkeys(_leaves(override, config_dir)):
@@ -139,7 +139,7 @@ def _refuse_choice(override: Override, word: str, config_dir: Path | None) -> No
     group = override.key_or_group
     if override.is_delete() or override.is_range_sweep() or override.is_interval_sweep():
         raise SettingError(f"{shown(word)}: must be one of {', '.join(choices(group, config_dir))}.")
-    for value in _values(override, config_dir):
+    for value in values_of(override, config_dir):
         if isinstance(value, list):
             several = ",".join(str(each) for each in value)
             raise SettingError(
@@ -157,7 +157,7 @@ def _refuse_choice(override: Override, word: str, config_dir: Path | None) -> No
         raise SettingError(f"{shown(word)}: there is no {missing}; {nearest}all: {', '.join(known)}.")
 
 
-def _values(override: Override, config_dir: Path | None = None) -> list[Any]:
+def values_of(override: Override, config_dir: Path | None = None) -> list[Any]:
     """All values of a word, one or those that it lists."""
     if not override.is_sweep_override():
         return [override.value()]
@@ -175,7 +175,7 @@ def _values(override: Override, config_dir: Path | None = None) -> list[Any]:
 def _leaves(override: Override, config_dir: Path | None) -> Iterator[str]:
     """The names of all settings that a word sets, as vLLM reads them: in its arguments hyphens are underscores, and no_x is x."""
     name = override.key_or_group.removeprefix(PARAMS)
-    values = [] if override.is_range_sweep() else _values(override, config_dir)
+    values = [] if override.is_range_sweep() else values_of(override, config_dir)
     for value in values or [None]:
         for leaf in _flat(name, value):
             found = re.match(r"(?:vllm|load_format)\.args\.", leaf)

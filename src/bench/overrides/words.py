@@ -27,11 +27,14 @@ REFUSED_FLAGS = {
 
 @dataclass(frozen=True)
 class Words:
-    """A command line: Hydra's flags as typed, the overrides as Hydra takes them, and the folder of the user's own configs."""
+    """A command line: Hydra's flags as typed, the overrides as Hydra takes them, the folder of the user's own configs, and whether help
+    is asked for.
+    """
 
     flags: tuple[str, ...]
     overrides: tuple[str, ...]
     config_dir: Path | None = None
+    is_help: bool = False
 
 
 def read_words(arguments: Sequence[str]) -> Words:
@@ -53,7 +56,7 @@ def read_words(arguments: Sequence[str]) -> Words:
     for word in overrides:
         if re.match(r"sweep[.=]", word):
             raise SettingError(f"{shown(word)}: bench sets this itself, for each start. Leave it out.")
-    return Words(flags, overrides, config_dir)
+    return Words(flags, overrides, config_dir, is_help=bool(given.help))
 
 
 def read_settings(arguments: Sequence[str], own: Sequence[str] = ()) -> Words:

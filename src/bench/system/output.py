@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from bench.masking import collect_environment, collect_words, masked
+from bench.system.program import as_typed
 
 STANDARD_DESCRIPTORS = (0, 1, 2)
 # What makes a terminal do something, or shows a line in another order than it has; not tabs and the ends of lines.
@@ -110,7 +111,7 @@ def print_result(text: str) -> None:
 
 def _print(stream: Any, text: str) -> None:
     output = stream if isinstance(stream, Output) else Output(stream)
-    output.write(f"{visible(masked(text))}\n")
+    output.write(f"{visible(as_typed(masked(text)))}\n")
     output.flush()
 
 
