@@ -116,6 +116,7 @@ def fake_for(overrides: tuple[str, ...]) -> list[str]:
     defaults = {
         "vllm.python": str(FAKE),
         "compile_cache": "as_is",
+        "bytecode": "as_is",
         "verify": "false",
         "report": "false",
         "rig.wait_s": "0",

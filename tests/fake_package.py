@@ -193,14 +193,18 @@ class Ended:
 
 
 def run_with_probe(
-    folder: Path, script: str, changed: dict[str, str | None] | None = None, environment: dict[str, str] | None = None
+    folder: Path,
+    script: str,
+    changed: dict[str, str | None] | None = None,
+    environment: dict[str, str] | None = None,
+    own: dict[str, str] | None = None,
 ) -> Ended:
-    """A process that imports the fake and runs this script, in which `register` is the plugin's call."""
+    """A process that imports the fake and runs this script, in which `register` is the plugin's call. `own`: the variables besides."""
     write_package(folder, changed or {})
     events = folder / "events"
     events.mkdir(exist_ok=True)
     asked = {"BENCH_PROBE": "1", "BENCH_PROBE_DIR": str(events)} if environment is None else environment
-    own = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
+    own = {name: value for name, value in (own or os.environ).items() if not name.startswith("BENCH_")}
     path = folder / "script.py"
     path.write_text(f"from bench_probe import register\n{script}")
     ended = subprocess.run(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from bench.host.byte_code import ByteCode
 from bench.log.readings import Reading
 from bench.start.evidence import Evidence
 from bench.vllm.probe_events import GIB, ProbeProcess
@@ -102,6 +103,7 @@ def shifted(span: Span, by_s: float) -> Span:
 
 
 READY_S = evidence(ONE).ready_s or 0.0
+THERE = ByteCode(6107, 61, 0, 0, 0, ("transformers_modules.model",))
 HALF = evidence(ONE).state.must_read // 2 if evidence(ONE).state else 0  # type: ignore[union-attr, operator]
 
 # By the check's name. What stands first is shown in the document.
@@ -267,6 +269,11 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
         lambda: state(page_cache_requested="warm", resident_before=1.0, read={"TP0": HALF // 10}),
     ),
     "compile_cache": (lambda: state(compile_cache_requested="primed", compile_cache_found="compiled"),),
+    "byte_code": (
+        lambda: state(bytecode_requested="compiled", byte_code={"api_server": ByteCode(6107, 5204, 0, 0, 0, ("vllm.config", "torch.fx"))}),
+        lambda: state(bytecode_requested="compiled", byte_code={"engine_core": THERE, "TP0": ByteCode(6107, 0, 60, 2, 62, ("torch",), writes=False)}),
+    ),
+    "byte_code_missing": (lambda: state(byte_code={"TP0": ByteCode(6107, 0, 6107, 0, 0, ("torch",), writes=False)}),),
     "tree_reads": (lambda: state(tree_read=HALF),),
     "resident": (lambda: state(resident_before=-0.5), lambda: state(resident_after=7.0)),
     "not_resident": (lambda: state(resident_after=0.0),),

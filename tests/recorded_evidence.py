@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import zstandard
+from pydantic import TypeAdapter
 
 from bench.host.state import HostState
 from bench.log.start_log import read_start
@@ -73,9 +74,8 @@ def evidence(name: str) -> Evidence:
 def _state(tree: dict[str, Any]) -> HostState:
     """Earlier releases of bench wrote `asked` for `requested`."""
     named = {name.replace("_asked", "_requested"): value for name, value in tree.items()}
-    return HostState(
-        **{name: value for name, value in named.items() if name in {each.name for each in fields(HostState)}}
-    )
+    known = {name: value for name, value in named.items() if name in {each.name for each in fields(HostState)}}
+    return TypeAdapter(HostState).validate_python(known)
 
 
 def _asked(facts: dict[str, Any]) -> Asked:

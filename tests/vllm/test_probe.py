@@ -1,6 +1,7 @@
 """The probe in processes of a fake vLLM: it sees every loader, and vLLM does not notice it."""
 
 import ast
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,17 @@ def test_the_plugin_imports_nothing_of_vllm(run):
     found = run("import sys; register(); print([name for name in sys.modules if name.startswith(('vllm', 'torch'))])")
 
     assert found.out == "[]", found.err
+
+
+@pytest.mark.parametrize(("value", "how"), [("", "written"), ("1", "missing")])
+def test_a_process_reports_the_modules_that_it_compiled(run, value, how):
+    """Those of a vLLM that was never imported before, kept for the next process where it may write."""
+    script = f"register()\n{LOAD}\nworker.compile_or_warm_up_model()"
+    found = run(script, own=os.environ | {"PYTHONDONTWRITEBYTECODE": value}).process.byte_code
+
+    assert getattr(found, how) == found.compiled > len(found.named) > 0
+    assert all(name.startswith("vllm") for name in found.named)
+    assert found.writes == (value == "")
 
 
 @pytest.mark.parametrize("script", [f"register()\n{LOAD}", f"import vllm.v1.worker.gpu_worker\nregister()\n{LOAD}"])

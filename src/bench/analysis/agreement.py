@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.analysis.records import Point
 from bench.host.storage_facts import FACTS
 from bench.start.tags import (
+    BYTE_CODE,
     COMPILE_CACHE,
     ENTRYPOINT,
     HOST,
@@ -32,6 +33,7 @@ MUST_AGREE = {
     **{STORAGE.name(fact.name): fact.must_agree for fact in FACTS if fact.must_agree},
     PAGE_CACHE.name: "the page cache's state",
     COMPILE_CACHE.name: "the compile cache's state",
+    BYTE_CODE.name: "the state of Python's byte code",
     RAN.name("vllm"): "the vLLM that ran",
     RAN.name("torch"): "the torch that ran",
     RAN.name("transformers"): "the transformers that ran",
@@ -58,8 +60,9 @@ MUST_AGREE = {
     RAN.name("cuda_graphs"): "the effective CUDA graph mode",
     RAN.name("ranks"): "the number of ranks",
 }
-LATER_SETTINGS = {"vllm.entrypoint"}  # starts of an earlier bench lack them: unknown there, and so not varied
-LATER_FACTS = {STORAGE.name(fact.name) for fact in FACTS if fact.is_later}  # and these
+# Starts of an earlier bench lack them: unknown there, and so not varied.
+LATER_SETTINGS = {"vllm.entrypoint", "bytecode"}
+LATER_FACTS = {BYTE_CODE.name, *(STORAGE.name(fact.name) for fact in FACTS if fact.is_later)}  # and these
 RANKS = {
     "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel", "distributed_executor_backend",
 }  # fmt: skip
@@ -84,6 +87,7 @@ RELEASES = "two releases"  # of vLLM, in two sweeps: no setting, but what is com
 # Settings, by the last part of their names, that also decide a fact: where one of them is varied, the fact may differ.
 DECIDED_BY = {
     ENTRYPOINT.name: {"entrypoint"},
+    BYTE_CODE.name: {"bytecode", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"},
     VLLM_VERSION.name: {RELEASES},
     RAN.name("vllm"): {"python"},
     RAN.name("torch"): {"python"},
@@ -159,7 +163,8 @@ def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> st
             is_unknown = any(
                 UNKNOWN & _values(each, name) or not _recorded(each, name) for each in (baseline, candidate)
             )
-        is_expected = name in OF_ONE_FORMAT or (name.startswith(RAN.prefix) and "probe" in varied)
+        by_probe = name.startswith(RAN.prefix) or name == BYTE_CODE.name
+        is_expected = name in OF_ONE_FORMAT or (by_probe and "probe" in varied)
         is_expected |= name in LATER_FACTS and any(map(_predates, (baseline, candidate)))
         if is_unknown and was != other and not is_expected and not is_ignored(name, ignore):
             found[name] = what

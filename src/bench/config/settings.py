@@ -26,6 +26,7 @@ class Settings(Section):
     max_model_len: Tokens  # None: what the model allows; auto: what the memory allows
     page_cache: Literal["cold", "warm", "as_is"]
     compile_cache: Literal["primed", "fresh", "as_is"]
+    bytecode: Literal["compiled", "as_is"]
     caches_dir: Text
     verify: bool | None  # verification starts; None: in a sweep, where there is something to compare
     probe: bool  # False: nothing of bench runs inside vLLM's processes

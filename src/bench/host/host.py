@@ -91,10 +91,7 @@ def look_at_host(settings: Settings) -> Host:
     """
     device = _device()
     python = settings.vllm.python or sys.executable
-    given = settings.load_format.env | settings.vllm.env
-    variables = tuple(
-        (name, str(value)) for name, value in sorted(given.items()) if name.startswith("PYTHON") and value is not None
-    )
+    variables = python_variables(settings)
     if settings.vllm.command:
         python = settings.vllm.python or PYTHON
         found = _rehearsed(rehearsal_of(settings, python))
@@ -102,6 +99,14 @@ def look_at_host(settings: Settings) -> Host:
         found = _installed(python, variables)
     needs = needs_of(settings, device, compiler())
     return Host(device, python, found.versions, needs, entrypoint_of(settings.vllm.entrypoint, python, found))
+
+
+def python_variables(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Those of vLLM's that the interpreter itself takes, as PYTHONPATH."""
+    given = settings.load_format.env | settings.vllm.env
+    return tuple(
+        (name, str(value)) for name, value in sorted(given.items()) if name.startswith("PYTHON") and value is not None
+    )
 
 
 _device = cache(find_device)

@@ -7,6 +7,8 @@ that cannot be measured here is called unverified, in the report too.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bench.host.byte_code import UNVERIFIED, ByteCode, byte_code_problems, byte_code_word
+
 COLD_AT_MOST = 0.01
 WARM_AT_LEAST = 0.99
 # Of a checkpoint's bytes: an honest cold start reads them to half a percent, a warm one nothing.
@@ -43,6 +45,8 @@ class HostState:
     tree_read: int | None = None  # by all that vLLM started, from exec to its end: libraries and caches too
     compile_cache_found: str | None = None  # by the log: compiled, loaded, both, load_failed, none
     compiles: bool | None = None  # False: by its log or its arguments vLLM does not; None: unknown
+    bytecode_requested: str = "as_is"  # compiled, as_is
+    byte_code: dict[str, ByteCode] = field(default_factory=dict)  # that each process found; empty: none reported
 
     @property
     def read_gib(self) -> float | None:
@@ -96,6 +100,7 @@ class Verdict:
     # Of both, an earlier bench wrote "none" for what was not used and for what was unknown.
     compile_cache: str
     problems: tuple[str, ...]
+    byte_code: str = UNVERIFIED  # or compiled, missing: as it was found
 
     @property
     def valid(self) -> bool:
@@ -106,8 +111,12 @@ def judge(state: HostState) -> Verdict:
     """Compare the requested state with the measured one."""
     of_pages = (*residency_problems(state), *read_problems(state))
     of_compiling = tuple(compile_cache_problems(state))
+    of_byte_code = byte_code_problems(state.bytecode_requested, state.byte_code)
     return Verdict(
-        _page_cache_word(state, of_pages), _compile_cache_word(state, of_compiling), (*of_pages, *of_compiling)
+        _page_cache_word(state, of_pages),
+        _compile_cache_word(state, of_compiling),
+        (*of_pages, *of_compiling, *of_byte_code),
+        byte_code_word(state.byte_code),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bench.host.byte_code import byte_code_doubts, byte_code_problems
 from bench.host.state import (
     COLD_AT_MOST,
     GIB,
@@ -42,6 +43,16 @@ def read_doubtful(e: Evidence) -> Iterator[str]:
 def compile_cache(e: Evidence) -> Iterator[str]:
     """The compile cache that was asked for."""
     yield from compile_cache_problems(e.state) if e.state else ()
+
+
+def byte_code(e: Evidence) -> Iterator[str]:
+    """The byte code that was asked for."""
+    yield from byte_code_problems(e.state.bytecode_requested, e.state.byte_code) if e.state else ()
+
+
+def byte_code_compiled(e: Evidence) -> Iterator[str]:
+    """The byte code as it was, where it was missing."""
+    yield from byte_code_doubts(e.state.bytecode_requested, e.state.byte_code) if e.state else ()
 
 
 def tree_below_ranks(e: Evidence) -> Iterator[str]:

@@ -65,6 +65,8 @@ CHECKS = (
     Check("reads", (SETTINGS, STORAGE), "a cold start reads 90 % of the checkpoint or more, a warm one 10 % or less", of_bytes.read_by_state),
     Check("reads_doubtful", (SETTINGS, STORAGE), "a cold start reads 95 % or more, a warm one 2 % or less", of_bytes.read_doubtful, warns=True),
     Check("compile_cache", (SETTINGS, LOG), "`compile_cache` and whether vLLM compiled or loaded", of_bytes.compile_cache),
+    Check("byte_code", (SETTINGS, PROBE), "`bytecode` and the modules that each process compiled: 1 % or less", of_bytes.byte_code),
+    Check("byte_code_missing", (SETTINGS, PROBE), "the same with `bytecode=as_is`", of_bytes.byte_code_compiled, warns=True),
     Check("tree_reads", (PROBE, KERNEL), "the ranks read no more than all processes together", of_bytes.tree_below_ranks),
     Check("resident", (PAGE_CACHE, PAGE_CACHE), "shares lie between 0 and 1", of_bytes.shares_beyond),
     Check("not_resident", (STORAGE, PAGE_CACHE), "what vLLM's own loader read through the page cache is there afterwards", of_bytes.read_and_gone, warns=True),

@@ -52,6 +52,7 @@ def state_metrics(state: HostState) -> dict[str, float]:
         m.IO_READ: state.read_gib,
         m.IO_AMPLIFICATION: state.read_amplification,
         m.IO_OTHER: state.other_read_gib,
+        m.BYTE_CODE_COMPILED: sum(each.compiled for each in found) if (found := state.byte_code.values()) else None,
     })  # fmt: skip
 
 

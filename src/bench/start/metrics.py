@@ -136,6 +136,8 @@ IO_AMPLIFICATION = Metric("io/read_amplification", "", "Read amplification", PRO
     what="`io/read_gib` over the checkpoint's bytes")
 IO_OTHER = Metric("io/other_read_gib", "GiB", "Read from storage for anything else", Measured("`/proc/PID/io` of the whole tree"),
     what="read from storage for anything else: packages, compiled graphs")
+BYTE_CODE_COMPILED = Metric("bytecode/compiled_modules", "", "Modules compiled from source", Measured("the `.pyc` of the modules that each process of vLLM has imported"), digits=0,
+    what="modules for which a process found no byte code that fits, over all processes; one imports about 6,000")
 LONGEST_GAP = Metric("clock/longest_gap_s", "s", "Longest gap of the driver", Measured("the driver's clock, ten times a second"),
     what="how long bench itself was stopped or got no processor before the first token or answer; 0: less than 0.25 s")
 CPU_VLLM = Metric("cpu/vllm_s", "s", "Processor time of vLLM", KERNEL,

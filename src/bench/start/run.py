@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.config import Settings
 from bench.errors import AnswerError, BenchError, CheckpointError, StartError, StartTimeout
+from bench.host.byte_code_files import compile_missing
 from bench.host.claims import checkpoints_claimed
 from bench.host.compile_cache import caches_of, mark_primed
 from bench.host.container import free_port
@@ -92,6 +93,8 @@ def execute(prepared: PreparedStart, execution: Execution, on_line: OnLine, step
     """
     settings, latest = prepared.settings, execution
     try:
+        with interruptible():
+            compile_missing(settings, prepared.host)
         with interruptible(), checkpoints_claimed(settings, print_message):
             ensure_checkpoint(settings, prepared.host, prepared.folder, on_line)
         with checkpoints_claimed(settings, print_message, shared=True):

@@ -177,6 +177,7 @@ NO_FILE = "no file was measured"  # instead of a gauge: it reads none, or which 
 BYPASSES_PAGE_CACHE = _flag("bench.bypasses_page_cache")
 COMPILE_CACHE = _text("bench.compile_cache")
 COMPILE_CACHE_FOUND = _text("bench.compile_cache_found")
+BYTE_CODE = _text("bench.bytecode")  # that was found: compiled, missing, unverified
 NOISE = _text("bench.noise")
 THROTTLED = _text("rig.gpu_throttle_reasons")
 RIG_LOOSENED = _text("rig.loosened")  # limits on noise that allow more than bench's own
@@ -250,6 +251,7 @@ def state_tags(state: HostState) -> tuple[Tags, Verdict]:
         | BYPASSES_PAGE_CACHE.of(state.bypasses_page_cache)
         | COMPILE_CACHE.of(verdict.compile_cache)
         | COMPILE_CACHE_FOUND.of(state.compile_cache_found or "unknown")
+        | BYTE_CODE.of(verdict.byte_code)
     )
     return found | validity_tags(verdict.problems), verdict
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bench.config import flattened
 from bench.errors import SettingError
+from bench.host.byte_code_files import refuse_unwritable
 from bench.host.compile_cache import caches_of
 from bench.host.host import Host, look_at_host
 from bench.overrides.setting_names import choices, shown
@@ -14,7 +15,7 @@ from bench.vllm.command import command_for
 from bench.vllm.loader_settings import LOADERS
 
 # What decides what a start is, beside the command and the variables of its vLLM.
-BESIDE_THE_COMMAND = {"model", "page_cache", "compile_cache", "probe", "completion", "models_dir"}
+BESIDE_THE_COMMAND = {"model", "page_cache", "compile_cache", "bytecode", "probe", "completion", "models_dir"}
 
 
 def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
@@ -76,6 +77,7 @@ def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
     if problems:
         raise SettingError("\n".join(dict.fromkeys(problems)))
     refuse_arguments(zip((point.settings for point in points), hosts, strict=True))
+    refuse_unwritable(zip((point.settings for point in points), hosts, strict=True))
     return hosts
 
 

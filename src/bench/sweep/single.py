@@ -29,6 +29,7 @@ class CheckSingle(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """`config` includes Hydra's own settings."""
+        from bench.host.byte_code_files import refuse_unwritable
         from bench.host.host import look_at_host
         from bench.host.output_folders import refuse_places
         from bench.start.files import refuse_taken
@@ -44,6 +45,7 @@ class CheckSingle(Callback):
             settings = single(config)
             host = look_at_host(settings)
             refuse_arguments([(settings, host)])
+            refuse_unwritable([(settings, host)])
             HydraConfig.instance().set_config(config)  # for what is interpolated from it
             with hydra_errors_translated():
                 folder = Path(given := str(config.hydra.run.dir))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter
 
 from bench.errors import EvidenceError
+from bench.host.byte_code import ByteCode
 from bench.system.regular_files import read_at_most
 from bench.vllm.ran import Ran, ran_of
 from bench.vllm.span import EXACT, Facts, Memory, Span
@@ -65,6 +66,7 @@ class ProbeProcess:
     warnings: tuple[str, ...] = ()
     sums: RankSums | None = None  # None: they were not requested, or did not finish
     ran: Ran | None = None  # what it really had; None: it did not report that
+    byte_code: ByteCode | None = None  # that it found; None: it did not report that
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,17 @@ def _process(first: Event, events: list[Event], doubts: list[str], exec_at_s: fl
         warnings=(*(event["text"] for event in events if event["event"] == "warning"), *doubts),
         sums=_sums(events),
         ran=ran_of(events, exec_at_s),
+        byte_code=_byte_code(events),
+    )
+
+
+def _byte_code(events: list[Event]) -> ByteCode | None:
+    """By the last report: a process that is engine core and worker makes two."""
+    last = next((event for event in reversed(events) if event["event"] == "byte_code"), None)
+    if last is None:
+        return None
+    return ByteCode(
+        named=tuple(last["named"]), **{each.name: last[each.name] for each in fields(ByteCode) if each.name != "named"}
     )
 
 

@@ -10,6 +10,7 @@
     engine.py     what is measured of the API server and the engine core
     workers.py    what is measured of every worker, and which rank it is
     effective.py  what vLLM decided in this process: dtype, attention backend, the model's class
+    byte_code.py  whether its modules had to be compiled from source
     surroundings.py, cgroup.py   arguments, environment, packages, CPUs and limits of this process
 
 Nothing here may disturb vLLM: a measured call returns, raises and yields what it would without the probe, and what

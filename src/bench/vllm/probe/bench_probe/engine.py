@@ -9,7 +9,7 @@ import time
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from . import effective, events, hooks, spans
+from . import byte_code, effective, events, hooks, spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,13 @@ def measure_config(module: ModuleType) -> None:
 
 def measure_client(module: ModuleType) -> None:
     """The API server's end of the engine: tokenizer, then the engine core, for which it waits."""
-    _measure(module, "AsyncLLM", "__init__", "engine_client", lambda _: effective.write())
+    _measure(module, "AsyncLLM", "__init__", "engine_client", write_all)
+
+
+def write_all(_: Any = None) -> None:
+    """What this process has when it is ready, and which byte code it found."""
+    effective.write()
+    byte_code.write()
 
 
 def _measure(module: ModuleType, name: str, method: str, span: str, after: Callable[[Any], None] | None = None) -> None:
@@ -77,7 +83,7 @@ def recording_arrival(loop: FunctionType) -> Any:
         if "engine_core_init" not in spans.BEGUN:
             with events.guarded("the engine core's start is not measured"):
                 spans.record("engine_core_init", arguments[0], events.JOURNAL.reached_s(), time.monotonic())
-                effective.write()
+                write_all()
         return loop(*arguments, **options)
 
     return looping

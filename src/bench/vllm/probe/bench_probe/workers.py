@@ -12,7 +12,7 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from . import effective, events, hooks, spans
+from . import byte_code, effective, events, hooks, spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,10 +45,16 @@ def measure_worker(cls: type) -> None:
     """What the class defines itself."""
     for method, name in SPANS.items():
         writes = write_rank if name == "init_device" else None
-        spans.measure_method(cls, method, name, writes, effective.write if name == "warm_up" else writes)
+        spans.measure_method(cls, method, name, writes, write_all if name == "warm_up" else writes)
     load_model = vars(cls).get("load_model")
     if isinstance(load_model, FunctionType) and not hooks.is_ours(load_model):
         cls.load_model = watched(load_model)  # type: ignore[attr-defined]  # `type` has none; this class does
+
+
+def write_all(worker: Any) -> None:
+    """What it has when it is ready, and which byte code it found."""
+    effective.write(worker)
+    byte_code.write()
 
 
 def measure_capture(module: ModuleType) -> None:
