@@ -1,6 +1,8 @@
 """The folders of the compile and JIT caches: who shares them, what is in them, and what a log says that vLLM did with them."""
 
 import json
+import os
+import time
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from bench.compose import compose_settings
 from bench.config import Settings
-from bench.host.compile_cache import FOLDERS, Caches, caches_of, empty, key_of, mark_primed
+from bench.host.compile_cache import FOLDERS, Caches, caches_of, empty, key_of, mark_primed, written_elsewhere
 from bench.host.device import Device
 from bench.host.host import Host, Needs
 from bench.log.start_log import read_start
@@ -122,7 +124,7 @@ def test_a_primed_cache_and_a_fresh_one_never_share_a_folder():
 
 
 def test_every_cache_is_moved_into_the_folder():
-    """vLLM's own, and those of Inductor, Triton, FlashInfer, CUDA and DeepGEMM, which lie elsewhere."""
+    """vLLM's own, and those of what compiles kernels for it, which lie elsewhere."""
     environment = caches_of(composed("caches_dir=/data/caches"), HOST).environment
     folder = f"/data/caches/{key()}"
 
@@ -133,7 +135,40 @@ def test_every_cache_is_moved_into_the_folder():
         "FLASHINFER_WORKSPACE_BASE": f"{folder}/flashinfer",
         "CUDA_CACHE_PATH": f"{folder}/cuda",
         "DG_JIT_CACHE_DIR": f"{folder}/deep_gemm",
+        "TRTLLM_DG_CACHE_DIR": f"{folder}/trtllm_deep_gemm",
+        "TILELANG_CACHE_DIR": f"{folder}/tilelang",
+        "CUTE_DSL_CACHE_DIR": f"{folder}/cute_dsl",
+        "FLASH_ATTENTION_CUTE_DSL_CACHE_DIR": f"{folder}/flash_attention",
+        "QUACK_CACHE_DIR": f"{folder}/quack",
+        "TVM_FFI_CACHE_DIR": f"{folder}/tvm_ffi",
+        "TORCH_EXTENSIONS_DIR": f"{folder}/torch_extensions",
     }
+
+
+@pytest.mark.parametrize(("requested", "is_news"), [("primed", True), ("fresh", True), ("as_is", False)])
+def test_a_cache_that_was_filled_elsewhere_all_the_same_is_named(tmp_path, monkeypatch, requested, is_news):
+    """A release that does not take its variable: the next start would find what this one has compiled. What lay there before is no news."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    caches, began_at = caches_of(composed(f"compile_cache={requested}"), HOST), time.time()
+    for name, age_s in ((".triton/cache/a/before.so", -60), (".tilelang/cache/b/kernel.so", 60)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (began_at + age_s, began_at + age_s))
+    found = list(written_elsewhere(caches, began_at))
+
+    assert len(found) == is_news
+    assert all(
+        f"1 files were written to {tmp_path}/.tilelang/cache" in each and "TILELANG_CACHE_DIR" in each for each in found
+    )
+
+
+def test_a_plan_of_memory_is_shared_by_starts_of_one_format_and_share_alone():
+    """vLLM's startup plan has neither in its key, and is applied whatever either is."""
+    plain, other = "vllm.env.VLLM_ENABLE_STARTUP_PLAN=1", "gpu_memory_utilization=0.5"
+
+    assert key(plain) != key(plain, other) != key(other) == key()
+    assert key(plain) != key(plain, "load_format=dummy")
 
 
 def test_the_variables_hold_absolute_paths(tmp_path, monkeypatch):

