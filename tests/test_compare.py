@@ -372,6 +372,8 @@ def test_where_no_sweep_is_ones_own_another_one_is_named_and_not_taken(workplace
     assert done.code == 2
     assert "no sweep in this experiment was made by this user or in this folder" in done.err
     assert f"made by hers on {socket.gethostname()} in hers: sweep={sweep.data.tags['bench.sweep']}" in done.err
+    other = call_command(workplace, compare.main, "tracking.experiment=foo")
+    assert other.err.startswith("tracking.experiment=foo: there is no such experiment in sqlite:///")
 
 
 # What it refuses.

@@ -114,6 +114,21 @@ def test_one_start_in_two_logs_is_no_repeat(words, kept, workplace):
     assert done.err.startswith(f"{names[0]} and {names[1]} are one start: ")
 
 
+def test_one_start_in_two_logs_is_no_two_points(workplace):
+    """Refused where they were asked for; files that nobody gave to a point are all read, with a word."""
+    log = (CASES / "recorded-repeats" / "local-1.log").read_text()
+    for name in "ab":
+        (workplace.folder / f"{name}.log").write_text(log)
+    given, read = (
+        call_command(workplace, replay.main, *words)
+        for words in (["point.x=a.log", "point.y=b.log"], ["a.log", "b.log"])
+    )
+
+    assert (given.code, read.code) == (2, 0)
+    assert "a and b are one start: they print the same times and numbers. As two points" in given.err
+    assert "a and b are one start: they print the same times and numbers. Their difference shows nothing." in read.err
+
+
 # Other cases.
 
 RIGHT = {

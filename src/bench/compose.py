@@ -14,16 +14,17 @@ from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, Rando
 from bench.errors import SettingError
 from bench.host.container import refuse_template
 from bench.masking import collect_environment, collect_settings, masked
+from bench.overrides.grammar import parsed
 from bench.overrides.hydra_checks import WITHOUT_PACKAGE, message_of
-from bench.overrides.override_checks import parsed
 from bench.overrides.points import compose_points, refuse_together
-from bench.overrides.setting_names import cut, shown
+from bench.overrides.setting_names import GROUPS, cut, shown
 from bench.overrides.words import Words
-from bench.vllm.config_file import with_config_file
+from bench.vllm.config_file import named, with_config_file
 from bench.vllm.loader_settings import misfit, model_of
 from bench.weights.content import content_or_path, digest_of
 from bench.weights.hub import is_remote
 
+PERCENT = 100
 DIGITS = 8  # of a digest, in a folder's name
 
 
@@ -52,7 +53,9 @@ def settings_from(config: DictConfig) -> Settings:
     try:
         tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise SettingError(f"{error.full_key}: this setting has no value yet.") from error
+        name = str(error.full_key)
+        of = f" load_format={config.load_format.name} needs it." if name.startswith("load_format.") else ""
+        raise SettingError(f"{name}: this setting has no value yet.{of} Type {name}=VALUE.") from error
     except OmegaConfBaseException as error:
         raise SettingError(f"{error.full_key}: {message_of(error)}") from error
     assert isinstance(tree, dict)
@@ -120,7 +123,8 @@ def _sentences(error: ValidationError, tree: Any) -> list[str]:
             message = problem["msg"].replace("Input should", "must").replace("String should", "must")
             allowed = "must not be empty" if "\\S" in message else "must be letters, digits, _, . and - alone"
             message = re.sub(r"must match pattern .*", allowed, message)
-            message = message.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+            message = message.replace("a valid integer", "a whole number").replace("a valid boolean", "true or false")
+            message = message.replace("a valid ", "a ")
             message = re.sub(r"a dictionary or instance of \w+", "a group of settings", message)
         found.setdefault(name, (given, []))[1].append(message)
     return [_sentence(name, given, messages) for name, (given, messages) in found.items()]
@@ -143,8 +147,22 @@ def _sentence(name: str, given: Any, messages: Sequence[str]) -> str:
     if not messages[0].startswith("must"):
         return f"{name}: {messages[0]}."
     allowed = " or ".join([messages[0], *(each.removeprefix("must ") for each in messages[1:])])
-    several = f" Several values are a sweep:  -m {name}={','.join(map(str, given))}" if isinstance(given, list) else ""
-    return f"{name}={cut(repr(given))}: {allowed}.{cut(several)}"
+    return f"{name}={cut(repr(given))}: {allowed}.{cut(_advice(name, given, allowed))}"
+
+
+def _advice(name: str, given: Any, allowed: str) -> str:
+    """What to type instead, where the value shows what was meant."""
+    if isinstance(given, list):
+        return f" Several values are a sweep:  -m {name}={','.join(map(str, given))}"
+    if name in GROUPS:  # on a command line it would have been its choice
+        return f" In a file a choice is made by `defaults: [override /{name}: {given}]`."
+    if "a group of settings" in allowed:
+        return f" For none type {name}=null." if given in (False, "none", "None") else f" They are {name}.NAME=VALUE."
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)%?", str(given))
+    is_share = "less than 1" in allowed or "equal to 1." in f"{allowed}." or str(given).endswith("%")
+    if percent and is_share and 1 < float(percent[1]) <= PERCENT:
+        return f" {percent[1]} % are {name}={float(percent[1]) / PERCENT:g}."
+    return ""
 
 
 def _refuse_shape(settings: Settings) -> None:
@@ -182,16 +200,16 @@ def _refuse_taken_arguments(settings: Settings) -> None:
                 raise SettingError(
                     f"{section}.{other} and {section}.{name} are one argument of vLLM, and only one of them could count. Set one."
                 )
-            key = name.replace("-", "_")
+            key, setting = name.replace("-", "_"), named(name, value) if section == "vllm.args" else f"{section}.{name}"
             if key in UNANSWERED and value not in (None, False):
                 raise SettingError(
-                    f"{section}.{name}={value}: such a vLLM answers no HTTP on this host, and a start is measured up to /health. Leave it out."
+                    f"{setting}={value}: such a vLLM answers no HTTP on this host, and a start is measured up to /health. Leave it out."
                 )
             if key not in TAKEN:
                 continue
             if TAKEN[key]:
-                raise SettingError(f"{section}.{name}: set {TAKEN[key]} instead.")
-            raise SettingError(f"bench sets {section}.{name} itself, for each start.")
+                raise SettingError(f"{setting}: set {TAKEN[key]} instead.")
+            raise SettingError(f"bench sets {setting} itself, for each start.")
     for section, env in (("vllm.env", settings.vllm.env), ("load_format.env", settings.load_format.env)):
         for name in TAKEN_VARIABLES & env.keys():
             raise SettingError(f"bench sets {section}.{name} itself, for each start.")
@@ -205,7 +223,7 @@ def _refuse_served_names(settings: Settings) -> None:
         isinstance(each, (str, int, float)) and not isinstance(each, bool) and str(each).strip() for each in names
     ]
     if given is not None and not all(is_name):
-        raise SettingError(f"vllm.args.served_model_name={given!r}: must be a name, or a list of names.")
+        raise SettingError(f"{named('served_model_name', given)}={given!r}: must be a name, or a list of names.")
 
 
 def _refuse_loader_settings(settings: Settings) -> None:

@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 import bad_words
 from bench.compose import settings_from
 from bench.errors import SettingError
-from bench.overrides.override_checks import check_overrides, normalised, parsed
+from bench.overrides.grammar import parsed
+from bench.overrides.override_checks import check_overrides, normalised
 from bench.overrides.points import compose_points
 from commands import Preloaded, command
 from conftest import Workplace, fake_for

@@ -27,6 +27,7 @@ def refusal(*words: str) -> str:
         ("vllm.arg.enforce_eager=true", "nearest: vllm.args.enforce_eager,"),
         ("enforce_eager=true", "Is it an argument of vLLM?  vllm.args.enforce_eager=true"),
         ("load_format=runai", "nearest: runai_streamer;"),
+        ("load_format=bitsandbytes", "Another one of vLLM's: load_format.name=bitsandbytes."),
         ("load_format=AUTO", "nearest: auto;"),
         ("experiment=load_format_gpu", "nearest: load_formats_gpu;"),
         ("--config=serve.yaml", "vLLM's own is typed as vllm.args.config=serve.yaml."),
@@ -71,11 +72,22 @@ def test_no_answer_has_a_plus_that_was_not_typed(workplace, word, answer):
         (("vllm.args.max-num-seqs=1", "vllm.args.max_num_seqs=2"), "both set vllm.args.max_num_seqs,"),
         (("vllm.args.a=true", "vllm.args.no-a=true"), "both set vllm.args.a,"),
         (("hydra.sweeper.params.seed='1,2'", "seed=3"), "both set seed,"),
+        (("dry_run=true", "dry_run=false"), "Type it once."),
+        (("vllm.args.a=1", "vllm.args.a=2"), "Type it once; several values, with -m: vllm.args.a=A,B."),
+        (("vllm.args={a:true,b:1,a:false}",), "a stands in it twice,"),
+        (('vllm.args.x={"y": [{"a": 1, "a": 2}]}',), "a stands in it twice,"),
     ],
 )
 def test_a_setting_that_is_typed_twice_is_refused_in_whatever_form(words, both):
     """Of two values Hydra takes the last, and of a dict and a value in it as well."""
     assert both in refusal(*words)
+
+
+def test_empty_braces_take_nothing_away():
+    """Hydra merges them into what an experiment brings, all of which would stay."""
+    with pytest.raises(SettingError, match=r"^repeats_of=\{\}: .* Leave it out with ~repeats_of\.runai_streamer\.$"):
+        compose_settings(["experiment=gpt_oss_120b", "repeats_of={}"])
+    assert len(compose_settings(["experiment=gpt_oss_120b", "vllm.env={}", "~repeats_of.runai_streamer"])) == 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from bench.sweep.single import ending_the_process
 from conftest import Workplace, cut_name
 
 
@@ -88,7 +89,7 @@ def test_the_plan_of_a_start_on_its_own_leaves_nothing_either(bare):
     done = bare.bench("load_format=dummy", "dry_run=true")
 
     assert done.code == 0, done.err
-    assert "1 starts" in done.out
+    assert "1 start in 1 block\n" in done.out
     assert [*bare.folder.iterdir()] == []
 
 
@@ -110,3 +111,31 @@ def test_a_plan_of_a_start_on_its_own_that_this_host_cannot_make_is_refused(bare
     assert "vllm.python=/nowhere/python: this interpreter cannot be run" in done.err
     assert "Traceback" not in done.err
     assert not (bare.folder / "outputs").exists()
+
+
+def test_a_bug_in_the_check_starts_nothing(capsys):
+    """Hydra logs what its callbacks raise, and goes on."""
+    with pytest.raises(SystemExit, match="1"), ending_the_process():
+        raise RuntimeError("ours")
+
+    assert "RuntimeError: ours" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/nope/nope", "there is no such file or folder, and it cannot be a hub id."),
+        ("./nope", "there is no such file or folder, and it cannot be a hub id."),
+        ("'$HOME/x'", "~ and $NAME are the shell's, outside of single quotes."),
+        ("serve.yaml", "this is a file, and none of GGUF."),
+        ("'https://huggingface.co/org/name/tree/main'", "Type model.path=org/name"),
+        ("'file:///data/x'", "Type model.path=/data/x"),
+    ],
+)
+def test_a_plan_of_a_model_that_no_start_would_find_is_refused(workplace, path, answer):
+    """What a start refuses, its plan refuses."""
+    (workplace.folder / "serve.yaml").touch()
+    done = workplace.bench("dry_run=true", "model=hf", f"model.path={path}")
+
+    assert (done.code, done.out) == (2, "")
+    assert answer in done.err

@@ -49,13 +49,22 @@ def test_each_format_has_its_own_settings(overrides, points):
         ["load_format=auto,safetensors", "load_format.extra.num_threads=2,4"],
         ["load_format=auto,runai_streamer", "load_format.extra.num_threadz=2"],
         ["load_format=auto,runai_streamer", "load_format.env.OMP_NUM_THREADS=2,4"],
-        ["load_format=auto,safetensors", "load_format.env.RUNAI_STREAMER_CONCURRENCY=4"],
     ],
 )
 def test_nothing_else_is_left_out(overrides, capsys):
     """Nor is anything said of it."""
     assert own(*overrides) == points_of(normalised(overrides))
     assert capsys.readouterr().err == ""
+
+
+def test_a_variable_that_no_format_of_the_sweep_reads_is_set_and_named(capsys):
+    """It may be a plugin's too."""
+    words = ["load_format=auto,safetensors", "load_format.env.RUNAI_STREAMER_CONCURRENCY=4"]
+
+    assert own(*words) == points_of(normalised(words))
+    assert capsys.readouterr().err == (
+        "load_format.env.RUNAI_STREAMER_CONCURRENCY: no load format of this sweep is known to read it; it is set for all of them\n"
+    )
 
 
 def test_what_is_left_out_is_printed(capsys):

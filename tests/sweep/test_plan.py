@@ -338,14 +338,14 @@ def in_order(repeats: int) -> list[Start]:
 
 def described() -> list[str]:
     commands = {"auto": "python -m vllm --load-format auto", "dummy": "python -m vllm --load-format dummy"}
-    return describe_plan(in_order(2), commands, "after the asked number of blocks", "order: seed=7").splitlines()
+    return describe_plan(in_order(2), commands, "in 2 blocks", "order: seed=7").splitlines()
 
 
 def test_the_plan_lists_every_start_in_its_order():
     """With its block, as it will be made."""
     lines = described()
 
-    assert lines[:3] == ["4 starts, after the asked number of blocks", "order: seed=7", ""]
+    assert lines[:3] == ["4 starts in 2 blocks", "order: seed=7", ""]
     assert [line.split() for line in lines[3:7]] == [
         [str(start.position), "block", str(start.repeat + 1), start.point.label] for start in in_order(2)
     ]
@@ -370,5 +370,5 @@ def test_the_plan_says_how_long_it_takes_by_earlier_starts():
 def test_the_plan_guesses_nothing():
     """One of the two was never made here."""
     assert describe_duration([60.0, None]) == (
-        "how long it takes is unknown: 1 of 2 starts are of a kind that was never made here"
+        "how long it takes is unknown: 1 of 2 starts is of a kind that was never made here"
     )

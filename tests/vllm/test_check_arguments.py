@@ -46,7 +46,12 @@ def test_what_vllm_takes_is_taken(name, value):
         ("max_num_seq", 3, "the nearest: max_num_seqs"),  # argparse would take what it begins
         ("qqqq", 3, "vllm.args.qqqq is no argument of vLLM 0.32.0."),
         ("tp", 2, "vllm.args.tp: write it as tensor_parallel_size."),
-        ("pp", 2, "vllm.args.pp: write it as vllm.args.pipeline_parallel_size."),
+        ("pp", 2, "vllm.args.pp: write it as vllm.args.pipeline_parallel_size=2."),
+        ("cc", {"mode": 3}, "vllm.args.cc: write it as vllm.args.compilation_config.mode=3."),
+        ("O", 3, "vllm.args.O: write it as vllm.args.optimization_level=3."),
+        ("O3", True, "vllm.args.O3: write it as vllm.args.optimization_level=3."),
+        ("O", {"mode": 3}, "vllm.args.O: write it as vllm.args.compilation_config.mode=3."),
+        ("allowed_origins", "*", "takes JSON, a list, as ["),
         ("device_memory_utilization", 0.5, "another name of gpu_memory_utilization; set gpu_memory_utilization instead"),
         ("enforce_eager", 3, "vllm.args.enforce_eager=3: vLLM 0.32.0 takes true or false here."),
         ("disable_log_stats", False, "takes true here, or nothing: null"),

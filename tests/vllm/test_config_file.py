@@ -95,7 +95,10 @@ def test_a_misspelt_word_in_it_costs_no_start(workplace: Workplace):
     done = workplace.bench("vllm.args.config=serve.yaml")
 
     assert done.code == 2
-    assert "vllm.args.enforce_eagre is no argument of vLLM 0.32.0; the nearest: enforce_eager" in done.err
+    assert (
+        "vllm.args.config=serve.yaml: enforce_eagre is no argument of vLLM 0.32.0; the nearest: enforce_eager"
+        in done.err
+    )
 
 
 def test_its_words_are_params_of_the_start(workplace: Workplace):

@@ -20,7 +20,7 @@ from bench.host.container import HOST, env_file, free_port, listens_at, words_of
 from bench.host.versions import VERSIONS, Installed, ShortCommandError, installed_in, run_short
 
 PROBE = Path(__file__).parents[1] / "vllm" / "probe"
-NONCE = "BENCH_REHEARSAL"
+VARIABLES = ("BENCH_REHEARSAL", "BENCH_REHEARSAL_2")  # two: a template may have room for one
 REHEARSAL_S = 60.0
 ANSWER_AT_MOST = 1 << 16  # bytes
 KNOCK_EVERY_S = 0.05
@@ -44,7 +44,7 @@ def kernel():
     try: return open({str(HERE)!r}).read().strip()
     except OSError: return None
 found = {{"unread": [path for path in asked["read"] if not readable(path)], "unwritten": [path for path in asked["write"] if not writable(path)],
-         "identity": {{path: identity(path) for path in asked["read"]}}, "nonce": os.environ.get({NONCE!r}), "kernel": kernel(), "is_reached": False}}
+         "identity": {{path: identity(path) for path in asked["read"]}}, "nonces": [os.environ.get(name) for name in {VARIABLES!r}], "kernel": kernel(), "is_reached": False}}
 try:
     server = socket.create_server((asked["host"], asked["port"]))
     server.settimeout(5)
@@ -93,12 +93,13 @@ def rehearsal_of(settings: Settings, python: str) -> Rehearsal:
 
 
 def rehearse(asked: Rehearsal) -> Installed:
-    """What is installed in the container; nothing is left behind. The environment variables of vLLM are represented by one.
+    """What is installed in the container; nothing is left behind. Two variables stand for those of vLLM.
 
     Raises:
         SettingError: it cannot be run, has no vLLM, or does not get what vLLM needs.
     """
     nonce, port = secrets.token_hex(8), free_port()
+    variables = dict.fromkeys(VARIABLES, nonce)
     with TemporaryDirectory(prefix=".bench-rehearsal-", dir=".") as made:
         folder = str(Path(made).resolve())
         places = {"folder": folder, "caches": folder, "model": folder, **dict(asked.places), "port": str(port)}
@@ -106,11 +107,11 @@ def rehearse(asked: Rehearsal) -> Installed:
             "nonce": nonce, "host": listens_at(asked.template), "port": port,
             "read": asked.read, "write": [folder if path == "{folder}" else path for path in asked.write],
         }  # fmt: skip
-        with env_file(asked.template, {NONCE: nonce}, Path(made)) as file, knocking(port, nonce.encode()):
-            words = words_of(asked.template, {**places, **file}, {NONCE: nonce})
+        with env_file(asked.template, variables, Path(made)) as file, knocking(port, nonce.encode()):
+            words = words_of(asked.template, {**places, **file}, variables)
             words += [asked.python, "-c", REHEARSAL + VERSIONS, json.dumps(question)]
             try:
-                done = run_short(words, timeout_s=REHEARSAL_S, bytes_at_most=ANSWER_AT_MOST, environment={NONCE: nonce})
+                done = run_short(words, timeout_s=REHEARSAL_S, bytes_at_most=ANSWER_AT_MOST, environment=variables)
             except (OSError, ShortCommandError) as error:
                 hint = " An image must be there already: pull it." if isinstance(error, ShortCommandError) else ""
                 raise SettingError(f"vllm.command: {words[0]} cannot be run: {error}.{hint}") from error
@@ -120,8 +121,10 @@ def rehearse(asked: Rehearsal) -> Installed:
         missing = list(missing_in(found, asked, nonce))
     except (ValueError, TypeError, KeyError) as error:
         output = " ".join((done.errors or done.output).split())[-200:]
+        hint = " Its words with {name} come once for each variable: an option has its value in the same word, as --env={name}."
         raise SettingError(
             f"vllm.command: {asked.python} did not answer behind it (exit code {done.exit_code}). It printed: {output!r}."
+            + hint * ("{name}" in asked.template)
         ) from error
     if missing:
         raise SettingError("\n".join(f"vllm.command: {each}." for each in missing))
@@ -130,7 +133,7 @@ def rehearse(asked: Rehearsal) -> Installed:
 
 def missing_in(found: Mapping[str, Any], asked: Rehearsal, nonce: str) -> Iterator[str]:
     """A sentence for each thing that did not arrive, with what to write."""
-    if found["nonce"] != nonce:
+    if found["nonces"] != [nonce] * len(VARIABLES):
         yield "vLLM's variables do not arrive in the container. Pass them: --env-file={env_file}, or --env={name}"
     is_our_kernel = found["kernel"] is not None and found["kernel"] == own_kernel()
     wrong = dict.fromkeys(found["unread"], "cannot be read, with all that is in it")

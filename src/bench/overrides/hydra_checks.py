@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import BenchError, SettingError
-from bench.overrides.setting_names import GROUPS, no_such_setting, shown
+from bench.overrides.setting_names import FREE, GROUPS, no_such_setting, shown
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it Hydra raises; without, it prints some lines, or a traceback, and exits with 1
 SWEEPER = "hydra_plugins.bench_sweeper.sweeper.BlockSweeper"
@@ -111,7 +111,7 @@ def refuse_hydra(config: DictConfig, mode: str) -> None:
     _refuse_other_machinery(hydra)
     if mode == RUN:
         _refuse_lost_sweep(hydra)
-    for word in _as_typed(hydra.overrides.hydra):
+    for word in as_typed(hydra.overrides.hydra):
         if mode == MULTIRUN and word.lstrip("+").startswith("hydra.run."):
             raise SettingError(f"{word}: this has no effect on a sweep, whose folder is hydra.sweep.dir=FOLDER.")
         if mode == RUN and word.lstrip("+").startswith(WITHOUT_EFFECT_ON_ONE):
@@ -120,7 +120,7 @@ def refuse_hydra(config: DictConfig, mode: str) -> None:
             )
 
 
-def _as_typed(words: Any) -> list[str]:
+def as_typed(words: Any) -> list[str]:
     """Words may hold interpolations, which a list of OmegaConf's would resolve."""
     typed = OmegaConf.to_container(words, resolve=False)
     assert isinstance(typed, list)
@@ -170,6 +170,22 @@ def refuse_several_choices(config: DictConfig) -> None:
         raise SettingError(
             f"{several[0]}: a defaults list has several choices of it, and only the last would count. Leave one."
         )
+
+
+def refuse_empty_braces(config: DictConfig, words: Sequence[str]) -> None:
+    """
+    Raises:
+        SettingError: `NAME={}` where an experiment or a group's choice has values below NAME: Hydra merges the two, so all of them would stay.
+    """
+    for name, value in (word.lstrip("+").partition("=")[::2] for word in words):
+        if name not in FREE or value.strip() != "{}":
+            continue
+        kept = OmegaConf.to_container(OmegaConf.select(config, name), resolve=False)
+        assert isinstance(kept, dict)
+        if below := next((each for each, given in kept.items() if given is not None), None):
+            raise SettingError(
+                f"{name}={{}}: this takes nothing away, so {name}.{below!s} would stay as it is. Leave it out with ~{name}.{below!s}."
+            )
 
 
 def refuse_own_sweep(master: DictConfig, point: DictConfig, words: Sequence[str]) -> None:

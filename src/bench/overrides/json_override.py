@@ -5,17 +5,22 @@ Hydra reads `{method:ngram}` and stops at the quotes of `{"method":"ngram"}`, th
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 BESIDE_A_VALUE = re.compile(r"[^,]*,?\s*")  # another value of a sweep, up to the next
-DECODER = json.JSONDecoder()
 SPECIAL = re.compile(r"([\\()\[\]{}:=, ])")  # that Hydra's grammar allows in a key behind a backslash
 # One that Hydra reads as a text, or as the same number.
 PLAIN_KEY = re.compile(
     r"(?!(?:inf|nan|true|false|null)$)[A-Za-z_][\w/\-+.$%*@?|\\()\[\]{}:=, ]*(?<! )|0|[1-9]\d*",
     re.ASCII | re.IGNORECASE,
 )
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object's keys with their values, in their order: one may stand in it twice."""
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=Pairs)
 
 
 def without_json(override: str) -> str:
@@ -43,8 +48,8 @@ def _rewritten(value: str) -> str:
 
 def _as_hydra(tree: Any) -> str:
     match tree:
-        case Mapping():
-            return "{" + ",".join(f"{_as_key(name)}:{_as_hydra(value)}" for name, value in tree.items()) + "}"
+        case Pairs():
+            return "{" + ",".join(f"{_as_key(name)}:{_as_hydra(value)}" for name, value in tree) + "}"
         case list():
             return "[" + ",".join(map(_as_hydra, tree)) + "]"
         case str():

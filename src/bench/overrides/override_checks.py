@@ -10,12 +10,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
-from hydra.errors import HydraException
 
+from bench.config import OF_THE_SWEEP
 from bench.errors import SettingError
-from bench.masking import masked_value
+from bench.overrides.grammar import parsed
 from bench.overrides.json_override import without_json
 from bench.overrides.setting_names import (
     FREE,
@@ -29,12 +28,8 @@ from bench.overrides.setting_names import (
     sections,
     shown,
 )
+from bench.vllm.loader_settings import LOADERS
 
-QUOTED_KEY = re.compile(r"""\{\s*["']""")
-PLAIN_KEYS = (
-    "A value in braces has no quotes around its keys, as in {method:ngram,num_speculative_tokens:5}, or is whole JSON."
-)
-QUOTABLE = re.compile(r"""[^"'{}\\$]{1,80}""")  # stands between two quotes as it is
 PARAMS = "hydra.sweeper.params."
 
 
@@ -77,36 +72,12 @@ def check_overrides(overrides: Sequence[str], config_dir: Path | None = None) ->
         for name in dict.fromkeys(_leaves(override, config_dir)):
             other = next((seen[each] for each in seen if _overlap(each, name)), word)
             if other != word:
+                is_one = name.partition(".")[0] in OF_THE_SWEEP
+                several = "." if is_one else f"; several values, with -m: {name}=A,B."
                 raise SettingError(
-                    f"{shown(other)} and {shown(word)} both set {name}, and only one of them could count. Type it once;"
-                    f" several values, with -m: {name}=A,B."
+                    f"{shown(other)} and {shown(word)} both set {name}, and only one of them could count. Type it once{several}"
                 )
         seen |= dict.fromkeys(_leaves(override, config_dir), word)
-
-
-def parsed(word: str) -> Override:
-    """
-    Raises:
-        SettingError: the word is not in Hydra's grammar.
-    """
-    try:
-        (override,) = OverridesParser.create().parse_overrides([word])
-    except (HydraException, ValueError, RecursionError) as error:
-        key, equals, value = word.lstrip("+").partition("=")
-        if not equals or not all(key.split(".")):
-            raise SettingError(f"{shown(word)!r}: a setting is typed as NAME=VALUE.") from error
-        if QUOTED_KEY.search(word):
-            raise SettingError(f"{shown(word)}: {PLAIN_KEYS}") from error
-        if value.startswith("~/"):
-            raise SettingError(
-                f"{shown(word)}: a shell does not expand ~ there. Type {shown(f'{key}=$HOME{value[1:]}')}."
-            ) from error
-        quoted = value if QUOTABLE.fullmatch(value) and masked_value(key, value) == value else "VALUE"
-        raise SettingError(
-            f"{shown(word)}: a value with quotes, brackets, colons, commas, blanks or = in it is typed in quotes, and the whole word"
-            f" in others for the shell: '{key}=\"{quoted}\"'."
-        ) from error
-    return override
 
 
 def _refuse_name(override: Override, word: str, config_dir: Path | None) -> None:
@@ -153,8 +124,10 @@ def _refuse_choice(override: Override, word: str, config_dir: Path | None) -> No
         nearest = f"nearest: {near[0]}; " if near else ""
         if group == "model" and "/" in str(value):
             raise SettingError(f"{shown(word)}: a folder or hub id is typed as  model=hf model.path={cut(str(value))}")
+        is_vllms = group == "load_format" and asked in LOADERS
+        others = f" Another one of vLLM's: load_format.name={value}." if is_vllms else ""
         missing = f"{group} {cut(str(value))!r}" if override.is_sweep_override() else f"such {group}"
-        raise SettingError(f"{shown(word)}: there is no {missing}; {nearest}all: {', '.join(known)}.")
+        raise SettingError(f"{shown(word)}: there is no {missing}; {nearest}all: {', '.join(known)}.{others}")
 
 
 def values_of(override: Override, config_dir: Path | None = None) -> list[Any]:

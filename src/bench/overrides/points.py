@@ -18,8 +18,14 @@ from omegaconf import DictConfig, open_dict
 from bench.config import OF_THE_SWEEP, Settings, conf_dir, flattened
 from bench.errors import SettingError
 from bench.masking import masked_value
-from bench.overrides.hydra_checks import hydra_errors_translated, refuse_own_sweep, refuse_several_choices
-from bench.overrides.override_checks import check_overrides, normalised, parsed
+from bench.overrides.grammar import parsed
+from bench.overrides.hydra_checks import (
+    hydra_errors_translated,
+    refuse_empty_braces,
+    refuse_own_sweep,
+    refuse_several_choices,
+)
+from bench.overrides.override_checks import check_overrides, normalised
 from bench.overrides.setting_names import shown
 
 
@@ -33,6 +39,7 @@ def compose_points(
         alone = [word for word in given if not parsed(word).is_sweep_override()]
         master = compose("config", alone, return_hydra_config=True)
         refuse_several_choices(master)
+        refuse_empty_braces(master, alone)
         points = points_of([*(brought_words(master, config_dir) if brought else ()), *given], loader)
         if points == [tuple(alone)]:
             return [without_hydra(master)]
@@ -55,6 +62,7 @@ def _hydra(config_dir: Path | None) -> Iterator[ConfigLoader]:
 def _composed_point(master: DictConfig, point: Sequence[str]) -> DictConfig:
     config = compose("config", list(point), return_hydra_config=True)
     refuse_several_choices(config)
+    refuse_empty_braces(config, point)
     refuse_own_sweep(master, config, point)
     return without_hydra(config)
 

@@ -8,7 +8,8 @@ from textwrap import indent
 from omegaconf import DictConfig, OmegaConf
 
 from bench.config import conf_dir
-from bench.overrides.override_checks import parsed, values_of
+from bench.overrides.grammar import parsed
+from bench.overrides.override_checks import values_of
 from bench.overrides.setting_names import GROUPS, choices
 from bench.overrides.words import Words
 

@@ -3,6 +3,7 @@
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from bench.start.record import Startup
 from bench.start.tags import info_tags, outcome_tags, validity_tags
 from bench.start.timeline import log_spans
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
+from bench.system.output import print_message
 
 
 def labels_of(recordings: list[Recording]) -> list[str]:
@@ -85,15 +87,30 @@ TOLD_APART = 3  # times that two starts do not print all the same
 
 
 def _refuse_copies(recordings: list[Recording], labels: list[str], points: list[str]) -> None:
-    """A start that was saved twice, the second time perhaps further on, has no spread: it is one repeat."""
-    printed = [_printed(each.log) for each in recordings]
-    for second, point in enumerate(points):
-        for first in range(second):
-            if points[first] == point and _is_one_start(printed[first], printed[second]):
-                raise LogError(
-                    f"{labels[first]} and {labels[second]} are one start: they print the same times and numbers. As two repeats of "
-                    f"`{point}` they would make its interval too narrow. Leave one of them out."
-                )
+    """A start that was saved twice, the second time perhaps further on, has no spread: it is one repeat of one point. Where two files
+    that nobody gave to a point have it, that is printed: each is read, and neither is faster.
+    """
+    for first, second in _copies([_printed(each.log) for each in recordings]):
+        one = f"{labels[first]} and {labels[second]} are one start: they print the same times and numbers."
+        if points[first] == points[second]:
+            why = f"repeats of `{points[first]}` they would make its interval too narrow"
+        elif recordings[first].file.point and recordings[second].file.point:
+            why = "points it would be compared with itself"
+        else:
+            print_message(f"{one} Their difference shows nothing.")
+            continue
+        raise LogError(f"{one} As two {why}. Leave one of them out.")
+
+
+def _copies(printed: Sequence[Printed]) -> Iterator[tuple[int, int]]:
+    """Each that was there before, with the first of its kind."""
+    alike: dict[object, list[int]] = {}  # by the first that they print
+    for second, each in enumerate(printed):
+        others = alike.setdefault(each[0] if each else None, [])
+        found = [first for first in others if _is_one_start(printed[first], each)]
+        if found:
+            yield found[0], second
+        others.append(second)
 
 
 def _printed(log: StartLog) -> Printed:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.losses import ALL_BLOCKS
 from bench.host.compile_cache import caches_of
 from bench.host.host import Host, look_at_host
 from bench.start.durations import expected_duration_s
@@ -24,11 +23,14 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
         ).shown()
         for point in points
     }
-    starts = [start for block in blocks_of(points, settings.seed or 0) for start in block]
+    blocks = blocks_of(points, settings.seed or 0)
+    starts = [start for block in blocks for start in block]
     order = "order: an example; the sweep's id decides, unless seed is set"
     order = order if settings.seed is None else f"order: seed={settings.seed}"
-    ends = (
-        ALL_BLOCKS if settings.precision is None else f"at most; precision={settings.precision:.0%} may end it earlier"
+    sooner = [] if settings.precision is None else [f"precision={settings.precision:.0%}"]
+    sooner += [] if settings.time_budget_s is None else [f"time_budget_s={settings.time_budget_s:g}"]
+    ends = f"in {_counted(len(blocks), 'block')}" + (
+        f" at most; {' or '.join(sooner)} may end it earlier" if sooner else ""
     )
     before = [*downloads(points), *untimed(points)]
     every = [*(each.as_settings() for each in before), *(start.point.settings for start in starts)]
@@ -46,7 +48,7 @@ def describe_plan(
     `order` describes where the order comes from; `before` the starts that come first and do not count.
     """
     first = f"{before}, then " if before else ""
-    lines = [f"{first}{len(starts)} starts, {ends}", order, ""]
+    lines = [f"{first}{_counted(len(starts), 'start')} {ends}", order, ""]
     lines += [f"{start.position:4}  block {start.repeat + 1}  {start.point.label}" for start in starts]
     lines += ["", "commands (the port is chosen when it is started)"]
     lines += [f"  {label}\n    {command}" for label, command in commands.items()]
@@ -57,7 +59,15 @@ def describe_duration(durations_s: Sequence[float | None]) -> str:
     """The expected duration of all starts, from earlier starts of the same kinds. `durations_s`: seconds; None: unknown."""
     known = [value for value in durations_s if value is not None]
     if len(known) < len(durations_s):
-        return f"how long it takes is unknown: {len(durations_s) - len(known)} of {len(durations_s)} starts are of a kind that was never made here"
+        unknown = len(durations_s) - len(known)
+        of = f"{unknown} of {len(durations_s)} starts" if len(durations_s) > 1 else "this start"
+        return (
+            f"how long it takes is unknown: {of} {'is' if unknown == 1 else 'are'} of a kind that was never made here"
+        )
     total_s = sum(known)
     about = f"{total_s:.0f} s" if total_s < SHORT_PLAN_S else f"{total_s / 60:.0f} min"
     return f"about {about}, by earlier starts of the same kinds"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -30,6 +30,10 @@ def own_settings_only(points: Sequence[Words], settings: Sequence[Settings]) -> 
     }
     reduced = [tuple(_without(point, names)) for point, names in zip(points, foreign, strict=True)]
     found = list(dict.fromkeys(reduced))
+    for name in _unread(settings, formats):
+        print_message(
+            f"load_format.env.{name}: no load format of this sweep is known to read it; it is set for all of them"
+        )
     for name, load_format in left_out:
         print_message(f"load_format.{name}: {load_format} has no such setting, so it is left out there")
     if len(found) < len(points):
@@ -47,6 +51,12 @@ def _foreign(settings: Settings, formats: set[str]) -> set[str]:
         f"{section}.{name}" for section in sections for name, value in sections[section].items() if value is not None
     }
     return {name for name in given if not _has(own, name) and any(_has(other, name) for other in formats)}
+
+
+def _unread(settings: Sequence[Settings], formats: set[str]) -> Iterator[str]:
+    """Variables of a loader's that no format of the sweep reads."""
+    given = {name for each in settings for name, value in each.load_format.env.items() if value is not None}
+    yield from sorted(name for name in given if not any(reads_variable(each, name) for each in formats))
 
 
 def _has(load_format: str, name: str) -> bool:

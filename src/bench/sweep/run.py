@@ -110,10 +110,10 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     refuse_equal_points(points, hosts)
     refuse_places((point.settings for point in points), folder, "hydra.sweep.dir")
     points, settings = with_baseline_again(points), points[0].settings
+    refuse_checkpoints([point.settings for point in points], folder)
     if settings.dry_run:
         print_plan(points, hosts)
         return []
-    refuse_checkpoints([point.settings for point in points], folder)
     unbroken(partial(open_store, settings, may_be_away=False), "MLflow to answer")
     above = unbroken(partial(given_run, settings.tracking, given), "MLflow to answer")
     with deferred(), folder_claimed(folder), opened(points, hosts, above, folder) as sweep, interruptible():

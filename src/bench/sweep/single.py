@@ -5,6 +5,9 @@ calls before that reports wrong settings and prints a plan: no folder has been m
 """
 
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 from bench.compose import settings_from
 from bench.config import Settings
 from bench.errors import BenchError, SettingError
-from bench.overrides.hydra_checks import MULTIRUN, RUN, composed, hydra_errors_translated, refuse_hydra
+from bench.overrides.hydra_checks import (
+    MULTIRUN,
+    RUN,
+    as_typed,
+    composed,
+    hydra_errors_translated,
+    refuse_empty_braces,
+    refuse_hydra,
+)
 from bench.overrides.points import without_hydra
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
@@ -40,8 +51,9 @@ class CheckSingle(Callback):
         from bench.vllm.check_arguments import refuse_arguments
 
         composed()
-        try:
+        with ending_the_process():
             refuse_hydra(config, RUN)
+            refuse_empty_braces(config, as_typed(config.hydra.overrides.task))
             settings = single(config)
             host = look_at_host(settings)
             refuse_arguments([(settings, host)])
@@ -53,23 +65,32 @@ class CheckSingle(Callback):
                 raise SettingError(f"hydra.run.dir={given!r}: must not be empty.")
             refuse_places([settings], folder, "hydra.run.dir")
             point = Point(settings.load_format.name, (), settings)
+            refuse_taken(folder, "hydra.run.dir")
+            refuse_checkpoints([settings], folder)
             if settings.dry_run:
                 print_plan([point], [host])
                 sys.exit(0)
-            refuse_taken(folder, "hydra.run.dir")
-            refuse_checkpoints([settings], folder)
             unbroken(partial(open_store, settings, may_be_away=True), "MLflow to answer")
-        except (BenchError, *ENVIRONMENT_ERRORS) as error:
-            print_message(describe_error(error))
-            sys.exit(2)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Before Hydra makes a sweeper, which may be another than bench's."""
-        try:
+        with ending_the_process():
             refuse_hydra(config, MULTIRUN)
-        except SettingError as error:
-            print_message(str(error))
-            sys.exit(2)
+
+
+@contextmanager
+def ending_the_process() -> Iterator[None]:
+    """Ends it with 2 after an error of the user's, with 1 and a traceback after one of bench's own: what a callback raises Hydra only logs,
+    and would then start vLLM.
+    """
+    try:
+        yield
+    except (BenchError, *ENVIRONMENT_ERRORS) as error:
+        print_message(describe_error(error))
+        sys.exit(2)
+    except Exception:  # noqa: BLE001  # a bug, whatever it is
+        print_message(traceback.format_exc())
+        sys.exit(1)
 
 
 def single(config: DictConfig) -> Settings:

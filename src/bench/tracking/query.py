@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 LATEST, PREVIOUS = "latest", "previous"
 RECENT = (LATEST, PREVIOUS)  # of one's own sweeps
+EXPERIMENTS_SHOWN = 5
 IS_SWEEP = t.KIND.equals(t.Kind.SWEEP)
 INCOMPLETE = "its upload to MLflow is not complete; `python -m bench.replay FOLDER` brings in the rest"
 
@@ -128,6 +129,10 @@ def _own(store: Store, tracking: Tracking, which: str) -> "Run":
     newest_first = sorted(found.values(), key=lambda run: run.info.start_time, reverse=True)
     if len(newest_first) >= count:
         return newest_first[count - 1]
+    if not places and next(search(store, IS_SWEEP, page=1), None):
+        raise TrackingError(
+            f"tracking.experiment={tracking.experiment}: there is no such experiment in {masked(store.uri)}.{_others(store)}"
+        )
     raise TrackingError(_none_of_ours(store, which, us, len(newest_first)))
 
 
@@ -137,6 +142,12 @@ def _places(store: Store, tracking: Tracking) -> list[str]:
         return [given]
     experiment = store.client.get_experiment_by_name(tracking.experiment)
     return [str(experiment.experiment_id)] if experiment else []
+
+
+def _others(store: Store) -> str:
+    """The experiments that there are, in a sentence."""
+    names = [each.name for each in store.client.search_experiments(max_results=EXPERIMENTS_SHOWN)]
+    return f" There are {', '.join(map(masked, names))}."
 
 
 def _none_of_ours(store: Store, which: str, us: Owner, count: int) -> str:

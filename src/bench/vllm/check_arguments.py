@@ -15,7 +15,8 @@ from bench.host.host import Host
 from bench.host.vllm_arguments import Argument, Taken, what_vllm_takes
 from bench.masking import masked_value
 from bench.system.output import print_message
-from bench.vllm.command import as_environment
+from bench.vllm.command import OF_JSON, as_environment
+from bench.vllm.config_file import named
 from bench.vllm.loader_settings import settings_of
 
 NEAREST = 3
@@ -53,18 +54,16 @@ def refuse_arguments(starts: Iterable[tuple[Settings, Host]]) -> None:
 
 def problems(settings: Settings, taken: Taken, version: str) -> Iterator[str]:
     """A sentence for each argument that this vLLM would refuse. `version`: how it is called."""
-    for section, arguments in (("load_format.args", settings.load_format.args), ("vllm.args", settings.vllm.args)):
-        for name, value in arguments.items():
-            if value is not None and (found := _problem(f"{section}.{name}", name, value, taken, version)):
-                yield found
-    own = {
+    typed = [(f"load_format.args.{name}", name, value) for name, value in settings.load_format.args.items()]
+    typed += [(named(name, value), name, value) for name, value in settings.vllm.args.items()]
+    own: dict[str, Any] = {
         "load_format": settings.load_format.name,
         "max_model_len": settings.max_model_len,
         "tensor_parallel_size": settings.tensor_parallel_size,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
     }
-    for name, value in own.items():
-        if value is not None and (found := _problem(name, name, value, taken, version)):
+    for setting, name, value in [*typed, *((name, name, value) for name, value in own.items())]:
+        if value is not None and (found := _problem(setting, name, value, taken, version)):
             yield found
     yield from loader_problems(settings, taken, version)
 
@@ -90,8 +89,10 @@ def _problem(setting: str, name: str, value: Any, taken: Taken, version: str) ->
     name, dot, below = name.replace("-", "_").partition(".")
     argument = taken.argument(name)
     if argument is None:
-        if short := taken.short(name):
-            return f"{setting}: write it as {_written(short, setting)}."
+        if whole := _whole_name(name, {below: value} if dot else value, taken):
+            section = setting.removesuffix(name)
+            own = TAKEN.get(re.split(r"[.=]", whole)[0])
+            return f"{setting}: write it as {own or masked_value(name, section.rpartition(': ')[2] + whole)}."
         return f"{setting} is no argument of {version}{_nearest(name, taken.names())}."
     if argument.name != name and TAKEN.get(argument.name):
         return f"{setting}: another name of {argument.name}; set {TAKEN[argument.name]} instead."
@@ -99,10 +100,22 @@ def _problem(setting: str, name: str, value: Any, taken: Taken, version: str) ->
     return f"{setting}={_shown(masked_value(name, value))}: {version} takes {why}." if why else None
 
 
-def _written(argument: Argument, setting: str) -> str:
-    """The setting's whole name where a short option was given."""
-    own = TAKEN.get(argument.name)
-    return own or f"{setting.rpartition('.')[0]}.{argument.options[0].lstrip('-').replace('-', '_')}"
+def _whole_name(name: str, value: Any, taken: Taken) -> str | None:
+    """What is typed instead of a short option and its value: `tp`, `cc.mode`, and vLLM's own way with `-O3`, `-O=3` and `-O.mode=3`."""
+    if short := taken.short(name):
+        return f"{short.options[0].lstrip('-').replace('-', '_')}{_typed(value)}"
+    if not (level := re.fullmatch(r"O=?(\w*)", name)):
+        return None
+    is_level = not isinstance(value, Mapping) and taken.argument("optimization_level")
+    return f"optimization_level={level[1] or value}" if is_level else f"compilation_config{_typed(value)}"
+
+
+def _typed(value: Any) -> str:
+    """A value behind its setting's name, as it is typed."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((name, below),) = value.items()
+        return f".{name}{_typed(below)}"
+    return "" if isinstance(value, (Mapping, list)) else f"={value}"
 
 
 def _shown(text: str) -> str:
@@ -188,6 +201,8 @@ def _kind(argument: Argument) -> str:
     """What an argument takes, in words."""
     if argument.choices:
         return f"one of {', '.join(argument.choices[:CHOICES_AT_MOST])}"
+    if argument.name in OF_JSON:
+        return 'JSON, a list, as ["*"]'
     samples = argument.takes or (("{}",) if argument.keys else ())
     if "x" in samples and "{x}" not in samples:
         return "a text, or JSON where it is in braces"

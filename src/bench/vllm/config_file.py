@@ -13,6 +13,7 @@ from bench.errors import SettingError
 from bench.masking import collect_settings
 
 CONFIG = "config"
+_BROUGHT: dict[tuple[str, str], str] = {}  # an argument and its value -> the file that this process has read them from
 
 
 def with_config_file(settings: Settings) -> Settings:
@@ -29,11 +30,18 @@ def with_config_file(settings: Settings) -> Settings:
     given = {positive(*each)[0] for each in settings.vllm.args.items()}
     given |= {positive(name, value)[0] for name, value in settings.load_format.args.items() if value is not None}
     args = {name: value for name, value in words.items() if positive(name, value)[0] not in given}
+    _BROUGHT.update({(name, repr(value)): str(path) for name, value in args.items()})
     args |= {name: value for name, value in settings.vllm.args.items() if name != CONFIG}
     brought = {name: value for name, value in settings.load_format.args.items() if name != CONFIG}
     load_format = settings.load_format.model_copy(update={"args": brought})
     vllm = Vllm.model_validate(settings.vllm.model_dump() | {"args": args})
     return settings.model_copy(update={"load_format": load_format, "vllm": vllm})
+
+
+def named(name: str, value: Any) -> str:
+    """An argument in `vllm.args` as a message names it: with its file where it was not typed."""
+    file = _BROUGHT.get((name, repr(value)))
+    return f"vllm.args.{CONFIG}={file}: {name}" if file else f"vllm.args.{name}"
 
 
 def words_of(path: str) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """What a load format needs on disk, made where it is missing and checked where it is there."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,9 @@ from bench.weights.manifest import Manifest, check_manifest, making, read_manife
 from bench.weights.recipes.write import made_from, write_random
 from bench.weights.sharded import LOG, command_arguments, cut, required_manifest
 from bench.weights.space import needs_of, refuse_without_space
+
+# In which vLLM knows no model, and what was meant: a folder, or a hub id.
+ADDRESS = re.compile(r"file://(?P<folder>/.*)|(?:https?://[^/]*/?|hf://)(?P<hub>[^/?#]+/[^/?#]+)?")
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
     """The original, if bench makes it, then the one that is cut from it: what that must be is known when the original is there.
     `remake` is for the last.
     """
+    refuse_place(settings)
     if is_remote(settings.checkpoint_path):
         return
     place, recipe, is_cut = (
@@ -130,10 +136,6 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
         raise CheckpointError(
             f"model.path={settings.model.path}: only files of this host can be cut. Set model.sharded_path to a checkpoint that is cut already."
         )
-    elif not place.exists() and not could_be_hub_id(settings.model.path):
-        raise CheckpointError(
-            f"model.path={settings.model.path}: there is no such file or folder, and it cannot be a hub id."
-        )
     if is_cut:
         make = partial(cut, settings, host, log_path=folder / LOG, on_line=on_line)
         command = _command(command_arguments(settings))
@@ -142,6 +144,35 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
                 f"{settings.checkpoint_path} is not there, and bench cuts no checkpoint behind vllm.command. Cut it by a vLLM on this host: {command}."
             )
         yield Wanted(Path(settings.checkpoint_path), required_manifest(settings, host), command, make, remake=remake)
+
+
+def refuse_place(settings: Settings) -> None:
+    """Refuse a `model.path` that is nothing vLLM loads a model from. What a container has of its own is not known here.
+
+    Raises:
+        CheckpointError: says what it is, and what is expected.
+    """
+    path = settings.model.path
+    place, setting = Path(path), f"model.path={path}"
+    if settings.model.random:
+        return
+    if found := ADDRESS.match(path):
+        typed = found["folder"] or found["hub"] or "organisation/name"
+        raise CheckpointError(f"{setting}: vLLM loads no model from such an address. Type model.path={typed}")
+    if place.is_file() and place.suffix != ".gguf" and not _is_gguf(place):
+        raise CheckpointError(
+            f"{setting}: this is a file, and none of GGUF. Expected the folder of a checkpoint, a hub id or a GGUF file."
+        )
+    is_known = place.exists() or is_remote(path) or could_be_hub_id(path)
+    if not is_known and not (settings.vllm.command and place.is_absolute()):
+        shell = " ~ and $NAME are the shell's, outside of single quotes." if path.startswith(("~", "$")) else ""
+        raise CheckpointError(f"{setting}: there is no such file or folder, and it cannot be a hub id.{shell}")
+
+
+def _is_gguf(file: Path) -> bool:
+    with suppress(OSError), file.open("rb") as opened:
+        return opened.read(4) == b"GGUF"
+    return False
 
 
 def _command(words: list[str]) -> str:

@@ -83,7 +83,12 @@ class BlockSweeper(Sweeper):
         """The settings of each point. One error lists all problems."""
         from bench.compose import settings_from
         from bench.errors import SettingError
-        from bench.overrides.hydra_checks import hydra_errors_translated, refuse_own_sweep, refuse_several_choices
+        from bench.overrides.hydra_checks import (
+            hydra_errors_translated,
+            refuse_empty_braces,
+            refuse_own_sweep,
+            refuse_several_choices,
+        )
         from bench.overrides.points import without_hydra
 
         assert self.context is not None
@@ -94,6 +99,7 @@ class BlockSweeper(Sweeper):
             with hydra_errors_translated():
                 composed = loader.load_sweep_config(self.config, list(point))
             refuse_several_choices(composed)
+            refuse_empty_braces(composed, point)
             refuse_own_sweep(self.config, composed, point)
             try:
                 settings.append(settings_from(without_hydra(composed)))
