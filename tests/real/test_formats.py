@@ -43,7 +43,12 @@ def swept():
     make_int8(folder)
     folder.chmod(0o777)
     who = NOBODY | {"env": os.environ | {"HOME": str(folder)}} if reachable_by_nobody(folder) else {}
-    words = (f"vllm.python={without_bench(folder / 'environment')}", "model=hf", "model.path=int8")
+    words = (
+        f"vllm.python={without_bench(folder / 'environment')}",
+        "model=hf",
+        "model.path=int8",
+        "compile_cache=as_is",
+    )
     swept = sweep(folder, f"load_format={','.join(FORMATS)},{NOT_INSTALLED}", "verify=false", *words, **dict(who))
     sweep(folder, "page_cache=warm", *words, **dict(who))
     if disturbed(swept):

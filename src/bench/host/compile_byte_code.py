@@ -26,6 +26,7 @@ PACKAGES = ("vllm", "torch", "transformers")
 SHARED = {"site-packages", "dist-packages"}  # with all that those three import
 LEFT_OUT = {"__pycache__", "test", "tests", ".git", *SHARED}  # below another folder: of another environment
 BATCH = 64
+FEW = 100  # files of an environment that is complete: templates, and what is for other releases of Python
 HEADER_BYTES = 16
 LOW = 0xFFFFFFFF
 
@@ -34,8 +35,9 @@ def main() -> None:
     """Writes the answer."""
     sys.path.remove(str(Path(__file__).parent))  # its neighbours are no modules of vLLM's environment
     roots = folders()
-    lacking = [source for source in sources(roots) if not is_fresh(source)]
-    broken = 0
+    lacking, broken = [source for source in sources(roots) if not is_fresh(source)], 0
+    if len(lacking) <= FEW:
+        lacking = [source for source in lacking if is_python(source)]
     if sys.argv[1] == "compile" and lacking:
         with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             broken = [*pool.map(compiles, lacking, chunksize=BATCH)].count(False)
@@ -82,8 +84,17 @@ def is_fresh(source: str) -> bool:
         return False
 
 
+def is_python(source: str) -> bool:
+    """Whether it can be compiled. What cannot, as a template, no start imports."""
+    try:
+        compile(Path(source).read_bytes(), source, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+        return False
+    return True
+
+
 def compiles(source: str) -> bool:
-    """Compiles it, where it can be written. False: this is no Python of this version, as a template may be, and no start imports it."""
+    """Compiles it, where that can be written. False: it is no Python of this release."""
     with suppress(OSError):
         try:
             py_compile.compile(source, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP)

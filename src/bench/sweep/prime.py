@@ -57,15 +57,13 @@ def untimed(points: Sequence[Point]) -> list[Untimed]:
 
 
 def unprimed(every: Iterable[Settings]) -> list[Settings]:
-    """One of each kind whose caches no start has filled yet, in the order of their first. Empty where nothing is kept:
-    neither without primed caches nor on a CPU without torch.compile.
+    """One of each kind whose caches no start has filled yet, in the order of their first; empty without primed caches. An eager start on a
+    CPU keeps something too: what vLLM found out about the model's class, for which it imports itself in one more process.
     """
     found: dict[str, Settings] = {}
     for settings in every:
         host = look_at_host(settings)
-        eager = (host.needs.arguments | settings.arguments).get("enforce_eager")
-        nothing_to_keep = host.device.kind == "cpu" and eager
-        if settings.compile_cache == "primed" and not nothing_to_keep and not caches_of(settings, host).primed:
+        if settings.compile_cache == "primed" and not caches_of(settings, host).primed:
             found.setdefault(key_of(settings, host), settings)
     return list(found.values())
 
