@@ -15,9 +15,8 @@ from bench.start.tags import DRIVER, KEY
 from bench.start.warning import ResultWarning, WarningKind
 from bench.system.process_identity import this_process
 from bench.tracking import outbox, runs, sweeps, uploads
-from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import INCOMPLETE
-from bench.tracking.runs import log_start
+from bench.tracking.runs import end_abandoned, log_start
 from bench.tracking.selection import selected
 from bench.tracking.store import connect
 from bench.tracking.sweeps import PARENT, SweepRun, open_sweep

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.start.evidence import rank_names
 from bench.start.measured_metrics import probe_metrics, read_while_loading
-from bench.start.outputs import missing_processes, probe_warnings, rank_names
+from bench.start.outputs import missing_processes, probe_warnings
 from bench.vllm.probe_events import ProbeReport, read_events
 
 EXEC_AT_S = 1000.0

@@ -22,7 +22,6 @@ GIB = 1024**3
 RESOURCES = ("cpu", "io", "memory")  # that processes wait for, as /proc/pressure names them
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 IO = re.compile(rb"^read_bytes: (\d+)\nwrite_bytes: (\d+)\ncancelled_write_bytes: (\d+)$", re.MULTILINE)
-AVAILABLE = re.compile(rb"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 N = TypeVar("N", int, float)
 SOME = re.compile(rb"^some .*total=(\d+)$", re.MULTILINE)
 
@@ -73,7 +72,7 @@ def read_counters(at_s: float, ours: Used, disk: Path | None = None) -> Reading:
         disk_written_bytes=disk_bytes[1] if disk_bytes else None,
         waited_s=_waited_s(),
         quotas=_quotas(),
-        free_memory_gib=_free_memory_gib(),
+        free_memory_gib=memory_gib().get("MemAvailable"),
         ours=ours,
     )
 
@@ -110,13 +109,6 @@ def memory_gib() -> dict[str, float]:
             if amount.endswith(" kB"):
                 found[name] = int(amount.removesuffix(" kB")) * BYTES_PER_KIB / GIB
     return found
-
-
-def _free_memory_gib() -> float | None:
-    with suppress(OSError):
-        if found := AVAILABLE.search(_read(f"{PROC}/meminfo")):
-            return int(found[1]) * BYTES_PER_KIB / GIB
-    return None
 
 
 def _ticks() -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ place, a digest of the files that decide, its plugins. So the next command, of a
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.host.versions import ShortCommandError, run_short
 from bench.system.output import print_message
+from bench.system.whole_files import write_whole
 
 SCRIPT = Path(__file__).with_name("print_arguments.py")
 DECIDE = (
@@ -97,7 +99,8 @@ def _what_vllm_takes(python: str, decides: tuple[tuple[str, str | None], ...]) -
             f"vllm.python={python}: what this vLLM takes could not be read ({why}). Its arguments are checked by itself, when it starts."
         )
         return None
-    _write(place, text)
+    with suppress(OSError):  # the next command asks again
+        write_whole(place, text)
     return found
 
 
@@ -133,14 +136,3 @@ def _read(place: Path) -> Taken | None:
         return ANSWER.validate_json(place.read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def _write(place: Path, text: str) -> None:
-    """Whole or not at all. Where it cannot be written, the next command asks again."""
-    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.rename(place)
-    except OSError:
-        return

@@ -32,17 +32,13 @@ def as_utf8(blocks: Iterable[bytes]) -> Iterator[bytes]:
     yield from filter(None, blocks if encoding == "utf-8" else _in_utf8(blocks, encoding))
 
 
-def encoding_of(first: bytes) -> str:
-    """The encoding of a text that begins so, by its mark or by its zero bytes."""
-    return _encoding(first)[0]
-
-
 def text_of(line: bytes) -> str:
     """A line; bytes that are not of UTF-8 are letters of Latin-1."""
     return line.decode(errors="latin-1-letters")
 
 
 def _encoding(first: bytes) -> tuple[str, bytes]:
+    """Of a text that begins so, by its mark or by its zero bytes; and the mark."""
     for mark, encoding in MARKS:
         if first.startswith(mark):
             return encoding, mark

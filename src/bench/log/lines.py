@@ -8,12 +8,13 @@ source. All but the last are taken off. What is glued behind a progress bar may 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from bench.log.arguments import LONGEST
 from bench.log.pieces import STAMP, Piece
 from bench.log.processes import TORCH, origin_of, without_repeats
 from bench.log.texts.phases import RANKS
-from bench.log.unwrap import shape_of
+from bench.log.unwrap import LEVELS, shape_of
 
 READ = 2000  # characters of a line in which it can show how a start ended
 
@@ -24,6 +25,9 @@ RECORD = re.compile(r"\(?(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b")
 
 ASSIGNED = re.compile(rf"rank (?P<rank>\d+) in world size \d+ {RANKS.text} .{{0,200}}?\bTP rank (?P<tp>\d+)")
 MOST_PROCESSES = 100_000
+
+VLLMS_STAMP = re.compile(rf"(?:{'|'.join(LEVELS)}) (?P<time>\d\d-\d\d \d\d:\d\d:\d\d) ")
+YEAR, NEXT = 2000, 2001  # the first has a 29th of February
 
 Process = tuple[str | None, int]  # node and pid: pids of two nodes can be the same
 
@@ -165,3 +169,28 @@ class Ranks:
 
 def _by_number(line: LogLine) -> bool:
     return line.process == "VllmWorker" and "(VllmWorker rank=" in line.raw
+
+
+def stamp_of(text: str) -> str | None:
+    """When vLLM printed a line, without a year, of the text of a record. None: it is no record, or has no such time."""
+    found = VLLMS_STAMP.match(text)
+    return found["time"] if found else None
+
+
+def elapsed_s(first: str, last: str) -> float | None:
+    """From one stamp to a later one, which may be of the next year. None: they are no times."""
+    try:
+        begin, end = (time_of(stamp, YEAR) for stamp in (first, last))
+        end = end if end >= begin else time_of(last, NEXT)
+    except ValueError:
+        return None
+    return (end - begin).total_seconds()
+
+
+def time_of(stamp: str, year: int) -> datetime:
+    """As if vLLM's zone, which it does not print, were UTC.
+
+    Raises:
+        ValueError: it is no time of this year.
+    """
+    return datetime.strptime(f"{year}-{stamp}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)

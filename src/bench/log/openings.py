@@ -5,8 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bench.log.filter import ANY_LINE, OPENING, READINGS, TRACED, Found
-from bench.log.lines import LogLine
-from bench.log.stamps import stamp_of
+from bench.log.lines import LogLine, stamp_of
 from bench.log.start_log import StartReader
 from bench.log.texts import HEAD
 from bench.log.texts.server_info import ENGINE, FRONT, PREFACE

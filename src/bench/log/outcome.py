@@ -24,8 +24,7 @@ from bench.log.filter import (
     WAITS,
     Found,
 )
-from bench.log.lines import READ, LogLine
-from bench.log.stamps import stamp_of
+from bench.log.lines import READ, LogLine, stamp_of
 from bench.log.texts import HEAD, has_any
 from bench.log.texts.endings import (
     BEGINS_TO_SERVE,

@@ -27,12 +27,11 @@ from bench.log.filter import (
     found_in,
     uncoloured,
 )
-from bench.log.lines import LogLine, Ranks, parsed
+from bench.log.lines import LogLine, Ranks, parsed, stamp_of
 from bench.log.outcome import Ending, Watch, is_of_a_server
 from bench.log.pieces import LOOKED_AT, PieceReader, numbered
 from bench.log.readings import Reading, added_up, readings_of
 from bench.log.server_info import InfoReader, ServerInfo
-from bench.log.stamps import stamp_of
 from bench.log.texts import Rule, begins_with_any
 from bench.log.texts.phases import MILESTONES
 from bench.log.texts.server_info import begins_front

@@ -2,16 +2,11 @@
 
 from collections.abc import Iterator
 
-from bench.host.byte_code import byte_code_doubts, byte_code_problems
 from bench.host.state import (
     COLD_AT_MOST,
     GIB,
     READ_ALL,
     READ_AT_LEAST,
-    compile_cache_problems,
-    read_problems,
-    residency_problems,
-    state_doubts,
 )
 from bench.start.evidence import Evidence
 from bench.weights.fingerprint_store import delivered_in
@@ -23,36 +18,6 @@ THROUGH_THE_PAGE_CACHE = {"auto", "safetensors"}
 MORE_AT_MOST = 1.02  # of what the files hold, by what a loader adds
 FASTEST_GIB_PER_S = 1000.0  # into one rank's memory: a tenth of that is the best that is known
 MEMORY_SHARE, MEMORY_GIB = 0.1, 0.5  # by which vLLM's and the probe's account of a model's memory may differ
-
-
-def residency(e: Evidence) -> Iterator[str]:
-    """The page cache that was asked for."""
-    yield from residency_problems(e.state) if e.state else ()
-
-
-def read_by_state(e: Evidence) -> Iterator[str]:
-    """What a cold or a warm start must read."""
-    yield from read_problems(e.state) if e.state else ()
-
-
-def read_doubtful(e: Evidence) -> Iterator[str]:
-    """The same, nearly."""
-    yield from state_doubts(e.state) if e.state else ()
-
-
-def compile_cache(e: Evidence) -> Iterator[str]:
-    """The compile cache that was asked for."""
-    yield from compile_cache_problems(e.state) if e.state else ()
-
-
-def byte_code(e: Evidence) -> Iterator[str]:
-    """The byte code that was asked for."""
-    yield from byte_code_problems(e.state.bytecode_requested, e.state.byte_code) if e.state else ()
-
-
-def byte_code_compiled(e: Evidence) -> Iterator[str]:
-    """The byte code as it was, where it was missing."""
-    yield from byte_code_doubts(e.state.bytecode_requested, e.state.byte_code) if e.state else ()
 
 
 def tree_below_ranks(e: Evidence) -> Iterator[str]:
@@ -78,16 +43,6 @@ def size_changed(e: Evidence) -> Iterator[str]:
     state = e.state
     if state and None not in (state.must_read, state.bytes_after) and state.must_read != state.bytes_after:
         yield f"the checkpoint's files had {state.must_read:,} bytes before exec and have {state.bytes_after:,} after the end"
-
-
-def files_exchanged(e: Evidence) -> Iterator[str]:
-    """The checkpoint before exec, after the end, and when the sweep began."""
-    yield from e.weights.exchanged
-
-
-def delivered_unlike_verified(e: Evidence) -> Iterator[str]:
-    """What a rank was given, and was given in its verification start."""
-    yield from e.weights.other_delivery
 
 
 def delivered_too_much(e: Evidence) -> Iterator[str]:
@@ -130,25 +85,28 @@ def delivered_unread(e: Evidence) -> Iterator[str]:
 
 def stream_unlike_delivered(e: Evidence) -> Iterator[str]:
     """The streamer's own size against what the loader passed on of it."""
-    given = delivered_in(e.probe)
-    for rank, (_, size) in given.items():
-        streamed = [
-            reading.values["size_gib"]
-            for reading in e.log.readings
-            if reading.phase == "stream" and "size_gib" in reading.values and reading.rank == rank
-        ]
-        if streamed and not e.asked.has_drafter and sum(streamed) * 0.9 > size / GIB + 0.06:
+    for rank, (_, size) in delivered_in(e.probe).items():
+        streamed = [gib for whose, gib in _streamed(e) if whose == rank]
+        if (
+            streamed
+            and not e.asked.has_drafter
+            and sum(streamed) * STREAMED_AT_LEAST > size / GIB + STREAM_ROUNDING_GIB
+        ):
             yield f"rank {rank} streamed {sum(streamed):g} GiB by the streamer's log and was given {_gib(size)} by the probe"
 
 
 def streamed_less_than_delivered(e: Evidence) -> Iterator[str]:
     """By the streamer's lines of all ranks, of which each may stream a part for the others."""
     given = [size for _, size in delivered_in(e.probe).values()]
-    streamed = [
-        each.values["size_gib"] for each in e.log.readings if each.phase == "stream" and "size_gib" in each.values
-    ]
+    streamed = [gib for _, gib in _streamed(e)]
     if given and streamed and sum(streamed) < STREAMED_AT_LEAST * max(given) / GIB - STREAM_ROUNDING_GIB:
         yield f"{sum(streamed):g} GiB were streamed by the streamer's log, and a rank was given {_gib(max(given))} by the probe"
+
+
+def _streamed(e: Evidence) -> list[tuple[str | None, float]]:
+    """Rank and GiB of each of the streamer's lines."""
+    printed = [each for each in e.log.readings if each.phase == "stream"]
+    return [(each.rank, each.values["size_gib"]) for each in printed if "size_gib" in each.values]
 
 
 def shares_beyond(e: Evidence) -> Iterator[str]:

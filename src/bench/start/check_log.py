@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from bench.config import DTYPES
-from bench.log.lines import LogLine
+from bench.log.lines import LogLine, stamp_of, time_of
 from bench.log.readings import Reading
 from bench.start.evidence import Asked, Evidence, quoted
 from bench.vllm.probe_events import ProbeProcess
@@ -20,7 +20,6 @@ NEVER_BELOW_NOTHING = frozenset({"kv_cache", "stream", "deserialize"})  # a mode
 ARRIVAL_S = 3.0  # by which the stamp of a line, and vLLM's own time in whole seconds, differ at most
 TIME_ZONE_S = 900  # time zones differ by a multiple of it
 FARTHEST_ZONE_S = 14 * 3600
-OWN_TIME = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d)-(\d\d) (\d\d):(\d\d):(\d\d) ")
 ONCE = frozenset({"load_weights", "load_model", "init_engine", "server_starting"})
 RANKED = re.compile(r"^(?:APIServer|EngineCore|Worker_[A-Z]+\d+.*)$")
 OF_VLLM = re.compile(r"APIServer|EngineCore|Worker")
@@ -282,13 +281,12 @@ def _lines(e: Evidence) -> Iterator[LogLine]:
 
 def _own_time(line: LogLine, started_at: float) -> datetime | None:
     """In the zone that vLLM printed it in, as if that were UTC. None: it has none. The year is the start's, or one beside it."""
-    found = OWN_TIME.match(line.text)
-    if not found or line.elapsed_s is None:
+    stamp = stamp_of(line.text)
+    if stamp is None or line.elapsed_s is None:
         return None
     stamped = datetime.fromtimestamp(started_at + line.elapsed_s, UTC)
-    month, day, hour, minute, second = map(int, found.groups())
     try:
-        own = datetime(stamped.year, month, day, hour, minute, second, tzinfo=UTC)
+        own = time_of(stamp, stamped.year)
     except ValueError:
         return None
     half = timedelta(days=183)

@@ -7,6 +7,8 @@ from which docs/trust.md gets its line. A function gives a sentence for each con
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from bench.host.byte_code import byte_code_doubts, byte_code_problems
+from bench.host.state import HostState, compile_cache_problems, read_problems, residency_problems, state_doubts
 from bench.start import check_bytes as of_bytes
 from bench.start import check_log as of_log
 from bench.start import check_times as of_times
@@ -28,6 +30,11 @@ class Check:
     what: str  # that is compared, for the document
     find: Find
     warns: bool = False
+
+
+def _of_state(find: Callable[[HostState], Iterable[str]]) -> Find:
+    """What is found in the state alone, where it was reached."""
+    return lambda e: find(e.state) if e.state else ()
 
 
 # fmt: off
@@ -61,19 +68,19 @@ CHECKS = (
     Check("log_arguments", (LOG, SETTINGS), "model, load format, parallel sizes, length, dtype, eager, memory share", of_log.log_of_other_arguments),
     Check("loader", (PROBE, SETTINGS), "the loader's class and the load format", of_log.loader_of_another_format),
     Check("log_port", (LOG, SETTINGS), "the port that is served on", of_log.log_of_another_server),
-    Check("residency", (SETTINGS, PAGE_CACHE), "`page_cache` and what was resident before exec", of_bytes.residency),
-    Check("reads", (SETTINGS, STORAGE), "a cold start reads 90 % of the checkpoint or more, a warm one 10 % or less", of_bytes.read_by_state),
-    Check("reads_doubtful", (SETTINGS, STORAGE), "a cold start reads 95 % or more, a warm one 2 % or less", of_bytes.read_doubtful, warns=True),
-    Check("compile_cache", (SETTINGS, LOG), "`compile_cache` and whether vLLM compiled or loaded", of_bytes.compile_cache),
-    Check("byte_code", (SETTINGS, PROBE), "`bytecode` and the modules that each process compiled: 1 % or less", of_bytes.byte_code),
-    Check("byte_code_missing", (SETTINGS, PROBE), "the same with `bytecode=as_is`", of_bytes.byte_code_compiled, warns=True),
+    Check("residency", (SETTINGS, PAGE_CACHE), "`page_cache` and what was resident before exec", _of_state(residency_problems)),
+    Check("reads", (SETTINGS, STORAGE), "a cold start reads 90 % of the checkpoint or more, a warm one 10 % or less", _of_state(read_problems)),
+    Check("reads_doubtful", (SETTINGS, STORAGE), "a cold start reads 95 % or more, a warm one 2 % or less", _of_state(state_doubts), warns=True),
+    Check("compile_cache", (SETTINGS, LOG), "`compile_cache` and whether vLLM compiled or loaded", _of_state(compile_cache_problems)),
+    Check("byte_code", (SETTINGS, PROBE), "`bytecode` and the modules that each process compiled: 1 % or less", _of_state(lambda state: byte_code_problems(state.bytecode_requested, state.byte_code))),
+    Check("byte_code_missing", (SETTINGS, PROBE), "the same with `bytecode=as_is`", _of_state(lambda state: byte_code_doubts(state.bytecode_requested, state.byte_code)), warns=True),
     Check("tree_reads", (PROBE, KERNEL), "the ranks read no more than all processes together", of_bytes.tree_below_ranks),
     Check("resident", (PAGE_CACHE, PAGE_CACHE), "shares lie between 0 and 1", of_bytes.shares_beyond),
     Check("not_resident", (STORAGE, PAGE_CACHE), "what vLLM's own loader read through the page cache is there afterwards", of_bytes.read_and_gone, warns=True),
     Check("counters", (PROBE, KERNEL), "no counter of bytes runs backwards", of_bytes.counters_backwards),
     Check("size", (FILES, FILES), "bytes before exec and after the end", of_bytes.size_changed),
-    Check("exchanged", (FILES, FILES), "path, names, sizes, stamps and samples before exec, after the end and when the sweep began", of_bytes.files_exchanged),
-    Check("delivery", (PROBE, VERIFICATION), "tensors and bytes given to each rank", of_bytes.delivered_unlike_verified),
+    Check("exchanged", (FILES, FILES), "path, names, sizes, stamps and samples before exec, after the end and when the sweep began", lambda e: e.weights.exchanged),
+    Check("delivery", (PROBE, VERIFICATION), "tensors and bytes given to each rank", lambda e: e.weights.other_delivery),
     Check("delivered_more", (PROBE, FILES), "no rank is given more than its files hold", of_bytes.delivered_too_much),
     Check("delivered_less", (PROBE, FILES), "every rank is given 95 % of what its files hold, or more", of_bytes.delivered_too_little, warns=True),
     Check("delivered_fast", (PROBE, PROBE), "no rank takes more than 1000 GiB a second", of_bytes.delivered_too_fast),

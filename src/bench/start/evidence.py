@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from bench.config import Settings
@@ -10,7 +11,6 @@ from bench.host.state import HostState
 from bench.log.lines import LogLine
 from bench.log.start_log import StartLog
 from bench.start.execution import Execution
-from bench.start.outputs import rank_names
 from bench.vllm.command import Command
 from bench.vllm.probe_events import ProbeReport
 from bench.weights.loaded import StartWeights
@@ -53,6 +53,16 @@ class Asked:
             data=self.data_parallel_size,
             context=self.prefill_context_parallel_size,
         )
+
+
+def rank_names(*, tensor: int, pipeline: int = 1, data: int = 1, context: int = 1) -> list[str]:
+    """As the probe names them, outermost group first: TP0; PP1_TP0 and DP1_PP1_TP0 where there are several of these."""
+    sizes = {"DP": data, "PP": pipeline, "PCP": context, "TP": tensor}
+    counted = {name: size for name, size in sizes.items() if size > 1 or name == "TP"}
+    return [
+        "_".join(f"{name}{place}" for name, place in zip(counted, places, strict=True))
+        for places in product(*map(range, counted.values()))
+    ]
 
 
 def asked_of(settings: Settings, host: Host, command: Command | None = None) -> Asked:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from bench.config import Settings
 from bench.host.host import Host
 from bench.log.coverage import expected_phases, missing_phases
 from bench.log.start_log import StartLog, read_start
+from bench.start.evidence import asked_of
 from bench.start.execution import Execution, PreparedStart
 from bench.start.files import LOG, PROBE
 from bench.start.steps import Steps
@@ -73,7 +73,10 @@ def missing_outputs(prepared: PreparedStart, execution: Execution, outputs: Star
     if execution.stop is None:
         found += warnings_of(WarningKind.MISSING_PHASE, _missing_phases(settings, prepared.host, outputs.log))
     if settings.probe and execution.exec_at_s is not None:  # also of a failed start: they show how far each rank came
-        texts = [*missing_processes(outputs.probe, ranks_of(settings)), *probe_warnings(outputs.probe)]
+        texts = [
+            *missing_processes(outputs.probe, asked_of(settings, prepared.host).ranks),
+            *probe_warnings(outputs.probe),
+        ]
         found += warnings_of(WarningKind.PROBE, texts)
     return found
 
@@ -89,27 +92,6 @@ def _missing_phases(settings: Settings, host: Host, log: StartLog) -> list[str]:
         enforce_eager=bool(arguments.get("enforce_eager")),
     )
     return missing_phases(log.readings, expected_phases(info, streamer_logs=settings.probe), info.version)
-
-
-def ranks_of(settings: Settings) -> list[str]:
-    """Those that a start with these settings has."""
-    arguments = settings.arguments
-    return rank_names(
-        tensor=settings.tensor_parallel_size,
-        pipeline=int(arguments.get("pipeline_parallel_size") or 1),
-        data=int(arguments.get("data_parallel_size") or 1),
-        context=int(arguments.get("prefill_context_parallel_size") or 1),
-    )
-
-
-def rank_names(*, tensor: int, pipeline: int = 1, data: int = 1, context: int = 1) -> list[str]:
-    """As the probe names them, outermost group first: TP0; PP1_TP0 and DP1_PP1_TP0 where there are several of these."""
-    sizes = {"DP": data, "PP": pipeline, "PCP": context, "TP": tensor}
-    counted = {name: size for name, size in sizes.items() if size > 1 or name == "TP"}
-    return [
-        "_".join(f"{name}{place}" for name, place in zip(counted, places, strict=True))
-        for places in product(*map(range, counted.values()))
-    ]
 
 
 def missing_processes(report: ProbeReport, ranks: Sequence[str]) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 from bench.host.compile_cache import FOLDERS
 from bench.masking import masked, masked_value
 from bench.start import tags as t
+from bench.start.evidence import asked_of
 from bench.start.execution import CgroupCounters, Execution, PreparedStart
-from bench.start.outputs import ranks_of
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.vllm.command import masked_words
 from bench.vllm.probe.bench_probe import cgroup, surroundings
@@ -52,7 +52,8 @@ def ran_record(prepared: PreparedStart, execution: Execution, report: ProbeRepor
         return RanRecord()
     settings = prepared.settings
     return RanRecord(
-        _inherited_limits(prepared, execution) | ran_tags(report, ranks_of(settings), probe=settings.probe),
+        _inherited_limits(prepared, execution)
+        | ran_tags(report, asked_of(settings, prepared.host).ranks, probe=settings.probe),
         ran_problems(prepared, report),
         [*ran_warnings(prepared, report), *cgroup_warnings(execution.cgroup_before, report)],
         {f"{process.rank or process.kind} {process.pid}": ran for process, ran in _reported(report)} or None,

@@ -18,6 +18,7 @@ from bench.start.timeline import FIRST_TOKEN, log_and_clock_spans, merged
 from bench.start.warning import ResultWarning, from_json
 from bench.start.waterfall import Lane, lanes, waterfall
 from bench.system.regular_files import read_at_most
+from bench.system.whole_files import written_whole
 from bench.vllm.probe_events import ProbeReport, read_events
 from bench.vllm.ran import Ran
 from bench.vllm.span import Span
@@ -88,13 +89,11 @@ class Startup:
         return KEY.in_(self.tags) or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:KEY_LENGTH]
 
     def save(self, folder: Path, name: str = STARTUP) -> None:
-        """Write startup.json whole or not at all: to another name first, then moved."""
-        partial = folder / f"{name}.partial"
-        with private(partial).open("w", encoding="utf-8") as file:
+        """Write startup.json, whole or not at all."""
+        with written_whole(folder / name, is_private=True) as file:
             json.dump(masked_tree(asdict(self)), file, indent=2, sort_keys=True, default=_value)
             file.flush()
             os.fsync(file.fileno())
-        partial.rename(folder / name)
 
 
 def load_startup(folder: Path, name: str = STARTUP) -> Startup:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from bench.errors import LogError
 from bench.log.coverage import coverage, expected_phases, missing_phases, version_doubts
+from bench.log.lines import elapsed_s, stamp_of
 from bench.log.outcome import Ending
 from bench.log.readings import Reading
 from bench.log.recordings import Recording
 from bench.log.server_info import ServerInfo, info_params
-from bench.log.stamps import elapsed_s, stamp_of
 from bench.log.start_log import MOST_READINGS, StartLog
 from bench.log.texts import HEAD
 from bench.log.texts.phases import CONFIG_TEXT

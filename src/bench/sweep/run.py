@@ -25,7 +25,6 @@ from bench.masking import masked_value
 from bench.start.ran import inherited
 from bench.start.tags import PLANNED, POINTS, SIGNATURE
 from bench.sweep.dry_run import print_plan
-from bench.sweep.identity import changed, read_by_others, resolved
 from bench.sweep.job import Outcome
 from bench.sweep.plan import (
     Point,
@@ -46,7 +45,7 @@ from bench.sweep.refusals import (
     refuse_without_effect,
 )
 from bench.sweep.report import report_sweep
-from bench.sweep.verify import found_of, to_load_again
+from bench.sweep.verify import changed, found_of, read_by_others, resolved, to_load_again
 from bench.system.interrupts import deferred, interruptible, is_interrupted, raise_if_interrupted, unbroken
 from bench.system.output import print_message
 from bench.tracking.query import unfinished_sweep

@@ -1,4 +1,4 @@
-"""Which points of a sweep must be verified, and what was found.
+"""Which points of a sweep must be verified, what was found, and whether their checkpoints stay what they were.
 
 A point is verified by an untimed start of its load format, where the sweep has something to compare it with: another load
 format at otherwise equal settings. Points that differ in more than that read the same files or do not, which every timed
@@ -6,14 +6,16 @@ start shows by itself.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.analysis.comparison import AUTO, DERIVED
+from bench.analysis.records import RunRecord
 from bench.config import Settings
 from bench.host.host import look_at_host
+from bench.start.tags import CONTENT
 from bench.sweep.plan import Point
 from bench.weights.fingerprint import Fingerprint, VerdictKind, judge
-from bench.weights.fingerprint_store import Expected, can_be_verified, files_of, fingerprint_key, kept
+from bench.weights.fingerprint_store import Expected, Files, can_be_verified, change_in, files_of, fingerprint_key, kept
 
 OF_THE_FORMAT = ("load_format",)  # settings that may differ between points whose weights are compared
 MADE_UP = "its weights are made up: the floor that no load format can be faster than"
@@ -146,3 +148,27 @@ def to_load_again(points: Sequence[Point], found: dict[str, Expected]) -> list[S
         if own and own.loads == 1 and any(found[point.label].differing for point in members):
             bases.setdefault(own.key, base.settings)
     return list(bases.values())
+
+
+# The checkpoints of a sweep: resolved once, when all are there; one that becomes another ends it.
+
+
+def resolved(points: Sequence[Point]) -> dict[str, Files]:
+    """Path and content of each point's files, by its label; without those that read none, or that are not known."""
+    return {point.label: files for point in points if (files := files_of(point.settings))}
+
+
+def changed(points: Sequence[Point], was: Mapping[str, Files]) -> str | None:
+    """The first checkpoint that is no longer what it was, in a sentence; None: there is none."""
+    known = [point for point in points if point.label in was]
+    changes = (change_in(was[each.label], files_of(each.settings), each.settings.checkpoint_path) for each in known)
+    return next(filter(None, changes), None)
+
+
+def read_by_others(starts: Sequence[RunRecord], now: Mapping[str, Files]) -> str | None:
+    """The first start of a resumed sweep whose checkpoint had other contents; None: there is none."""
+    for start in starts:
+        content, files = CONTENT.in_(start.tags), now.get(start.point)
+        if content and files and content != files.digest:
+            return f"{start.name}, made before, read a checkpoint of other contents than {files.path} has now"
+    return None

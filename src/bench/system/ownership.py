@@ -14,6 +14,7 @@ from typing import Any
 from bench.errors import EvidenceError, OwnershipError
 from bench.system.process_identity import parse, this_process
 from bench.system.regular_files import open_regular
+from bench.system.whole_files import write_whole
 
 MARKER = ".bench"
 MARKER_BYTES_AT_MOST = 1 << 20
@@ -22,9 +23,7 @@ MARKER_BYTES_AT_MOST = 1 << 20
 def mark(folder: Path, what: str, files: list[str] | None = None) -> None:
     """Makes `folder` one that bench may remove. `files`: the names of all that bench wrote there; None: whatever is in it is bench's."""
     marker = {"made_by": "bench", "what": what, "files": files, "process": this_process().as_text()}
-    partial = folder / f"{MARKER}.partial"
-    partial.write_text(json.dumps(marker, indent=1), encoding="utf-8")
-    partial.rename(folder / MARKER)
+    write_whole(folder / MARKER, json.dumps(marker, indent=1))
 
 
 def marker_of(folder: Path) -> dict[str, Any] | None:

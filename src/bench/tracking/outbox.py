@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.config import Tracking
-from bench.masking import masked, private
+from bench.masking import masked
 from bench.system.process_identity import parse, this_process
+from bench.system.whole_files import write_whole
 from bench.tracking.store import absolute
 
 OUTBOX = "outbox"
@@ -55,13 +56,11 @@ def put(caches_dir: Path, tracking: Tracking, folder: Path) -> Path:
     """
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:NAME_LENGTH]
     path = caches_dir / OUTBOX / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     pending = Pending(
         str(folder.absolute()), masked(absolute(tracking.uri)), tracking.experiment, this_process().as_text()
     )
-    private(partial).write_text(json.dumps(asdict(pending), indent=2))
-    return partial.rename(path)
+    write_whole(path, json.dumps(asdict(pending), indent=2), is_private=True)
+    return path
 
 
 def waiting(caches_dir: Path, uri: str) -> Iterator[tuple[Path, Pending]]:

@@ -1,4 +1,4 @@
-"""Writing: starts, preparations and reports become MLflow runs, or part of them."""
+"""Writing: starts, preparations and reports become MLflow runs, or part of them; and runs that nobody will end are ended."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from bench.start.record import Startup
 from bench.start.trace import trace_of
 from bench.start.warning import ResultWarning, WarningKind
 from bench.system.locks import locked
-from bench.system.process_identity import this_process
+from bench.system.process_identity import parse, this_process
 from bench.tracking.log_run import log, log_files
 from bench.tracking.page import COMMIT, NOTE, decorate, origin_tags, start_note
 from bench.tracking.store import Store, connect, errors_translated, experiment_id, search
@@ -204,3 +204,25 @@ def _log_tables(store: Store, run_id: str, tables: Mapping[str, Columns]) -> Non
     logged = json.loads(store.client.get_run(run_id).data.tags.get(LOGGED, "[]"))
     ours = [{"path": f"{REPORT}/{name}", "type": "table"} for name in tables]
     set_tags(store.client, run_id, {LOGGED: json.dumps([*logged, *(each for each in ours if each not in logged)])})
+
+
+def end_abandoned(tracking: Tracking) -> list[str]:
+    """Ends runs that are RUNNING although the process that should end them is gone (killed, or its host was restarted) as KILLED, in all
+    experiments, and returns a sentence for each. Runs of other hosts, of other containers and of
+    living processes stay as they are.
+
+    Raises:
+        TrackingError: the store is away, or cannot be written.
+    """
+    host, sentences = this_process().host.replace("'", ""), []
+    with errors_translated(tracking.uri):
+        store = connect(tracking.uri)
+        for run in [*search(store, f"attributes.status = 'RUNNING' AND tags.`{t.DRIVER.name}` LIKE '{host} %'")]:
+            driver = parse(run.data.tags[t.DRIVER.name])
+            if driver is None or not driver.is_gone:
+                continue
+            reason = f"its driver, {driver}, is gone"
+            store.client.set_tag(run.info.run_id, t.ENDED_BY.name, reason)
+            store.client.set_terminated(run.info.run_id, "KILLED")
+            sentences.append(f"run {run.info.run_name} is KILLED: {reason}")
+    return sentences

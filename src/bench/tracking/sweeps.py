@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from bench.config import Tracking
 from bench.errors import StoreError
-from bench.masking import masked, masked_tree, private
+from bench.masking import masked, masked_tree
 from bench.start import tags as t
 from bench.system.process_identity import this_process
+from bench.system.whole_files import write_whole
 from bench.tracking.log_run import log, text_of
 from bench.tracking.owner import this_owner
 from bench.tracking.page import COMMIT, origin_tags, sweep_name
@@ -42,10 +43,7 @@ class SweepRun:
     below: str | None = None  # the user's run whose child it is
 
     def save(self, folder: Path) -> None:
-        partial = folder / f"{SWEEP_FILE}.partial"
-        folder.mkdir(parents=True, exist_ok=True)
-        private(partial).write_text(json.dumps(asdict(self), indent=2))
-        partial.rename(folder / SWEEP_FILE)
+        write_whole(folder / SWEEP_FILE, json.dumps(asdict(self), indent=2), is_private=True)
 
     @staticmethod
     def load(folder: Path) -> "SweepRun | None":

@@ -25,9 +25,8 @@ from bench.start.record import load_startup
 from bench.start.tags import BLOCKS
 from bench.system.output import print_message
 from bench.tracking import outbox
-from bench.tracking.abandoned import end_abandoned
 from bench.tracking.query import is_there
-from bench.tracking.runs import log_start
+from bench.tracking.runs import end_abandoned, log_start
 from bench.tracking.store import check
 from bench.tracking.sweeps import SweepRun, log_sweep, reopen_sweep
 

@@ -260,10 +260,18 @@ def children_by_parent() -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     for process in every_pid():
         with suppress(OSError, ValueError, IndexError):  # it ended meanwhile
-            stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-            parent = int(stat.rpartition(") ")[2].split()[1])
-            children.setdefault(parent, []).append(process)
+            children.setdefault(parent_of(process), []).append(process)
     return children
+
+
+def parent_of(pid: int) -> int:
+    """Source: proc(5), /proc/PID/stat, field 4; field 2, the name in brackets, may hold blanks and brackets.
+
+    Raises:
+        OSError: it has ended.
+    """
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return int(stat.rpartition(") ")[2].split()[1])
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench.errors import StartError
 from bench.vllm.clocks import Watch
+from bench.vllm.keeper import parent_of
 
 FIRST_REPORT_S = 60.0  # the keeper needs 30 ms to start
 REPORT_AT_MOST = 1 << 16  # bytes
@@ -129,10 +129,9 @@ def is_below(pid: int, ancestor: int) -> bool:
     """Whether a live process is this one, or was started by it, directly or through others."""
     while pid not in {0, ancestor}:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            pid = parent_of(pid)
         except OSError:
             return False
-        pid = int(stat.rpartition(") ")[2].split()[1])
     return pid == ancestor
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from bench.host.counters import Used, used_by
 from bench.vllm.keeper_reports import is_below
+from bench.vllm.shared_memory import every_pid
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ class Tree:
         self._root = root
         self._members: dict[int, Member] = {}
         self._root_children = _opened(f"/proc/{root}/task/{root}/children")
-        self._seen = _every_pid()  # they were there before
+        self._seen = set(every_pid())  # they were there before
         self._find_s = 0.0
         self._listing = Pace(LISTING_SHARE, LISTING_EVERY_S)
 
@@ -139,7 +140,7 @@ class Tree:
         self._listing.maybe(self._list_all, elapsed_s)
 
     def _list_all(self) -> None:
-        every = _every_pid()
+        every = set(every_pid())
         for pid in every - self._seen - self._members.keys():
             if pid != self._root and is_below(pid, self._root):
                 self._added(pid)
@@ -192,7 +193,3 @@ def _opened(path: str) -> int | None:
         return os.open(path, os.O_RDONLY)
     except OSError:
         return None
-
-
-def _every_pid() -> set[int]:
-    return {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208  # iterdir makes a Path of each

@@ -6,7 +6,6 @@ Fingerprints lie beside the caches: `caches_dir/fingerprints/<key>.json`. The ve
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter
 
 from bench.config import Settings
 from bench.host.host import Host
+from bench.system.whole_files import write_whole
 from bench.vllm.greedy import Round
 from bench.vllm.probe.bench_probe import surroundings
 from bench.vllm.probe_events import ProbeReport
@@ -191,7 +191,8 @@ def keep(caches_dir: str, fingerprint: Fingerprint, files: Files | None) -> Fing
     """Stores it beside the caches, merged with that of an earlier load of the same files, if any. Returns what was stored."""
     earlier = kept(caches_dir, fingerprint.key, files)
     whole = merged(earlier, fingerprint) if earlier else fingerprint
-    _write(_place(caches_dir, fingerprint.key), {"files": files and asdict(files), "fingerprint": whole.as_json()})
+    tree = {"files": files and asdict(files), "fingerprint": whole.as_json()}
+    write_whole(_place(caches_dir, fingerprint.key), json.dumps(tree))
     return whole
 
 
@@ -219,7 +220,7 @@ class Expected:
 
 def expect(caches_dir: str, sweep_id: str, points: dict[str, Expected]) -> None:
     """Writes the verdicts on all points, for the starts of this sweep."""
-    _write(_sweep(caches_dir, sweep_id), {label: asdict(each) for label, each in points.items()})
+    write_whole(_sweep(caches_dir, sweep_id), json.dumps({label: asdict(each) for label, each in points.items()}))
 
 
 def expected(settings: Settings, host: Host, files: Files | None) -> Expected | None:
@@ -242,14 +243,6 @@ def _place(caches_dir: str, key: str) -> Path:
 
 def _sweep(caches_dir: str, sweep_id: str) -> Path:
     return Path(caches_dir) / FOLDER / "sweeps" / f"{sweep_id}.json"
-
-
-def _write(path: Path, tree: Any) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(tree), encoding="utf-8")
-    partial.rename(path)
 
 
 def _read(path: Path) -> Any | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.log.stamps import elapsed_s, stamp_of
+from bench.log.lines import elapsed_s, stamp_of
 from bench.log.starts import starts_of
 from bench.start.replay import wall_s
 
