@@ -2,131 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 
+from bench.analysis.must_agree import FACTS, LATER, MUST_AGREE, RANKS, RELEASES, STATES
 from bench.analysis.records import Point
-from bench.host.storage_facts import FACTS
-from bench.start.tags import (
-    BYTE_CODE,
-    COMPILE_CACHE,
-    ENTRYPOINT,
-    HOST,
-    HOST_NAME,
-    PAGE_CACHE,
-    RAN,
-    RAN_ENVIRONMENT,
-    STORAGE,
-    VLLM_VERSION,
-)
+from bench.start.tags import BYTE_CODE, RAN, RAN_ENVIRONMENT, VLLM_VERSION
 
-# Starts that differ here are not one experiment: by param or tag, with the word for it.
-MUST_AGREE = {
-    "model": "the model",
-    VLLM_VERSION.name: "the vLLM version",
-    ENTRYPOINT.name: "the entry point of vLLM's server",
-    HOST.name("gpu"): "the GPU",
-    HOST_NAME.name: "the host",
-    HOST.name("gpu_count"): "the number of GPUs",
-    HOST.name("gpu_driver"): "the GPU's driver",
-    HOST.name("cpu"): "the CPU",
-    HOST.name("cpu_cores"): "the number of CPUs",
-    HOST.name("memory_gib"): "the host's memory in GiB",
-    HOST.name("kernel"): "the kernel",
-    **{STORAGE.name(fact.name): fact.must_agree for fact in FACTS if fact.must_agree},
-    PAGE_CACHE.name: "the page cache's state",
-    COMPILE_CACHE.name: "the compile cache's state",
-    BYTE_CODE.name: "the state of Python's byte code",
-    RAN.name("vllm"): "the vLLM that ran",
-    RAN.name("torch"): "the torch that ran",
-    RAN.name("transformers"): "the transformers that ran",
-    RAN.name("safetensors"): "the safetensors that ran",
-    RAN.name("triton"): "the triton that ran",
-    RAN.name("runai_model_streamer"): "the runai_model_streamer that ran",
-    RAN.name("cpus"): "the CPUs that vLLM ran on",
-    RAN.name("niceness"): "vLLM's niceness",
-    RAN.name("scheduler"): "vLLM's scheduler",
-    RAN.name("limit_cpus"): "the cgroup's limit on CPUs",
-    RAN.name("limit_memory_bytes"): "the cgroup's limit on memory",
-    RAN.name("model_class"): "the model's implementation",
-    RAN.name("dtype"): "the effective dtype",
-    RAN.name("quantization"): "the effective quantisation",
-    RAN.name("attention_backend"): "the attention backend",
-    RAN.name("kv_cache_dtype"): "the effective kv_cache_dtype",
-    RAN.name("block_size"): "the effective block_size",
-    RAN.name("prefix_caching"): "prefix caching",
-    RAN.name("max_model_len"): "the effective max_model_len",
-    RAN.name("max_num_seqs"): "the effective max_num_seqs",
-    RAN.name("max_num_batched_tokens"): "the effective max_num_batched_tokens",
-    RAN.name("enforce_eager"): "the effective enforce_eager",
-    RAN.name("compilation"): "the effective compilation mode",
-    RAN.name("cuda_graphs"): "the effective CUDA graph mode",
-    RAN.name("ranks"): "the number of ranks",
-}
-# Starts of an earlier bench lack them: unknown there, and so not varied.
-LATER_SETTINGS = {"vllm.entrypoint", "bytecode"}
-LATER_FACTS = {BYTE_CODE.name, *(STORAGE.name(fact.name) for fact in FACTS if fact.is_later)}  # and these
-RANKS = {
-    "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel", "distributed_executor_backend",
-}  # fmt: skip
-COMPILING = {"enforce_eager", "compilation_config", "optimization_level", "O"}
-BATCHING = {
-    "max_num_seqs",
-    "max_num_batched_tokens",
-    "max_model_len",
-    "enable_chunked_prefill",
-    "enable_prefix_caching",
-}
-TYPES = {"dtype", "quantization", "quantization_config", "hf_overrides", "kv_cache_dtype", "hf_config_path"}
-BACKEND = {
-    "attention_backend",
-    "attention_config",
-    "VLLM_ATTENTION_BACKEND",
-    "block_size",
-    "model_impl",
-    "enforce_eager",
-}
-RELEASES = "two releases"  # of vLLM, in two sweeps: no setting, but what is compared on purpose
-# Settings, by the last part of their names, that also decide a fact: where one of them is varied, the fact may differ.
-DECIDED_BY = {
-    ENTRYPOINT.name: {"entrypoint"},
-    BYTE_CODE.name: {"bytecode", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"},
-    VLLM_VERSION.name: {RELEASES},
-    RAN.name("vllm"): {"python"},
-    RAN.name("torch"): {"python"},
-    RAN.name("transformers"): {"python"},
-    RAN.name("safetensors"): {"python"},
-    RAN.name("triton"): {"python"},
-    RAN.name("runai_model_streamer"): {"python"},
-    RAN.name("cpus"): RANKS | {"VLLM_CPU_OMP_THREADS_BIND"},
-    RAN.name("model_class"): TYPES | {"model_impl", "runner", "convert", "task"},
-    RAN.name("dtype"): TYPES,
-    RAN.name("quantization"): TYPES,
-    RAN.name("attention_backend"): TYPES | BACKEND | RANKS,
-    RAN.name("kv_cache_dtype"): TYPES | BACKEND,
-    RAN.name("block_size"): TYPES | BACKEND,
-    RAN.name("prefix_caching"): BATCHING,
-    RAN.name("max_model_len"): BATCHING | TYPES,
-    RAN.name("max_num_seqs"): BATCHING | RANKS,  # vLLM's defaults on a CPU are multiples of the ranks
-    RAN.name("max_num_batched_tokens"): BATCHING | RANKS,
-    RAN.name("enforce_eager"): COMPILING,
-    RAN.name("compilation"): COMPILING,
-    RAN.name("cuda_graphs"): COMPILING | BACKEND,
-    RAN.name("ranks"): RANKS,
-}
-# The same of environment variables, by how they begin: what vLLM derives from settings, in its own processes.
+# Settings that decide an environment variable, by how it begins: what vLLM derives from them, in its own processes.
 VARIABLES_DECIDED_BY = {
     ("OMP_", "GOMP_", "VLLM_CPU_", "CUDA_VISIBLE", "NCCL_", "VLLM_DP_", "VLLM_WORKER_"): RANKS,
     ("RUNAI_STREAMER_CONCURRENCY",): {"concurrency"},
     ("RUNAI_STREAMER_MEMORY_LIMIT",): {"memory_limit"},
     ("RUNAI_STREAMER_S3_ENDPOINT",): {"load_format"},
 }
-OF_ONE_FORMAT = {
-    RAN.name(package) for package in ("runai_model_streamer", "safetensors", "triton")
-}  # imported by some loaders alone
-WITHIN = {HOST.name("memory_gib"): 0.02}  # numbers that one host shows a little different from boot to boot, as a share
-STATES = {PAGE_CACHE.name, COMPILE_CACHE.name}
-NOT_USED = {
-    "not_used",
-    "none",
-}  # what is not there has no state: dummy weights no page cache, an eager start no compile cache
+# Starts of an earlier bench lack them: unknown there, and so not varied.
+LATER_SETTINGS = {"vllm.entrypoint", "bytecode"}
+NOT_USED = {"not_used", "none"}
 UNKNOWN = {"unverified", "unknown"}  # agrees with nothing
 NOT_SET = "not set"
 NAMED_AT_MOST = 6  # differences in one sentence
@@ -159,13 +48,14 @@ def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> st
     varied, found = _varied(baseline, candidate), dict[str, str]()
     for name, what, was, other in [*_of_table(baseline, candidate), _environments(baseline, candidate)]:
         is_unknown = any(UNKNOWN & values or not values for values in (was, other))
+        fact = MUST_AGREE.get(name)
         if name in STATES:  # what is not used has no value, and is known
             is_unknown = any(
                 UNKNOWN & _values(each, name) or not _recorded(each, name) for each in (baseline, candidate)
             )
         by_probe = name.startswith(RAN.prefix) or name == BYTE_CODE.name
-        is_expected = name in OF_ONE_FORMAT or (by_probe and "probe" in varied)
-        is_expected |= name in LATER_FACTS and any(map(_predates, (baseline, candidate)))
+        is_expected = bool(fact and fact.of_one_format) or (by_probe and "probe" in varied)
+        is_expected |= name in LATER and any(map(_predates, (baseline, candidate)))
         if is_unknown and was != other and not is_expected and not is_ignored(name, ignore):
             found[name] = what
     if not found:
@@ -179,14 +69,14 @@ def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> st
 
 def _predates(point: Point) -> bool:
     """Whether its starts were made by a bench that did not look for these facts. Some file system or other is always known now."""
-    return not any(_values(point, name) for name in LATER_FACTS)
+    return not any(_values(point, name) for name in LATER)
 
 
 def are_same(name: str, *values: set[str]) -> bool:
-    """Whether these sets are one; numbers of WITHIN by their distance."""
-    every = set().union(*values)
-    if len(every) > 1 and name in WITHIN and (numbers := _numbers(every)):
-        return max(numbers) - min(numbers) <= WITHIN[name] * max(numbers)
+    """Whether these sets are one; numbers that may differ a little by their distance."""
+    fact, every = MUST_AGREE.get(name), set().union(*values)
+    if fact and fact.within and len(every) > 1 and (numbers := _numbers(every)):
+        return max(numbers) - min(numbers) <= fact.within * max(numbers)
     return all(each == every for each in values)
 
 
@@ -223,9 +113,9 @@ def _both(was: set[str], other: set[str]) -> str:
 
 def _of_table(baseline: Point, candidate: Point) -> Iterator[Row]:
     varied = _varied(baseline, candidate)
-    for name, what in MUST_AGREE.items():
-        if not DECIDED_BY.get(name, set()) & varied:
-            yield name, what, _values(baseline, name), _values(candidate, name)
+    for fact in FACTS:
+        if not fact.decided_by & varied:
+            yield fact.name, fact.what, _values(baseline, fact.name), _values(candidate, fact.name)
 
 
 def _values(point: Point, name: str) -> set[str]:

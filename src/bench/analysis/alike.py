@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.analysis.agreement import MUST_AGREE, NAMED_AT_MOST, are_same, is_ignored
+from bench.analysis.agreement import NAMED_AT_MOST, are_same, is_ignored
+from bench.analysis.must_agree import FACTS, MUST_AGREE
 from bench.analysis.records import Point
 
 # Params that are other ones in each start: the port is in the command.
@@ -23,10 +24,9 @@ def unlike(point: Point, ignore: Sequence[str]) -> str | None:
 
 def _mixed(point: Point, ignore: Sequence[str]) -> Iterator[str]:
     """Each fact that has another value in one start than in the next; one that is unknown of some is another value."""
-    for name, what in MUST_AGREE.items():
-        yield from _differing(
-            what, [start.params.get(name) or start.tags.get(name) for start in point.starts], ignore, name
-        )
+    for fact in FACTS:
+        values = [start.params.get(fact.name) or start.tags.get(fact.name) for start in point.starts]
+        yield from _differing(fact.what, values, ignore, fact.name)
     names = sorted({name for start in point.starts for name in start.params} - OF_ONE_START - MUST_AGREE.keys())
     for name in names:
         yield from _differing(f"the setting {name}", [start.params.get(name) for start in point.starts], ignore, name)

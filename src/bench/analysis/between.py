@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from bench.analysis.agreement import MUST_AGREE
 from bench.analysis.comparison import AGAIN, DERIVED
+from bench.analysis.must_agree import MUST_AGREE
 from bench.analysis.records import PRICE, Doubt, Point, RunRecord, SweepRecord
 from bench.errors import SettingError
 from bench.start.tags import PLANNED, VERSION, VLLM_VERSION, WEIGHTS_BASELINE

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from bench.analysis.agreement import MUST_AGREE
+from bench.analysis.must_agree import MUST_AGREE
 from bench.analysis.records import Doubt
 from bench.errors import BenchError, EvidenceError
 from bench.masking import masked_tree
