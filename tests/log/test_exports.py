@@ -256,6 +256,35 @@ def test_records_divided_at_a_column_of_what_is_seen_are_whole(width, tmp_path):
     is_right(read("\n".join(lines).encode(), tmp_path))
 
 
+@pytest.mark.parametrize("width", [100, 118, 147])
+@pytest.mark.parametrize("escape", ["", "\x1b"], ids=["without its escape", "with it"])
+def test_records_whose_colours_went_after_they_were_divided_are_whole(escape, width, tmp_path):
+    """Lines behind a name are narrower then, by what colours it."""
+    colours = (f"{escape}[1;36m", f"{escape}[0;0m")
+    text = divided(COLOURED.replace("\x1b", escape), width)
+    for colour in colours:
+        text = text.replace(colour, "")
+
+    is_right(read(text.encode(), tmp_path))
+
+
+def test_arguments_may_fill_a_narrow_terminal(tmp_path):
+    """Before release 0.9 a server printed them all."""
+    every = ", ".join(f"an_option_{number:03}=None" for number in range(120))
+    asked = (
+        f"{SERVER}INFO 03-11 09:15:02 [api_server.py:981] args: Namespace({every}, gpu_memory_utilization=0.85, port=1)"
+    )
+
+    is_right(read(divided("\n".join([LINES[0], asked, *LINES[2:]]), 80).encode(), tmp_path))
+
+
+def test_a_piece_of_another_record_is_not_what_was_cut_off(tmp_path):
+    """`Loading mode`, `l from scratch...` at an unknown width."""
+    started = f"{TP1}INFO 03-11 09:15:25 [gpu_model_runner.py:2607] Loading mode\nl from scratch...\n"
+
+    is_right(read((started + TEXT).encode(), tmp_path))
+
+
 @pytest.mark.parametrize("width", [80, 100, 118, 160])
 def test_a_box_is_no_text(width, tmp_path):
     """Its lines are divided at blanks, and padded."""

@@ -295,6 +295,7 @@ def test_the_same_words_of_two_ranks_are_no_edge_of_a_terminal():
         ("KeyError: 'a.b' [416,434][multiproc_executor.py:295,worker_main]", "KeyError: 'a.b'"),  # a record's last line
         ("ValueError: no shape [1,2][3]", "ValueError: no shape [1,2][3]"),
         ("[rank0]: ValueError: no weights", "ValueError: no weights"),
+        ("[multiproc_executor.py:492] ValueError: no weights", "ValueError: no weights"),  # copied from there on
         ("ERROR 01-20 10:00:00 engine.py:366] ValueError: no weights", "ValueError: no weights"),
         (
             "[1;36m(EngineCore_0 pid=260) [0;0m ERROR 09-01 12:21:24 [core.py:1] ValueError: no weights",
@@ -317,6 +318,22 @@ def test_the_same_words_of_two_ranks_are_no_edge_of_a_terminal():
 def test_an_exception_is_known_in_every_form(line, words):
     """torchrun names the rank, releases before 0.8 had no bracket, and not all names end in Error."""
     assert reason(line) == words
+
+
+def test_what_a_compiler_met_stands_in_the_next_line_of_its_process():
+    """Dynamo's exception names its backend only."""
+    found = reason(
+        f"{WORKER}torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:",
+        "(EngineCore pid=5) INFO 11-24 02:15:53 [shm_broadcast.py:1] hello",
+        f"{WORKER}RuntimeError: Triton Error [CUDA]: device kernel image is invalid",
+        f"{WORKER}",
+        f"{WORKER}Set TORCHDYNAMO_VERBOSE=1 for the internal stack trace",
+    )
+
+    assert (
+        found
+        == "BackendCompilerFailed: backend='inductor' raised: RuntimeError: Triton Error [CUDA]: device kernel image is invalid"
+    )
 
 
 def test_an_exception_that_its_process_survived_is_not_the_reason():

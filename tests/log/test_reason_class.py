@@ -153,6 +153,20 @@ TEXTS = [
         "compile_failure",
         "CalledProcessError: Command '['/usr/bin/gcc', 'main.c', '-O3']' returned non-zero exit status 1.",
     ),
+    ("compile_failure", "BackendCompilerFailed: backend='inductor' raised: AssertionError: no node"),
+    ("device_failure", "BackendCompilerFailed: backend='inductor' raised: RuntimeError: Triton Error [CUDA]: invalid"),
+    # XLA's, of a TPU, and Neuron's runtime
+    (
+        "compile_failure",
+        "RuntimeError: Bad StatusOr access: INTERNAL: Mosaic failed to compile TPU kernel: Not Implemented",
+    ),
+    ("out_of_gpu_memory", "ValueError: Ran out of memory in memory space vmem while allocating on stack for %name.32"),
+    (
+        "out_of_gpu_memory",
+        "XlaRuntimeError: RESOURCE_EXHAUSTED: Error allocating device buffer: Attempting to allocate 1G",
+    ),
+    ("out_of_gpu_memory", 'RuntimeError: nrt_tensor_allocate status=4 message="Allocation Failure"'),
+    ("bad_argument", "ValueError: Failed to find a kernel that can implement the ScaledMM linear layer. Reasons:"),
     ("bad_argument", "unrecognized arguments: --foo"),
     ("bad_argument", "argument --tensor-parallel-size/-tp: invalid int value: 'two'"),
     (

@@ -378,10 +378,13 @@ def test_the_engine_knows_better_than_what_was_asked():
 CONFIG_OF_ONE = "INFO 02-11 09:00:00 [core.py:77] Initializing a V1 LLM engine (v0.15.0) with config: model='tiny', data_parallel_size=1, "
 
 
-def test_an_engine_that_dies_tells_its_config_once_more():
+@pytest.mark.parametrize(
+    "words", ["Dumping input data for V1", "V1"]
+)  # until 0.9.2 the former in a record of their own
+def test_an_engine_that_dies_tells_its_config_once_more(words):
     """Where the log begins after its start."""
     dumped = (
-        "(EngineCore_0 pid=9) ERROR 11-14 22:48:02 [dump_input.py:69] Dumping input data for V1 LLM engine (v0.10.2) with config: "
+        f"(EngineCore_0 pid=9) ERROR 11-14 22:48:02 [dump_input.py:69] {words} LLM engine (v0.10.2) with config: "
         "model='tiny', load_format=auto, tensor_parallel_size=8, "
     )
     found = said(dumped)

@@ -366,6 +366,43 @@ def test_what_is_printed_beside_vllm_is_no_start():
     assert start.ending.outcome == "failed"
 
 
+@pytest.mark.parametrize("is_named_first", [True, False])
+@pytest.mark.parametrize("front", [[], [BANNER, ARGUMENTS]], ids=["engine alone", "whole front"])
+def test_a_report_of_several_logs_has_the_starts_of_each(front, is_named_first):
+    """What the journal has of one server, and the logs of two containers, of which one has another release."""
+    named = [
+        f"Nov 24 02:47:31 host vllm[41]: {line}" for line in (RECORD + "Available KV cache memory: 31.00 GiB", "hello")
+    ]
+    another = [
+        line.replace("0.10.1", "0.10.2").replace("INFO", "(EngineCore_DP0 pid=7) INFO") for line in [*front, ENGINE]
+    ]
+    unnamed = [
+        *front,
+        ENGINE,
+        RECORD + "Loading weights took 2.00 seconds",
+        *another,
+        RECORD + "Loading weights took 3.00 seconds",
+    ]
+    lines = [*named, "=== docker logs ===", *unnamed] if is_named_first else ["=== docker logs ===", *unnamed, *named]
+
+    found = [
+        (start.source, start.info.version, [each.values for each in start.readings if each.values])
+        for start in starts(*lines)
+    ]
+    assert sorted(found, key=str) == [
+        ("", "0.10.1", [{"duration_s": 2.0}]),
+        ("", "0.10.2", [{"duration_s": 3.0}]),
+        ("host vllm", None, [{"memory_gib": 31.0}]),
+    ]
+
+
+def test_a_first_line_that_lost_its_name_is_of_the_same_start():
+    """It was copied from behind the name."""
+    (start,) = starts(ENGINE, f"vllm-1  | {RECORD}Loading weights took 2.00 seconds", "vllm-1  | hello")
+
+    assert (start.source, start.info.version) == ("vllm-1", "0.10.1")
+
+
 def test_a_start_with_a_wrong_argument_is_one_of_its_own():
     """It ends before it prints anything that a start begins with, but for how it should be called."""
     usage = ["usage: api_server.py [-h] [--port PORT]", "api_server.py: error: unrecognized arguments: --prot"]

@@ -9,8 +9,11 @@ from bench.log.texts.failures import BAD_VALUE, CLAP, OF_RUST, USAGE, VALIDATION
 
 LENGTH = 300
 
-# Until 0.7 the source stands without an opening bracket; somebody may have taken out the times. torchrun and torch put the rank in front.
-SOURCE = re.compile(r"^ ?(?:ERROR|CRITICAL) (?:[\d-]+ [\d:.]+ \[?|\[?(?=[\w./-]+\.py:\d+\]))(?P<place>[^\]\s]+)\] ?")
+# Until 0.7 the source stands without an opening bracket; somebody may have taken out the times, or begun to copy behind the level.
+# torchrun and torch put the rank in front.
+SOURCE = re.compile(
+    r"^ ?(?:(?:ERROR|CRITICAL) (?:[\d-]+ [\d:.]+ \[?|\[?(?=[\w./-]+\.py:\d+\]))|\[(?=[\w./-]+\.py:\d+\]))(?P<place>[^\]\s]+)\] ?"
+)
 RANK = re.compile(r"^\[rank\d+\]: ?")
 # The logger of the Unified Cache Manager, which takes over vLLM's on Ascend: in front of a record and behind it, which may have several lines.
 UC_HEAD = re.compile(r"^(?:\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,9}\])?\[UC\]\[[A-Z]\] ")
@@ -18,6 +21,7 @@ UC_TAIL = re.compile(r" \[\d{1,10},\d{1,10}\]\[[^\[\]:,]{1,200}\.py:\d{1,9},[^\[
 
 DETAIL = 2  # lines of its process with what pydantic did not accept
 ITEM = "- "  # of a list of clap's
+RAISED = " raised:"  # Dynamo's: what its compiler met stands in the next line
 
 
 @dataclass
@@ -46,6 +50,12 @@ class Cause:
         return self._takes_item(message_line.strip()) if self.usage else self._takes_field(message_line)
 
     def _takes_field(self, message_line: str) -> bool:
+        if self.message.endswith(RAISED) and self.followed_by == 1:
+            self.message = f"{self.message} {message_line.strip()}"
+            return True
+        return self._takes_wrong_field(message_line)
+
+    def _takes_wrong_field(self, message_line: str) -> bool:
         """pydantic's: the field and what is wrong with it, or only the latter where the whole model is wrong."""
         goes_on = VALIDATION.match(self.message) and len(self.detail) == self.followed_by - 1 < DETAIL
         if not goes_on or not message_line.startswith(" ") or "For further information" in message_line:

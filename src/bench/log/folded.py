@@ -9,18 +9,20 @@ beginning of a line of its own is one.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 from bench.log.encodings import text_of
 from bench.log.files import lines_in
 from bench.log.filter import found_in
-from bench.log.processes import ANY_PROCESS
+from bench.log.processes import ANY_PROCESS, PROCESS, PROCESSES
 from bench.log.texts import HEAD
 from bench.log.texts.phases import RULES
 from bench.log.unwrap import BEGINNING, LEVELS, RFC3339, SIDES, SYSLOG_TIME, plain, shape_of
 
 NARROWEST, WIDEST = 40, 500  # columns
-MOST_PIECES = 12  # of a record
+MOST_PIECES = 200  # of a record: all arguments, in a narrow terminal
 FULL, GO_ON = 3, 0.6  # lines that end at the width, at least; and the share of them that go on in the next one
+COLOURS = 14  # columns that the colours of a name take, at most
 # What no piece begins with.
 BEGINS = re.compile(
     rf"  File |(?:\d{{1,9}}[:-])?(?:{BEGINNING}|{ANY_PROCESS})|\((?:APIServer|ApiServer|EngineCore|Worker|VllmWorker)|(?:{'|'.join(LEVELS)})\b"
@@ -38,6 +40,9 @@ class Fold:
     """How lines were divided. Without any width: only where that makes a number whole."""
 
     columns: int | None = None  # of all that was printed
+    named: tuple[
+        int | None, ...
+    ] = ()  # the same, of lines behind one name, two …, whose colours took columns and are gone
     seen: int | None = None  # of what is seen
     at_blanks: int | None = None  # the same, and no word was divided
 
@@ -49,11 +54,19 @@ class Fold:
 
     def between(self, line: str, piece: str) -> str | None:
         """What stood between this line and the next where that is a piece of it; None: it is not known to be one."""
-        if not INDENTED.match(piece) and (len(line) == self.columns or (self.seen and len(plain(line)) == self.seen)):
+        if not INDENTED.match(piece) and (
+            len(line) == self.columns
+            or (self.seen and len(plain(line)) == self.seen)
+            or self._is_full_behind_names(line)
+        ):
             return ""
         first_word = piece.strip().split(" ", 1)[0]
         is_full = self.at_blanks and len(plain(line)) + 1 + len(first_word) > self.at_blanks
         return " " if is_full else None
+
+    def _is_full_behind_names(self, line: str) -> bool:
+        count = _names_in(line) if self.named else 0
+        return 0 < count <= len(self.named) and len(line) == self.named[count - 1]
 
 
 def fold_of(lines: Sequence[str]) -> Fold | None:
@@ -61,7 +74,7 @@ def fold_of(lines: Sequence[str]) -> Fold | None:
     inside = [_inside(line) for line in lines]
     columns, seen = _width(inside), _width([plain(line) for line in inside])
     if columns or seen:
-        return Fold(columns, seen)
+        return Fold(columns, _named_widths(inside, columns) if columns else (), seen)
     divided = [between for group in _groups(inside) for _, between in _parts(group, Fold()) if between is not None]
     widest = max((len(plain(line)) for line in inside), default=0)
     return Fold(at_blanks=widest if " " in divided and widest <= WIDEST else None) if divided else None
@@ -81,9 +94,15 @@ def unfolded(blocks: Iterable[bytes], fold: Fold) -> Iterator[bytes]:
 
 def completed(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The lines of a log, those that were cut off in the words before a number with the rest of these words: there was one."""
-    for line in lines_in(blocks):
+    for line, following in pairwise(chain(lines_in(blocks), [b""])):
         missing = missing_in(text_of(line).rstrip("\r\n"))
-        yield line.rstrip(b"\r\n") + missing.encode() + b"\n" if missing else line
+        is_cut = missing and not _goes_on_otherwise(missing, text_of(following).rstrip("\r\n"))
+        yield line.rstrip(b"\r\n") + missing.encode() + b"\n" if is_cut else line
+
+
+def _goes_on_otherwise(missing: str, following: str) -> bool:
+    """Whether the next line is a piece of this one that begins like what is missing, and has other words: nothing was cut off."""
+    return following[:1] == missing[:1] and not following.startswith(missing) and _is_piece(following)
 
 
 def missing_in(line: str) -> str:
@@ -109,6 +128,24 @@ def _width(lines: Sequence[str]) -> int | None:
     if not NARROWEST <= widest <= WIDEST or len(full) < FULL or len({shape_of(lines[at]) for at in full}) == 1:
         return None
     return widest if sum(_is_piece(lines[at + 1]) for at in full) >= GO_ON * len(full) else None
+
+
+def _named_widths(lines: Sequence[str], columns: int) -> tuple[int | None, ...]:
+    """At which lines behind one name, and behind two, are divided, where that is less."""
+    counts = [_names_in(line) for line in lines]
+    widths = []
+    for count in (1, 2):
+        # A piece of such a line can be as wide as any.
+        width = _width(
+            [line if of == count else line[: columns - COLOURS * count] for line, of in zip(lines, counts, strict=True)]
+        )
+        widths.append(width if width and columns - COLOURS * count <= width < columns else None)
+    return tuple(widths)
+
+
+def _names_in(line: str) -> int:
+    found = PROCESSES.match(line) if line.startswith("(") else None
+    return len(PROCESS.findall(found[0])) if found else 0
 
 
 def _is_piece(line: str) -> bool:

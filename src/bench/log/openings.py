@@ -8,7 +8,7 @@ from bench.log.filter import ANY_LINE, OPENING, READINGS, TRACED, Found
 from bench.log.lines import LogLine, stamp_of
 from bench.log.start_log import StartReader
 from bench.log.texts import HEAD
-from bench.log.texts.server_info import ENGINE, FRONT, PREFACE
+from bench.log.texts.server_info import CONFIG, ENGINE, FRONT, PREFACE
 
 VLLM_PROCESS = re.compile(r"(?:API|Api)Server|EngineCore|Worker|VllmWorker|MainProcess|DPSupervisor|DPCoordinator")
 FRONT_KINDS = {"banner", "arguments", "namespace"}
@@ -20,12 +20,16 @@ class Opening(NamedTuple):
 
     kind: str
     who: str
+    version: str = ""  # an engine's: those of one start have the same
 
 
 def opening_of(line: LogLine) -> Opening | None:
     """What of a start's beginning this line is."""
     text = line.text
-    kind = "engine" if ENGINE.search(text) else next((name for name, each in FRONT if each.search(text)), None)
+    if ENGINE.search(text):
+        config = CONFIG.search(text)
+        return Opening("engine", _who(line), config["version"] if config else "")
+    kind = next((name for name, each in FRONT if each.search(text)), None)
     return Opening(kind, _who(line)) if kind else None
 
 
@@ -46,10 +50,12 @@ def _who(line: LogLine) -> str:
 
 
 def begins(opening: Opening, opened: set[Opening], *, has_numbers: bool) -> bool:
-    """Something that a start prints once comes again, or the front of one behind what comes later in a start: another start. Behind
-    numbers, too, where the log begins in the middle of one.
+    """Something that a start prints once comes again, or the front of one behind what comes later in a start, or an engine of another
+    release: another start. Behind numbers, too, where the log begins in the middle of one.
     """
     kinds = {each.kind for each in opened}
+    if opening.version and {each.version for each in opened} - {"", opening.version}:
+        return True
     if has_numbers and not kinds and not opening.who:
         return True
     behind = "usage" in kinds or ("engine" in kinds and opening.kind != "engine") or (kinds and opening.kind == "usage")

@@ -25,7 +25,7 @@ from bench.log.filter import (
 from bench.log.lines import LogLine, parsed
 from bench.log.openings import Source, is_preface, opening_of
 from bench.log.outcome import is_of_a_server
-from bench.log.pieces import LOOKED_AT, Piece, PieceReader, numbered
+from bench.log.pieces import LOOKED_AT, WHOLE_RECORD, Piece, PieceReader, numbered
 from bench.log.start_log import StartLog, StartReader
 from bench.log.unwrap import BEGINS, DIGITS, LEVELS, SIGNS
 
@@ -71,7 +71,7 @@ class LogReader:
         self._is_selected = is_selected
         self._begun = 0  # starts
         self._main = Source(self._start(1))  # the first with facts, with all that is of nobody else
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, Source] = {}  # by name; without one, of lines in which a start begins
         self.ended: list[StartLog] = []  # starts that nobody has taken yet
         self.needed = ANY_LINE  # the groups of which a line is read
         self.names = RANK_NAME  # the same, if it is the first of its process
@@ -206,13 +206,22 @@ class LogReader:
             self.ended.append(ended.start_log())
 
     def _source(self, piece: Piece, found: Found) -> Source:
-        """Whose line it is. A database beside vLLM, or the kernel, prints nothing of a start, and is no source of one."""
+        """Whose line it is. A database beside vLLM, or the kernel, prints nothing of a start, and is no source of one. What stands beside
+        lines of a named source without a name of its own, as another log in a report of several, is one where a start begins in it;
+        the first line of a log may have lost its name.
+        """
         source = self._sources.get(piece.source)
-        if source is None and piece.source and found.groups & OF_A_SOURCE and len(self._sources) < MOST_SOURCES:
+        begins = found.groups & OF_A_SOURCE if piece.source else piece.number > 1 and begins_start(piece, found)
+        if source is None and begins and len(self._sources) < MOST_SOURCES:
             source = Source(self._start(piece.number)) if self._sources else self._main
             source.start.source = piece.source
             self._sources[piece.source] = source
         return source or self._main
+
+
+def begins_start(piece: Piece, found: Found) -> bool:
+    """Whether this is a record of those with which a start begins."""
+    return bool(found.groups & OPENING and WHOLE_RECORD.match(piece.text)) and opening_of(parsed(piece)) is not None
 
 
 def names_in(line: LogLine) -> int:

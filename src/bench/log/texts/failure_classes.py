@@ -38,6 +38,8 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
         r"cudaErrorMemoryAllocation",
         r"CUBLAS_STATUS_ALLOC_FAILED",
         r"not enough GPU memory",
+        r"Ran out of memory in memory space|RESOURCE_EXHAUSTED: (?:(?:Error|Failed) (?:to )?alloca|Attempting to )",  # XLA's, of a TPU
+        r"nrt_tensor_allocate status=\d+ message=\"Allocation Failure\"",  # Neuron's runtime
     ),
     ("port_in_use", r"[Aa]ddress already in use", r"EADDRINUSE", r"\[Errno 98\]"),
     ("disk_full", r"No space left on device", r"\[Errno 28\]", r"Disk quota exceeded", r"\[Errno 122\]"),
@@ -115,6 +117,7 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
         r"Could not find nvcc",
         r"Error building extension",
         r"Ninja build failed",
+        r"failed to compile \w+ kernel",  # Mosaic's, of a TPU
         r"^CalledProcessError: .*\b(?:gcc|g\+\+|nvcc|ninja|ptxas|hipcc)\b",
     ),
     (
@@ -143,6 +146,7 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
         r"larger than the number of available GPUs",
         r"greater than the derived max_model_len",
         r"only supported on GPUs with compute capability",
+        r"Failed to find a kernel that can implement the",  # of a quantization, on this GPU
     ),
     (
         "communication_failure",
@@ -211,6 +215,8 @@ ROWS: tuple[tuple[str, *tuple[str | Text, ...]], ...] = (
     ),
 )
 
+# Dynamo's, of whatever its compiler met.
+COMPILER_MET = re.compile(r"^BackendCompilerFailed: backend=.{1,300}? raised: (?=\S)")
 # What means something else at another time.
 WHILE_LOADING = ("weights_mismatched", re.compile(r"The size of tensor a .* must match|exceeds dimension size"))
 
@@ -227,7 +233,13 @@ def classify(words: str, stage: str | None = None) -> str:
 
     `stage` is what vLLM was doing.
     """
+    if met := COMPILER_MET.match(words):
+        return _known(words[met.end() :]) or _known(words) or UNKNOWN
     name, pattern = WHILE_LOADING
     if stage == Stage.WEIGHTS and pattern.search(words):
         return name
-    return next((name for name, pattern in CLASSES if pattern.search(words)), UNKNOWN)
+    return _known(words) or UNKNOWN
+
+
+def _known(words: str) -> str | None:
+    return next((name for name, pattern in CLASSES if pattern.search(words)), None)

@@ -18,8 +18,9 @@ TASKS_TEXTS = (
 ASKED = re.compile(rf"{ARGUMENTS.text}: \{{")
 NAMESPACE = re.compile(r"\bargs: Namespace\(")
 ENGINE = re.compile(BEGINS_ENGINE + re.escape(CONFIG_TEXT.text))
+# Behind "Dumping input data", until 0.9.2 in a record of its own, stands that of an engine that failed while it answered.
 CONFIG = re.compile(
-    r"(?:Initializing an?|Dumping input data for) (?:(?P<engine>V\d) )?"
+    r"(?:(?:Initializing an?|Dumping input data for) )?(?:(?P<engine>V\d) )?"
     rf"{re.escape(CONFIG_TEXT.text)}(?P<version>[^)\s]+)\) with config: "
 )
 
