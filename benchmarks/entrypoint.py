@@ -31,11 +31,8 @@ from bench.weights.make import ensure_checkpoint
 
 ARMS = ("serve", "module")
 DEFAULTS = ("page_cache=as_is", "rig.wait_s=0", "vllm.args.enforce_eager=true")
-TIMES = {
-    "ready_s": "ready_s",
-    "first_token_s": "first_token_s",
-    "vllm_cpu_s": "cpu/vllm_s",
-}  # by the names of their metrics
+# By the names of their metrics.
+TIMES = {"ready_s": "ready_s", "first_token_s": "first_token_s", "vllm_cpu_s": "cpu/vllm_s"}
 WATERFALL = "waterfall/"
 ENOUGH_WORDS = 3  # the script, BLOCKS and RESULT.json
 

@@ -56,9 +56,8 @@ class Comparison:
     weights: dict[str, Weights] = field(default_factory=dict)  # by candidate: how far they are the baseline's
     title: str = ""  # of the report; empty: the points' names
     usd_per_gpu_hour: float | None = None  # None: no price was given
-    survivors: dict[str, str] = field(
-        default_factory=dict
-    )  # by candidate with a speedup: of which arm more starts failed, in words
+    # By candidate with a speedup: of which arm more starts failed, in words.
+    survivors: dict[str, str] = field(default_factory=dict)
 
     def point(self, label: str) -> Point:
         """The point of this label, which it has."""

@@ -49,7 +49,6 @@ class Model(Section):
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     path: Text  # a folder, or a hub id
-    sharded_path: (
-        Text | None
-    )  # where the checkpoint cut for tensor_parallel_size lies, or will lie; None: not yet composed
+    # Where the checkpoint cut for tensor_parallel_size lies, or will lie; None: not yet composed.
+    sharded_path: Text | None
     random: Annotated[RandomRecipe, Field(discriminator="family")] | None  # None: the user's own, never made here

@@ -20,9 +20,8 @@ class RigLimits(Section):
     gpu_processes_at_most: Annotated[int, Field(ge=0)] = 0  # on each GPU; during a start on all of them together
     gpu_leftover_at_most_gib: Annotated[float, Field(ge=0)] = 0.5  # on each GPU, above the least in use so far
     gpu_throttled: bool = False  # True: a GPU that is slowed down is taken as it is
-    others_io_at_most_gib_per_s: Annotated[float, Field(ge=0)] = (
-        0.05  # during a start: read by others, and written by them
-    )
+    # During a start: read by others, and written by them.
+    others_io_at_most_gib_per_s: Annotated[float, Field(ge=0)] = 0.05
     memory_pressure_at_most: Share = 0.05  # of the time
     cpu_throttled_at_most: Share = 0.05  # of the periods of the cgroup's quota
     page_cache_lost_at_most: Share = 0.02  # of the checkpoint's bytes

@@ -54,9 +54,8 @@ class Reading:
     disk_read_bytes: int | None = None
     disk_written_bytes: int | None = None
     waited_s: dict[str, float] = field(default_factory=dict)
-    quotas: dict[str, tuple[int, int]] = field(
-        default_factory=dict
-    )  # by cgroup: periods of its CPU quota, throttled ones
+    # By cgroup: periods of its CPU quota, throttled ones.
+    quotas: dict[str, tuple[int, int]] = field(default_factory=dict)
     free_memory_gib: float | None = None
     ours: Used = field(default_factory=Used)
 

@@ -30,9 +30,8 @@ class NoiseDuring:
     """Of one stretch. Shares are 0 to 1. None: this host does not show it."""
 
     others_cpu: float | None = None  # share of the cores that we may use
-    others_read_gib_per_s: float | None = (
-        None  # of the checkpoint's disk; at least: what we read of another disk is taken off too
-    )
+    # Of the checkpoint's disk; at least: what we read of another disk is taken off too.
+    others_read_gib_per_s: float | None = None
     others_written_gib_per_s: float | None = None
     cpu_pressure: float | None = None  # share of the time in which some process of this host waited for it
     io_pressure: float | None = None

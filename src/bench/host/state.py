@@ -13,10 +13,8 @@ COLD_AT_MOST = 0.01
 WARM_AT_LEAST = 0.99
 # Of a checkpoint's bytes: an honest cold start reads them to half a percent, a warm one nothing.
 READ_AT_LEAST, READ_ALL = 0.90, 0.95  # in a cold start: less is wrong, and doubtful
-LOST_AT_MOST, READ_AT_MOST = (
-    0.02,
-    0.10,
-)  # in a warm one, of which the host has taken pages away since exec: more is doubtful, and wrong
+# In a warm one, of which the host has taken pages away since exec: more is doubtful, and wrong.
+LOST_AT_MOST, READ_AT_MOST = 0.02, 0.10
 READ_THE_WHOLE = 0.5  # by what reads past the page cache
 MOSTLY = 0.5
 GIB = 1024**3

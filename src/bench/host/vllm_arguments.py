@@ -21,13 +21,8 @@ from bench.system.output import print_message
 from bench.system.whole_files import write_whole
 
 SCRIPT = Path(__file__).with_name("print_arguments.py")
-DECIDE = (
-    "VLLM_PLUGINS",
-    "VLLM_TARGET_DEVICE",
-    "VLLM_USE_V1",
-    "PYTHONPATH",
-    "PYTHONHOME",
-)  # environment variables on which the list depends
+# Environment variables on which the list depends.
+DECIDE = ("VLLM_PLUGINS", "VLLM_TARGET_DEVICE", "VLLM_USE_V1", "PYTHONPATH", "PYTHONHOME")
 STATE_TIMEOUT_S = 60.0
 LIST_TIMEOUT_S = 180.0  # with a cold page cache
 SILENT_S = 3.0  # then the user learns what is waited for

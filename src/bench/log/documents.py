@@ -15,9 +15,8 @@ from bench.log.records import read_json, record_of
 
 BEGINS = re.compile(r"\s*(?:\[\s*[\[{]|\{\s*\")")
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
-ROW = re.compile(
-    r'\[\s*"(?:\d{16,20}|\d{4}-\d\d-\d\d[T ][^"]{8,30})"\s*,\s*"'
-)  # Loki's and Azure's: a time, and a text
+# Loki's and Azure's: a time, and a text.
+ROW = re.compile(r'\[\s*"(?:\d{16,20}|\d{4}-\d\d-\d\d[T ][^"]{8,30})"\s*,\s*"')
 LONGEST = 4 << 20  # characters of a record
 
 

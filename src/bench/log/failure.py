@@ -22,9 +22,8 @@ from bench.log.texts.failures import (
 ORDER = [*Stage]
 NEAR = 20  # lines of the log within which an exception goes on
 FOLLOWING = 3  # lines of its process that show whether it was replaced
-HEAD = re.compile(
-    r"  |\[|Traceback \(|During handling|The above exception|\S{1,100}(?:Error|Exception)\b"
-)  # no piece begins so
+# No piece begins so.
+HEAD = re.compile(r"  |\[|Traceback \(|During handling|The above exception|\S{1,100}(?:Error|Exception)\b")
 
 Who = int | str | None  # a process: its id, or its name
 

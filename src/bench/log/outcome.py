@@ -142,9 +142,8 @@ class Watch:
             self._done_at = stamp_of(text) or self._done_at
         self._server = self._server or bool(near & (SERVES | IS_SERVERS))
         if near & USES and not (self._engine_done or self._server):
-            self._server = (
-                THROUGHPUT.text in text
-            )  # a server's log without its beginning, where it would have shown itself
+            # A server's log without its beginning, where it would have shown itself.
+            self._server = THROUGHPUT.text in text
         if near & STARTS_SERVER and not self._server_starting:
             self._server_starting, self._listens_at = True, self._causes.order
         self._engine_done = self._engine_done or bool(near & IS_DONE)

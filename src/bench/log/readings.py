@@ -17,9 +17,8 @@ V0_WORKER = "VllmWorkerProcess"  # every rank but the first, which is the engine
 
 CUT = "cut"  # in place of the phase: a number was cut off in this line. Its texts hold the phase of each field
 
-Process = tuple[
-    str | None, str | None, int | str | None
-]  # rank, node and who it is there: pids of two nodes can be the same
+# Rank, node and who it is there: pids of two nodes can be the same.
+Process = tuple[str | None, str | None, int | str | None]
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,8 @@ class Wrapping:
     stream: str = ""
     part: str | None = None  # of the last line: F or P
     was_record: bool = False  # the last line
-    ends_records: bool = (
-        False  # whether a record whose line ends has the line's end, as Docker's; other collectors take it off
-    )
+    # Whether a record whose line ends has the line's end, as Docker's; other collectors take it off.
+    ends_records: bool = False
 
     @property
     def learnt(self) -> int:

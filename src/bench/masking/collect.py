@@ -61,9 +61,8 @@ def _secrets(value: Any, *, secret: bool) -> Iterator[str]:
         case str():
             if secret and not _is_path(value):
                 yield value
-                yield from (
-                    each for pair in value.split(",") if (each := pair.partition("=")[2])
-                )  # as in OTLP's headers
+                # As in OTLP's headers.
+                yield from (each for pair in value.split(",") if (each := pair.partition("=")[2]))
             yield from secrets_in(value)
             yield from _secrets(_as_json(value), secret=secret)
         case int() | float() if secret and not isinstance(value, bool):

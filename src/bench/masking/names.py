@@ -5,12 +5,8 @@ from functools import lru_cache
 
 MASK = "***"
 
-NOT_SECRET = {
-    "PWD",
-    "OLDPWD",
-    "VLLM_USE_FASTOKENS",
-    "viewStateShareKey",
-}  # the last names a saved view in MLflow's addresses
+# The last names a saved view in MLflow's addresses.
+NOT_SECRET = {"PWD", "OLDPWD", "VLLM_USE_FASTOKENS", "viewStateShareKey"}
 
 # Anywhere in a word: DBPASSWORD, x-authorization, clientsecret.
 PARTS = re.compile(

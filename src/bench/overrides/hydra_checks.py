@@ -164,9 +164,8 @@ def refuse_several_choices(config: DictConfig) -> None:
     Raises:
         SettingError: a defaults list has several choices of a group: Hydra composes all, and the last would win.
     """
-    if several := [
-        group for group in GROUPS if group not in config.hydra.runtime.choices
-    ]:  # Hydra leaves these out there
+    # Hydra leaves these out there.
+    if several := [group for group in GROUPS if group not in config.hydra.runtime.choices]:
         raise SettingError(
             f"{several[0]}: a defaults list has several choices of it, and only the last would count. Leave one."
         )

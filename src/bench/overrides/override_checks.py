@@ -45,9 +45,8 @@ def _normalised(given: str, config_dir: Path | None) -> str:
     key, equals, value = word.lstrip("+").partition("=")
     if not equals or word.startswith("~") or key.startswith("hydra"):
         return word
-    if (
-        key in FREE or is_free(key) or key.startswith("model.random.")
-    ):  # a model of a sweep may have other sizes than conf/'s first
+    # A model of a sweep may have other sizes than conf/'s first.
+    if key in FREE or is_free(key) or key.startswith("model.random."):
         return f"++{key}={value}"
     if key in names() or key in GROUPS:
         return f"{key}={value}"

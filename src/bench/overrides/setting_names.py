@@ -15,11 +15,8 @@ from bench.masking import masked_value
 GROUPS = ("model", "load_format", "tracking", "experiment")
 NEAREST = 3  # names that are offered instead of one that there is not
 LENGTH = 120  # of a word in a message; what is longer is cut
-LABELS = {
-    "tp": "tensor_parallel_size",
-    "mem": "gpu_memory_utilization",
-    "len": "max_model_len",
-}  # as in a point's label
+# As in a point's label.
+LABELS = {"tp": "tensor_parallel_size", "mem": "gpu_memory_utilization", "len": "max_model_len"}
 
 
 @cache
@@ -58,9 +55,8 @@ def _kinds(annotation: Any) -> Iterator[Any]:
             yield from _kinds(each)
 
 
-FREE = tuple(
-    name for name, kinds in _names(Settings) if any(get_origin(kind) is dict for kind in kinds)
-)  # below these a user chooses the names
+# Below these a user chooses the names.
+FREE = tuple(name for name, kinds in _names(Settings) if any(get_origin(kind) is dict for kind in kinds))
 
 
 def is_free(key: str) -> bool:

@@ -142,9 +142,8 @@ def _total_s(waterfall: Waterfall) -> float:
 
 
 def _stack(caption: str, waterfalls: Sequence[Waterfall], axis: Axis) -> Stack:
-    steps = sorted(
-        steps_of(waterfalls), key=lambda step: (not step.before_ready, step)
-    )  # what follows ready comes last
+    # What follows ready comes last.
+    steps = sorted(steps_of(waterfalls), key=lambda step: (not step.before_ready, step))
     rows = []
     for waterfall in waterfalls:
         seconds = [waterfall.mean_s(step) or 0.0 for step in steps]

@@ -35,9 +35,8 @@ WITHIN_S = 0.5
 RATE_WITHIN = 0.2  # of three rounded numbers
 DEFAULT_LOADER = "DefaultModelLoader"  # prints how long its load_weights took, and nothing else
 STREAMER = "RunaiModelStreamerLoader"
-AUTO_BECOMES = frozenset(
-    {"hf", "safetensors", "mistral", "pt", "npcache", "gguf", "bitsandbytes"}
-)  # by the files or the quantisation
+# By the files or the quantisation.
+AUTO_BECOMES = frozenset({"hf", "safetensors", "mistral", "pt", "npcache", "gguf", "bitsandbytes"})
 # vLLM's own loaders, and the formats that each of them is for.
 FORMATS_OF_LOADERS = {
     "DefaultModelLoader": AUTO_BECOMES | {"auto", "fastsafetensors", "instanttensor"}, "DummyModelLoader": {"dummy"},

@@ -27,13 +27,8 @@ SERVING_S = 10.0  # from vLLM's word that it begins to serve to the first answer
 # Calls of one process, of which each begins when the one before is over: driven by the engine core, and by the server.
 ONE_AFTER_THE_OTHER = (("config", "engine_client"), ("init_device", "load_model", "profile", "kv_cache", "warm_up"))
 LOADED_THEN_PROCESSED = {"DefaultModelLoader", "RunaiModelStreamerLoader"}  # others process while, or before, they load
-OF_RANKS = (
-    "init_device",
-    "load_model",
-    "profile",
-    "kv_cache",
-    "warm_up",
-)  # that an engine core's init makes and waits for
+# That an engine core's init makes and waits for.
+OF_RANKS = ("init_device", "load_model", "profile", "kv_cache", "warm_up")
 HANDOVER_S = 0.5  # from an engine core's word that it is ready to the end of the call
 ONE_OF_A_KIND = ("api_server", "engine_core")
 

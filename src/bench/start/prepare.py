@@ -32,9 +32,8 @@ class StateBefore:
     paths: list[Path]
     gauge: str | None = None
     bytes: int | None = None  # of the files
-    counts_reads: bool | None = (
-        None  # whether what is read of them is counted; None: not tried, as residency can be measured
-    )
+    # Whether what is read of them is counted; None: not tried, as residency can be measured.
+    counts_reads: bool | None = None
     resident_before: float | None = None
     mapped_by: tuple[str, ...] = ()  # processes that could keep a cold checkpoint's pages
     rig: Rig | None = None

@@ -26,9 +26,8 @@ OF_ONE_START = re.compile(rf".*_(PORT|IDENT|INSTANCE_ID)|{'|'.join(FOLDERS)}")
 RANDOM = re.compile(
     r"(?<![A-Za-z0-9])([0-9a-f]{8,}|(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[\w-]{20,}|\d{4,})(?![A-Za-z0-9])", re.ASCII
 )
-OF_LOADERS = (
-    "RUNAI_",
-)  # what a loader sets by itself follows from the load format: the streamer's sets the size of its group in each rank
+# What a loader sets by itself follows from the load format: the streamer's sets the size of its group in each rank.
+OF_LOADERS = "RUNAI_"
 ADDED_BY_BENCH = {"PYTHONPATH", "VLLM_PLUGINS"}  # the probe's own place
 DECIDED = ("dtype", "model_class")  # by every rank, in every release
 SHOWN_AT_MOST = 300  # characters of arguments in a sentence

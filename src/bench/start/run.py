@@ -147,9 +147,8 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
     member = cgroup.membership()
     counted = CgroupCounters(member, cgroup.counters(member))
     yield (reached := replace(reached, files=files, state_before=state_before, cgroup_before=counted))
-    disk = (
-        disk_of(state_before.paths[0]) if state_before.paths else None
-    )  # a hub's snapshot may be links to another disk
+    # A hub's snapshot may be links to another disk.
+    disk = disk_of(state_before.paths[0]) if state_before.paths else None
     if settings.probe:
         command = with_probe(command, prepared.folder / PROBE, checksums=verifies(settings))
     with (

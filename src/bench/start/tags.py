@@ -135,9 +135,8 @@ DRIVER = _text("bench.driver")  # the process that will end this run
 
 # A sweep's own.
 POINTS = _lines("bench.points")
-PLANNED = _lines(
-    "bench.planned"
-)  # starts of each point, in the order of bench.points: at most, where `precision` decides
+# Starts of each point, in the order of bench.points: at most, where `precision` decides.
+PLANNED = _lines("bench.planned")
 BLOCKS = _number("bench.blocks")  # that were made, failed starts and all; only of a sweep that came to its end
 SIGNATURE = _text("bench.signature")
 ENDED_BY = _text("bench.ended_by")

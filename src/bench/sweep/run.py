@@ -59,9 +59,8 @@ from bench.weights.fingerprint_store import Files, expect
 INTERRUPTION = "an interruption"
 
 Job = list[str]  # the overrides of one start
-Above = tuple[
-    str | None, str | None
-]  # the run that `mlflow run` has opened for this sweep; the user's, below which it goes
+# The run that `mlflow run` has opened for this sweep; the user's, below which it goes.
+Above = tuple[str | None, str | None]
 Launch = Callable[[Sequence[Job]], Sequence[Outcome]]
 
 

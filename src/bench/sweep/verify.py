@@ -81,9 +81,8 @@ def _found(point: Point, base: Point, reference: Point, *, compared: bool) -> Ex
     if point is base:
         return Expected(files, key, VerdictKind.BITWISE, f"it is the baseline: {_loads(own)}", base.label)
     if point.settings.flat() == base.settings.flat():
-        return Expected(
-            files, key, *_by_files(point, base), base.label
-        )  # not bitwise: one verification start stands for both
+        # Not bitwise: one verification start stands for both.
+        return Expected(files, key, *_by_files(point, base), base.label)
     theirs = _fingerprint(base.settings)
     if theirs is None:
         return Expected(files, key, VerdictKind.UNVERIFIED, f"{base.label} could not be verified", base.label)

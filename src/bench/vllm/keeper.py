@@ -195,9 +195,8 @@ def end(pid: int | None, reports: int, patience_s: float, shared_memory: SharedM
         kill(first, signal.SIGTERM)
     deadline_s, is_open = time.monotonic() + patience_s, True
     while reap(pid, reports) and time.monotonic() < deadline_s:
-        if (
-            is_open and select.select([LINE], [], [], 0)[0] and not os.read(LINE, 1)
-        ):  # the driver is interrupted, or gone
+        # The driver is interrupted, or gone.
+        if is_open and select.select([LINE], [], [], 0)[0] and not os.read(LINE, 1):
             is_open, deadline_s = False, min(deadline_s, time.monotonic() + HURRY_S)
         time.sleep(POLL_S)
     deadline_s = time.monotonic() + TRACKERS_S

@@ -110,9 +110,8 @@ class Copy:
             ready = {descriptor for descriptor, _ in self._poll.poll()}
             if self._over in ready and self._given_up_s is None:
                 self._given_up_s = time.monotonic() + LAST_OUTPUT_S / 2
-            is_late = (
-                self._given_up_s is not None and time.monotonic() > self._given_up_s
-            )  # a process outside of the tree prints
+            # A process outside of the tree prints.
+            is_late = self._given_up_s is not None and time.monotonic() > self._given_up_s
             if self._output in ready and not is_late:
                 return os.read(self._output, READ_SIZE if self._room > 0 else DRAIN_SIZE)
         return b""

@@ -14,12 +14,8 @@ from bench.weights.hub import checkpoint_folder, folders_in_caches, is_remote, q
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")  # in vLLM's order of preference
-GGUF = (
-    "*-{}.gguf",
-    "*-{}-*.gguf",
-    "*/*-{}.gguf",
-    "*/*-{}-*.gguf",
-)  # of a repository, by quantisation; vLLM's download_gguf
+# Of a repository, by quantisation; vLLM's download_gguf.
+GGUF = ("*-{}.gguf", "*-{}-*.gguf", "*/*-{}.gguf", "*/*-{}-*.gguf")
 GIB = 1024**3
 BLOCK_BYTES = 512  # of st_blocks, on every file system; see stat(2)
 
@@ -143,9 +139,8 @@ def _read_of_original(folder: Path, load_format: str) -> list[Path]:
         case "npcache":
             return _unique(folder.glob("*.bin"))
         case "auto" | "mistral" if load_format == "mistral" or any(folder.rglob("consolidated*.safetensors")):
-            return _indexed(
-                folder, "consolidated*.safetensors", "consolidated.safetensors.index.json"
-            )  # Mistral's layout
+            # Mistral's layout.
+            return _indexed(folder, "consolidated*.safetensors", "consolidated.safetensors.index.json")
         case _:
             return _indexed(folder, "*.safetensors", INDEX) or _weight_files(folder)
 

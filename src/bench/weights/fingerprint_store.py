@@ -27,9 +27,8 @@ from bench.weights.hub import checkpoint_folder, reads_hub
 
 FILE = "fingerprint.json"
 FOLDER = "fingerprints"
-OF_ONE_PROCESS = re.compile(
-    r".*_(PORT|IDENT|INSTANCE_ID|LOG|LOGGING_LEVEL)|PYTHON.*"
-)  # PYTHONPATH has the probe's place
+# PYTHONPATH has the probe's place.
+OF_ONE_PROCESS = re.compile(r".*_(PORT|IDENT|INSTANCE_ID|LOG|LOGGING_LEVEL)|PYTHON.*")
 
 # Arguments of vLLM that decide only what is done with weights once they are loaded. Any other may decide what is loaded.
 NOT_OF_THE_WEIGHTS = re.compile(
@@ -46,9 +45,8 @@ class Files:
     path: str  # every link followed; of several files outside the checkpoint's folder the first one's
     digest: str
     stamps: dict[str, list[int]]
-    ways: dict[str, list[int]] = field(
-        default_factory=dict, compare=False
-    )  # links and folder that lead to them, for the length of a start
+    # Links and folder that lead to them, for the length of a start.
+    ways: dict[str, list[int]] = field(default_factory=dict, compare=False)
 
 
 def files_of(settings: Settings) -> Files | None:

@@ -15,9 +15,8 @@ from string import Template
 from bench.config import Settings
 from bench.vllm.command import as_environment
 
-HUB_ID = re.compile(
-    r"(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<quantised>\w+))?"  # ./folder is none
-)  # the second: of its GGUF files, by vLLM's name
+# The second group: of its GGUF files, by vLLM's name. `./folder` is no hub id.
+HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<quantised>\w+))?")
 OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # s3://, gs://, az://
 MAIN = "main"  # the revision where none is set
 YES = {"1", "ON", "YES", "TRUE"}

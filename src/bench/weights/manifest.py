@@ -34,9 +34,8 @@ class Manifest:
     tensor_parallel_size: int | None  # None: not cut for any
     files: dict[str, int]  # bytes, by name
     content: str | None = None  # content_digest of the finished folder; None: made before it was taken
-    cut: str | None = (
-        None  # how: before or (None) after weights are processed for a kernel; nothing where it is not cut
-    )
+    # How: before or (None) after weights are processed for a kernel; nothing where it is not cut.
+    cut: str | None = None
     format: int = 1  # of this manifest
     source_path: str | None = None  # where the original lay when it was cut
 
