@@ -2,13 +2,17 @@
 
 import gzip
 import io
+import re
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import pytest
 
 from bench.errors import LogError
 from bench.log import recordings
+from bench.log.outcome import Ending
 from bench.log.recordings import LogFile, expanded, log_file, recordings_in
+from bench.log.side_by_side import MIXED
 from bench.start.replay import labels_of, places_of
 from bench.start.tags import LABEL_AT_MOST
 
@@ -51,6 +55,33 @@ def test_starts_of_two_containers_have_their_names(tmp_path):
 
     path.write_bytes(b"".join(first * 2))
     assert labels_of(recordings_in(LogFile(str(path), path), None)) == ["up start 1", "up start 2"]
+
+
+def server(name: str, more: int) -> list[str]:
+    """The lines of a server's log, of other processes."""
+    text = (LOGS / "cpu-vllm0.32.0" / name).read_text()
+    return re.sub(r"pid=(\d+)", lambda pid: f"pid={int(pid[1]) + more}", text).splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("first", ["auto-tp1-eager.log", "auto-tp2-eager-FAILED-worker_killed_ready.log"])
+@pytest.mark.parametrize("behind", [0, 30, 60])
+def test_of_two_servers_whose_lines_stand_in_each_other_no_number_is_taken(first, behind, tmp_path):
+    """Started from one shell into one log: whose an engine is does not show."""
+    (one, other), path = (server(first, 0), server("server-runai_streamer-tp1.log", 5000)), tmp_path / "both.log"
+    path.write_text("".join([*one[:behind], *chain(*zip_longest(one[behind:], other, fillvalue=""))]))
+    found = [each.log for each in recordings_in(LogFile(str(path), path), None)]
+
+    assert len(found) > 1
+    assert [(each.readings, each.ending) for each in found] == [([], Ending("incomplete", MIXED))] * len(found)
+
+
+@pytest.mark.parametrize("more", [0, 5000])
+def test_a_server_that_is_started_again_keeps_its_numbers(more, tmp_path):
+    """In a container its processes have the ids of the first."""
+    path = tmp_path / "restarted.log"
+    path.write_text("".join(server("auto-tp1-eager.log", 0) + server("server-runai_streamer-tp1.log", more)))
+
+    assert [len(each.log.readings) > 5 for each in recordings_in(LogFile(str(path), path), None)] == [True, True]
 
 
 def test_logs_with_long_names_have_names_that_fit_and_differ(tmp_path):

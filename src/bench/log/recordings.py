@@ -1,7 +1,7 @@
 """Words of the command line -> log files, and the starts of vLLM that were recorded in them."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from itertools import chain, pairwise
 from pathlib import Path
@@ -10,6 +10,7 @@ from bench.errors import LogError
 from bench.log.exports import readable
 from bench.log.files import BLOCK_BYTES, BYTES_AT_MOST, log_lines
 from bench.log.server_info import ServerInfo
+from bench.log.side_by_side import apart
 from bench.log.start_log import StartLog
 from bench.log.starts import starts_of
 
@@ -96,7 +97,7 @@ def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
     found: list[Recording] = []
     count = 0
     lines = log_lines(file.path, file.name)
-    starts = starts_of(lines, is_selected=lambda each: start == each if start else each <= MOST_STARTS)
+    starts = starts_of(lines, is_selected=lambda each: each in {start - 1, start} if start else each <= MOST_STARTS)
     for count, (log, following) in enumerate(pairwise(chain(starts, [None])), 1):
         assert log is not None
         is_alone = count == 1 and following is None
@@ -106,9 +107,12 @@ def recordings_in(file: LogFile, start: int | None) -> list[Recording]:
             break
     else:
         _check_count(file, start, count)
+    found.sort(key=lambda recording: recording.number)
+    logs = apart([each.log for each in found])
+    found = [replace(each, log=log) for each, log in zip(found, logs, strict=True) if start in {None, log.number}]
     if not found:
         raise LogError(f"{file.name}: no line of this {'file' if start is None else 'start'} is about a start of vLLM.")
-    return sorted(found, key=lambda recording: recording.number)
+    return found
 
 
 def _check_count(file: LogFile, start: int | None, count: int) -> None:

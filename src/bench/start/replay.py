@@ -216,7 +216,7 @@ def expected_of(ending: Ending, info: ServerInfo) -> set[str]:
 
 def reason_of(ending: Ending) -> str | None:
     """A log that just ends is not a start that finished."""
-    return "the log ends before the engine was ready" if ending.outcome == "incomplete" else ending.reason
+    return ending.reason or ("the log ends before the engine was ready" if ending.outcome == "incomplete" else None)
 
 
 def _warnings(log: StartLog, readings: list[Reading], ready_s: float | None, expected: set[str]) -> list[ResultWarning]:
