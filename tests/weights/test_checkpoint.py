@@ -15,7 +15,7 @@ from bench.compose import compose_settings
 from bench.errors import CheckpointError
 from bench.system.ownership import MARKER
 from bench.system.process_identity import started_ticks, this_process
-from bench.weights.checkpoint import files_read, first_hole, refuse_holes, size_gib, weight_files
+from bench.weights.checkpoint import first_hole, paths_read, refuse_holes, size_gib, sizes, weight_files
 from bench.weights.content import content_digest
 from bench.weights.manifest import (
     MANIFEST,
@@ -86,7 +86,7 @@ def reads(folder: Path, load_format: str) -> dict[str, int]:
     (settings,) = compose_settings(
         ["model=hf", f"model.path={folder}", "load_format=auto", f"load_format.name={load_format}"]
     )
-    return files_read(settings)
+    return sizes(paths_read(settings))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from bench.sweep.plan import Point
 from bench.sweep.prepare import describe_elsewhere
 from bench.sweep.prime import describe_untimed, downloads
 from bench.vllm.probe_events import ProbeReport
-from bench.weights.checkpoint import files_read, is_here, place_of, size_gib
+from bench.weights.checkpoint import is_here, paths_read, place_of, size_gib, sizes
 from bench.weights.fingerprint_store import files_of
 from bench.weights.hub import could_be_hub_id, snapshot_of
 from bench.weights.loaded import weights_of
@@ -83,7 +83,7 @@ def test_a_hub_id_is_the_snapshot_in_the_cache_that_vllm_looks_in(tmp_path, word
     snapshot, settings = downloaded(tmp_path / cache), settings_of(*words)
 
     assert snapshot_of(settings).resolve() == snapshot
-    assert files_read(settings) == dict.fromkeys(SHARDS, 1000)
+    assert sizes(paths_read(settings)) == dict.fromkeys(SHARDS, 1000)
     assert size_gib(settings) == 2000 / 1024**3
     assert files_of(settings).path == str(snapshot)
     assert place_of(settings).parent.name == "blobs"
@@ -112,7 +112,7 @@ def test_a_folder_of_that_name_goes_first(tmp_path):
     (tmp_path / "acme/tiny").mkdir(parents=True)
     (tmp_path / "acme/tiny/model.safetensors").write_bytes(b"1")
 
-    assert files_read(settings_of()) == {"model.safetensors": 1}
+    assert sizes(paths_read(settings_of())) == {"model.safetensors": 1}
 
 
 def test_a_snapshot_is_what_is_evicted_and_measured(tmp_path):
@@ -171,7 +171,7 @@ def test_a_download_that_was_interrupted_is_no_checkpoint(tmp_path):
     )
     settings = settings_of("vllm.args.download_dir=own")
 
-    assert (files_read(settings), files_of(settings), is_here(settings)) == ({}, None, False)
+    assert (sizes(paths_read(settings)), files_of(settings), is_here(settings)) == ({}, None, False)
 
 
 def test_each_checkpoint_is_downloaded_once():
@@ -199,7 +199,7 @@ def test_a_quantisation_of_a_repository_is_its_gguf_files(tmp_path):
     settings = settings_of("model.path=acme/tiny:Q4_K_M")
 
     assert settings.model.name == "tiny-Q4_K_M"
-    assert files_read(settings) == {"tiny-Q4_K_M.gguf": 1000, "tiny-Q4_K_M-00001-of-00002.gguf": 1000}
+    assert sizes(paths_read(settings)) == {"tiny-Q4_K_M.gguf": 1000, "tiny-Q4_K_M-00001-of-00002.gguf": 1000}
     assert len(downloads([Point("auto", (), settings_of("model.path=acme/other:Q4_K_M"))])) == 1
 
 
@@ -217,7 +217,7 @@ def test_a_file_of_gguf_is_evicted_and_counted(tmp_path, names, path, read):
     settings = settings_of(f"model.path={path}", "load_format.name=gguf")
     before = prepare_state(settings)
 
-    assert files_read(settings) == dict.fromkeys(read, 100_000)
+    assert sizes(paths_read(settings)) == dict.fromkeys(read, 100_000)
     assert before.bytes == 100_000 * len(read)
     files = files_of(settings)
     assert files is not None

@@ -29,11 +29,6 @@ def _weight_files(folder: Path) -> list[Path]:
     return next(filter(None, (_unique(folder.glob(pattern)) for pattern in WEIGHTS)), [])
 
 
-def files_read(settings: Settings) -> dict[str, int]:
-    """The names of the files of `paths_read`, with their bytes."""
-    return sizes(paths_read(settings))
-
-
 def paths_read(settings: Settings) -> list[Path]:
     """The files that this load format reads of its checkpoint; none where it reads none, or where they are not on this host.
 
@@ -199,4 +194,4 @@ def tensors_in(paths: Sequence[Path]) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def size_gib(settings: Settings) -> float | None:
     """Unique bytes of the weights that this load format reads. None: it reads none that are on this host."""
-    return sum(files_read(settings).values()) / GIB or None
+    return sum(sizes(paths_read(settings)).values()) / GIB or None
