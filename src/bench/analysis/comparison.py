@@ -63,6 +63,10 @@ class Comparison:
         """The point of this label, which it has."""
         return next(point for point in self.points if point.label == label)
 
+    def rivals(self, baseline: str) -> int:
+        """How many candidates are compared with this point."""
+        return list(self.baselines.values()).count(baseline)
+
     @property
     def again(self) -> dict[str, str]:
         """The A/A arms with speedups, and whose second name each is."""

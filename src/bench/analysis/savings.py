@@ -126,10 +126,8 @@ def savings(comparison: Comparison) -> list[Savings]:
     """Of every candidate that is compared with its baseline and of which both have waterfalls. As with the speedups, an
     interval holds for all candidates of one baseline together.
     """
-    by_label = {point.label: point for point in comparison.points}
-    rivals = list(comparison.baselines.values())
     found = (
-        _savings(by_label[base], by_label[candidate], rivals.count(base))
+        _savings(comparison.point(base), comparison.point(candidate), comparison.rivals(base))
         for candidate, base in comparison.baselines.items()
         if candidate not in comparison.withheld
     )
@@ -142,13 +140,12 @@ def resolved_phases(comparison: Comparison, candidate: str) -> tuple[Saving, ...
     They are found among all phases, so their intervals are widened for the number of phases too (Bonferroni): where nothing differs, some
     phase would be named in 5 % of the sweeps at most.
     """
-    by_label = {point.label: point for point in comparison.points}
     base = comparison.baselines[candidate]
-    rivals = list(comparison.baselines.values()).count(base)
-    found = _savings(by_label[base], by_label[candidate], rivals)
+    arms, rivals = (comparison.point(base), comparison.point(candidate)), comparison.rivals(base)
+    found = _savings(*arms, rivals)
     if found is None:
         return ()
-    widened = _savings(by_label[base], by_label[candidate], rivals * len(found.steps))
+    widened = _savings(*arms, rivals * len(found.steps))
     assert widened is not None
     resolved = [each for each in widened.steps if each.saved_s.excludes(0.0)]
     return tuple(sorted(resolved, key=lambda each: -abs(each.saved_s.mean)))

@@ -82,9 +82,8 @@ def _mean_positions(baseline: Point, candidate: Point) -> tuple[float, float] | 
 
 def _differences(comparison: Comparison) -> Iterator[str]:
     """A sentence for each kind of noise in which a candidate and its baseline differ, in means over their starts."""
-    by_label = {point.label: point for point in comparison.points}
     for candidate, baseline in comparison.baselines.items():
-        yield from _between(by_label[baseline], by_label[candidate])
+        yield from _between(comparison.point(baseline), comparison.point(candidate))
 
 
 def _between(baseline: Point, candidate: Point) -> Iterator[str]:

@@ -65,12 +65,11 @@ def costs(comparison: Comparison) -> list[Cost]:
 
 def saved(comparison: Comparison) -> list[Saved]:
     """Of each candidate with a speedup of its time to ready, where both sides held GPUs."""
-    rivals = list(comparison.baselines.values())
     found = []
     for candidate, base in comparison.baselines.items():
         if comparison.speedup(candidate, READY) and candidate not in comparison.again:
             slow, fast = (_gpu_seconds(comparison.point(label)) for label in (base, candidate))
-            if interval := paired_or_welch(slow, fast, rivals.count(base)):
+            if interval := paired_or_welch(slow, fast, comparison.rivals(base)):
                 found.append(Saved(candidate, base, interval))
     return found
 

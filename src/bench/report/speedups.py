@@ -113,7 +113,7 @@ def _pairs(baselines: dict[str, str]) -> str:
 
 
 def _most_rivals(comparison: Comparison, bases: Iterable[str]) -> int:
-    return max(list(comparison.baselines.values()).count(base) for base in bases)
+    return max(comparison.rivals(base) for base in bases)
 
 
 def _withheld(comparison: Comparison, label: str, why: str) -> Withheld:

@@ -119,7 +119,7 @@ def shares_beyond(e: Evidence) -> Iterator[str]:
 
 def read_and_gone(e: Evidence) -> Iterator[str]:
     """vLLM's own loader maps safetensors: of what it has read nothing is in the page cache."""
-    loaders = {span.facts.of for each in e.probe.processes for span in each.spans if span.name == "load_weights"}
+    loaders = {loader for process in e.probe.processes for loader in process.loaders}
     through_cache = loaders == {"DefaultModelLoader"} and e.asked.load_format in THROUGH_THE_PAGE_CACHE
     if e.state and e.state.bypasses_page_cache and through_cache:
         yield f"vLLM read {e.state.read_gib:.2f} GiB of the checkpoint with load_format={e.asked.load_format}, which reads through the page cache, and {e.state.resident_after:.0%} of it is there afterwards: it was taken away, or other files were read"
@@ -128,7 +128,7 @@ def read_and_gone(e: Evidence) -> Iterator[str]:
 def memory_unlike_log(e: Evidence) -> Iterator[str]:
     """GPU memory that the model took."""
     for process in e.probe.processes:
-        models = [span.facts for span in process.spans if span.name == "load_model" and span.facts.before and span.facts.after]  # fmt: skip
+        models = [span.facts for span in process.calls("load_model") if span.facts.before and span.facts.after]
         printed = [
             reading.values["memory_gib"]
             for reading in e.log.readings

@@ -187,10 +187,9 @@ def _is_of(reading: Reading, process: ProbeProcess, e: Evidence) -> bool:
 
 def _of_loader(process: ProbeProcess) -> list[tuple[str, tuple[str, ...], float, float | None]]:
     """vLLM's own prints how long the call took which the probe times; the streamer from its first file to its last tensor in it."""
-    loaders = {span.facts.of for span in process.spans if span.name == "load_weights"}
-    if loaders == {DEFAULT_LOADER}:
+    if process.loaders == {DEFAULT_LOADER}:
         return [("load_weights", ("load_weights",), 0.5, 1.25)]
-    return [("stream", ("load_weights",), 0.2, None)] if loaders == {STREAMER} else []
+    return [("stream", ("load_weights",), 0.2, None)] if process.loaders == {STREAMER} else []
 
 
 def log_of_another_vllm(e: Evidence) -> Iterator[str]:
@@ -237,7 +236,7 @@ def loader_of_another_format(e: Evidence) -> Iterator[str]:
     if e.asked.load_format not in known or "://" in (e.asked.model or ""):
         return
     for process in e.probe.processes:
-        for loader in {span.facts.of for span in process.spans if span.name == "load_weights"}:
+        for loader in process.loaders:
             formats = FORMATS_OF_LOADERS.get(loader or "", {e.asked.load_format})
             if e.asked.load_format not in formats:
                 yield f"{loader} loaded the weights of pid {process.pid} by the probe, and load format {e.asked.load_format} was set"
@@ -270,7 +269,7 @@ def _by_rank(readings: list[Reading], phase: str) -> dict[str, float]:
 
 def _spans_s(process: ProbeProcess, names: tuple[str, ...]) -> float | None:
     """All of these together. None: there is none, or one has no end."""
-    spans = [span for span in process.spans if span.name in names]
+    spans = process.calls(*names)
     return sum(span.duration_s for span in spans) if spans and all(span.end_s is not None for span in spans) else None
 
 

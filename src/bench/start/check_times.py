@@ -114,9 +114,9 @@ def spans_out_of_bounds(e: Evidence) -> Iterator[str]:
 def loading_outside_model(e: Evidence) -> Iterator[str]:
     """load_weights is a part of load_model, wherever both were seen."""
     for process in e.probe.processes:
-        models = [span for span in process.spans if span.name == "load_model"]
-        for part in process.spans:
-            if part.name not in {"load_weights", "process_weights"} or not models or part.end_s is None:
+        models = process.calls("load_model")
+        for part in process.calls("load_weights", "process_weights"):
+            if not models or part.end_s is None:
                 continue
             if not any(
                 whole.start_s - ONE_CLOCK_S <= part.start_s and part.end_s <= whole.until_s + ONE_CLOCK_S

@@ -104,7 +104,7 @@ def read_while_loading(report: ProbeReport) -> dict[str, int | None]:
     """
     read: dict[str, int | None] = {}
     for rank, process in sorted(report.ranks.items()):
-        found = [span.facts.read_bytes for span in process.spans if span.name == "load_weights"]
+        found = [span.facts.read_bytes for span in process.loads]
         known = [count for count in found if count is not None]
         if found:
             read[rank] = sum(known) if len(known) == len(found) else None

@@ -24,7 +24,7 @@ def noise_of(execution: Execution, report: ProbeReport) -> dict[str, NoiseDuring
 
 
 def _load(report: ProbeReport) -> tuple[float, float] | None:
-    spans = [span for rank in report.ranks.values() for span in rank.spans if span.name == "load_weights"]
+    spans = [span for rank in report.ranks.values() for span in rank.loads]
     ends_s = [span.end_s for span in spans if span.end_s is not None]
     return (min(span.start_s for span in spans), max(ends_s)) if spans and len(ends_s) == len(spans) else None
 

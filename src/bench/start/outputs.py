@@ -107,12 +107,11 @@ def missing_processes(report: ProbeReport, ranks: Sequence[str]) -> list[str]:
 
 def _missing_of_rank(report: ProbeReport, rank: str) -> Iterator[str]:
     process = report.ranks.get(rank)
-    loads = [span for span in process.spans if span.name == "load_weights"] if process else []
     if process is None:
         yield f"the probe has nothing of rank {rank}"
-    elif not loads:
+    elif not process.loads:
         yield f"the probe has not seen rank {rank} load weights"
-    elif any(span.end_s is None for span in loads):
+    elif any(span.end_s is None for span in process.loads):
         yield f"rank {rank} ended while it was loading weights"
 
 

@@ -68,6 +68,20 @@ class ProbeProcess:
     ran: Ran | None = None  # what it really had; None: it did not report that
     byte_code: ByteCode | None = None  # that it found; None: it did not report that
 
+    @property
+    def loads(self) -> list[Span]:
+        """Of weights: the model's, and behind it a drafter's."""
+        return self.calls("load_weights")
+
+    @property
+    def loaders(self) -> set[str | None]:
+        """The classes that loaded them."""
+        return {span.facts.of for span in self.loads}
+
+    def calls(self, *names: str) -> list[Span]:
+        """Those of these names."""
+        return [span for span in self.spans if span.name in names]
+
 
 @dataclass(frozen=True)
 class ProbeReport:
