@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from bench.config import Storage
 from bench.host.byte_code import ByteCode
+from bench.host.emulation.cgroup import Counted
+from bench.host.emulation.emulate import Look, StorageInUse
 from bench.log.readings import Reading
 from bench.start.evidence import Evidence
 from bench.vllm.probe_events import GIB, ProbeProcess
@@ -72,6 +75,21 @@ def values(phase: str, name: str = ONE, **known: float) -> Evidence:
 
 def lines(phase: str, **known: Any) -> Evidence:
     return readings(phase, lambda reading: replace(reading, line=replace(reading.line, **known)))
+
+
+def emulated(found: list[Look], after: str | None = None, **known: Any) -> Evidence:
+    """The same start on a storage of 500 requests a second. `after`: its read-ahead at the end."""
+    fields = dict.fromkeys(Storage.model_fields) | {"name": "limited", "read_iops": 500} | known
+    asked_for = Storage.model_validate(fields)
+    return plain(storage=StorageInUse(asked_for, facts={"name": "limited"}, looks=found, read_ahead_after=after))
+
+
+def looks(*reads: int, seconds: float, size: int = 2 * GIB) -> list[Look]:
+    """Counts of requests, so many seconds apart; `size`: of each further look, in bytes."""
+    return [
+        Look(number * seconds, number * seconds, Counted(count, number * size if count else 0))
+        for number, count in enumerate(reads)
+    ]
 
 
 def more(chosen: Callable[[Reading], bool], **known: Any) -> Evidence:
@@ -278,6 +296,14 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
     "resident": (lambda: state(resident_before=-0.5), lambda: state(resident_after=7.0)),
     "not_resident": (lambda: state(resident_after=0.0),),
     "counters": (lambda: facts("load_weights", read_bytes=-7), lambda: facts("load_weights", delivered_bytes=-1)),
+    "limit": (
+        lambda: emulated(looks(0, 4000, seconds=5.0)),
+        lambda: emulated(looks(0, 10, 2200, 2210, seconds=1.0)),
+        lambda: emulated(looks(0, 1, seconds=1.0, size=GIB), read_iops=None, read_mib_per_s=125.0),
+    ),
+    "limited": (lambda: emulated(looks(0, 500, seconds=5.0, size=HALF // 10)), lambda: emulated(looks(0, 0, seconds=5.0))),
+    "limit_unknown": (lambda: emulated([]),),
+    "read_ahead": (lambda: emulated(looks(0, 2400, seconds=5.0), read_ahead_kb=128, after="8192"),),
     "size": (lambda: state(bytes_after=HALF),),
     "exchanged": (lambda: weights(exchanged=("model.safetensors in mine changed while this start ran: what it read is not known",)),),
     "delivery": (lambda: weights(other_delivery=("rank TP0 was given 8 tensors of 800 bytes together, in its verification start 9 of 900: it did not load what was verified",)),),

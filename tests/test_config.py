@@ -86,7 +86,7 @@ def test_every_experiment_is_allowed(choice, plus):
 
 @pytest.mark.parametrize(
     ("experiment", "points"),
-    [("load_formats_gpu", 6), ("tensor_parallel_cpu", 10), ("gpt_oss_120b", 3), ("storage_read_ahead", 2)],
+    [("load_formats_gpu", 6), ("tensor_parallel_cpu", 10), ("gpt_oss_120b", 3), ("storage_read_ahead", 4)],
 )
 def test_what_an_experiment_sweeps_can_be_listed(experiment, points):
     """The sweep that it brings along names load formats that there are, and as many points as its title says."""

@@ -10,7 +10,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
-from bench.config import TAKEN, TAKEN_VARIABLES, UNANSWERED, RandomGptOss, RandomLlama, Settings, flattened, positive
+from bench.config import (
+    AS_IS,
+    TAKEN,
+    TAKEN_VARIABLES,
+    UNANSWERED,
+    RandomGptOss,
+    RandomLlama,
+    Settings,
+    Storage,
+    flattened,
+    positive,
+)
 from bench.errors import SettingError
 from bench.host.container import refuse_template
 from bench.masking import collect_environment, collect_settings, masked
@@ -73,6 +84,7 @@ def settings_from(config: DictConfig) -> Settings:
     _refuse_served_names(settings)
     _refuse_loader_settings(settings)
     _refuse_command(settings)
+    _refuse_storage(settings)
     _refuse_secret_in_a_name(settings)
     _refuse_shape(settings)
     if settings.precision is not None and settings.min_blocks > settings.max_blocks:
@@ -249,6 +261,28 @@ def _refuse_command(settings: Settings) -> None:
         raise SettingError(
             f"vllm.command: model.path={model.path} is no folder here, and where the container keeps it is not known. "
             "Name a folder that it can read, or set page_cache=as_is."
+        )
+
+
+def _refuse_storage(settings: Settings) -> None:
+    """Refuse a storage whose name and settings do not fit together, and one for a vLLM whose processes bench does not start."""
+    storage = settings.storage
+    given = [name for name in Storage.model_fields if name != "name" and getattr(storage, name) is not None]
+    if storage.name == AS_IS and given:
+        raise SettingError(
+            f"storage.{given[0]}={getattr(storage, given[0])}: storage=as_is is the host's own. Add storage=limited."
+        )
+    if storage.name != AS_IS and not storage.is_emulated:
+        raise SettingError(
+            f"storage={storage.name}: nothing of it is set. Set storage.read_iops, storage.read_mib_per_s, storage.read_ahead_kb or storage.image."
+        )
+    if storage.allow_read_ahead_of is not None and (storage.read_ahead_kb is None or storage.image is not None):
+        raise SettingError(
+            f"storage.allow_read_ahead_of={storage.allow_read_ahead_of}: this has no effect without storage.read_ahead_kb, or with storage.image."
+        )
+    if storage.is_emulated and settings.vllm.command:
+        raise SettingError(
+            f"storage={storage.name}: vLLM runs behind vllm.command, in processes whose reads bench cannot limit. Set storage=as_is."
         )
 
 

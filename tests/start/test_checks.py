@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bench.start.checks import CHECKS, doubts_in, problems_in
+from bench.vllm.probe_events import GIB
 from checks_document import BEGIN, END, render
-from planted import HALF, ONE, PLANTED, READY_S, spans, state, values
+from planted import HALF, ONE, PLANTED, READY_S, emulated, looks, spans, state, values
 from recorded_evidence import evidence, folders
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "trust.md"
@@ -104,3 +105,12 @@ def test_the_document_is_that_of_the_checks():
 
     assert BEGIN in text
     assert made == DOCUMENT.read_text(), "the table in docs/trust.md is out of date: BENCH_WRITE_DOCS=1 writes it anew"
+
+
+def test_a_limit_that_held_raises_none():
+    """What the kernel lets through at once behind a pause is no more than half a second's requests; and time between looks is not exact."""
+    for found in (
+        looks(0, 2500, 5000, seconds=5.0, size=4 * GIB),
+        looks(0, 0, 0, 700, 1200, seconds=1.0, size=2 * GIB),
+    ):
+        assert (problems_in(emulated(found)), doubts_in(emulated(found))) == ([], [])

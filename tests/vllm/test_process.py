@@ -548,3 +548,34 @@ def test_what_a_process_that_died_by_itself_had_is_removed_or_named(tmp_path, ma
         assert f"anybodys-{mark}" in running.warnings[-1]
     finally:
         (SHM / f"anybodys-{mark}").unlink(missing_ok=True)
+
+
+def test_a_command_is_in_its_cgroup_before_its_exec(tmp_path, mark):
+    """So all that it starts is in it too; the variables that say so are the keeper's alone."""
+    (tmp_path / "cgroup.procs").touch()
+    heard = Heard()
+    with kept(
+        ["sh", "-c", f'cat {tmp_path}/cgroup.procs; echo " ${{BENCH_CGROUP-none}}${{BENCH_UNDO-none}}"'],
+        {MARK: mark, "BENCH_CGROUP": str(tmp_path), "BENCH_UNDO": str(tmp_path / "none")},
+        log_path=tmp_path / "log",
+        stop_timeout_s=0.2,
+        on_line=heard,
+    ) as running:
+        running.wait()
+
+    assert heard == ["0 nonenone"]
+
+
+def test_a_cgroup_that_is_gone_is_the_reason(tmp_path, mark):
+    """And no command is started without its limits."""
+    with (
+        pytest.raises(StartError, match=r"could not be started: .*cgroup.procs: No such file"),
+        kept(
+            ["true"],
+            {"BENCH_CGROUP": str(tmp_path / "gone")},
+            log_path=tmp_path / "log",
+            stop_timeout_s=0.2,
+            on_line=Heard(),
+        ),
+    ):
+        pass

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.analysis.must_agree import FACTS, LATER, MUST_AGREE, RANKS, RELEASES, STATES
+from bench.analysis.must_agree import FACTS, LATER, MUST_AGREE, RANKS, RELEASES, STATES, STORAGES
 from bench.analysis.records import Point
 from bench.start.tags import BYTE_CODE, RAN, RAN_ENVIRONMENT, VLLM_VERSION
 
@@ -14,7 +14,7 @@ VARIABLES_DECIDED_BY = {
     ("RUNAI_STREAMER_S3_ENDPOINT",): {"load_format"},
 }
 # Starts of an earlier bench lack them: unknown there, and so not varied.
-LATER_SETTINGS = {"vllm.entrypoint", "bytecode"}
+LATER_SETTINGS = {"vllm.entrypoint", "bytecode", "storage", *(f"storage.{name}" for name in STORAGES)}
 NOT_USED = {"not_used", "none"}
 UNKNOWN = {"unverified", "unknown"}  # agrees with nothing
 NOT_SET = "not set"
@@ -124,7 +124,7 @@ def _values(point: Point, name: str) -> set[str]:
 
 
 def _recorded(point: Point, name: str) -> set[str]:
-    found = {start.params.get(name) or start.tags.get(name) for start in point.starts}
+    found = {start.fact(name) for start in point.starts}
     return {value for value in found if value}
 
 

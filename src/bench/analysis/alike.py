@@ -25,7 +25,7 @@ def unlike(point: Point, ignore: Sequence[str]) -> str | None:
 def _mixed(point: Point, ignore: Sequence[str]) -> Iterator[str]:
     """Each fact that has another value in one start than in the next; one that is unknown of some is another value."""
     for fact in FACTS:
-        values = [start.params.get(fact.name) or start.tags.get(fact.name) for start in point.starts]
+        values = [start.fact(fact.name) for start in point.starts]
         yield from _differing(fact.what, values, ignore, fact.name)
     names = sorted({name for start in point.starts for name in start.params} - OF_ONE_START - MUST_AGREE.keys())
     for name in names:

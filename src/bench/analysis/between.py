@@ -83,7 +83,7 @@ def differences(baseline: Point, candidate: Point) -> list[tuple[str, str, str]]
 
 def _shown(point: Point, name: str, lacking: str) -> str:
     """Its values, as a text. `lacking`: what it is where a start has none."""
-    found = {start.params.get(name) or start.tags.get(name) or lacking for start in point.starts}
+    found = {start.fact(name) or lacking for start in point.starts}
     text = " and ".join(sorted(found))
     return text if len(text) <= SHOWN_AT_MOST else f"{text[:SHOWN_AT_MOST]}…"
 

@@ -3,6 +3,7 @@
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from bench.config import Storage
 from bench.host import storage_facts
 from bench.start.tags import (
     BYTE_CODE,
@@ -52,6 +53,7 @@ BACKEND = {
     "enforce_eager",
 }
 PYTHON = {"python"}
+STORAGES = {"storage", *(Storage.model_fields.keys() - {"name"})}
 RELEASES = "two releases"  # of vLLM, in two sweeps: no setting, but what is compared on purpose
 
 # fmt: off
@@ -67,7 +69,7 @@ FACTS = (
     Fact(HOST.name("cpu_cores"), "the number of CPUs"),
     Fact(HOST.name("memory_gib"), "the host's memory in GiB", within=0.02),
     Fact(HOST.name("kernel"), "the kernel"),
-    *(Fact(STORAGE.name(each.name), each.must_agree) for each in storage_facts.FACTS if each.must_agree),
+    *(Fact(STORAGE.name(each.name), each.must_agree, decided_by=STORAGES) for each in storage_facts.FACTS if each.must_agree),
     Fact(PAGE_CACHE.name, "the page cache's state"),
     Fact(COMPILE_CACHE.name, "the compile cache's state"),
     Fact(BYTE_CODE.name, "the state of Python's byte code", decided_by={"bytecode", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bench.host.storage_facts import FACTS
 from bench.start import tags as t
 from bench.start.metric_types import Metric
 from bench.start.warning import ResultWarning
@@ -10,6 +11,7 @@ from bench.weights.fingerprint import Fingerprint
 
 Block = tuple[str, int]  # of a sweep, and counted from 0 in it
 
+STORAGE_FACTS = {t.STORAGE.name(fact.name) for fact in FACTS}
 PRICE = "cost.usd_per_gpu_hour"  # among the params of a sweep
 
 
@@ -36,6 +38,10 @@ class RunRecord:
     def block(self) -> Block:
         """Its block. No two sweeps share one."""
         return self.sweep, self.repeat
+
+    def fact(self, name: str) -> str | None:
+        """What is recorded of it under this name: a param, or a tag. Of storage the tag: what was measured, and not what was set. None: nothing."""
+        return self.tags.get(name) if name in STORAGE_FACTS else self.params.get(name) or self.tags.get(name)
 
     def value(self, metric: Metric) -> float | None:
         """None: this start does not have it."""

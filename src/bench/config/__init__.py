@@ -8,11 +8,12 @@ from bench.config.arguments import DTYPES, TAKEN, TAKEN_VARIABLES, UNANSWERED, p
 from bench.config.model import RandomGptOss, RandomLlama, RandomRecipe
 from bench.config.rig import RigLimits
 from bench.config.settings import Settings, blocks_at_most, conf_dir, flattened
+from bench.config.storage import AS_IS, Storage
 from bench.config.sweep import OF_THE_SWEEP, Tracking
 from bench.config.vllm import Completion, Vllm
 
 __all__ = [
-    "DTYPES", "OF_THE_SWEEP", "TAKEN", "TAKEN_VARIABLES", "UNANSWERED",
-    "Completion", "RandomGptOss", "RandomLlama", "RandomRecipe", "RigLimits", "Settings", "Tracking", "Vllm",
+    "AS_IS", "DTYPES", "OF_THE_SWEEP", "TAKEN", "TAKEN_VARIABLES", "UNANSWERED",
+    "Completion", "RandomGptOss", "RandomLlama", "RandomRecipe", "RigLimits", "Settings", "Storage", "Tracking", "Vllm",
     "blocks_at_most", "conf_dir", "flattened", "positive", "underscored",
 ]  # fmt: skip

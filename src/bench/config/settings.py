@@ -9,6 +9,7 @@ from pydantic import Field
 from bench.config.arguments import CUT_ARGUMENTS, positive
 from bench.config.model import Model
 from bench.config.rig import RigLimits
+from bench.config.storage import Storage
 from bench.config.sweep import SWEEP_SETTINGS, Cost, Sweep, Tracking
 from bench.config.values import Blocks, Seconds, Section, Text, Tokens
 from bench.config.vllm import Completion, LoadFormat, Vllm
@@ -20,6 +21,7 @@ class Settings(Section):
 
     model: Model
     load_format: LoadFormat
+    storage: Storage
     tracking: Tracking
     tensor_parallel_size: Annotated[int, Field(ge=1, le=1024)]
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None
@@ -81,7 +83,7 @@ class Settings(Section):
         """The same with secrets unmasked: for comparing settings, never for output."""
         tree = self.model_dump(exclude={"tracking", "rig", "cost", "sweep", *SWEEP_SETTINGS})
         flat = flattened(tree)
-        for group in ("model", "load_format"):
+        for group in ("model", "load_format", "storage"):
             flat[group] = flat.pop(f"{group}.name")
         return dict(sorted(flat.items()))
 

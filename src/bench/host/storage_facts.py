@@ -27,7 +27,12 @@ BDI_READ_AHEAD = Fact("bdi_read_ahead_kb", "Read-ahead of the backing device (Ki
 LIMIT = Fact("limit", "Limit of the cgroup", "the cgroup's limit on the disk", is_later=False)
 FREE = Fact("free_gib", "Free space, least (GiB)", None)
 
+NAME = Fact("name", "Storage, by its setting", "the storage that was set")
+EMULATED = Fact("emulated", "Emulated as", "what the emulated storage allows")
+
 FACTS = (
+    NAME,
+    EMULATED,
     Fact("device", "Storage", "the checkpoint's disk", is_later=False),
     Fact("composed_of", "Storage is made of", "what the checkpoint's disk is made of"),
     Fact("rotational", "Rotational", "whether the disk rotates, by its driver"),

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from bench.config import Settings, conf_dir
 from bench.masking import masked_value
 
-GROUPS = ("model", "load_format", "tracking", "experiment")
+GROUPS = ("model", "load_format", "storage", "tracking", "experiment")
 NEAREST = 3  # names that are offered instead of one that there is not
 LENGTH = 120  # of a word in a message; what is longer is cut
 # As in a point's label.

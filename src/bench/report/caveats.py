@@ -9,7 +9,7 @@ from bench.analysis.records import RunRecord
 from bench.analysis.verdict import Verdict
 from bench.analysis.worth import costs, on_cpu
 from bench.report.numbers import listed, ratio_text
-from bench.report.scope import STATE_WORDS, STATES, not_recorded, state_words
+from bench.report.scope import STATE_WORDS, STATES, emulated_storage, not_recorded, state_words
 from bench.start.metrics import READY
 from bench.start.tags import Tag
 from bench.weights.fingerprint import VerdictKind
@@ -24,6 +24,7 @@ def caveats(comparison: Comparison, verdict: Verdict | None) -> Iterator[str]:
     yield from _lost(comparison)
     yield from _equal_ones_differ(verdict)
     yield from _withheld(comparison)
+    yield from _emulated(comparison)
     yield from _without_this_time(comparison, verdict)
     yield from _weights(comparison)
     yield from _unrecorded(comparison)
@@ -85,6 +86,19 @@ def _withheld(comparison: Comparison) -> Iterator[str]:
             yield f"`{label}` is withheld: {why}."
     if len(found) > NAMED:
         yield f"{len(found) - NAMED} more candidates are withheld, each with its reason under Speedups."
+
+
+def _emulated(comparison: Comparison) -> Iterator[str]:
+    """Storages that this host does not have; and where they are compared with the one that it has."""
+    by_storage: dict[str, list[str]] = {}
+    for point in comparison.points:
+        for name in dict.fromkeys(emulated_storage(start) for start in point.starts):
+            by_storage.setdefault(name, []).append(f"`{point.label}`")
+    real = by_storage.pop("", [])
+    for name, labels in by_storage.items():
+        which = listed(labels, NAMED) if real or len(by_storage) > 1 else "All starts"
+        against = f", and {listed(real, NAMED)} the host's own" if real else ""
+        yield f"{which}: an emulated storage, {name}{against}; a real one also delays each request, which is not emulated."
 
 
 def _without_this_time(comparison: Comparison, verdict: Verdict | None) -> Iterator[str]:

@@ -5,9 +5,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from bench.config import AS_IS
 from bench.errors import OwnershipError
 from bench.host.device import names_in
-from bench.host.storage_facts import BDI_READ_AHEAD, LIMIT, NO_LIMIT, READ_AHEAD
+from bench.host.storage_facts import BDI_READ_AHEAD, LIMIT, NAME, NO_LIMIT, READ_AHEAD
 from bench.report.metrics_json import ReadMetrics, ReadSpeedup, read_metrics
 from bench.report.scope import CPU, GPU, VLLM
 from bench.report.tables import Cell, Row, Table
@@ -68,7 +69,8 @@ def _storage(conditions: dict[str, list[str]]) -> str:
     known = conditions.get(READ_AHEAD.title) or conditions.get(BDI_READ_AHEAD.title) or []
     read_ahead = [f"read-ahead {value} KiB" for value in known]
     limits = [value for value in conditions.get(LIMIT.title, []) if value != NO_LIMIT]
-    return ", ".join([*read_ahead, *limits]) or "unknown"
+    emulated = [f"emulated {value}" for value in conditions.get(NAME.title, []) if value != AS_IS]
+    return ", ".join([*emulated, *read_ahead, *limits]) or "unknown"
 
 
 def _ratios(metrics: ReadMetrics, metric: Metric) -> str:

@@ -2,7 +2,7 @@
 
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import RunRecord
-from bench.host.storage_facts import FACTS, FREE
+from bench.host.storage_facts import EMULATED, FACTS, FREE, NAME
 from bench.start.tags import (
     COMPILE_CACHE,
     HOST,
@@ -59,12 +59,17 @@ def conditions(comparison: Comparison) -> dict[str, tuple[str, ...]]:
     """The values that the starts have, by title: one, or several where it was varied. What no start has is absent."""
     starts = [start for point in comparison.points for start in point.starts]
     found = {
-        title: tuple(filter(None, dict.fromkeys(start.params.get(name) or start.tags.get(name) for start in starts)))
-        for title, name in CONDITIONS
+        title: tuple(filter(None, dict.fromkeys(start.fact(name) for start in starts))) for title, name in CONDITIONS
     }
     if free := found[FREE.title]:  # another one in each start
         found[FREE.title] = (min(free, key=float),)
     return {title: values for title, values in found.items() if values}
+
+
+def emulated_storage(start: RunRecord) -> str:
+    """`gp3 (3,000 reads/s, 125 MiB/s)`. Empty: the host's own."""
+    emulated = start.tags.get(STORAGE.name(EMULATED.name))
+    return f"{start.tags.get(STORAGE.name(NAME.name))} ({emulated})" if emulated else ""
 
 
 def states(comparison: Comparison) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Sources of one start that are held against each other: THE table. What cannot be true together makes the start invalid. Pure.
 
-A new check is a row here, its function in check_times.py, check_log.py or check_bytes.py, and a planted case in tests/start/test_checks.py,
+A new check is a row here, its function in check_times.py, check_log.py, check_bytes.py or check_storage.py, and a planted case in tests/start/test_checks.py,
 from which docs/trust.md gets its line. A function gives a sentence for each contradiction, which names both values and their sources.
 """
 
@@ -11,6 +11,7 @@ from bench.host.byte_code import byte_code_doubts, byte_code_problems
 from bench.host.state import HostState, compile_cache_problems, read_problems, residency_problems, state_doubts
 from bench.start import check_bytes as of_bytes
 from bench.start import check_log as of_log
+from bench.start import check_storage as of_storage
 from bench.start import check_times as of_times
 from bench.start.evidence import Evidence
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
@@ -18,6 +19,7 @@ from bench.start.warning import ResultWarning, WarningKind, warnings_of
 Find = Callable[[Evidence], Iterable[str]]
 DRIVER, PROBE, LOG, STAMPS = "the driver's clock", "the probe", "vLLM's log", "the stamps of its lines"
 SETTINGS, STORAGE, KERNEL, FILES = "the settings", "reads from storage", "the kernel", "the checkpoint's files"
+CGROUP = "the cgroup's own count"
 PAGE_CACHE, VERIFICATION = "the page cache, measured", "the verification start"
 
 
@@ -78,6 +80,10 @@ CHECKS = (
     Check("resident", (PAGE_CACHE, PAGE_CACHE), "shares lie between 0 and 1", of_bytes.shares_beyond),
     Check("not_resident", (STORAGE, PAGE_CACHE), "what vLLM's own loader read through the page cache is there afterwards", of_bytes.read_and_gone, warns=True),
     Check("counters", (PROBE, KERNEL), "no counter of bytes runs backwards", of_bytes.counters_backwards),
+    Check("limit", (SETTINGS, CGROUP), "an emulated storage answers no more requests and bytes a second than were asked for", of_storage.limit_exceeded),
+    Check("limited", (PROBE, CGROUP), "what the ranks read while loading was read of the emulated storage", of_storage.limit_bypassed),
+    Check("limit_unknown", (SETTINGS, CGROUP), "the kernel counts what is limited", of_storage.limit_unknown, warns=True),
+    Check("read_ahead", (SETTINGS, KERNEL), "an emulated storage has the read-ahead that was asked for, at the end too", of_storage.read_ahead_changed),
     Check("size", (FILES, FILES), "bytes before exec and after the end", of_bytes.size_changed),
     Check("exchanged", (FILES, FILES), "path, names, sizes, stamps and samples before exec, after the end and when the sweep began", lambda e: e.weights.exchanged),
     Check("delivery", (PROBE, VERIFICATION), "tensors and bytes given to each rank", lambda e: e.weights.other_delivery),

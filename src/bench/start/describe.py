@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.config import Settings, blocks_at_most
+from bench.config import AS_IS, Settings, blocks_at_most
 from bench.host.compile_cache import caches_of, written_elsewhere
 from bench.host.device import describe_host, describe_source
 from bench.host.host import Host, identity
 from bench.host.noise_during import loosened
 from bench.host.state import HostState, unknown_compile_cache
 from bench.host.storage import describe_storage
+from bench.host.storage_facts import NAME
 from bench.log.outcome import Ending
 from bench.log.start_log import StartLog
 from bench.log.texts.failure_classes import classify
@@ -248,7 +249,10 @@ def _observed(execution: Execution) -> Ending:
 def metrics_of(settings: Settings, outputs: StartOutputs, execution: Execution) -> dict[str, float]:
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
     of_log = with_checkpoint(summarise(outputs.log.readings), size_gib(settings))
-    return measured_metrics.clock_metrics(execution) | of_log | measured_metrics.probe_metrics(outputs.probe)
+    of_storage = measured_metrics.storage_metrics(execution.storage)
+    return (
+        measured_metrics.clock_metrics(execution) | of_log | measured_metrics.probe_metrics(outputs.probe) | of_storage
+    )
 
 
 def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:
@@ -264,14 +268,14 @@ def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str
 
 def name_of(settings: Settings) -> str:
     """What differs comes first: MLflow cuts names at about 20 characters."""
-    point = settings.sweep.point or settings.load_format.name
+    storage = f" storage={settings.storage.name}" if settings.storage.is_emulated else ""
+    point = settings.sweep.point or settings.load_format.name + storage
     return f"{point} #{settings.sweep.repeat + 1}" if blocks_at_most(settings) > 1 else point
 
 
 def tags_of(settings: Settings, host: Host, execution: Execution) -> dict[str, str]:
     """What identifies a start and what it ran on."""
     answer, other = execution.answer, execution.other_answer
-    place = place_of(settings) if settings.load_format.checkpoint != "config_only" else None
     return (
         t.place_tags(settings)
         | t.IDENTITY.of(identity(settings, host))
@@ -279,8 +283,16 @@ def tags_of(settings: Settings, host: Host, execution: Execution) -> dict[str, s
         | t.TOKENS.of(digest(answer) if answer else None)
         | t.ENDPOINT.of(other.endpoint if other else None)
         | t.host_tags(host.versions, describe_host(host.device), describe_source())
-        | t.STORAGE.of(describe_storage(place) if place else {})
+        | t.STORAGE.of(storage_facts(settings, execution))
     )
+
+
+def storage_facts(settings: Settings, execution: Execution) -> dict[str, str]:
+    """Of the storage that the weights were read from. Only an emulated one has a name besides as_is."""
+    if execution.storage and execution.storage.is_emulated:
+        return execution.storage.facts
+    place = place_of(settings) if settings.load_format.checkpoint != "config_only" else None
+    return ({NAME.name: AS_IS} | describe_storage(place)) if place else {}
 
 
 def digest(answer: Answer) -> str:

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from bench.config import Settings
+from bench.host.emulation.emulate import StorageInUse
 from bench.host.host import Host
 from bench.host.state import HostState
 from bench.log.lines import LogLine
@@ -118,6 +119,7 @@ class Evidence:
     state: HostState | None = None
     ran_problems: tuple[str, ...] = ()  # what a process had, by itself, against what was started
     weights: StartWeights = field(default_factory=StartWeights)
+    storage: StorageInUse | None = None
 
 
 def evidence_of(asked: Asked, log: StartLog, probe: ProbeReport, execution: Execution) -> Evidence:
@@ -138,6 +140,7 @@ def evidence_of(asked: Asked, log: StartLog, probe: ProbeReport, execution: Exec
         late_s=execution.clocks.longest_gap_s(None),
         stepped_s=execution.clocks.stepped_s,
         clock_problems=tuple(execution.clock_problems()),
+        storage=execution.storage,
     )
 
 

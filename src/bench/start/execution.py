@@ -6,6 +6,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from bench.config import Settings
+from bench.host.emulation.emulate import StorageInUse
 from bench.host.host import Host
 from bench.start.prepare import StateBefore
 from bench.start.tags import BENCH_ENDED
@@ -76,6 +77,7 @@ class Execution:
     rounds: tuple[Round, Round] = ((), ())  # of a verification start
     state_before: StateBefore | None = None  # None: not reached
     cgroup_before: CgroupCounters | None = None  # None: not reached
+    storage: StorageInUse | None = None  # that the weights are read from; None: not reached
     ready_s: float | None = None
     answer: Answer | None = None  # of a model that completes texts
     other_answer: OtherAnswer | None = None  # of one that does not

@@ -6,6 +6,8 @@ never 0: a dummy loader delivers nothing.
 
 from collections.abc import Mapping, Sequence
 
+from bench.host.counters import GIB
+from bench.host.emulation.emulate import StorageInUse
 from bench.host.noise import Rig
 from bench.host.noise_during import NoiseDuring
 from bench.host.state import HostState
@@ -54,6 +56,14 @@ def state_metrics(state: HostState) -> dict[str, float]:
         m.IO_OTHER: state.other_read_gib,
         m.BYTE_CODE_COMPILED: sum(each.compiled for each in found) if (found := state.byte_code.values()) else None,
     })  # fmt: skip
+
+
+def storage_metrics(storage: StorageInUse | None) -> dict[str, float]:
+    """What the cgroup of an emulated storage counted, from exec to the end of the last process."""
+    counted = storage.counted if storage else None
+    if counted is None:
+        return {}
+    return named({m.CGROUP_READS: float(counted.reads), m.CGROUP_READ: counted.bytes / GIB})
 
 
 def rig_metrics(rig: Rig) -> dict[str, float]:

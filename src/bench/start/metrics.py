@@ -35,6 +35,7 @@ PROCESS_IO = Measured("`/proc/PID/io`")
 STATUS = Measured("`/proc/PID/status` of the whole tree, ten times a second")
 NVML = Measured("NVML")
 HOST = Measured("`/proc`")
+CGROUP = Measured("`io.stat` or `blkio.throttle.*` of the start's own cgroup")
 
 # fmt: off
 # What a start is measured for: the times of the driver, then of the probe, then of vLLM's own log.
@@ -138,6 +139,10 @@ IO_OTHER = Metric("io/other_read_gib", "GiB", "Read from storage for anything el
     what="read from storage for anything else: packages, compiled graphs")
 BYTE_CODE_COMPILED = Metric("bytecode/compiled_modules", "", "Modules compiled from source", Measured("the `.pyc` of the modules that each process of vLLM has imported"), digits=0,
     what="modules for which a process found no byte code that fits, over all processes; one imports about 6,000")
+CGROUP_READS = Metric("io/cgroup_reads", "", "Requests to an emulated storage", CGROUP, digits=0,
+    what="requests that vLLM's processes made of the device of an emulated storage, from exec to the end")
+CGROUP_READ = Metric("io/cgroup_read_gib", "GiB", "Read from an emulated storage", CGROUP,
+    what="what they read of it")
 LONGEST_GAP = Metric("clock/longest_gap_s", "s", "Longest gap of the driver", Measured("the driver's clock, ten times a second"),
     what="how long bench itself was stopped or got no processor before the first token or answer; 0: less than 0.25 s")
 CPU_VLLM = Metric("cpu/vllm_s", "s", "Processor time of vLLM", KERNEL,

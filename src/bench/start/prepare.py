@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.config import Settings
 from bench.errors import StartError
 from bench.host.compile_cache import Caches, caches_of, empty
+from bench.host.emulation.emulate import StorageInUse
 from bench.host.host import Host
 from bench.host.noise import Rig, Waiting, ignore_noise, quiet_rig
 from bench.host.page_cache import (
@@ -38,6 +39,9 @@ class StateBefore:
     mapped_by: tuple[str, ...] = ()  # processes that could keep a cold checkpoint's pages
     rig: Rig | None = None
     noise: list[str] = field(default_factory=list)  # in which the start was made all the same
+    storage: StorageInUse | None = (
+        None  # which knows what is measured after the end, when it is gone; None: it is still there
+    )
 
 
 def caches_for(settings: Settings, host: Host) -> Caches:
@@ -75,6 +79,11 @@ def prepare_state(settings: Settings, waiting: Waiting = ignore_noise) -> StateB
     return replace(
         before, gauge=gauge, counts_reads=counted, mapped_by=holders, resident_before=residency(paths, gauge)
     )
+
+
+def resident_now(before: StateBefore) -> float | None:
+    """The share of the checkpoint that is in the page cache. None: unknown, or it reads none."""
+    return residency(before.paths, before.gauge) if before.paths else None
 
 
 def _refuse_mapped(paths: list[Path]) -> None:
@@ -120,7 +129,7 @@ def measured_state(
         tree_read=tree_read,
         gauge=before.gauge,
         resident_before=before.resident_before,
-        resident_after=residency(before.paths, before.gauge) if before.paths else None,
+        resident_after=before.storage.resident_after if before.storage else resident_now(before),
         counts_reads=before.counts_reads,
         must_read=before.bytes,
         bytes_after=_bytes(before.paths),

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from bench.host.byte_code_files import compile_missing
 from bench.host.claims import checkpoints_claimed
 from bench.host.compile_cache import caches_of, mark_primed
 from bench.host.container import free_port
+from bench.host.emulation.emulate import StorageInUse, storage_in_use
 from bench.host.host import look_at_host
 from bench.host.storage import disk_of
 from bench.masking import private, seal
@@ -21,7 +22,7 @@ from bench.start.describe import describe, minimal_startup, with_failures
 from bench.start.durations import remember_duration
 from bench.start.execution import CgroupCounters, Execution, PreparedStart, Stop, StopKind
 from bench.start.files import LOG, PREPARE_LOG, PROBE, SETTINGS
-from bench.start.prepare import caches_for, prepare_state
+from bench.start.prepare import StateBefore, caches_for, prepare_state, resident_now
 from bench.start.record import Startup
 from bench.start.steps import Failure, Steps
 from bench.system.interrupts import interruptible
@@ -34,6 +35,7 @@ from bench.vllm.log_copy import OnLine
 from bench.vllm.memory import gpus_of, sampled
 from bench.vllm.probe.bench_probe import cgroup
 from bench.vllm.server import Server, serve
+from bench.weights.checkpoint import place_of
 from bench.weights.fingerprint_store import Files, change_in, expected, files_of, verifies
 from bench.weights.hub import checkpoint_folder
 from bench.weights.make import ensure_checkpoint
@@ -97,8 +99,8 @@ def execute(prepared: PreparedStart, execution: Execution, on_line: OnLine, step
             compile_missing(settings, prepared.host)
         with interruptible(), checkpoints_claimed(settings, print_message):
             ensure_checkpoint(settings, prepared.host, prepared.folder, on_line)
-        with checkpoints_claimed(settings, print_message, shared=True):
-            for further in stages(prepared, execution, on_line):
+        with checkpoints_claimed(settings, print_message, shared=True), ExitStack() as held:
+            for further in stages(prepared, execution, on_line, held):
                 latest = further
     except BenchError as error:
         return replace(latest, stop=Stop(_stop_kind(error), str(error)))
@@ -131,8 +133,9 @@ def unchanged_files(prepared: PreparedStart) -> Files | None:
     return files
 
 
-def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> Iterator[Execution]:
-    """The host prepared, vLLM started, ready, asked and ended: each time how far the start has come. What raises was not reached.
+def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine, held: ExitStack) -> Iterator[Execution]:
+    """The host prepared, vLLM started, ready, asked and ended: each time how far the start has come. What raises was not reached. `held`: the storage,
+    which is there until the caller closes it.
 
     No signal interrupts where a value is handed on, so vLLM's end is never left to whoever forgets this iterator.
     """
@@ -143,12 +146,14 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
 
     with interruptible():
         files = unchanged_files(prepared)  # before the page cache is made what it is to be
-        state_before = prepare_state(settings, waiting)
+        reached = replace(reached, storage=held.enter_context(storage_for(settings)))
+        state_before = replace(prepare_state(settings, waiting), storage=reached.storage)
+    held.callback(look_after, state_before)
     member = cgroup.membership()
     counted = CgroupCounters(member, cgroup.counters(member))
     yield (reached := replace(reached, files=files, state_before=state_before, cgroup_before=counted))
-    # A hub's snapshot may be links to another disk.
-    disk = disk_of(state_before.paths[0]) if state_before.paths else None
+    assert reached.storage is not None
+    command = replace(command, environment=command.environment | reached.storage.variables)
     if settings.probe:
         command = with_probe(command, prepared.folder / PROBE, checksums=verifies(settings))
     with (
@@ -160,7 +165,7 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
             stop_timeout_s=settings.vllm.stop_timeout_s,
             on_line=on_line,
         ) as vllm,
-        sampled(vllm.process, gpus, prepared.folder, disk, is_behind=vllm.is_behind) as memory,
+        sampled(vllm.process, gpus, prepared.folder, reached.storage, is_behind=vllm.is_behind) as memory,
     ):
         process = vllm.process
         reached = replace(reached, started_at=process.started_at, exec_at_s=process.exec_at_s, memory=memory)
@@ -175,6 +180,20 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine) -> It
         yield reached
     else:
         yield replace(reached, tree_read_bytes=process.read_bytes, cpu=process.cpu)
+
+
+def storage_for(settings: Settings) -> AbstractContextManager[StorageInUse]:
+    """The storage that this start reads. An untimed start needs no emulated one: it fills caches, and sums weights."""
+    place, folder = place_of(settings), checkpoint_folder(settings)
+    if settings.sweep.kind != "start" or place is None:
+        return nullcontext(StorageInUse(settings.storage, disk=disk_of(place) if place else None))
+    return storage_in_use(settings.storage, place, folder, Path(settings.caches_dir))
+
+
+def look_after(before: StateBefore) -> None:
+    """Measures the page cache once the last process is gone, and while the storage is still there."""
+    assert before.storage is not None
+    before.storage.resident_after = resident_now(before)
 
 
 def asked(settings: Settings, vllm: Server, execution: Execution) -> Iterator[Execution]:

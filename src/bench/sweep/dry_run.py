@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from bench.host.compile_cache import caches_of
+from bench.host.emulation.emulate import plan_of
 from bench.host.host import Host, look_at_host
 from bench.start.durations import expected_duration_s
 from bench.sweep.plan import Point, Start, blocks_of, hosts_of
 from bench.sweep.prime import describe_untimed, downloads, untimed
 from bench.system.output import exit_where_lost, print_result
 from bench.vllm.command import command_for
+from bench.weights.checkpoint import place_of
+from bench.weights.hub import checkpoint_folder
 
 SHORT_PLAN_S = 120  # below that, seconds are shown instead of minutes
 
@@ -36,8 +39,18 @@ def print_plan(points: Sequence[Point], hosts: Sequence[Host]) -> None:
     every = [*(each.as_settings() for each in before), *(start.point.settings for start in starts)]
     durations_s = [expected_duration_s(each, look_at_host(each)) for each in every]
     print_result(describe_plan(starts, commands, ends, order, before=describe_untimed(before)) + "\n")
+    if storages := list(filter(None, map(describe_storage_of, points))):
+        print_result("\n".join(["storage, set for the length of each start", *storages, ""]) + "\n")
     print_result(describe_duration(durations_s))
     exit_where_lost()
+
+
+def describe_storage_of(point: Point) -> str:
+    """What would be limited and set for a start of this point. Empty: nothing."""
+    place = place_of(point.settings)
+    if not point.settings.storage.is_emulated or place is None:
+        return ""
+    return f"  {point.label}\n    {plan_of(point.settings.storage, place, checkpoint_folder(point.settings))}"
 
 
 def describe_plan(

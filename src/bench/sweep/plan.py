@@ -83,7 +83,7 @@ def label_points(points: Sequence[tuple[str, ...]], settings: Sequence[Settings]
     if len(set(labels)) < len(labels):
         labels = [" ".join(overrides) for overrides in chosen]
     labels = [
-        brief(" ".join([label, *_brought(point, each)]))
+        brief(" ".join([label, *_emulated(label, each), *_brought(point, each)]))
         for label, point, each in zip(labels, points, settings, strict=True)
     ]
     return [Point(label, point, each) for label, point, each in zip(labels, points, settings, strict=True)]
@@ -112,6 +112,12 @@ def _label(overrides: Sequence[str], settings: Settings) -> str:
         if key != "load_format"
     ]
     return re.sub(r"['\"\\]", "", " ".join([*formats, *others]))
+
+
+def _emulated(label: str, settings: Settings) -> list[str]:
+    """An emulated storage is in every label, also where all points have the same."""
+    is_named = any(word.startswith("storage=") for word in label.split())
+    return [f"storage={settings.storage.name}"] if settings.storage.is_emulated and not is_named else []
 
 
 def _brought(overrides: Sequence[str], settings: Settings) -> list[str]:

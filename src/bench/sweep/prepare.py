@@ -11,6 +11,7 @@ from bench.config import Settings
 from bench.errors import CheckpointError, StartError, TrackingError
 from bench.host.claims import checkpoints_claimed
 from bench.host.device import describe_source
+from bench.host.emulation.emulate import prepare_image
 from bench.host.host import look_at_host
 from bench.masking import masked, seal
 from bench.start.files import PREPARE_LOG
@@ -21,7 +22,15 @@ from bench.system.interrupts import unbroken
 from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
 from bench.weights.checkpoint import is_here
-from bench.weights.hub import could_be_hub_id, folders_in_caches, is_remote, may_download, reads_hub, snapshot_of
+from bench.weights.hub import (
+    checkpoint_folder,
+    could_be_hub_id,
+    folders_in_caches,
+    is_remote,
+    may_download,
+    reads_hub,
+    snapshot_of,
+)
 from bench.weights.make import Made, ensure_checkpoint, refuse_checkpoint
 from bench.weights.manifest import MANIFEST, foreign_manifest
 from bench.weights.space import needs_of, refuse_without_space
@@ -47,12 +56,21 @@ def prepare_points(points: Sequence[Point], folder: Path) -> None:
         place = unused(folder / masked(f"prepare-{Path(point.settings.checkpoint_path).name}"))
         try:
             prepare_and_log(point.settings, place)
+            prepare_storage(point.settings)
         except (
             StartError,
             TrackingError,
             *ENVIRONMENT_ERRORS,
         ) as error:  # its starts will fail with this reason, each a run
             print_message(f"{point.label}: {describe_error(error)}")
+
+
+def prepare_storage(settings: Settings) -> None:
+    """Copies the checkpoint to the file system that an emulated storage reads it from, if it has one and the checkpoint is here."""
+    folder = checkpoint_folder(settings)
+    if settings.storage.has_image and folder and folder.is_dir():
+        with checkpoints_claimed(settings, print_message, shared=True):
+            prepare_image(settings.storage, folder, Path(settings.caches_dir))
 
 
 def unused(folder: Path) -> Path:

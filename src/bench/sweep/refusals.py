@@ -2,20 +2,33 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
-from bench.config import flattened
+from bench.config import Settings, flattened
 from bench.errors import SettingError
 from bench.host.byte_code_files import refuse_unwritable
 from bench.host.compile_cache import caches_of
+from bench.host.emulation.emulate import why_not
 from bench.host.host import Host, look_at_host
 from bench.overrides.setting_names import choices, shown
 from bench.sweep.plan import Point
 from bench.vllm.check_arguments import refuse_arguments
 from bench.vllm.command import command_for
 from bench.vllm.loader_settings import LOADERS
+from bench.weights.checkpoint import place_of
+from bench.weights.hub import checkpoint_folder
 
 # What decides what a start is, beside the command and the variables of its vLLM.
-BESIDE_THE_COMMAND = {"model", "page_cache", "compile_cache", "bytecode", "probe", "completion", "models_dir"}
+BESIDE_THE_COMMAND = {
+    "model",
+    "storage",
+    "page_cache",
+    "compile_cache",
+    "bytecode",
+    "probe",
+    "completion",
+    "models_dir",
+}
 
 
 def refuse_repeats_of_nothing(points: Sequence[Point]) -> None:
@@ -79,6 +92,23 @@ def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
     refuse_arguments(zip((point.settings for point in points), hosts, strict=True))
     refuse_unwritable(zip((point.settings for point in points), hosts, strict=True))
     return hosts
+
+
+def refuse_storages(every: Sequence[Settings]) -> None:
+    """Refuses emulated storages that cannot be had here.
+
+    Raises:
+        SettingError: which, and why: no controller, no right to it, a checkpoint on no disk.
+    """
+    for settings in (each for each in every if each.storage.is_emulated):
+        place = place_of(settings)
+        why = (
+            "the weights are read from an object store, and no disk of this host."
+            if place is None
+            else why_not(settings.storage, place, checkpoint_folder(settings), Path(settings.caches_dir))
+        )
+        if why:
+            raise SettingError(f"storage={settings.storage.name}: {why}")
 
 
 def refuse_equal_points(points: Sequence[Point], hosts: Sequence[Host]) -> None:

@@ -41,6 +41,7 @@ from bench.sweep.prime import Untimed, describe_untimed, downloads, untimed
 from bench.sweep.refusals import (
     refuse_equal_points,
     refuse_repeats_of_nothing,
+    refuse_storages,
     refuse_what_this_host_cannot,
     refuse_without_effect,
 )
@@ -106,6 +107,7 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     refuse_without_effect(points)
     hosts = refuse_what_this_host_cannot(points)
     refuse_equal_points(points, hosts)
+    refuse_storages([point.settings for point in points])
     refuse_places((point.settings for point in points), folder, "hydra.sweep.dir")
     points, settings = with_baseline_again(points), points[0].settings
     refuse_checkpoints([point.settings for point in points], folder)

@@ -47,6 +47,7 @@ class CheckSingle(Callback):
         from bench.sweep.dry_run import print_plan
         from bench.sweep.plan import Point
         from bench.sweep.prepare import refuse_checkpoints
+        from bench.sweep.refusals import refuse_storages
         from bench.tracking.uploads import open_store
         from bench.vllm.check_arguments import refuse_arguments
 
@@ -58,6 +59,7 @@ class CheckSingle(Callback):
             host = look_at_host(settings)
             refuse_arguments([(settings, host)])
             refuse_unwritable([(settings, host)])
+            refuse_storages([settings])
             HydraConfig.instance().set_config(config)  # for what is interpolated from it
             with hydra_errors_translated():
                 folder = Path(given := str(config.hydra.run.dir))

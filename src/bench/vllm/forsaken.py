@@ -1,4 +1,5 @@
-"""vLLM's processes that nobody keeps any more: driver, guard and keeper were killed at once. The next command ends them.
+"""vLLM's processes that nobody keeps any more: driver, guard and keeper were killed at once. The next command ends them, and puts back what they
+have changed of this host.
 
 Each process of a tree inherits a variable with the identity of its driver. vLLM sets titles for its processes, for which setproctitle takes
 the memory of their environment unless SPT_NOENV is set. Source: README of setproctitle.
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from bench.system.output import print_message
 from bench.system.process_identity import ProcessIdentity, parse, this_process
+from bench.system.undo import undo_forsaken
 from bench.vllm import keeper
 from bench.vllm.shared_memory import SharedMemory, every_pid
 
@@ -47,6 +49,8 @@ def end_forsaken() -> None:
         each.remove()
     for driver, pids in trees.items():
         print_message(f"{parse(driver)} is gone, and its processes {pids} cannot be ended: end them before you measure")
+    for left in undo_forsaken():
+        print_message(f"{left} is still as a killed bench has made it: put it back, or remove it, before you measure")
 
 
 def forsaken() -> dict[str, list[int]]:

@@ -4,9 +4,9 @@ Each is read as often as its share of wall time allows, at the beginning, and on
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bench.host.counters import Reading, read_counters, used_by
+from bench.host.emulation.emulate import StorageInUse
 from bench.host.gpus import Gpus
 from bench.host.noise_during import GpuReading
 from bench.vllm.process_tree import Pace, Tree
@@ -24,10 +24,10 @@ class HostReadings:
 
 
 class HostReader:
-    """Reads into `readings`. `disk`: the checkpoint's, its folder below /sys; None: it is on none."""
+    """Reads into `readings`. `storage`: the one that the checkpoint is read from."""
 
-    def __init__(self, tree: Tree, gpus: Gpus, disk: Path | None, readings: HostReadings) -> None:
-        self._tree, self._gpus, self._disk, self._readings = tree, gpus, disk, readings
+    def __init__(self, tree: Tree, gpus: Gpus, storage: StorageInUse | None, readings: HostReadings) -> None:
+        self._tree, self._gpus, self._storage, self._readings = tree, gpus, storage, readings
         self._counters_pace = Pace(COUNTERS_SHARE)
         self._gpus_pace = Pace(GPUS_SHARE * len(gpus), GPUS_EVERY_S)
 
@@ -40,7 +40,9 @@ class HostReader:
 
     def _read_counters(self, now_s: float) -> None:
         ours = self._tree.used() + used_by(["self"])
-        self._readings.counters.append(read_counters(now_s, ours, self._disk))
+        self._readings.counters.append(read_counters(now_s, ours, self._storage.disk if self._storage else None))
+        if self._storage:
+            self._storage.look()
 
     def _look_at_gpus(self, now_s: float) -> None:
         self._readings.gpus.append(GpuReading(now_s, self._gpus.look(), frozenset(self._tree.pids())))

@@ -15,6 +15,9 @@ guard continues it. The guard itself is continued by the kernel when the driver 
 alone; if both are, the driver, a subreaper too, ends the tree. If all three are killed at once, the kernel sends SIGTERM to vLLM's
 first process, which ends the others unless it is still loading; what remains is ended by the next command (forsaken.py).
 
+By two variables, which vLLM does not get: the command enters the cgroup BENCH_CGROUP before its exec, so that all that it starts is in it too; and what
+the journal BENCH_UNDO holds of changes to the host (system/undo.py) is put back once the tree has ended, where the driver was killed.
+
 What the tree leaves in /dev/shm is removed: Python's resource trackers, which do that, outlive the rest by TRACKERS_S, and what
 they do not know of is removed here.
 
@@ -52,12 +55,15 @@ TRACKERS_S = 3.0
 TRACKER = b"multiprocessing.resource_tracker"
 LEFT_AT_MOST = 20  # names in a report
 LINE = 0  # standard input
+CGROUP, UNDO = "BENCH_CGROUP", "BENCH_UNDO"
+ERRNO_AT_MOST = 4096  # bytes of an errno and a path
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 def main() -> None:
     """Become the guard of a keeper, and the keeper."""
     reports, stop_timeout_s, command = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    cgroup, journal = os.environ.pop(CGROUP, None), os.environ.pop(UNDO, None)
     for name in IGNORED:
         signal.signal(name, signal.SIG_IGN)  # only the driver's line ends a start
     adopt_orphans()
@@ -69,31 +75,43 @@ def main() -> None:
     except OSError as error:
         report(reports, error=f"its keeper: {error.strerror}")
         return
-    if keeper:
-        guard(keeper, reports, stop_timeout_s, shared_memory)
-    else:
-        keep(command, reports, stop_timeout_s, shared_memory)
+    if not keeper:
+        keep(command, reports, stop_timeout_s, shared_memory, cgroup)
+        put_back(journal)
+    elif not guard(keeper, reports, stop_timeout_s, shared_memory):
+        put_back(journal)
+        sys.exit(1)
 
 
-def guard(keeper: int, reports: int, stop_timeout_s: float, shared_memory: SharedMemory) -> None:
-    """Return when the keeper is done. If it was killed, do its work."""
+def put_back(journal: str | None) -> None:
+    """What the driver has changed of this host, if it is gone. Imported here: few starts change anything."""
+    if journal:
+        from bench.system.undo import undo_forsaken
+
+        undo_forsaken(Path(journal))
+
+
+def guard(keeper: int, reports: int, stop_timeout_s: float, shared_memory: SharedMemory) -> bool:
+    """Return when the keeper is done: True. If it was killed, do its work."""
     status = 0
     while os.WIFSTOPPED(status := os.waitpid(keeper, os.WUNTRACED)[1]):
         os.kill(keeper, signal.SIGCONT)
     if status != 0:
         report(reports, keeper_died=True)
         end(None, reports, min(HURRY_S, stop_timeout_s), shared_memory)
-        sys.exit(1)
+    return status == 0
 
 
-def keep(command: list[str], reports: int, stop_timeout_s: float, shared_memory: SharedMemory) -> None:
+def keep(
+    command: list[str], reports: int, stop_timeout_s: float, shared_memory: SharedMemory, cgroup: str | None
+) -> None:
     """Start the command, report, wait for the driver, end everything."""
     adopt_orphans()
     started_s = time.monotonic()
     try:
-        pid = start(command)
+        pid = start(command, cgroup)
     except OSError as error:
-        report(reports, error=f"{command[0]}: {error.strerror}")
+        report(reports, error=f"{error.filename or command[0]}: {error.strerror}")
         return
     shared_memory.look([pid])
     report(reports, pid=pid, keeper_pid=os.getpid(), started_s=started_s)
@@ -132,16 +150,19 @@ def cpu_s(whose: int) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def start(command: list[str]) -> int:
-    """Exec the command in a session of its own, with /dev/null as standard input, and sent SIGTERM by the kernel when the keeper dies.
+def start(command: list[str], cgroup: str | None = None) -> int:
+    """Exec the command in a session and a cgroup of its own, with /dev/null as standard input, and sent SIGTERM by the kernel when the keeper dies.
 
     By hand, since neither posix_spawn nor a thread-safe wrapper supports PR_SET_PDEATHSIG; this process has one thread.
     """
     failed, failed_end = os.pipe()  # closed by exec; else the child writes its errno
     libc = ctypes.CDLL(None)
+    entry = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY) if cgroup else None
     pid = os.fork()
     if pid == 0:
         try:
+            if entry is not None:
+                enter(entry)
             os.dup2(os.open(os.devnull, os.O_RDONLY), LINE)
             os.setsid()
             libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
@@ -149,16 +170,27 @@ def start(command: list[str]) -> int:
                 signal.signal(name, signal.SIG_DFL)
             os.execvp(command[0], command)  # noqa: S606  # no shell is needed
         except OSError as error:
-            os.write(failed_end, str(error.errno).encode())
+            os.write(failed_end, f"{error.errno} {error.filename or ''}".encode())
         finally:
             os._exit(127)
     os.close(failed_end)
-    errno = os.read(failed, 16)
+    if entry is not None:
+        os.close(entry)
+    errno, _, place = os.read(failed, ERRNO_AT_MOST).decode(errors="replace").partition(" ")
     os.close(failed)
     if errno:
         os.waitpid(pid, 0)
-        raise OSError(int(errno), os.strerror(int(errno)))
+        raise OSError(int(errno), os.strerror(int(errno)), place or None)
     return pid
+
+
+def enter(entry: int) -> None:
+    """Makes this process one of a cgroup, by its opened `cgroup.procs`."""
+    try:
+        os.write(entry, b"0")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "its cgroup") from error
+    os.close(entry)
 
 
 def report(reports: int, **facts: Any) -> None:

@@ -14,6 +14,7 @@ from math import prod
 from pathlib import Path
 
 from bench.config import Settings
+from bench.host.emulation.emulate import StorageInUse
 from bench.host.gpus import GIB, Gpus
 from bench.host.noise import visible_gpus
 from bench.vllm.host_readings import HostReader, HostReadings
@@ -129,10 +130,10 @@ def _count(value: object) -> int:
 
 @contextmanager
 def sampled(
-    process: Kept, gpus: Gpus, folder: Path, disk: Path | None = None, *, is_behind: bool = False
+    process: Kept, gpus: Gpus, folder: Path, storage: StorageInUse | None = None, *, is_behind: bool = False
 ) -> Iterator[MemoryRecord]:
-    """What is sampled while the block runs. At its end the record is complete, and its samples are in memory.csv in `folder`. `disk` is the
-    checkpoint's: its folder below /sys. `is_behind`: vLLM's processes are not those of `process`, so of memory that of the GPUs alone is
+    """What is sampled while the block runs. At its end the record is complete, and its samples are in memory.csv in `folder`. `storage` is the one
+    that the checkpoint is read from. `is_behind`: vLLM's processes are not those of `process`, so of memory that of the GPUs alone is
     sampled, and what others do is not known from what vLLM does.
 
     An error here does not fail the start: it is recorded in `failure`.
@@ -142,7 +143,7 @@ def sampled(
     def sample() -> None:
         try:
             with closing(Tree(process.keeper_pid)) as tree:
-                reader = None if is_behind else HostReader(tree, gpus, disk, record.host)
+                reader = None if is_behind else HostReader(tree, gpus, storage, record.host)
                 for each in Sampler(None if is_behind else tree, gpus, process.elapsed_s).until(over):
                     record.samples.append(each)
                     if reader:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bench.config import Settings
 from bench.errors import CheckpointError
+from bench.host.emulation.emulate import image_of
+from bench.host.emulation.image import ROOM, size_of
 from bench.weights.checkpoint import GIB, weight_files
 from bench.weights.recipes.write import size_bytes
 
@@ -79,4 +81,14 @@ def needs_of(settings: Settings, outputs: Path, *, remake: bool = False) -> list
         grown = int(size * (1 + GROWTH_A_RANK * ranks))
         setting = "models_dir" if cut_place.parent == Path(settings.models_dir) else "model.sharded_path"
         needs.append(Need(f"a checkpoint cut for {ranks}", cut_place, grown, setting))
-    return needs
+    return [*needs, *_of_image(settings, size)]
+
+
+def _of_image(settings: Settings, size: int) -> list[Need]:
+    """The copy of the checkpoint on a file system of its own, where an emulated storage has one on a disk. `size`: of what is copied, in bytes."""
+    folder, caches = Path(settings.checkpoint_path), Path(settings.caches_dir)
+    if not settings.storage.has_image or settings.storage.image == "memory":
+        return []
+    image = image_of(settings.storage, folder, caches)
+    whole = size_of(folder) if folder.is_dir() else size + ROOM
+    return [] if image.exists() else [Need("a copy of the checkpoint", image, whole, "caches_dir")]
