@@ -10,14 +10,14 @@ from pathlib import Path
 from unittest.mock import patch
 
 from commands import done
-from conftest import FOREIGN, MARK, Done, Workplace, quiet
+from conftest import MARK, Done, Workplace, own_environment, quiet
 
 
 def opened(
     place: Workplace, *words: str, folder: Path | None = None, environment: dict[str, str] | None = None
 ) -> subprocess.Popen[str]:
     """Starts a program in this place: the environment's python first on PATH, without the variables of the test run."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    own = own_environment()
     path = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
     return subprocess.Popen(
         words,

@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from conftest import FOREIGN, MARK, PATIENCE_S, Done, Workplace, until
+from conftest import MARK, PATIENCE_S, Done, Workplace, own_environment, until
 
 
 class Preloaded:
     """A process that forks commands of bench, which then need no second for their imports."""
 
     def __init__(self) -> None:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        own = own_environment()
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("preloaded.py"))],
             stdin=subprocess.PIPE,
@@ -110,7 +110,7 @@ def command(
     folder.mkdir()
     for name in ("stdout", "stderr"):
         (folder / name).touch()
-    own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    own = own_environment()
     files = {"stdin": os.devnull, "stdout": str(folder / "stdout"), "stderr": str(folder / "stderr"), "ignored": []}
     request = files | options | {"environment": own | {MARK: place.mark} | (options.get("environment") or {})}
     hooked = parsed(hook, folder) if hook else None

@@ -30,6 +30,12 @@ PATIENCE_S = 120.0  # for what takes a second or two; only a hopelessly slow hos
 # Of the environment that tests happen to run in.
 FOREIGN = ("MLFLOW_", "VLLM_", "FAKE_", "BENCH_", "HYDRA_", "HF_", "OTEL_")
 MARK = "BENCH_TEST_MARK"
+CACHE = {"BENCH_CACHE_DIR": "."}  # checkpoints and compile caches of a test lie in its own folder
+
+
+def own_environment() -> dict[str, str]:
+    """That of a command of bench, without what the test run happens to have."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | CACHE
 
 
 def cut_name(*overrides: str) -> str:
@@ -62,11 +68,10 @@ class Workplace:
         self, *overrides: str, python: tuple[str, ...] = (), environment: dict[str, str] | None = None
     ) -> subprocess.Popen[str]:
         """`python -m bench …` with the fake vLLM, running: executed, with all its imports, and its figures rendered."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return subprocess.Popen(
             [sys.executable, *python, "-m", "bench", *overrides, *fake_for(overrides)],
             cwd=self.folder,
-            env=own | {MARK: self.mark} | (environment or {}),
+            env=own_environment() | {MARK: self.mark} | (environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -182,6 +187,7 @@ def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What bench keeps of a vLLM is kept in the user's cache; matplotlib's fonts stay where they are, since listing them takes seconds."""
     os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ.update(CACHE)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -119,6 +119,32 @@ def test_the_seeds_experiment_asks_for_what_the_seed_was():
     assert settings.vllm.args == {"dtype": "auto"}
 
 
+@pytest.mark.parametrize(
+    ("overrides", "environment", "models", "caches"),
+    [
+        ((), {}, "/home/me/.cache/bench/models", "/home/me/.cache/bench/caches"),
+        ((), {"XDG_CACHE_HOME": "/fast"}, "/fast/bench/models", "/fast/bench/caches"),
+        ((), {"XDG_CACHE_HOME": "relative"}, "/home/me/.cache/bench/models", "/home/me/.cache/bench/caches"),
+        ((), {"XDG_CACHE_HOME": "/fast", "BENCH_CACHE_DIR": "/mine"}, "/mine/models", "/mine/caches"),
+        (("cache_dir=/typed",), {"BENCH_CACHE_DIR": "/mine"}, "/typed/models", "/typed/caches"),
+        (("cache_dir=.",), {}, "models", "caches"),
+        (("cache_dir=/typed", "models_dir=/data"), {}, "/data", "/typed/caches"),
+        (("caches_dir=/fast",), {"BENCH_CACHE_DIR": "/mine"}, "/mine/models", "/fast"),
+    ],
+)
+def test_checkpoints_and_caches_are_kept_in_the_users_cache(monkeypatch, overrides, environment, models, caches):
+    """Whatever folder bench is used in, unless another place is typed or in the environment."""
+    for name in ("XDG_CACHE_HOME", "BENCH_CACHE_DIR"):
+        monkeypatch.delenv(name)
+    for name, value in {"HOME": "/home/me", **environment}.items():
+        monkeypatch.setenv(name, value)
+    (settings,) = compose_settings(overrides)
+
+    assert (settings.models_dir, settings.caches_dir) == (models, caches)
+    assert settings.model.path == f"{models}/tiny_llama"
+    assert "cache_dir" not in settings.flat()
+
+
 def test_nothing_at_all_is_a_start():
     """python -m bench, without a word, measures something that runs anywhere."""
     settings = composed()
@@ -436,7 +462,7 @@ def test_a_range_without_a_value_is_refused():
     "word",
     [
         "repeats=1,2", "seed=1,2", "aa=true,false", "resume=true,false", "dry_run=true,false", "report=true,false", "precision=0.1,0.2", "verify=true,false",
-        "min_blocks=5,6", "max_blocks=5,6", "time_budget_s=60,90", "tracking.experiment=a,b", "rig.wait_s=1,2", "caches_dir=a,b",
+        "min_blocks=5,6", "max_blocks=5,6", "time_budget_s=60,90", "tracking.experiment=a,b", "rig.wait_s=1,2", "caches_dir=a,b", "cache_dir=a,b",
     ],
 )  # fmt: skip
 def test_a_setting_of_the_whole_sweep_cannot_vary_in_it(word):

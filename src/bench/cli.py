@@ -13,7 +13,7 @@ from bench.system.output import exit_where_lost, guard_output, print_message, pr
 from bench.system.program import version_line
 from bench.vllm.forsaken import end_forsaken
 
-TAKES = ("tracking", "caches_dir", "experiment")  # settings that have an effect where nothing is started
+TAKES = ("tracking", "cache_dir", "caches_dir", "experiment")  # settings that have an effect where nothing is started
 
 
 def command(usage: str | None) -> Callable[[Callable[[list[str]], None]], Callable[[], None]]:

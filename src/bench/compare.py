@@ -14,7 +14,7 @@ python -m bench.compare title='eager, no priming'          instead of the points
 python -m bench.compare sweep=ID publish=NAME              to benchmark_results/NAME, with all starts packed beside the report
 python -m bench.compare gate=5%                            exits with 1 where a candidate is slower by more, 2 where that is not resolved
 python -m bench.compare gate=5% gate_metric=first_token_s junit=gate.xml
-python -m bench.compare output=FOLDER tracking.uri=URI      and tracking.experiment, caches_dir, experiment, --config-dir=FOLDER
+python -m bench.compare output=FOLDER tracking.uri=URI      and tracking.experiment, cache_dir, caches_dir, experiment, --config-dir=FOLDER
 """
 
 from collections.abc import Mapping

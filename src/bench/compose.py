@@ -30,6 +30,7 @@ from bench.overrides.hydra_checks import WITHOUT_PACKAGE, message_of
 from bench.overrides.points import compose_points, refuse_together
 from bench.overrides.setting_names import GROUPS, cut, shown
 from bench.overrides.words import Words
+from bench.system.user_cache import default_cache_dir
 from bench.vllm.config_file import named, with_config_file
 from bench.vllm.loader_settings import misfit, model_of
 from bench.weights.content import content_or_path, digest_of
@@ -48,6 +49,12 @@ def by_load_format(*pairs: str, _root_: DictConfig) -> Any:
     return None if text is None else OmegaConf.create(f"value: {text}").value
 
 
+def in_cache(name: str, _root_: DictConfig) -> str:
+    """The resolver `${in_cache:models}`: a folder in `cache_dir`, which is the user's cache where it is null."""
+    return str(Path(_root_.cache_dir or default_cache_dir()) / name)
+
+
+OmegaConf.register_new_resolver("in_cache", in_cache, replace=True)
 OmegaConf.register_new_resolver("by_load_format", by_load_format, replace=True)
 # A model's name from its path or hub id: a part of files' names.
 OmegaConf.register_new_resolver(

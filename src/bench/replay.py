@@ -8,7 +8,7 @@ python -m bench.replay many.log start=2                only the second start in 
 python -m bench.replay --explain base.log              prints what is read from which line; nothing is written to MLflow
 python -m bench.replay multirun/…/start-3              a start of bench's that MLflow has not got yet, brought in; or all of a sweep's folder
 python -m bench.replay benchmark_results/NAME          a published result: its sweep and all starts of it
-python -m bench.replay LOG... tracking.uri=URI          and tracking.experiment, caches_dir, experiment, --config-dir=FOLDER
+python -m bench.replay LOG... tracking.uri=URI          and tracking.experiment, cache_dir, caches_dir, experiment, --config-dir=FOLDER
 """
 
 import os

@@ -11,7 +11,7 @@ import pytest
 from frame import HUP, check_nothing_left, starts_on_disk, startup_in
 
 from commands import Preloaded, command
-from conftest import FOREIGN, fake_for, until
+from conftest import fake_for, own_environment, until
 from whole_sweeps import MINE, with_a_model
 
 ALONE = ("load_format=auto", *MINE)
@@ -25,7 +25,7 @@ AT_IMPORT = Path(__file__).with_name("at_import")
 )
 def test_a_command_that_is_being_imported_ends_at_once(tmp_path, module, imported, name, code):
     """Nothing was begun, so nothing is cleaned up; and no traceback is shown."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+    own = own_environment()
     faults = {"PYTHONPATH": str(AT_IMPORT), "FAULT_IMPORT": imported, "FAULT_FOLDER": str(tmp_path)}
     running = subprocess.Popen(
         [sys.executable, "-m", module], cwd=tmp_path, env=own | faults, stderr=subprocess.PIPE, text=True

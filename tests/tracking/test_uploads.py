@@ -171,6 +171,16 @@ def test_a_start_waits_in_the_outbox_until_the_next_command(settings, folder, mo
     assert len(starts_in(settings)) == 1
 
 
+def test_what_waits_in_the_folder_of_an_earlier_bench_is_brought_in(settings, folder, tmp_path, capsys):
+    """Which kept its caches, and the outbox with them, in the current folder."""
+    begin_sweep(settings.tracking, SweepRun("S", 1000.0, {}, {}), folder.parent)
+    outbox.put(Path("caches"), settings.tracking, folder)
+    tidy(settings.model_copy(update={"caches_dir": str(tmp_path / "elsewhere")}))
+
+    assert "brought 1 starts into MLflow" in capsys.readouterr().err
+    assert [*outbox.waiting(Path("caches"), settings.tracking.uri)] == []
+
+
 @pytest.mark.parametrize("fault", ["its experiment is in the trash", "garbage"])
 def test_a_start_that_cannot_be_brought_in_keeps_no_other_from_it(settings, folder, capsys, fault):
     """The first that waits is the one that cannot; the second is taken all the same, and no command ends for it."""

@@ -29,6 +29,7 @@ class Settings(Section):
     page_cache: Literal["cold", "warm", "as_is"]
     compile_cache: Literal["primed", "fresh", "as_is"]
     bytecode: Literal["compiled", "as_is"]
+    cache_dir: Text | None  # None: the user's cache; see bench.system.user_cache
     caches_dir: Text
     verify: bool | None  # verification starts; None: in a sweep, where there is something to compare
     probe: bool  # False: nothing of bench runs inside vLLM's processes
@@ -81,7 +82,7 @@ class Settings(Section):
 
     def unmasked(self) -> dict[str, Any]:
         """The same with secrets unmasked: for comparing settings, never for output."""
-        tree = self.model_dump(exclude={"tracking", "rig", "cost", "sweep", *SWEEP_SETTINGS})
+        tree = self.model_dump(exclude={"tracking", "rig", "cost", "sweep", "cache_dir", *SWEEP_SETTINGS})
         flat = flattened(tree)
         for group in ("model", "load_format", "storage"):
             flat[group] = flat.pop(f"{group}.name")

@@ -39,4 +39,4 @@ SWEEP_SETTINGS = {
 
 
 # Settings of which a whole sweep has one value: those, and where it is kept and how quiet its host must be.
-OF_THE_SWEEP = {*SWEEP_SETTINGS, "tracking", "rig", "cost", "caches_dir"}
+OF_THE_SWEEP = {*SWEEP_SETTINGS, "tracking", "rig", "cost", "cache_dir", "caches_dir"}

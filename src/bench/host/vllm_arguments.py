@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.host.versions import ShortCommandError, run_short
 from bench.system.output import print_message
+from bench.system.user_cache import user_cache
 from bench.system.whole_files import write_whole
 
 SCRIPT = Path(__file__).with_name("print_arguments.py")
@@ -120,9 +121,7 @@ def _answer(python: str, question: str, environment: Mapping[str, str], timeout_
 
 def _place(identity: str) -> Path:
     """In the user's cache: it is the same for every folder in which bench is used."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(home if home.startswith("/") else os.path.expanduser("~/.cache"))  # noqa: PTH111  # without a home it is no error
-    return root / "bench" / "vllm_arguments" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
+    return user_cache() / "vllm_arguments" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
 
 
 def _read(place: Path) -> Taken | None:

@@ -22,6 +22,7 @@ from bench.system.interrupts import unbroken
 from bench.system.output import print_message
 from bench.tracking.runs import log_preparation
 from bench.weights.checkpoint import is_here
+from bench.weights.earlier import describe_earlier
 from bench.weights.hub import (
     checkpoint_folder,
     could_be_hub_id,
@@ -42,6 +43,8 @@ def refuse_checkpoints(every: Sequence[Settings], folder: Path, *, remake: bool 
     Raises:
         CheckpointError: an existing one is not the required one, or a disk has too little space for all of them.
     """
+    if earlier := describe_earlier(every):
+        print_message(earlier)
     refuse_without_space(need for each in every for need in needs_of(each, folder, remake=remake))  # for all together
     for settings in every:
         refuse_checkpoint(settings, look_at_host(settings), remake=remake)

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from bench.tracking.sweeps import SweepRun, log_sweep, reopen_sweep
 
 T = TypeVar("T")
 
+EARLIER = Path("caches")  # where an earlier bench kept its outbox
 CHECK_S = 120.0  # for the store's first answers: MLflow's own time-outs are for each read, not for the whole
 WAIT_S = 60.0  # for the upload of a start, before the next one
 END_WAIT_S = 60.0  # for all that is left at the end of a sweep
@@ -88,7 +90,8 @@ def tidy(settings: Settings) -> None:
     for sentence in end_abandoned(settings.tracking):
         print_message(sentence)
     try:
-        waiting = outbox.waiting(Path(settings.caches_dir), settings.tracking.uri)
+        places = dict.fromkeys([Path(settings.caches_dir), EARLIER])
+        waiting = chain.from_iterable(outbox.waiting(place, settings.tracking.uri) for place in places)
         if brought := sum(_bring_in_pending(settings.tracking.uri, path, pending) for path, pending in waiting):
             print_message(f"brought {brought} starts into MLflow that had waited for it")
     except TrackingError as error:

@@ -17,6 +17,7 @@ from bench.errors import CheckpointError, StartError
 from bench.host.host import Host
 from bench.log.start_log import read_start
 from bench.system.interrupts import deferred, interruptible
+from bench.system.user_cache import default_cache_dir
 from bench.vllm.command import as_environment
 from bench.vllm.keeper_reports import how_it_ended
 from bench.vllm.log_copy import OnLine
@@ -103,7 +104,8 @@ def command_arguments(settings: Settings) -> list[str]:
     words += [f"load_format={settings.load_format.name}", f"tensor_parallel_size={settings.tensor_parallel_size}"]
     for name, value in settings.cut_arguments.items():
         words.append(f"vllm.args.{name}={value if isinstance(value, str) else json.dumps(value)}")
-    words += [f"models_dir={settings.models_dir}"] if settings.models_dir != "models" else []
+    if Path(settings.models_dir) != default_cache_dir() / "models":
+        words.append(f"models_dir={settings.models_dir}")
     if Path(settings.checkpoint_path).parent != Path(settings.models_dir):
         words.append(f"model.sharded_path={settings.checkpoint_path}")
     return [shlex.quote(word) for word in words]
