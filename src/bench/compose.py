@@ -28,7 +28,8 @@ from bench.masking import collect_environment, collect_settings, masked
 from bench.overrides.grammar import parsed
 from bench.overrides.hydra_checks import WITHOUT_PACKAGE, message_of
 from bench.overrides.points import compose_points, refuse_together
-from bench.overrides.setting_names import GROUPS, cut, shown
+from bench.overrides.schema_errors import schema_sentences
+from bench.overrides.setting_names import cut, shown
 from bench.overrides.words import Words
 from bench.system.user_cache import default_cache_dir
 from bench.vllm.config_file import named, with_config_file
@@ -36,7 +37,6 @@ from bench.vllm.loader_settings import misfit, model_of
 from bench.weights.content import content_or_path, digest_of
 from bench.weights.hub import is_remote
 
-PERCENT = 100
 DIGITS = 8  # of a digest, in a folder's name
 
 
@@ -85,7 +85,7 @@ def settings_from(config: DictConfig) -> Settings:
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingError("\n".join(_sentences(error, tree))) from error
+        raise SettingError("\n".join(schema_sentences(error, tree))) from error
     settings = with_config_file(settings)
     _refuse_taken_arguments(settings)
     _refuse_served_names(settings)
@@ -122,66 +122,6 @@ def _with_sharded_path(settings: Settings) -> Settings:
     digest = digest_of([source, json.dumps(settings.cut_arguments, sort_keys=True)])[:DIGITS]
     path = f"{settings.models_dir.rstrip('/')}/{model.name}-{digest}-tp{settings.tensor_parallel_size}"
     return settings.model_copy(update={"model": model.model_copy(update={"sharded_path": path})})
-
-
-def _sentences(error: ValidationError, tree: Any) -> list[str]:
-    """One sentence for each invalid setting. Where several types are allowed, pydantic reports one error for each type."""
-    found: dict[str, tuple[Any, list[str]]] = {}
-    for problem in error.errors():
-        name, given = _name(problem, tree), problem["input"]
-        if problem["type"] == "union_tag_invalid":
-            name, given = f"{name}.family", problem["ctx"]["tag"]
-            message = f"must be {problem['ctx']['expected_tags']}"
-        elif problem["type"] == "union_tag_not_found":
-            name, message = f"{name}.family", "this setting is missing"
-        elif problem["type"] == "extra_forbidden":
-            message = "there is no such setting; python -m bench --help lists them"
-        elif problem["type"] == "missing":
-            message = "this setting is missing"
-        else:
-            message = problem["msg"].replace("Input should", "must").replace("String should", "must")
-            allowed = "must not be empty" if "\\S" in message else "must be letters, digits, _, . and - alone"
-            message = re.sub(r"must match pattern .*", allowed, message)
-            message = message.replace("a valid integer", "a whole number").replace("a valid boolean", "true or false")
-            message = message.replace("a valid ", "a ")
-            message = re.sub(r"a dictionary or instance of \w+", "a group of settings", message)
-        found.setdefault(name, (given, []))[1].append(message)
-    return [_sentence(name, given, messages) for name, (given, messages) in found.items()]
-
-
-def _name(problem: Any, tree: Any) -> str:
-    """The setting's dotted name. Pydantic puts the types that it tried among the parts; those are not in the config and are dropped."""
-    parts: list[str] = []
-    *above, last = problem["loc"]
-    for part in above:
-        if isinstance(tree, dict) and part in tree:
-            parts.append(str(part))
-            tree = tree[part]
-    if isinstance(tree, dict) and (last in tree or problem["type"] == "missing"):
-        parts.append(str(last))
-    return ".".join(parts)
-
-
-def _sentence(name: str, given: Any, messages: Sequence[str]) -> str:
-    if not messages[0].startswith("must"):
-        return f"{name}: {messages[0]}."
-    allowed = " or ".join([messages[0], *(each.removeprefix("must ") for each in messages[1:])])
-    return f"{name}={cut(repr(given))}: {allowed}.{cut(_advice(name, given, allowed))}"
-
-
-def _advice(name: str, given: Any, allowed: str) -> str:
-    """What to type instead, where the value shows what was meant."""
-    if isinstance(given, list):
-        return f" Several values are a sweep:  -m {name}={','.join(map(str, given))}"
-    if name in GROUPS:  # on a command line it would have been its choice
-        return f" In a file a choice is made by `defaults: [override /{name}: {given}]`."
-    if "a group of settings" in allowed:
-        return f" For none type {name}=null." if given in (False, "none", "None") else f" They are {name}.NAME=VALUE."
-    percent = re.fullmatch(r"(\d+(?:\.\d+)?)%?", str(given))
-    is_share = "less than 1" in allowed or "equal to 1." in f"{allowed}." or str(given).endswith("%")
-    if percent and is_share and 1 < float(percent[1]) <= PERCENT:
-        return f" {percent[1]} % are {name}={float(percent[1]) / PERCENT:g}."
-    return ""
 
 
 def _refuse_shape(settings: Settings) -> None:
@@ -251,7 +191,7 @@ def _refuse_loader_settings(settings: Settings) -> None:
     try:
         model_of(load_format).model_validate(extra)
     except ValidationError as error:
-        raise SettingError("\n".join(f"load_format.extra.{each}" for each in _sentences(error, extra))) from error
+        raise SettingError("\n".join(f"load_format.extra.{each}" for each in schema_sentences(error, extra))) from error
     if why := misfit(load_format, extra, settings.arguments):
         raise SettingError(why)
 

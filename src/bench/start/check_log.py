@@ -1,4 +1,4 @@
-"""What vLLM's log tells, against the stamps of its lines, the probe and what was started. Each function gives a sentence for each
+"""What vLLM printed, against the stamps of its lines and the probe. Each function gives a sentence for each
 contradiction, with both values.
 """
 
@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
-from bench.config import DTYPES
 from bench.log.lines import LogLine, stamp_of, time_of
 from bench.log.readings import Reading
-from bench.start.evidence import Asked, Evidence, quoted
+from bench.start.evidence import Evidence, quoted, release_of
 from bench.vllm.probe_events import ProbeProcess
 
 ROUNDING_S = 0.1  # two clocks, and at most two decimals
@@ -23,7 +22,6 @@ FARTHEST_ZONE_S = 14 * 3600
 ONCE = frozenset({"load_weights", "load_model", "init_engine", "server_starting"})
 RANKED = re.compile(r"^(?:APIServer|EngineCore|Worker_[A-Z]+\d+.*)$")
 OF_VLLM = re.compile(r"APIServer|EngineCore|Worker")
-PORT = re.compile(r":(\d+)/?$")
 # A phase of the log, the probe's spans that it is compared with, and the shares of those which it takes at least and at most: a part can
 # be any, the loader's call and the engine's steps are held by what the log times, and what both time alike differs by where the clock is read.
 SHARES_OF_SPANS: tuple[tuple[str, tuple[str, ...], float, float | None], ...] = (
@@ -35,15 +33,6 @@ WITHIN_S = 0.5
 RATE_WITHIN = 0.2  # of three rounded numbers
 DEFAULT_LOADER = "DefaultModelLoader"  # prints how long its load_weights took, and nothing else
 STREAMER = "RunaiModelStreamerLoader"
-# By the files or the quantisation.
-AUTO_BECOMES = frozenset({"hf", "safetensors", "mistral", "pt", "npcache", "gguf", "bitsandbytes"})
-# vLLM's own loaders, and the formats that each of them is for.
-FORMATS_OF_LOADERS = {
-    "DefaultModelLoader": AUTO_BECOMES | {"auto", "fastsafetensors", "instanttensor"}, "DummyModelLoader": {"dummy"},
-    "ShardedStateLoader": {"sharded_state", "runai_streamer_sharded"}, "RunaiModelStreamerLoader": {"runai_streamer"},
-    "TensorizerLoader": {"tensorizer"},
-}  # fmt: skip
-SHARE = 0.006  # some releases print hundredths
 
 
 def longer_than_possible(e: Evidence) -> Iterator[str]:
@@ -158,7 +147,7 @@ def below_nothing(e: Evidence) -> Iterator[str]:
 
 def versions_differ(e: Evidence) -> Iterator[str]:
     """Every process prints the version that it is of."""
-    printed = {_release(text): text for reading in e.log.readings if (text := reading.texts.get("version"))}
+    printed = {release_of(text): text for reading in e.log.readings if (text := reading.texts.get("version"))}
     if len(printed) > 1:
         yield f"vLLM is {' and '.join(sorted(printed.values()))} by lines of one log"
 
@@ -190,64 +179,6 @@ def _of_loader(process: ProbeProcess) -> list[tuple[str, tuple[str, ...], float,
     if process.loaders == {DEFAULT_LOADER}:
         return [("load_weights", ("load_weights",), 0.5, 1.25)]
     return [("stream", ("load_weights",), 0.2, None)] if process.loaders == {STREAMER} else []
-
-
-def log_of_another_vllm(e: Evidence) -> Iterator[str]:
-    """The version in the log against the package's, and the device."""
-    logged, package = e.log.info.version, e.asked.version
-    if logged and package and _release(logged) != _release(package):
-        yield f"vLLM {logged} by its log, {package} by the package that was started"
-    device, found = e.log.info.device, e.asked.device
-    if device and found and "cpu" in {device, found} and device != found:
-        yield f"device {device} by vLLM's log, {found} by the host"
-
-
-def log_of_other_arguments(e: Evidence) -> Iterator[str]:
-    """What the server and the engine print of their arguments, against the settings."""
-    info, asked = e.log.info, e.asked
-    logged_as = [name for name in (info.model, info.asked_model) if name]
-    if logged_as and asked.model and asked.model not in logged_as and "://" not in asked.model:
-        yield f"model {logged_as[-1]!r} by vLLM's log, {asked.model!r} by the settings"
-    if info.load_format and not _may_be(info.load_format, asked):
-        yield f"load format {info.load_format} by vLLM's log, {asked.load_format} by the settings"
-    for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "max_model_len"):
-        logged, started = getattr(info, name), getattr(asked, name)
-        if logged is not None and started is not None and logged != started:
-            yield f"{name}={logged} by vLLM's log, {started} by the settings"
-    if asked.enforce_eager and info.enforce_eager is False:  # the other way round vLLM decides by the model
-        yield "enforce_eager=False by vLLM's log, True by the settings"
-    if info.dtype and asked.dtype and info.dtype != DTYPES.get(asked.dtype, asked.dtype):
-        yield f"dtype={info.dtype} by vLLM's log, {asked.dtype} by the settings"
-    logged_share, share = info.gpu_memory_utilization, asked.gpu_memory_utilization
-    if logged_share is not None and share is not None and abs(logged_share - share) > SHARE:
-        yield f"gpu_memory_utilization={logged_share:g} by vLLM's log, {share:g} by the settings"
-
-
-def _may_be(load_format: str, asked: Asked) -> bool:
-    """Whether vLLM says so of what was started: `auto` is decided by the files, or by their address."""
-    if asked.load_format in {None, load_format}:
-        return True
-    return asked.load_format == "auto" and (load_format in AUTO_BECOMES or "://" in (asked.model or ""))
-
-
-def loader_of_another_format(e: Evidence) -> Iterator[str]:
-    """The class of the loader that the probe saw, where it belongs to one format and another of vLLM's own was asked for."""
-    known = {name for formats in FORMATS_OF_LOADERS.values() for name in formats}
-    if e.asked.load_format not in known or "://" in (e.asked.model or ""):
-        return
-    for process in e.probe.processes:
-        for loader in process.loaders:
-            formats = FORMATS_OF_LOADERS.get(loader or "", {e.asked.load_format})
-            if e.asked.load_format not in formats:
-                yield f"{loader} loaded the weights of pid {process.pid} by the probe, and load format {e.asked.load_format} was set"
-
-
-def log_of_another_server(e: Evidence) -> Iterator[str]:
-    """The port that vLLM says it serves on."""
-    for reading in e.log.readings:
-        found = PORT.search(reading.texts.get("address", ""))
-        if reading.phase == "server_starting" and found and e.asked.port and int(found[1]) != e.asked.port:
-            yield f"vLLM serves on {reading.texts['address']} by its log, on port {e.asked.port} by its command"
 
 
 def _durations(readings: Iterable[Reading]) -> Iterator[tuple[Reading, float]]:
@@ -289,8 +220,3 @@ def _own_time(line: LogLine, started_at: float) -> datetime | None:
         return None
     half = timedelta(days=183)
     return own.replace(year=own.year - (own - stamped > half) + (stamped - own > half))
-
-
-def _release(version: str) -> str:
-    """Without what a build adds to it."""
-    return version.partition("+")[0].removeprefix("v")

@@ -1,6 +1,5 @@
-"""Times and processes that cannot be as they were recorded. Each function gives a sentence for each contradiction, with both values."""
+"""Times that cannot be as they were recorded. Each function gives a sentence for each contradiction, with both values."""
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from math import isfinite
@@ -30,7 +29,6 @@ LOADED_THEN_PROCESSED = {"DefaultModelLoader", "RunaiModelStreamerLoader"}  # ot
 # That an engine core's init makes and waits for.
 OF_RANKS = ("init_device", "load_model", "profile", "kv_cache", "warm_up")
 HANDOVER_S = 0.5  # from an engine core's word that it is ready to the end of the call
-ONE_OF_A_KIND = ("api_server", "engine_core")
 
 
 def ready_before_end(e: Evidence) -> Iterator[str]:
@@ -191,40 +189,6 @@ def child_before_parent(e: Evidence) -> Iterator[str]:
             yield f"{_name(process)} was made at {process.started_s:.2f} s, before its parent {_name(parent)} at {parent.started_s:.2f} s"
 
 
-def processes_twice(e: Evidence) -> Iterator[str]:
-    """More API servers, engine cores or ranks than were started."""
-    if e.asked.has_other_nodes:
-        return
-    servers = e.asked.api_servers
-    expected = {
-        "engine_core": e.asked.data_parallel_size,
-        "api_server": servers + (servers > 1),  # several have a parent that is one too
-    }
-    for kind, most in expected.items():
-        pids = [process.pid for process in e.probe.processes if process.kind == kind]
-        if len(pids) > most:
-            many = f"{most} {process_title(kind)} was" if most == 1 else f"{most} {process_title(kind)}s were"
-            yield f"{many} started by the settings, {len(pids)} reported to the probe: pid {_pids(pids)}"
-    for rank, count in Counter(process.rank for process in e.probe.processes if process.rank).items():
-        if count > 1:
-            pids = [process.pid for process in e.probe.processes if process.rank == rank]
-            yield f"rank {rank} reported to the probe from {count} processes, pid {_pids(pids)}: expected one"
-        if rank not in e.asked.ranks:
-            yield f"rank {rank} reported to the probe, but the settings start {_ranks(e)}"
-
-
-def processes_missing(e: Evidence) -> Iterator[str]:
-    """Some reported, and others that there must be did not. Where none did, that is a warning of its own."""
-    if not e.probe.processes or e.ready_s is None or e.asked.has_other_nodes:
-        return
-    kinds = Counter(process.kind for process in e.probe.processes)
-    for kind in ONE_OF_A_KIND:
-        if not kinds[kind]:
-            yield f"the settings start an {process_title(kind)}, but none reported to the probe, as {len(e.probe.processes)} other processes did"
-    if e.probe.ranks and (absent := [rank for rank in e.asked.ranks if rank not in e.probe.ranks]):
-        yield f"the settings start {_ranks(e)}, but {', '.join(absent)} did not report to the probe"
-
-
 def _awaited(e: Evidence) -> Iterator[tuple[ProbeProcess, Span]]:
     """What /health waits for: of several API servers not each, since the first to be up answers."""
     for process, span in _spans(e):
@@ -238,14 +202,3 @@ def _spans(e: Evidence) -> Iterator[tuple[ProbeProcess, Span]]:
 
 def _name(process: ProbeProcess) -> str:
     return f"{process_title(process.kind)} {process.rank or ''}".strip() + f" (pid {process.pid})"
-
-
-def _pids(pids: list[int]) -> str:
-    return ", ".join(map(str, pids))
-
-
-def _ranks(e: Evidence) -> str:
-    ranks = e.asked.ranks
-    return (
-        f"{len(ranks)} rank{'s' if len(ranks) > 1 else ''} ({ranks[0]}{f' to {ranks[-1]}' if len(ranks) > 1 else ''})"
-    )

@@ -11,6 +11,7 @@ from bench.host.byte_code import byte_code_doubts, byte_code_problems
 from bench.host.state import HostState, compile_cache_problems, read_problems, residency_problems, state_doubts
 from bench.start import check_bytes as of_bytes
 from bench.start import check_log as of_log
+from bench.start import check_settings as of_settings
 from bench.start import check_storage as of_storage
 from bench.start import check_times as of_times
 from bench.start.evidence import Evidence
@@ -54,8 +55,8 @@ CHECKS = (
     Check("waiting", (PROBE, PROBE), "nobody waits for tensors for longer than the call takes", of_times.waited_longer),
     Check("cpu", (KERNEL, DRIVER), "processor time fits into the cores and the seconds, and is some", of_times.cpu_beyond_cores),
     Check("parents", (KERNEL, PROBE), "a process begins after exec, after its parent and before its own imports, which come before its calls", of_times.child_before_parent),
-    Check("twice", (PROBE, SETTINGS), "one API server, one engine core a replica, one process a rank", of_times.processes_twice),
-    Check("missing", (PROBE, SETTINGS), "where one process reported, every one and every rank did", of_times.processes_missing),
+    Check("twice", (PROBE, SETTINGS), "one API server, one engine core a replica, one process a rank", of_settings.processes_twice),
+    Check("missing", (PROBE, SETTINGS), "where one process reported, every one and every rank did", of_settings.processes_missing),
     Check("log_duration", (LOG, STAMPS), "no duration is longer than from its process's beginning to its line, or than the start", of_log.longer_than_possible),
     Check("log_parts", (LOG, LOG), "weights take no longer than their model, and the model with the engine's init no longer than ready", of_log.parts_longer_than_whole),
     Check("log_twice", (LOG, LOG), "what a process prints once is printed once, a rank is one process, and ready is one time", of_log.printed_twice),
@@ -66,10 +67,10 @@ CHECKS = (
     Check("log_processes", (LOG, PROBE), "the process ids and ranks in the log are those that reported", of_log.log_of_other_processes),
     Check("log_phases", (LOG, PROBE), "seconds of loading, compiling, graph capture and the engine's steps agree", of_log.log_disagrees_with_probe),
     Check("ran", (PROBE, SETTINGS), "the arguments and the version that each process says it has", lambda e: e.ran_problems),
-    Check("log_version", (LOG, SETTINGS), "version of vLLM, and CPU or GPU", of_log.log_of_another_vllm),
-    Check("log_arguments", (LOG, SETTINGS), "model, load format, parallel sizes, length, dtype, eager, memory share", of_log.log_of_other_arguments),
-    Check("loader", (PROBE, SETTINGS), "the loader's class and the load format", of_log.loader_of_another_format),
-    Check("log_port", (LOG, SETTINGS), "the port that is served on", of_log.log_of_another_server),
+    Check("log_version", (LOG, SETTINGS), "version of vLLM, and CPU or GPU", of_settings.log_of_another_vllm),
+    Check("log_arguments", (LOG, SETTINGS), "model, load format, parallel sizes, length, dtype, eager, memory share", of_settings.log_of_other_arguments),
+    Check("loader", (PROBE, SETTINGS), "the loader's class and the load format", of_settings.loader_of_another_format),
+    Check("log_port", (LOG, SETTINGS), "the port that is served on", of_settings.log_of_another_server),
     Check("residency", (SETTINGS, PAGE_CACHE), "`page_cache` and what was resident before exec", _of_state(residency_problems)),
     Check("reads", (SETTINGS, STORAGE), "a cold start reads 90 % of the checkpoint or more, a warm one 10 % or less", _of_state(read_problems)),
     Check("reads_doubtful", (SETTINGS, STORAGE), "a cold start reads 95 % or more, a warm one 2 % or less", _of_state(state_doubts), warns=True),

@@ -144,6 +144,11 @@ def evidence_of(asked: Asked, log: StartLog, probe: ProbeReport, execution: Exec
     )
 
 
+def release_of(version: str) -> str:
+    """Of vLLM, without what a build adds to it: 0.32.0+cpu is 0.32.0."""
+    return version.partition("+")[0].removeprefix("v")
+
+
 def quoted(line: LogLine) -> str:
     """A line of vLLM's in a sentence."""
     return f"“{line.text if len(line.text) <= QUOTED else line.text[:QUOTED] + '…'}”"

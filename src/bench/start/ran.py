@@ -10,7 +10,7 @@ from typing import Any
 from bench.host.compile_cache import FOLDERS
 from bench.masking import masked, masked_value
 from bench.start import tags as t
-from bench.start.evidence import asked_of
+from bench.start.evidence import asked_of, release_of
 from bench.start.execution import CgroupCounters, Execution, PreparedStart
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.vllm.command import masked_words
@@ -166,14 +166,9 @@ def ran_problems(prepared: PreparedStart, report: ProbeReport) -> list[str]:
     found = [text for server in _servers(report) for text in _other_arguments(prepared.command.arguments, server)]
     for process, ran in _reported(report):
         version, _, file = ran.last.packages.get("vllm", "").partition(" from ")
-        if version not in {"", "unknown"} and _release(version) != _release(recorded):
+        if version not in {"", "unknown"} and release_of(version) != release_of(recorded):
             found.append(f"{process.rank or process.kind} ran vLLM {version} of {file}, and {recorded} was recorded")
     return found
-
-
-def _release(version: str) -> str:
-    """Without the build behind it: 0.32.0+cpu is 0.32.0."""
-    return version.partition("+")[0]
 
 
 def _servers(report: ProbeReport) -> list[Surroundings]:
