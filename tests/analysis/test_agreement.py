@@ -23,7 +23,12 @@ def compared(
     base: dict[str, str] | None = None,
 ) -> Comparison:
     """Two points, of which the second has these; `base`: what the first has besides."""
-    plain = {"load_format": "auto", "load_format.extra.concurrency": "None", "vllm.args.dtype": "None"}
+    plain = {
+        "load_format": "auto",
+        "load_format.extra.concurrency": "None",
+        "vllm.args.dtype": "None",
+        "storage": "as_is",
+    }
     first, second = RAN_ENVIRONMENT.of(VARIABLES), RAN_ENVIRONMENT.of(VARIABLES if variables is None else variables)
     return compare(
         made_sweep(
@@ -212,3 +217,22 @@ def test_two_entry_points_are_compared_only_where_the_sweep_varies_them(mine, th
     else:
         assert f"the entry point of vLLM's server {named}" in withheld
         assert withheld.endswith(f"ignore={OF_TAG}")
+
+
+GP3 = {
+    "storage.name": "gp3",
+    "storage.limit": "riops=3000",
+    "storage.read_ahead_kb": "128",
+    "storage.device": "loop device",
+}
+AS_IS = {"storage.name": "as_is", "storage.limit": "none", "storage.read_ahead_kb": "8192", "storage.device": "vda"}
+
+
+def test_an_emulated_storage_is_compared_with_a_real_one_where_it_is_what_was_varied():
+    """Then all that is recorded of it may differ; else each fact of it must agree. Of the read-ahead the measured one counts, not the setting."""
+    varied = compared(tags=GP3, base=AS_IS, params={"storage": "gp3", "storage.read_iops": "3000"})
+    found = compared(tags=GP3, base=AS_IS, params={"storage.read_ahead_kb": "None"})
+    same = {"tags": GP3, "base": GP3}
+
+    assert varied.withheld == compared(**same, params={"storage.read_ahead_kb": "128"}).withheld == {}
+    assert "the disk's read-ahead differs (8192 and 128)" in found.withheld["other"]

@@ -206,6 +206,16 @@ def test_without_a_candidate_there_is_no_comparison(starts, sentence):
             "known, and were not compared.",
             id="starts without a probe",
         ),
+        pytest.param(
+            sweep({"a": A, "b": HALF}, **{"storage.name": "gp3", "storage.emulated": "3,000 reads/s, 125 MiB/s"}),
+            "All starts: an emulated storage, gp3 (3,000 reads/s, 125 MiB/s); a real one also delays each request, which is not emulated.",
+            id="an emulated storage",
+        ),
+        pytest.param(
+            [*sweep({"b": HALF}, **{"storage.name": "gp3", "storage.emulated": "125 MiB/s"}), *sweep({"a": A})],
+            "`b`: an emulated storage, gp3 (125 MiB/s), and `a` the host's own; a real one also delays each request, which is not emulated.",
+            id="an emulated storage beside a real one",
+        ),
     ],
 )
 def test_what_limits_the_answer_stands_beside_it(starts, caveat):

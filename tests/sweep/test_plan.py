@@ -372,3 +372,21 @@ def test_the_plan_guesses_nothing():
     assert describe_duration([60.0, None]) == (
         "how long it takes is unknown: 1 of 2 starts is of a kind that was never made here"
     )
+
+
+def test_an_emulated_storage_is_in_the_label():
+    """Once, whether it is swept or every point has it; the host's own only where it is swept."""
+    found = [
+        [point.label for point in label_points(*swept(*words))]
+        for words in (
+            ("storage=as_is,gp3",),
+            ("load_format=auto,dummy", "storage=gp3"),
+            ("storage=limited", "storage.read_iops=500,50"),
+        )
+    ]
+
+    assert found == [
+        ["storage=as_is", "storage=gp3"],
+        ["auto storage=gp3", "dummy storage=gp3"],
+        ["read_iops=500 storage=limited", "read_iops=50 storage=limited"],
+    ]
