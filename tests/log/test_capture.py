@@ -199,6 +199,17 @@ def test_records_that_lost_their_line_ends_are_lines():
     assert lines[1].raw == record.format(1) + " vllm | "
 
 
+def test_several_records_in_one_line_are_lines():
+    """As a page shows a log that was pasted into it as text; below three one may quote the other."""
+    records = [f"INFO 11-24 02:47:3{second} [**init**.py:{second}] took {second} s" for second in range(3)]
+
+    assert [line.text for line in read("> $ kubectl logs vllm-0 " + " ".join(records))] == [
+        "> $ kubectl logs vllm-0 ", *(record + " " for record in records[:2]), records[2]
+    ]  # fmt: skip
+    assert [line.text for line in read(" ".join(records))][1:] == [f"{records[1]} ", records[2]]
+    assert len(read(" ".join(records[:2]))) == 1
+
+
 def test_a_number_that_somebody_stressed_is_read():
     """As in a report that was written in Markdown. Other stars are text."""
     line, other = read("INFO finished in **17 secs**, took **-0.48** GiB", "    f(**kwargs, of=2**3)")

@@ -118,7 +118,7 @@ def lines_of(records: list[dict[str, object]], **how: object) -> str:
 
 def table(header: list[str], rows: list[list[str]], **how: object) -> str:
     file = io.StringIO()
-    csv.writer(file, **how).writerows([header, *rows])  # type: ignore[arg-type]  # whatever csv.writer takes
+    csv.writer(file, **how).writerows([*filter(None, [header]), *rows])  # type: ignore[arg-type]  # whatever csv.writer takes
     return file.getvalue()
 
 
@@ -153,6 +153,8 @@ EXPORTS: dict[str, str] = {
     "CSV, newest first": table(["timestamp", "severity", "textPayload"], [[time, "INFO", line] for time, line in RECORDS[::-1]]),
     "CSV of Datadog": table(["Date", "Host", "Service", "Message"], [[time, "h", "vllm", line] for time, line in RECORDS[::-1]], quoting=csv.QUOTE_ALL),
     "CSV of CloudWatch": table(["timestamp", "message"], [[str(at), line] for at, line in zip(EPOCH_MS, LINES, strict=True)]),
+    "CSV of CloudWatch, a part of it": table([], [[str(at), line] for at, line in zip(EPOCH_MS, LINES, strict=True)]),
+    "CSV, control characters as numbers": table(["timestamp", "message"], [[str(at), f"#033[1;36m{line[:12]}#033[0;0m{line[12:]}#015"] for at, line in zip(EPOCH_MS, LINES, strict=True)]),
     "CSV with semicolons": table(["Time", "Line"], [[time, line] for time, line in RECORDS], delimiter=";"),
     "Azure": json.dumps({"tables": [{"columns": [{"name": "TimeGenerated"}, {"name": "LogMessage"}], "rows": [[time, line] for time, line in RECORDS[::-1]]}]}),
     "several lines a record": json.dumps([{"timestamp": TIMES[at], "message": "\n".join(LINES[at : at + 7])} for at in (14, 7, 0)]),
@@ -170,6 +172,15 @@ EXPORTS: dict[str, str] = {
 def test_an_export_of_a_collector_is_read(content, tmp_path):
     """Of its records, in the order of their times."""
     is_right(read(content.encode(), tmp_path))
+
+
+def test_a_comma_in_front_of_milliseconds_makes_no_table(tmp_path):
+    """As Python's logging writes its times."""
+    before = "".join(f"2026-03-11 09:15:0{second},120\tINFO worker.py:1654 -- hello\n" for second in range(3))
+    recording = read((before + TEXT).encode(), tmp_path)
+
+    is_right(recording)
+    assert recording.file.changes == ()
 
 
 def test_an_export_says_what_it_was(tmp_path):

@@ -295,6 +295,7 @@ def test_the_same_words_of_two_ranks_are_no_edge_of_a_terminal():
         ("KeyError: 'a.b' [416,434][multiproc_executor.py:295,worker_main]", "KeyError: 'a.b'"),  # a record's last line
         ("ValueError: no shape [1,2][3]", "ValueError: no shape [1,2][3]"),
         ("[rank0]: ValueError: no weights", "ValueError: no weights"),
+        ("E       ValueError: no weights", "ValueError: no weights"),  # pytest
         ("[multiproc_executor.py:492] ValueError: no weights", "ValueError: no weights"),  # copied from there on
         ("ERROR 01-20 10:00:00 engine.py:366] ValueError: no weights", "ValueError: no weights"),
         (

@@ -14,7 +14,7 @@ LENGTH = 300
 SOURCE = re.compile(
     r"^ ?(?:(?:ERROR|CRITICAL) (?:[\d-]+ [\d:.]+ \[?|\[?(?=[\w./-]+\.py:\d+\]))|\[(?=[\w./-]+\.py:\d+\]))(?P<place>[^\]\s]+)\] ?"
 )
-RANK = re.compile(r"^\[rank\d+\]: ?")
+RANK = re.compile(r"^(?:\[rank\d+\]: ?|E {3,}(?=\S))")  # or pytest's mark
 # The logger of the Unified Cache Manager, which takes over vLLM's on Ascend: in front of a record and behind it, which may have several lines.
 UC_HEAD = re.compile(r"^(?:\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,9}\])?\[UC\]\[[A-Z]\] ")
 UC_TAIL = re.compile(r" \[\d{1,10},\d{1,10}\]\[[^\[\]:,]{1,200}\.py:\d{1,9},[^\[\]]{1,200}\]$")

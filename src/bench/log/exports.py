@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import unescape
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 
@@ -34,6 +34,8 @@ VLLMS = re.compile(LEVEL_AND_TIME)
 # What wikis, chats and word processors make of blanks and quotes; and marks without a width.
 TYPESET = dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F), " ") | dict.fromkeys((0x200B, 0x200C, 0x2060, 0xAD), "")
 TYPESET |= dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b"), "'") | dict.fromkeys(map(ord, "\u201c\u201d\u201e"), '"')
+# As rsyslog writes colours and returns, and Amazon's logs have them.
+OCTAL_COLOUR, OCTAL_RETURN = re.compile(rb"#033\[[0-9;]*m"), b"#015"
 WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?")
 
 Blocks = Iterable[bytes]
@@ -71,7 +73,7 @@ def _steps(blocks: Iterator[bytes]) -> list[Step]:
         if (size := size + len(block)) >= SAMPLE_BYTES:
             break
     steps = []
-    for recognised in (_as_document, _as_table, _as_page, _as_typeset, _as_pane, _as_folded, _as_cut):
+    for recognised in (_as_octal, _as_document, _as_table, _as_page, _as_typeset, _as_pane, _as_folded, _as_cut):
         if step := recognised(sample):
             steps.append(step)
             sample = [*step.change(sample)]
@@ -90,6 +92,15 @@ def _stamps_in(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
         yield from (each + b"\n" for each in found)
 
 
+def _as_octal(sample: Sequence[bytes]) -> Step | None:
+    is_octal = any(OCTAL_COLOUR.search(line) for line in lines_in(sample))
+    return Step("control characters as numbers", _without_octal) if is_octal else None
+
+
+def _without_octal(blocks: Blocks) -> Iterator[bytes]:
+    return (OCTAL_COLOUR.sub(b"", line).replace(OCTAL_RETURN, b" ") for line in lines_in(blocks))
+
+
 def _as_document(sample: Sequence[bytes]) -> Step | None:
     first = text_of(b"".join(sample))
     if not documents.begins_document(first) or next(documents.records_in(sample), None) is None:
@@ -98,8 +109,8 @@ def _as_document(sample: Sequence[bytes]) -> Step | None:
 
 
 def _as_table(sample: Sequence[bytes]) -> Step | None:
-    header = next(lines_in(sample), b"")
-    if not tables.columns_of(text_of(header)) or next(tables.rows_in(sample), None) is None:
+    first = [text_of(line) for line in islice(lines_in(sample), tables.LOOKED_AT)]
+    if not tables.columns_in(first) or next(tables.rows_in(sample), None) is None:
         return None
     return Step("a table", tables.rows_in)
 

@@ -15,6 +15,8 @@ STAMP = re.compile(r" *(\d{1,9}\.\d{3}) ")  # bench's own
 RECORD = re.compile(LEVEL_AND_TIME)
 WHOLE_RECORD = re.compile(ANY_PROCESS + "{0,4}" + LEVEL_AND_TIME)
 NAMED_RECORD = re.compile(ANY_PROCESS + "{1,4}" + LEVEL_AND_TIME)
+HEAD = re.compile(rf"(?<!\S){LEVEL_AND_TIME}\[?[\w./*-]{{1,100}}\.py:\d{{1,6}}\] ")
+ENOUGH_HEADS = 3  # in a line: it is of several records, and none quotes another
 BEFORE_RECORD_CHARACTERS = 800  # at most, of the processes in front of it
 
 
@@ -97,7 +99,7 @@ def _decoded(line: bytes) -> str:
 
 def _divided(piece: Piece) -> list[Piece]:
     """A record of vLLM's that is glued behind a bar, or behind a text without a line end, is a line of its own. It has the same stamp.
-    One behind another record only with its process: without, the first may quote it.
+    One behind another record only with its process, or among several: else the first may quote it.
     """
     number, text, cut, source = piece
     if not text or text.isspace():
@@ -105,17 +107,23 @@ def _divided(piece: Piece) -> list[Piece]:
     begin = found.end() if (found := STAMP.match(text)) else 0
     first = WHOLE_RECORD.match(text, begin)
     heads, at = [0], first.end() if first else begin + 1
-    glued = NAMED_RECORD if first else WHOLE_RECORD
+    is_behind_record = first is not None
     while _may_have_record(text, at) and (record := RECORD.search(text, at)):
+        glued = _among_others(text) if is_behind_record else WHOLE_RECORD
         if head := glued.search(text, max(at, record.start() - BEFORE_RECORD_CHARACTERS)):
             heads.append(head.start())
-            glued = NAMED_RECORD
+            is_behind_record = True
         at = record.end()
     ends = [*heads[1:], len(text)]
     return [
         Piece(number, (text[:begin] if head else "") + text[head:end], cut and end == len(text), source)
         for head, end in zip(heads, ends, strict=True)
     ]
+
+
+def _among_others(text: str) -> re.Pattern[str]:
+    """How a record begins behind another one in this text."""
+    return WHOLE_RECORD if len(HEAD.findall(text)) >= ENOUGH_HEADS else NAMED_RECORD
 
 
 def _may_have_record(text: str, at: int) -> bool:

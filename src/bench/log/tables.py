@@ -3,7 +3,8 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 from bench.log.encodings import text_of
@@ -11,6 +12,9 @@ from bench.log.files import lines_in
 from bench.log.records import PODS, TEXTS, TIMES
 
 DELIMITERS = ",;\t"
+LOOKED_AT = 3  # lines
+# A row's first field, and no comma in front of its milliseconds.
+STAMPED = re.compile(r"(?:\d{13}|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?Z?),(?!\d{1,9}\W)")
 MOST_COLUMNS = 200
 LONGEST = 1 << 20  # characters of a field
 NAMES = re.compile(r"[\w@_][\w @./()\[\]:-]{0,60}")
@@ -25,6 +29,19 @@ class Columns(NamedTuple):
     text: int
     time: int | None
     pod: int | None
+    is_named: bool = True  # by the first line
+
+
+STAMP_AND_TEXT = Columns(",", 2, text=1, time=0, pod=None, is_named=False)
+
+
+def columns_in(first: Sequence[str]) -> Columns | None:
+    """By the first lines of a table, or of a part of one: a time and a text."""
+    if not first:
+        return None
+    return columns_of(first[0]) or (
+        STAMP_AND_TEXT if len(first) == LOOKED_AT and all(map(STAMPED.match, first)) else None
+    )
 
 
 def columns_of(header: str) -> Columns | None:
@@ -43,10 +60,12 @@ def columns_of(header: str) -> Columns | None:
 
 def rows_in(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Each row as a line of JSON. A comma in a text without quotes is the text's, where it stands in the last column."""
-    lines = (text_of(line) for line in lines_in(blocks))
-    columns = columns_of(next(lines, ""))
+    lines: Iterator[str] = (text_of(line) for line in lines_in(blocks))
+    first = [*islice(lines, LOOKED_AT)]
+    columns = columns_in(first)
     if columns is None:
         return
+    lines = chain(first[columns.is_named :], lines)
     csv.field_size_limit(LONGEST)
     rows = csv.reader(lines, delimiter=columns.delimiter)
     while True:
