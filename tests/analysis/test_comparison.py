@@ -5,7 +5,7 @@ import pytest
 from bench.analysis.comparison import compare
 from bench.analysis.records import RunRecord
 from bench.errors import SettingError
-from bench.start.metrics import FIRST_ANSWER, FIRST_TOKEN, LOAD_MODEL, LOAD_WEIGHTS, READY
+from bench.start.metrics import FIRST_ANSWER, FIRST_TOKEN, LOAD_MODEL, LOAD_WEIGHTS, READY, REQUESTS
 from made_sweeps import made_failure, made_start, made_sweep
 
 
@@ -34,6 +34,16 @@ def test_first_answers_are_compared_where_the_same_was_asked(endpoint, is_compar
     assert found.speedup("other", READY).ratio.mean == pytest.approx(2.0)
     assert (found.speedup("other", FIRST_ANSWER) is not None) is is_compared
     assert found.speedup("other", FIRST_TOKEN) is None
+
+
+def test_the_ratio_of_a_rate_is_above_1_where_the_candidate_has_more():
+    """As that of a time where it needs less."""
+    starts = [
+        made_start(name, {"ready_s": 1.0, "throughput/requests_per_s": rate})
+        for name, rate in (("auto", 2.0), ("other", 5.0))
+    ]
+
+    assert compare(made_sweep(*starts)).speedup("other", REQUESTS).ratio.mean == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize(

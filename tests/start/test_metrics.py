@@ -20,7 +20,15 @@ from read_lines import read_log, read_phases
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 DOCUMENT = ROOT / "docs" / "metrics.md"
-ENDINGS = {"s": "_s", "GiB": "_gib", "GiB/s": "_gib_per_s", "tokens": "tokens", "MHz": "_mhz"}
+ENDINGS = {
+    "s": "_s",
+    "GiB": "_gib",
+    "GiB/s": "_gib_per_s",
+    "tokens": "tokens",
+    "tokens/s": "_tokens_per_s",
+    "1/s": "_per_s",
+    "MHz": "_mhz",
+}
 
 
 def strangers(names) -> list[str]:

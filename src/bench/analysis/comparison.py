@@ -245,7 +245,8 @@ def _speedups(baseline: Point, candidate: Point, rivals: int, *, has_blocks: boo
         if metric is FIRST_ANSWER and len(_endpoints(baseline) | _endpoints(candidate)) > 1:
             continue  # a vector and a class are no two ways to one answer
         sides = [by_block(point, metric, has_blocks=has_blocks) for point in (baseline, candidate)]
-        if ratio := known_to(metric.resolution, sides[0], sides[1], rivals):
+        slower, faster = reversed(sides) if metric.is_rate else sides
+        if ratio := known_to(metric.resolution, slower, faster, rivals):
             found.append(Speedup(metric, baseline.label, candidate.label, ratio))
     return found
 

@@ -12,7 +12,7 @@ from bench.config.rig import RigLimits
 from bench.config.storage import Storage
 from bench.config.sweep import SWEEP_SETTINGS, Cost, Sweep, Tracking
 from bench.config.values import Blocks, Seconds, Section, Text, Tokens
-from bench.config.vllm import Completion, LoadFormat, Vllm
+from bench.config.vllm import Completion, LoadFormat, ServeBenchSetting, SteadySetting, Vllm
 from bench.masking import masked_value
 
 
@@ -47,6 +47,8 @@ class Settings(Section):
     models_dir: Text
     vllm: Vllm
     completion: Completion | None  # None: a start ends when vLLM is ready
+    serve_bench: ServeBenchSetting
+    steady: SteadySetting
     rig: RigLimits
     cost: Cost
     sweep: Sweep
@@ -82,7 +84,9 @@ class Settings(Section):
 
     def unmasked(self) -> dict[str, Any]:
         """The same with secrets unmasked: for comparing settings, never for output."""
-        tree = self.model_dump(exclude={"tracking", "rig", "cost", "sweep", "cache_dir", *SWEEP_SETTINGS})
+        switched = {"serve_bench": self.serve_bench.num_prompts, "steady": self.steady.requests}
+        off = {name for name, number in switched.items() if number is None}
+        tree = self.model_dump(exclude={"tracking", "rig", "cost", "sweep", "cache_dir", *SWEEP_SETTINGS, *off})
         flat = flattened(tree)
         for group in ("model", "load_format", "storage"):
             flat[group] = flat.pop(f"{group}.name")

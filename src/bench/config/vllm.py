@@ -1,11 +1,11 @@
-"""What is started: the groups `load_format` and `vllm`, and the completion that ends a start."""
+"""What is started and asked: the groups `load_format` and `vllm`, the completion that ends a start, and what follows it where that is asked for."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bench.config.arguments import Arguments
-from bench.config.values import Scalar, Seconds, Section, Size, Text
+from bench.config.values import Count, Scalar, Seconds, Section, Size, Text
 
 
 class LoadFormat(Section):
@@ -37,3 +37,37 @@ class Completion(Section):
     prompt: Annotated[str, Field(min_length=1)]
     max_tokens: Size
     timeout_s: Seconds
+
+
+# What `serve_bench=true` and `steady=true` stand for: a setting below each, and its number. false is none.
+SWITCHES = {"serve_bench": ("num_prompts", 32), "steady": ("requests", 40)}
+
+
+def _switch(section: str) -> BeforeValidator:
+    """For a file of settings, as an experiment's, that has the one word."""
+    name, number = SWITCHES[section]
+    return BeforeValidator(lambda given: {name: number if given else None} if isinstance(given, bool) else given)
+
+
+class ServeBench(Section):
+    """Load on the server when its start is timed, by vLLM's own generator: random prompts. The defaults are those of conf/."""
+
+    num_prompts: Count | None = None  # None: no load
+    input_len: Size = 128  # tokens
+    output_len: Size = 32
+    request_rate: Annotated[float, Field(gt=0)] | None = None  # a second; None: all at once
+    seed: Annotated[int, Field(ge=0)] = 0
+    timeout_s: Seconds = 600
+
+
+class Steady(Section):
+    """The first requests, one after the other, until the server answers as fast as it will. The defaults are those of conf/."""
+
+    requests: Annotated[int, Field(ge=8, le=10_000)] | None = None  # the completion among them; None: only that
+    within: Annotated[float, Field(gt=0, le=10)] = 0.25  # of the median of the last half, above it
+    seed: Annotated[int, Field(ge=0)] = 0
+    timeout_s: Seconds = 600
+
+
+ServeBenchSetting = Annotated[ServeBench, _switch("serve_bench")]
+SteadySetting = Annotated[Steady, _switch("steady")]

@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Glob, Override
 
-from bench.config import OF_THE_SWEEP
+from bench.config import OF_THE_SWEEP, SWITCHES
 from bench.errors import SettingError
 from bench.overrides.grammar import parsed
 from bench.overrides.json_override import without_json
@@ -35,7 +35,8 @@ PARAMS = "hydra.sweeper.params."
 
 def normalised(overrides: Sequence[str], config_dir: Path | None = None) -> list[str]:
     """The overrides with the pluses that Hydra requires, so that a user can leave them out or type them: `++` before a key that may not be
-    in conf/, `+` before a group of the user's own, none before all others. JSON in them becomes Hydra's grammar.
+    in conf/, `+` before a group of the user's own, none before all others. JSON in them becomes Hydra's grammar, and `steady=true` the number
+    that it stands for.
     """
     return [_normalised(word, config_dir) for word in overrides]
 
@@ -45,6 +46,10 @@ def _normalised(given: str, config_dir: Path | None) -> str:
     key, equals, value = word.lstrip("+").partition("=")
     if not equals or word.startswith("~") or key.startswith("hydra"):
         return word
+    if key in SWITCHES and {*value.lower().split(",")} <= {"true", "false"}:
+        name, number = SWITCHES[key]
+        switched = (str(number) if each == "true" else "null" for each in value.lower().split(","))
+        return f"{key}.{name}={','.join(switched)}"
     # A model of a sweep may have other sizes than conf/'s first.
     if key in FREE or is_free(key) or key.startswith("model.random."):
         return f"++{key}={value}"
@@ -67,7 +72,10 @@ def check_overrides(overrides: Sequence[str], config_dir: Path | None = None) ->
         elif override.key_or_group in sections() and not all(
             isinstance(each, Mapping) for each in values_of(override, config_dir)
         ):
-            raise SettingError(f"{shown(word)}: must be a dictionary, as {override.key_or_group}={{NAME:VALUE}}.")
+            switch = "true, false or " if override.key_or_group in SWITCHES else ""
+            raise SettingError(
+                f"{shown(word)}: must be {switch}a dictionary, as {override.key_or_group}={{NAME:VALUE}}."
+            )
         for name in dict.fromkeys(_leaves(override, config_dir)):
             other = next((seen[each] for each in seen if _overlap(each, name)), word)
             if other != word:

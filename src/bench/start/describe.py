@@ -54,7 +54,7 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     state = steps.run("judging the state", partial(state_record, execution, outputs), StateRecord())
     of_chain = steps.run("the waterfall's metrics", partial(waterfall_metrics, outputs.chain), dict[str, float]())
     of_memory = steps.run(
-        "the memory's metrics", partial(measured_metrics.memory_metrics, execution.memory.samples), dict[str, float]()
+        "the memory's metrics", partial(measured_metrics.memory_metrics, execution.timed_samples), dict[str, float]()
     )
     metrics = steps.run(
         "the metrics", partial(metrics_of, settings, outputs, execution), measured_metrics.clock_metrics(execution)
@@ -250,9 +250,9 @@ def metrics_of(settings: Settings, outputs: StartOutputs, execution: Execution) 
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
     of_log = with_checkpoint(summarise(outputs.log.readings), size_gib(settings))
     of_storage = measured_metrics.storage_metrics(execution.storage)
-    return (
-        measured_metrics.clock_metrics(execution) | of_log | measured_metrics.probe_metrics(outputs.probe) | of_storage
-    )
+    of_service = measured_metrics.service_metrics(execution, settings.steady.within)
+    of_probe = measured_metrics.probe_metrics(outputs.probe)
+    return measured_metrics.clock_metrics(execution) | of_log | of_probe | of_storage | of_service
 
 
 def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:

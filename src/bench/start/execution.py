@@ -17,7 +17,9 @@ from bench.vllm.completion import Answer
 from bench.vllm.first_answer import OtherAnswer
 from bench.vllm.greedy import Round
 from bench.vllm.keeper_reports import Cpu
-from bench.vllm.memory import MemoryRecord
+from bench.vllm.load import Load
+from bench.vllm.memory import MemoryRecord, MemorySample
+from bench.vllm.steady import Request
 from bench.weights.fingerprint_store import Files
 
 
@@ -83,6 +85,10 @@ class Execution:
     other_answer: OtherAnswer | None = None  # of one that does not
     unanswered: list[str] = field(default_factory=list)  # why neither came, though one was asked for
     is_asked: bool = False  # nothing is left that this start should have been asked
+    asked_until_s: float | None = None  # then what follows its timed part began; None: nothing does
+    requests: tuple[Request, ...] = ()  # of `steady`
+    load: Load | None = None  # of `serve_bench`; None: none, or it failed
+    not_served: list[str] = field(default_factory=list)  # what failed of the two
     cpu: Cpu | None = None  # None: it failed
     tree_read_bytes: int | None = None  # from storage, by all that vLLM started; None: not over, or not counted here
     memory: MemoryRecord = field(default_factory=MemoryRecord)
@@ -105,6 +111,12 @@ class Execution:
         answered_s = self.first_answer_s if self.first_token_s is None else self.first_token_s
         return self.ready_s if answered_s is None and self.is_asked else answered_s
 
+    @property
+    def timed_samples(self) -> list[MemorySample]:
+        """Those of its memory before it was loaded."""
+        until_s = self.asked_until_s
+        return [each for each in self.memory.samples if until_s is None or each.elapsed_s <= until_s]
+
     def ended_at(self) -> float:
         """UNIX time now, by the clock that nobody can set: no start ends before it begins."""
         return self.started_at + time.monotonic() - (self.began_s if self.exec_at_s is None else self.exec_at_s)
@@ -119,6 +131,7 @@ class Execution:
             *warnings_of(WarningKind.CLOCK, self.clocks.warnings(self._moments_s())),
             *warnings_of(WarningKind.OUTPUT, self.lost_output),
             *warnings_of(WarningKind.ANSWER, self.unanswered),
+            *warnings_of(WarningKind.LOAD, self.not_served),
             *warnings_of(WarningKind.MEMORY, [self.memory.failure] if self.memory.failure else []),
         ]
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from bench.errors import OwnershipError
-from bench.vllm import command, memory
+from bench.vllm import command, load, memory, steady
 from bench.weights import fingerprint_store, sharded
 
 STARTUP = "startup.json"  # the Startup; a folder with this file is that of a start that is over
@@ -19,12 +19,13 @@ TRACE = "trace.json"
 WATERFALL_FIGURE, PHASES_FIGURE, MEMORY_FIGURE = "waterfall.png", "phases.png", "memory.png"
 RUN = "mlflow_run.json"  # which run of which store has this start
 MEMORY, PROBE = memory.FILE, command.PROBE
+SERVE_BENCH, STEADY = load.FILE, steady.FILE
 FINGERPRINT, PREPARE_LOG = fingerprint_store.FILE, sharded.LOG
 
 # Nothing else in a start's folder is bench's.
 OUTPUTS = frozenset({
     STARTUP, BEGUN, UNMASKED, SETTINGS, LOG, EXCERPTS, ERRORS, PRIME, TRACE, WATERFALL_FIGURE, PHASES_FIGURE, MEMORY_FIGURE, RUN,
-    MEMORY, PROBE, FINGERPRINT, PREPARE_LOG,
+    MEMORY, PROBE, FINGERPRINT, PREPARE_LOG, SERVE_BENCH, STEADY,
 })  # fmt: skip
 
 

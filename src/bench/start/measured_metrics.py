@@ -16,6 +16,7 @@ from bench.start.execution import Execution
 from bench.start.metric_types import FromProbe, named
 from bench.vllm.memory import MemorySample, peaks
 from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.steady import steady_request_s, steady_s
 
 FROM_PROBE = tuple((metric, metric.source) for metric in m.CATALOGUE if isinstance(metric.source, FromProbe))
 
@@ -30,6 +31,19 @@ def clock_metrics(execution: Execution) -> dict[str, float]:
         m.CPU_VLLM: cpu.tree_s if cpu else None,
         m.CPU_BENCH: cpu.ours_s if cpu else None,
         m.LONGEST_GAP: None if measured_s is None else execution.clocks.longest_gap_s(measured_s),
+    })  # fmt: skip
+
+
+def service_metrics(execution: Execution, within: float) -> dict[str, float]:
+    """What the server did when its start was timed, where it was asked to."""
+    load, requests = execution.load, execution.requests
+    of_load = named({
+        m.OUTPUT_TOKENS: load.output_tokens_per_s, m.REQUESTS: load.requests_per_s, m.TTFT: load.ttft_p50_s, m.TPOT: load.tpot_p50_s,
+    }) if load else {}  # fmt: skip
+    return of_load | named({
+        m.STEADY: steady_s(requests, within),
+        m.FIRST_REQUEST: requests[0].latency_s if requests else None,
+        m.STEADY_REQUEST: steady_request_s(requests),
     })  # fmt: skip
 
 

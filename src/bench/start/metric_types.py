@@ -61,6 +61,7 @@ class Metric:
     over_ranks: Join | None = None  # ranks work in parallel; None: the start has one number
     over_starts: Join = fmean  # of one point
     speedup: str | None = None  # the title of its ratio baseline ÷ candidate; None: no ratio is shown
+    is_rate: bool = False  # more of it is better: its ratio is candidate ÷ baseline
     label: str | None = None  # in the figure of a comparison; None: it is not drawn
     is_key: bool = False  # a row of the report's table
     digits: int = 2

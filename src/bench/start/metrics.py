@@ -124,6 +124,23 @@ HOST_SHMEM = Metric("memory/host_shmem_peak_gib", "GiB", "Shared memory, peak", 
 HOST_PSS = Metric("memory/host_pss_peak_gib", "GiB", "PSS, highest read", Measured("`/proc/PID/smaps_rollup`"),
     what="the highest that was read of their memory with each page counted once: a few times a start, and at its end")
 
+# What the server does when its start is timed, where that is asked for.
+REQUESTS_ONE_BY_ONE, GENERATOR = Measured("the driver's clock, with `steady`"), Measured("vLLM's load generator, with `serve_bench`")
+STEADY = Metric("phase/steady_s", "s", "Steady service", REQUESTS_ONE_BY_ONE, speedup="Steady service", is_key=True,
+    what="exec to the first request behind the last slow one: a request is slow if it takes more than `steady.within` above the median of its kind, short or long, in the last half of the requests; absent where more than one in ten of the last half is slow")
+FIRST_REQUEST = Metric("latency/first_request_s", "s", "First request", REQUESTS_ONE_BY_ONE, is_key=True, digits=3,
+    what="ready to the end of the start's own completion")
+STEADY_REQUEST = Metric("latency/steady_request_s", "s", "Steady request", REQUESTS_ONE_BY_ONE, is_key=True, digits=3,
+    what="the median over the last half of the requests that are like it")
+OUTPUT_TOKENS = Metric("throughput/output_tokens_per_s", "tokens/s", "Output tokens a second", GENERATOR, speedup="Output tokens a second", is_rate=True, is_key=True,
+    what="output tokens over the generator's seconds")
+REQUESTS = Metric("throughput/requests_per_s", "1/s", "Requests a second", GENERATOR, speedup="Requests a second", is_rate=True, is_key=True,
+    what="requests over the same seconds")
+TTFT = Metric("latency/ttft_p50_s", "s", "Time to first token under load, median", GENERATOR, speedup="Time to first token under load", is_key=True, digits=3,
+    what="the median over the requests")
+TPOT = Metric("latency/tpot_p50_s", "s", "Time per output token under load, median", GENERATOR, speedup="Time per output token under load", is_key=True, digits=4,
+    what="the median over the requests, without the first token")
+
 # The state in which it was made.
 RESIDENT_BEFORE = Metric("page_cache/resident_before", "", "In the page cache before", RESIDENT,
     what="share of the checkpoint's bytes in the page cache before exec, 0 to 1")
@@ -146,7 +163,7 @@ CGROUP_READ = Metric("io/cgroup_read_gib", "GiB", "Read from an emulated storage
 LONGEST_GAP = Metric("clock/longest_gap_s", "s", "Longest gap of the driver", Measured("the driver's clock, ten times a second"),
     what="how long bench itself was stopped or got no processor before the first token or answer; 0: less than 0.25 s")
 CPU_VLLM = Metric("cpu/vllm_s", "s", "Processor time of vLLM", KERNEL,
-    what="processor seconds of vLLM's process tree")
+    what="processor seconds of vLLM's process tree, with those of `steady` and `serve_bench` where they are asked for")
 CPU_BENCH = Metric("cpu/bench_s", "s", "Processor time of bench", KERNEL,
     what="processor seconds of bench beside it")
 RIG_LOAD = Metric("rig/load_average", "", "Load average before", HOST,

@@ -18,6 +18,7 @@ from bench.host.emulation.emulate import StorageInUse, storage_in_use
 from bench.host.host import look_at_host
 from bench.host.storage import disk_of
 from bench.masking import private, seal
+from bench.start.after_ready import after_ready
 from bench.start.describe import describe, minimal_startup, with_failures
 from bench.start.durations import remember_duration
 from bench.start.execution import CgroupCounters, Execution, PreparedStart, Stop, StopKind
@@ -176,6 +177,8 @@ def stages(prepared: PreparedStart, execution: Execution, on_line: OnLine, held:
         for reached in asked(settings, vllm, reached):  # noqa: B020  # each is the one before, further on
             yield reached
         vllm.check(*served_as(settings))
+        for reached in after_ready(prepared, vllm, reached):  # noqa: B020
+            yield reached
     if vllm.is_behind:  # the keeper has counted the command's processes, not vLLM's
         yield reached
     else:

@@ -22,6 +22,7 @@ class WarningKind(Enum):
     OUTPUT = "output"  # vLLM's, lost or cut
     MEMORY = "memory"  # its samples
     ANSWER = "answer"  # the first one did not come
+    LOAD = "load"  # after the timed part of a start: it failed, or service did not become steady
     UNATTRIBUTED = "unattributed"  # time that no phase explains
     STEP = "step"  # of bench, failed
     TRACE = "trace"  # not kept by MLflow

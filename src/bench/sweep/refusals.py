@@ -14,6 +14,7 @@ from bench.overrides.setting_names import choices, shown
 from bench.sweep.plan import Point
 from bench.vllm.check_arguments import refuse_arguments
 from bench.vllm.command import command_for
+from bench.vllm.load import refuse_load
 from bench.vllm.loader_settings import LOADERS
 from bench.weights.checkpoint import place_of
 from bench.weights.hub import checkpoint_folder
@@ -27,6 +28,8 @@ BESIDE_THE_COMMAND = {
     "bytecode",
     "probe",
     "completion",
+    "serve_bench",
+    "steady",
     "models_dir",
 }
 
@@ -91,6 +94,7 @@ def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
         raise SettingError("\n".join(dict.fromkeys(problems)))
     refuse_arguments(zip((point.settings for point in points), hosts, strict=True))
     refuse_unwritable(zip((point.settings for point in points), hosts, strict=True))
+    refuse_load(zip((point.settings for point in points), hosts, strict=True))
     return hosts
 
 

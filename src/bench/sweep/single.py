@@ -50,6 +50,7 @@ class CheckSingle(Callback):
         from bench.sweep.refusals import refuse_storages
         from bench.tracking.uploads import open_store
         from bench.vllm.check_arguments import refuse_arguments
+        from bench.vllm.load import refuse_load
 
         composed()
         with ending_the_process():
@@ -60,6 +61,7 @@ class CheckSingle(Callback):
             refuse_arguments([(settings, host)])
             refuse_unwritable([(settings, host)])
             refuse_storages([settings])
+            refuse_load([(settings, host)])
             HydraConfig.instance().set_config(config)  # for what is interpolated from it
             with hydra_errors_translated():
                 folder = Path(given := str(config.hydra.run.dir))
