@@ -56,7 +56,7 @@ def byte_code_problems(requested: str, found: Processes) -> list[str]:
 def byte_code_doubts(requested: str, found: Processes) -> Iterator[str]:
     """What every such start spends on compiling, or what the first of them has done for the others."""
     if requested != "compiled" and byte_code_word(found) == MISSING:
-        yield f"{'; '.join(_described(found))}: bytecode=compiled does it before the first start"
+        yield f"{'; '.join(_described(found))}: bytecode=compiled does it before the first start, and an image may have it done"
 
 
 def _described(found: Processes) -> Iterator[str]:

@@ -135,6 +135,6 @@ def measured_state(
         bytes_after=_bytes(before.paths),
         read=dict(read) if reads_weights else {},
         compile_cache_found=log.compile_cache,
-        bytecode_requested=settings.bytecode,
+        bytecode_requested="as_is" if settings.vllm.command else settings.bytecode,  # an image's is left as it is
         compiles=False if False in {log.info.compiles, not log.info.enforce_eager} else None,
     )
