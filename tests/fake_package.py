@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.vllm import server
-from bench.vllm.probe_events import ProbeProcess, ProbeReport, read_events
+from bench.vllm.probe_events import read_events
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 
 PROBE = Path(server.__file__).parent / "probe"
 LOADING = "vllm/model_executor/model_loader"

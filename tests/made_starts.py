@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from bench.start.record import Startup
 from bench.start.timeline import merged
 from bench.start.trace import TraceSpan
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from bench.vllm.span import Facts, Memory, Span
 
 STARTED_AT = 1_700_000_000.25

@@ -10,7 +10,7 @@ from bench.host.emulation.cgroup import Counted
 from bench.host.emulation.emulate import Look, StorageInUse
 from bench.log.readings import Reading
 from bench.start.evidence import Evidence
-from bench.vllm.probe_events import GIB, ProbeProcess
+from bench.vllm.probe_report import GIB, ProbeProcess
 from bench.vllm.span import Span
 from recorded_evidence import evidence
 

@@ -13,7 +13,7 @@ from bench.errors import SettingError
 from bench.report.content import report_of
 from bench.report.write import report_markdown, summary_markdown
 from bench.start.metrics import READY
-from bench.vllm.probe_events import RankSums, TensorSum
+from bench.vllm.probe_report import RankSums, TensorSum
 from bench.weights.fingerprint import Fingerprint
 from made_sweeps import made_start, made_sweep
 

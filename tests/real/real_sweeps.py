@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.vllm.probe_events import ProbeProcess, ProbeReport, read_events
+from bench.vllm.probe_events import read_events
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from conftest import Done, Workplace
 
 PATIENCE_S = 1800.0

@@ -8,7 +8,7 @@ from bench.report.style import phase
 from bench.start.record import Startup
 from bench.start.timeline import merged
 from bench.start.waterfall import PHASES
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from made_starts import span
 
 NOTHING = Startup("auto", None, {}, {}, 0.0, 40.0)

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bench.start.checks import CHECKS, doubts_in, problems_in
-from bench.vllm.probe_events import GIB
+from bench.vllm.probe_report import GIB
 from checks_document import BEGIN, END, render
 from planted import HALF, ONE, PLANTED, READY_S, emulated, looks, spans, state, values
 from recorded_evidence import evidence, folders

@@ -4,7 +4,7 @@ import json
 
 from bench.start.perfetto import PID_MAX, perfetto, write_trace
 from bench.start.trace import trace_of
-from bench.vllm.probe_events import ProbeReport
+from bench.vllm.probe_report import ProbeReport
 from made_starts import LOADED, every, process, span, startup, told, two_ranks
 
 

@@ -11,7 +11,7 @@ from bench.start import tags as t
 from bench.start.execution import CgroupCounters, PreparedStart
 from bench.start.ran import cgroup_warnings, ran_problems, ran_tags, ran_warnings
 from bench.vllm.command import Command
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from bench.vllm.ran import Ran, Surroundings
 
 COMMAND = (

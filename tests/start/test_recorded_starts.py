@@ -10,7 +10,8 @@ from bench.start.measured_metrics import probe_metrics
 from bench.start.outputs import missing_processes
 from bench.start.timeline import log_spans, merged
 from bench.start.waterfall import lanes, unattributed_warnings, waterfall, waterfall_metrics
-from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.probe_events import read_events
+from bench.vllm.probe_report import ProbeReport
 from bench.vllm.span import Span
 from read_lines import read_log, read_phases
 

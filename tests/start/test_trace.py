@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from bench.start.record import load_startup
 from bench.start.trace import trace_of
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from made_starts import LOADED, every, failed, named, process, span, startup, told, two_ranks
 
 

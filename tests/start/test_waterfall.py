@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.start.timeline import merged, processes_of
 from bench.start.waterfall import STEPS, lanes, slowest, unattributed_warnings, waterfall, waterfall_metrics
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from bench.vllm.span import Span
 from made_starts import span, told
 

@@ -14,7 +14,7 @@ from bench.host.host import look_at_host
 from bench.sweep.plan import Point
 from bench.sweep.prime import untimed
 from bench.sweep.verify import found_of, groups_of
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from bench.vllm.span import Facts, Span
 from bench.weights.content import content_digest
 from bench.weights.fingerprint import Fingerprint

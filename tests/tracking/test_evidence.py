@@ -20,7 +20,7 @@ from bench.tracking.runs import log_start
 from bench.tracking.selection import selected
 from bench.tracking.store import connect
 from bench.tracking.sweeps import PARENT, SweepRun, open_sweep
-from bench.vllm.probe_events import ProbeReport
+from bench.vllm.probe_report import ProbeReport
 from conftest import quiet
 from made_starts import LOADED, STARTED_AT, process, startup
 from recorded_evidence import folders

@@ -16,7 +16,8 @@ from bench.tracking import runs
 from bench.tracking.runs import log_start
 from bench.tracking.store import connect
 from bench.tracking.traces import log_trace
-from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.probe_events import read_events
+from bench.vllm.probe_report import ProbeReport
 from conftest import quiet
 from made_starts import STARTED_AT, failed, startup
 

@@ -8,7 +8,8 @@ import pytest
 from bench.start.evidence import rank_names
 from bench.start.measured_metrics import probe_metrics, read_while_loading
 from bench.start.outputs import missing_processes, probe_warnings
-from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.probe_events import read_events
+from bench.vllm.probe_report import ProbeReport
 
 EXEC_AT_S = 1000.0
 GIB = 2**30

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bench.vllm.greedy import GreedyAnswer
-from bench.vllm.probe_events import RankSums, TensorSum
+from bench.vllm.probe_report import RankSums, TensorSum
 from bench.weights.fingerprint import Fingerprint, TensorKey, from_json, judge, merged
 
 LAYERS = {f"layers.{number}.weight": f"{number:016x}" for number in range(3)}

@@ -16,7 +16,7 @@ from bench.start.prepare import measured_state, prepare_state
 from bench.sweep.plan import Point
 from bench.sweep.prepare import describe_elsewhere
 from bench.sweep.prime import describe_untimed, downloads
-from bench.vllm.probe_events import ProbeReport
+from bench.vllm.probe_report import ProbeReport
 from bench.weights.checkpoint import is_here, paths_read, place_of, size_gib, sizes
 from bench.weights.fingerprint_store import files_of
 from bench.weights.hub import could_be_hub_id, snapshot_of

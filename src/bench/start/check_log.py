@@ -10,7 +10,7 @@ from itertools import chain
 from bench.log.lines import LogLine, stamp_of, time_of
 from bench.log.readings import Reading
 from bench.start.evidence import Evidence, quoted, release_of
-from bench.vllm.probe_events import ProbeProcess
+from bench.vllm.probe_report import ProbeProcess
 
 ROUNDING_S = 0.1  # two clocks, and at most two decimals
 WHOLE_SECONDS_S = 0.6

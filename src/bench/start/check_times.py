@@ -6,7 +6,7 @@ from math import isfinite
 
 from bench.start.evidence import Evidence, quoted
 from bench.start.timeline import process_title
-from bench.vllm.probe_events import CLOCK_TICK_S, ProbeProcess
+from bench.vllm.probe_report import CLOCK_TICK_S, ProbeProcess
 from bench.vllm.span import Span
 
 # What is over in every process before /health can answer 200.

@@ -13,7 +13,7 @@ from bench.log.lines import LogLine
 from bench.log.start_log import StartLog
 from bench.start.execution import Execution
 from bench.vllm.command import Command
-from bench.vllm.probe_events import ProbeReport
+from bench.vllm.probe_report import ProbeReport
 from bench.weights.loaded import StartWeights
 
 NO_DTYPE = (None, "auto")

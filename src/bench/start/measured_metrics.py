@@ -15,7 +15,7 @@ from bench.start import metrics as m
 from bench.start.execution import Execution
 from bench.start.metric_types import FromProbe, named
 from bench.vllm.memory import MemorySample, peaks
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from bench.vllm.steady import steady_request_s, steady_s
 
 FROM_PROBE = tuple((metric, metric.source) for metric in m.CATALOGUE if isinstance(metric.source, FromProbe))

@@ -7,7 +7,7 @@ value in measured_metrics.py. Rows stand in the order in which tables and figure
 from dataclasses import replace
 
 from bench.start.metric_types import Family, FromLog, FromProbe, Measured, Metric, last
-from bench.vllm.probe_events import GIB
+from bench.vllm.probe_report import GIB
 from bench.vllm.span import Span
 
 

@@ -6,7 +6,7 @@ from bench.config import RigLimits
 from bench.host.noise_during import NoiseDuring, judged, noise_between
 from bench.host.state import HostState
 from bench.start.execution import Execution
-from bench.vllm.probe_events import ProbeReport
+from bench.vllm.probe_report import ProbeReport
 
 WORDS = {"start": "noise during the start", "load": "noise while weights were loaded"}
 

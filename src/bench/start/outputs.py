@@ -19,7 +19,8 @@ from bench.start.timeline import log_spans, merged, process_title
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import waterfall
 from bench.system.regular_files import open_regular
-from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.probe_events import read_events
+from bench.vllm.probe_report import ProbeReport
 from bench.vllm.span import Span
 
 READING_PROBE = "reading the probe's events"

@@ -16,7 +16,7 @@ from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.vllm.command import masked_words
 from bench.vllm.probe.bench_probe import cgroup, surroundings
 from bench.vllm.probe.bench_probe.surroundings import PREFIXES, bounded
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from bench.vllm.ran import Ran, Surroundings
 
 NOT_SET = "not set"

@@ -19,7 +19,8 @@ from bench.start.warning import ResultWarning, from_json
 from bench.start.waterfall import Lane, lanes, waterfall
 from bench.system.regular_files import read_at_most
 from bench.system.whole_files import written_whole
-from bench.vllm.probe_events import ProbeReport, read_events
+from bench.vllm.probe_events import read_events
+from bench.vllm.probe_report import ProbeReport
 from bench.vllm.ran import Ran
 from bench.vllm.span import Span
 

@@ -16,7 +16,7 @@ from bench.log.lines import LogLine
 from bench.log.readings import Reading
 from bench.log.texts import has_any
 from bench.log.texts.phases import MILESTONES
-from bench.vllm.probe_events import ProbeProcess, ProbeReport
+from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from bench.vllm.span import Facts, Span
 
 PROCESS, IMPORTS, FIRST_TOKEN = "process", "imports", "first_token"

@@ -1,101 +1,30 @@
-"""What the probe wrote inside vLLM's processes -> ProbeReport. Pure, but for reading the files.
-
-Times are seconds since exec; the probe and the driver share the host's CLOCK_MONOTONIC.
-"""
+"""The files that the probe wrote inside vLLM's processes -> ProbeReport. Pure, but for reading them."""
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from bench.errors import EvidenceError
 from bench.host.byte_code import ByteCode
 from bench.system.regular_files import read_at_most
-from bench.vllm.ran import Ran, ran_of
-from bench.vllm.span import EXACT, Facts, Memory, Span
-
-GIB = 1024**3
+from bench.vllm.probe_report import CLOCK_TICK_S, GIB, ProbeProcess, ProbeReport, RankSums, TensorSum
+from bench.vllm.ran import ran_of
+from bench.vllm.span import Facts, Memory, Span
 
 # A process of vLLM leaves some kB, of about twenty spans.
 BYTES_AT_MOST = 16 << 20  # of a file
 FILES_AT_MOST = 4096
 SPANS_AT_MOST = 1000
-CLOCK_TICK_S = 0.1  # a process's own start is known to a hundredth of a second
 LONGEST_S = 1e7
 LONGEST_MESSAGE = 200
 BEGINNING = b'{"'  # of a line, however little of it is left
 
 Event = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TensorSum:
-    """A parameter or persistent buffer as it was loaded, before any processing. None: it has no checksum."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    digest: str | None
-
-
-@dataclass(frozen=True)
-class RankSums:
-    """All that a rank has loaded, by name, and what it took to sum it. A second model's names (a drafter's) begin with `2:`."""
-
-    tensors: dict[str, TensorSum]
-    unsummed: dict[str, str]  # why a tensor has no checksum
-    gib: float
-    duration_s: float
-
-
-@dataclass(frozen=True)
-class ProbeProcess:
-    """One process of vLLM. `imported_s` is when vLLM called the probe, behind most of its imports."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = EXACT
-    pid: int
-    parent: int
-    kind: str  # api_server, engine_core, worker, model_inspection
-    rank: str | None  # TP0; None: it loads nothing, or ended before that was known
-    started_s: float | None
-    imported_s: float
-    spans: tuple[Span, ...] = ()
-    warnings: tuple[str, ...] = ()
-    sums: RankSums | None = None  # None: they were not requested, or did not finish
-    ran: Ran | None = None  # what it really had; None: it did not report that
-    byte_code: ByteCode | None = None  # that it found; None: it did not report that
-
-    @property
-    def loads(self) -> list[Span]:
-        """Of weights: the model's, and behind it a drafter's."""
-        return self.calls("load_weights")
-
-    @property
-    def loaders(self) -> set[str | None]:
-        """The classes that loaded them."""
-        return {span.facts.of for span in self.loads}
-
-    def calls(self, *names: str) -> list[Span]:
-        """Those of these names."""
-        return [span for span in self.spans if span.name in names]
-
-
-@dataclass(frozen=True)
-class ProbeReport:
-    """All that reported, in the order of their start. `warnings` are about files without a process, `unreadable` about
-    files that the probe did not write so: nothing of such a file is used.
-    """
-
-    processes: tuple[ProbeProcess, ...] = ()
-    warnings: tuple[str, ...] = ()
-    unreadable: tuple[str, ...] = ()
-
-    @property
-    def ranks(self) -> dict[str, ProbeProcess]:
-        return {each.rank: each for each in self.processes if each.rank}
 
 
 def read_events(folder: Path, exec_at_s: float, ended_s: float = LONGEST_S) -> ProbeReport:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, TypeAdapter
 
 from bench.vllm.greedy import GreedyAnswer
-from bench.vllm.probe_events import RankSums, TensorSum
+from bench.vllm.probe_report import RankSums, TensorSum
 
 Delivered = tuple[int, int]  # tensors, bytes
 NAMED = 3  # parameters named in a message; all of them are in fingerprint.json

@@ -19,7 +19,7 @@ from bench.host.host import Host
 from bench.system.whole_files import write_whole
 from bench.vllm.greedy import Round
 from bench.vllm.probe.bench_probe import surroundings
-from bench.vllm.probe_events import ProbeReport
+from bench.vllm.probe_report import ProbeReport
 from bench.weights.checkpoint import is_here, paths_read
 from bench.weights.content import content_digest, content_files, digest_of_files, file_stamps, stamps_of, ways_to
 from bench.weights.fingerprint import Delivered, Fingerprint, TensorKeys, VerdictKind, from_json, merged

@@ -14,7 +14,7 @@ from typing import Any
 from bench.config import Settings
 from bench.errors import CheckpointError
 from bench.host.host import Host
-from bench.vllm.probe_events import ProbeReport
+from bench.vllm.probe_report import ProbeReport
 from bench.weights.checkpoint import paths_read
 from bench.weights.content import turned_in
 from bench.weights.fingerprint import Delivered, Fingerprint, VerdictKind
