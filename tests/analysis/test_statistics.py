@@ -15,6 +15,7 @@ from bench.analysis.statistics import (
     Interval,
     drift,
     known_to,
+    last_place,
     outliers,
     paired,
     welch,
@@ -209,6 +210,25 @@ def test_what_is_known_to_a_second_has_an_interval_no_narrower(baseline, candida
     found = known_to(1.0, *sides)
 
     assert (found and ends(found)) == (expected and pytest.approx(expected))
+
+
+def test_an_interval_that_is_wider_than_the_resolution_stays_as_it_is():
+    """What each value is off by is in their spread."""
+    sides = [[(("", 0), value) for value in side] for side in ((78.0, 60.0, 91.0), (67.0, 50.0, 88.0))]
+
+    assert known_to(0.01, *sides) == known_to(0.0, *sides)
+
+
+def test_a_difference_of_equal_seconds_is_known_to_two():
+    """One on either side."""
+    sides = [[(("", 0), value)] * 3 for value in (78.0, 67.0)]
+
+    assert ends(known_to(1.0, *sides, ratio=False)) == (9.0, 13.0)
+
+
+def test_the_last_place_is_that_of_the_value_with_the_most_digits():
+    """60 s may be 60.4; beside 60.25 it is 60.00."""
+    assert [last_place(values) for values in ([60.0, 50.0], [60.0, 60.25], [])] == [1.0, 0.01, 1.0]
 
 
 @pytest.mark.parametrize(("baseline", "candidate"), [([], []), ([1.0], []), ([], [1.0])])

@@ -9,10 +9,10 @@ from bench.analysis.alike import unlike
 from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Block, Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import IGNORED_AS, Weights, weights_of
-from bench.analysis.statistics import Interval, known_to
+from bench.analysis.statistics import Interval, known_to, last_place
 from bench.errors import SettingError
 from bench.start.metric_types import Metric
-from bench.start.metrics import FIRST_ANSWER, SPEEDUPS
+from bench.start.metrics import FIRST_ANSWER, READY, SPEEDUPS
 from bench.start.tags import ENDPOINT
 from bench.weights.fingerprint import VerdictKind
 
@@ -246,9 +246,17 @@ def _speedups(baseline: Point, candidate: Point, rivals: int, *, has_blocks: boo
             continue  # a vector and a class are no two ways to one answer
         sides = [by_block(point, metric, has_blocks=has_blocks) for point in (baseline, candidate)]
         slower, faster = reversed(sides) if metric.is_rate else sides
-        if ratio := known_to(metric.resolution, slower, faster, rivals):
+        resolution = resolution_of(metric, [baseline, candidate], replayed=not has_blocks)
+        if ratio := known_to(resolution, slower, faster, rivals):
             found.append(Speedup(metric, baseline.label, candidate.label, ratio))
     return found
+
+
+def resolution_of(metric: Metric, points: Sequence[Point], *, replayed: bool) -> float:
+    """How far a value may be off by the way it is written. A time to ready that stands in a log has the digits that somebody gave it."""
+    if metric is READY and replayed:
+        return last_place([value for point in points for value in point.values(metric)])
+    return metric.resolution
 
 
 def by_block(point: Point, metric: Metric, *, has_blocks: bool) -> list[tuple[Block, float]]:

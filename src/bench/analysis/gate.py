@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import exp, log
 
-from bench.analysis.comparison import AGAIN, Comparison, by_block
+from bench.analysis.comparison import AGAIN, Comparison, by_block, resolution_of
 from bench.analysis.losses import planned_starts
 from bench.analysis.records import Point
 from bench.analysis.statistics import Interval, known_to
@@ -115,9 +115,9 @@ def _missing(comparison: Comparison, label: str) -> dict[str, int]:
 
 def _time(comparison: Comparison, base: str, candidate: str, metric: Metric, comparisons: int) -> Interval | None:
     """candidate ÷ baseline. None: one of them has no start."""
-    has_blocks = not comparison.sweep.replayed
-    was, now = (by_block(comparison.point(label), metric, has_blocks=has_blocks) for label in (base, candidate))
-    return known_to(metric.resolution, now, was, comparisons)
+    replayed, points = comparison.sweep.replayed, [comparison.point(label) for label in (base, candidate)]
+    was, now = (by_block(point, metric, has_blocks=not replayed) for point in points)
+    return known_to(resolution_of(metric, points, replayed=replayed), now, was, comparisons)
 
 
 def _resolution(comparison: Comparison, labels: set[str], metric: Metric, comparisons: int) -> float:

@@ -9,6 +9,7 @@ Differences are taken of the seconds themselves: only those of the parts add up 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from math import exp, log, log1p, sqrt
 from statistics import fmean, median, variance
 from typing import TypeVar
@@ -115,24 +116,32 @@ def known_to(
     baseline: Sequence[tuple[Block, float]],
     candidate: Sequence[tuple[Block, float]],
     comparisons: int = 1,
+    *,
+    ratio: bool = True,
 ) -> Interval | None:
-    """The ratio of `paired_or_welch` where each value may be off by `resolution`, and all of a side by the same: many values that were cut
-    to a second are not known better than one. The interval holds whatever they are. None: one of the values is not above that.
+    """The ratio, or the difference, of `paired_or_welch` where each value may be off by `resolution`: its interval is no narrower than if
+    all of a side were off by that, as many values that were cut to one second are not known better than one. What they are off by
+    differently is in their spread already. None: there is none, or of a ratio a value is not above its resolution.
     """
-    if any(value <= resolution for _, value in (*baseline, *candidate)):
+    if ratio and any(value <= resolution for _, value in (*baseline, *candidate)):
         return None
-    found = paired_or_welch(baseline, candidate, comparisons, ratio=True)
-    if not found or not resolution:
+    found = paired_or_welch(baseline, candidate, comparisons, ratio=ratio)
+    if not found or not resolution or found.low is None or found.high is None:
         return found
     (less, more), (fewer, longer) = (
         [[(block, value + by) for block, value in side] for by in (-resolution, resolution)]
         for side in (baseline, candidate)
     )
-    lowest = paired_or_welch(less, longer, comparisons, ratio=True)
-    highest = paired_or_welch(more, fewer, comparisons, ratio=True)
+    lowest, highest = (paired_or_welch(*sides, ratio=ratio) for sides in ((less, longer), (more, fewer)))
     assert lowest is not None
     assert highest is not None
-    return replace(found, low=lowest.low, high=highest.high)
+    return replace(found, low=min(found.low, lowest.mean), high=max(found.high, highest.mean))
+
+
+def last_place(values: Sequence[float]) -> float:
+    """A unit of the last digit that any of these was written with: 0.1 of 60 and 60.5. At most 1."""
+    places = [Decimal(repr(value)).normalize().as_tuple().exponent for value in values]
+    return float(10.0 ** min([0, *(place for place in places if isinstance(place, int))]))
 
 
 def _scaled(values: Sequence[float], *, ratio: bool) -> list[float]:

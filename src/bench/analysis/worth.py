@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from bench.analysis.comparison import Comparison
+from bench.analysis.comparison import Comparison, resolution_of
 from bench.analysis.records import Block, Point, RunRecord
-from bench.analysis.statistics import Interval, mean_of, paired_or_welch
+from bench.analysis.statistics import Interval, known_to, mean_of
 from bench.start.metrics import READY
 from bench.start.tags import DEVICE
 from bench.vllm.memory import RANKS
@@ -68,8 +68,11 @@ def saved(comparison: Comparison) -> list[Saved]:
     found = []
     for candidate, base in comparison.baselines.items():
         if comparison.speedup(candidate, READY) and candidate not in comparison.again:
-            slow, fast = (_gpu_seconds(comparison.point(label)) for label in (base, candidate))
-            if interval := paired_or_welch(slow, fast, comparison.rivals(base)):
+            points = [comparison.point(label) for label in (base, candidate)]
+            slow, fast = map(_gpu_seconds, points)
+            resolution = resolution_of(READY, points, replayed=comparison.sweep.replayed)
+            gpus = max(gpus_of(start) or 0 for point in points for start in point.starts)
+            if interval := known_to(resolution * gpus, slow, fast, comparison.rivals(base), ratio=False):
                 found.append(Saved(candidate, base, interval))
     return found
 

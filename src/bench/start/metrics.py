@@ -61,9 +61,9 @@ PROBE_READ = Metric("probe/read_gib", "GiB", "Read from storage while loading, b
     what="what all ranks together read from storage in `load_weights`")
 PROBE_SKEW = Metric("probe/load_weights_skew_s", "s", "Slowest minus fastest rank, by the probe", Measured("the probe, inside every rank"),
     what="slowest minus fastest rank's `probe/load_weights_s`, of two ranks or more")
-LOAD_WEIGHTS = Metric("phase/load_weights_s", "s", "Weights loading time", FromLog("load_weights"), over_ranks=max, speedup="Weights loading", label="load weights", is_key=True,
+LOAD_WEIGHTS = Metric("phase/load_weights_s", "s", "Weights loading time", FromLog("load_weights"), over_ranks=max, speedup="Weights loading", label="load weights", is_key=True, resolution=0.01,
     what="vLLM's `Loading weights took`, which some loaders print only, each for something else")
-LOAD_MODEL = Metric("phase/load_model_s", "s", "Model loading time", FromLog("load_model"), over_ranks=max, speedup="Model loading", label="load model", is_key=True,
+LOAD_MODEL = Metric("phase/load_model_s", "s", "Model loading time", FromLog("load_model"), over_ranks=max, speedup="Model loading", label="load model", is_key=True, resolution=0.01,
     what="vLLM's `Model loading took`")
 STREAM = Metric("phase/stream_s", "s", "Stream time", FromLog("stream"), over_ranks=max, label="stream",
     what="Run:ai Model Streamer's `Overall time to stream`")
