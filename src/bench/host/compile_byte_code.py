@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PACKAGES = ("vllm", "torch", "transformers")
-SHARED = {"site-packages", "dist-packages"}  # with all that those three import
+SHARED = {"site-packages", "dist-packages"}
 LEFT_OUT = {"__pycache__", "test", "tests", ".git", *SHARED}  # below another folder: of another environment
 BATCH = 64
 FEW = 100  # files of an environment that is complete: templates, and what is for other releases of Python
@@ -49,8 +49,8 @@ def main() -> None:
 
 
 def folders() -> list[str]:
-    """The standard library, and where vLLM and its packages lie: the whole folder that pip installs to, or a checkout's package alone."""
-    found = [sysconfig.get_path("stdlib")]
+    """The standard library, every folder that pip installs to, and checkouts of vLLM and its largest packages elsewhere."""
+    found = [sysconfig.get_path("stdlib"), *(each for each in sys.path if Path(each).name in SHARED)]
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         packages = map(Path, (spec and spec.submodule_search_locations) or ())

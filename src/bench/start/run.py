@@ -22,7 +22,7 @@ from bench.start.after_ready import after_ready
 from bench.start.describe import describe, minimal_startup, with_failures
 from bench.start.durations import remember_duration
 from bench.start.execution import CgroupCounters, Execution, PreparedStart, Stop, StopKind
-from bench.start.files import LOG, PREPARE_LOG, PROBE, SETTINGS
+from bench.start.files import LOG, PREPARE_LOG, PROBE, SERVE_BENCH, SETTINGS
 from bench.start.prepare import StateBefore, caches_for, prepare_state, resident_now
 from bench.start.record import Startup
 from bench.start.steps import Failure, Steps
@@ -78,7 +78,7 @@ def prepare(settings: Settings, folder: Path) -> PreparedStart:
 
 def seal_files(folder: Path, steps: Steps) -> None:
     """Masks secrets in what vLLM wrote."""
-    steps.run("masking secrets", partial(seal, [folder / LOG, folder / PREPARE_LOG]), None)
+    steps.run("masking secrets", partial(seal, [folder / LOG, folder / PREPARE_LOG, folder / SERVE_BENCH]), None)
     events = sorted((folder / PROBE).glob("*"))
     steps.run("masking secrets", partial(seal, events, bytes_at_most=PROBE_AT_MOST), None)
 
