@@ -7,7 +7,8 @@ import pytest
 
 from bench.errors import SettingError
 from bench.host import versions
-from bench.host.versions import ShortCommandError, measured_environment, run_short
+from bench.host.short_command import ShortCommandError, run_short
+from bench.host.versions import measured_environment
 
 
 def python(code: str) -> list[str]:

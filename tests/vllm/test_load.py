@@ -14,7 +14,7 @@ from bench.config import Settings
 from bench.errors import SettingError, StartError
 from bench.host.device import Device
 from bench.host.host import Host, Needs
-from bench.host.versions import CommandResult
+from bench.host.short_command import CommandResult
 from bench.vllm.generate_load import imports
 from bench.vllm.load import FILE, Load, arguments_of, read_load, refuse_load
 

@@ -4,20 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Timer
 
 from pydantic import TypeAdapter, ValidationError
 
 from bench.config import Settings
 from bench.errors import SettingError, StartError
 from bench.host.host import Host, python_variables
-from bench.host.versions import ShortCommandError, run_short
+from bench.host.short_command import ShortCommandError, script_answer
 from bench.system.output import print_message
 
 SCRIPT = Path(__file__).with_name("compile_byte_code.py")
 LOOK_TIMEOUT_S = 300.0  # 35,000 files with a cold page cache
 COMPILE_TIMEOUT_S = 3600.0
-SILENT_S = 3.0  # then the user learns what is waited for
 ANSWER_AT_MOST = 1 << 20  # bytes
 
 
@@ -99,14 +97,11 @@ def _answer(environment: Environment, task: str, timeout_s: float) -> Found:
     """
     python, variables = environment
     doing = {"look": "reads", "compile": "compiles"}[task]
-    waiting = Timer(SILENT_S, print_message, [f"{python} {doing} the byte code of its packages"])
-    waiting.start()
-    try:
-        done = run_short(
-            [python, str(SCRIPT), task], timeout_s=timeout_s, bytes_at_most=ANSWER_AT_MOST, environment=dict(variables)
-        )
-    finally:
-        waiting.cancel()
-    if done.exit_code:
-        raise ShortCommandError(f"{done.ended}: {done.errors.strip()[-200:]}")
-    return ANSWER.validate_json(done.output.strip().rpartition("\n")[2])
+    text = script_answer(
+        [python, str(SCRIPT), task],
+        timeout_s=timeout_s,
+        bytes_at_most=ANSWER_AT_MOST,
+        environment=dict(variables),
+        doing=f"{python} {doing} the byte code of its packages",
+    )
+    return ANSWER.validate_json(text)

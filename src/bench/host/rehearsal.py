@@ -17,7 +17,8 @@ from typing import Any
 from bench.config import Settings
 from bench.errors import SettingError
 from bench.host.container import HOST, env_file, free_port, listens_at, words_of
-from bench.host.versions import VERSIONS, Installed, ShortCommandError, installed_in, run_short
+from bench.host.short_command import ShortCommandError, run_short
+from bench.host.versions import VERSIONS, Installed, installed_in
 
 PROBE = Path(__file__).parents[1] / "vllm" / "probe"
 VARIABLES = ("BENCH_REHEARSAL", "BENCH_REHEARSAL_2")  # two: a template may have room for one

@@ -11,12 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Timer
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.host.versions import ShortCommandError, run_short
+from bench.host.short_command import ShortCommandError, script_answer
 from bench.system.output import print_message
 from bench.system.user_cache import user_cache
 from bench.system.whole_files import write_whole
@@ -26,7 +25,6 @@ SCRIPT = Path(__file__).with_name("print_arguments.py")
 DECIDE = ("VLLM_PLUGINS", "VLLM_TARGET_DEVICE", "VLLM_USE_V1", "PYTHONPATH", "PYTHONHOME")
 STATE_TIMEOUT_S = 60.0
 LIST_TIMEOUT_S = 180.0  # with a cold page cache
-SILENT_S = 3.0  # then the user learns what is waited for
 ANSWER_AT_MOST = 1 << 23  # bytes; vLLM 0.32's has 60,000
 
 
@@ -105,18 +103,13 @@ def _answer(python: str, question: str, environment: Mapping[str, str], timeout_
     Raises:
         OSError, ShortCommandError: there is none.
     """
-    waiting = Timer(SILENT_S, print_message, [f"{python} imports its vLLM, to list what it takes: once for this vLLM"])
-    waiting.start()
-    try:
-        done = run_short(
-            [python, str(SCRIPT), question], timeout_s=timeout_s, bytes_at_most=ANSWER_AT_MOST, environment=environment
-        )
-    finally:
-        waiting.cancel()
-    if done.exit_code:
-        last = next(reversed(done.errors.split("\n")[-2:-1]), "")
-        raise ShortCommandError(f"exit code {done.exit_code}: {last[-200:]}")
-    return done.output.strip().rpartition("\n")[2]
+    return script_answer(
+        [python, str(SCRIPT), question],
+        timeout_s=timeout_s,
+        bytes_at_most=ANSWER_AT_MOST,
+        environment=environment,
+        doing=f"{python} imports its vLLM, to list what it takes: once for this vLLM",
+    )
 
 
 def _place(identity: str) -> Path:

@@ -12,7 +12,7 @@ from bench.config import ServeBench, Settings
 from bench.errors import EvidenceError, SettingError, StartError
 from bench.host.container import HOST
 from bench.host.host import Host, python_variables
-from bench.host.versions import CommandResult, ShortCommandError, run_short
+from bench.host.short_command import CommandResult, ShortCommandError, run_short
 from bench.system.regular_files import read_at_most
 from bench.vllm.command import as_environment, served_name
 from bench.vllm.completion import short
