@@ -258,3 +258,21 @@ def test_the_last_rank_and_kind_of_a_process_count(tmp_path):
 def test_ranks_are_named_as_the_probe_names_them(sizes, names):
     """TP always, the others where there are several."""
     assert rank_names(**sizes) == names
+
+
+COUNTED = {"modules": 9, "written": 2, "missing": 1, "stale": 0, "unwritable": 0, "named": ["torch"], "writes": True}
+
+
+@pytest.mark.parametrize(
+    ("changed", "compiled"),
+    [({}, 3), ({"written": 9}, None), ({"missing": -1}, None), ({"stale": 0.5}, None), ({"named": [5]}, None)],
+)
+def test_the_last_count_of_byte_code_holds_if_it_is_one(tmp_path, changed, compiled):
+    """A process that is engine core and worker makes two; a file with a count of more than there is, is not believed."""
+    process = Written(tmp_path, 3, "worker", "TP0")
+    process.write("byte_code", 1010, **COUNTED | {"written": 0})
+    process.write("byte_code", 1020, **COUNTED | changed)
+    report = read(tmp_path)
+
+    assert [each.byte_code.compiled for each in report.processes] == ([] if compiled is None else [compiled])
+    assert len(report.unreadable) == (compiled is None)

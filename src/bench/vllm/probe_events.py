@@ -22,6 +22,7 @@ FILES_AT_MOST = 4096
 SPANS_AT_MOST = 1000
 LONGEST_S = 1e7
 LONGEST_MESSAGE = 200
+NAMED_AT_MOST, MODULES_BELOW = 3, 1_000_000  # modules
 BEGINNING = b'{"'  # of a line, however little of it is left
 
 Event = dict[str, Any]
@@ -143,13 +144,20 @@ def _process(first: Event, events: list[Event], doubts: list[str], exec_at_s: fl
 
 
 def _byte_code(events: list[Event]) -> ByteCode | None:
-    """By the last report: a process that is engine core and worker makes two."""
+    """By the last report: a process that is engine core and worker makes two.
+
+    Raises:
+        ValueError: it is no count, or one of more than there is.
+    """
     last = next((event for event in reversed(events) if event["event"] == "byte_code"), None)
     if last is None:
         return None
-    return ByteCode(
-        named=tuple(last["named"]), **{each.name: last[each.name] for each in fields(ByteCode) if each.name != "named"}
-    )
+    known = {each.name: last[each.name] for each in fields(ByteCode) if each.name != "named"}
+    found = ByteCode(**known, named=tuple(name[:LONGEST_MESSAGE] for name in last["named"][:NAMED_AT_MOST]))
+    parts = (found.written, found.missing, found.stale, found.unwritable)
+    if any(type(each) is not int or each < 0 for each in parts) or not found.compiled <= found.modules < MODULES_BELOW:
+        raise ValueError("its modules are not counted")
+    return found
 
 
 def _sums(events: list[Event]) -> RankSums | None:
