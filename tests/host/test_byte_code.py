@@ -122,7 +122,18 @@ def test_folders_are_those_of_this_interpreter():
     """The standard library's too: images leave its byte code out."""
     found = compile_byte_code.folders()
 
-    assert str(Path(json.__file__).resolve().parents[1]) in found
+    assert Path(json.__file__).parents[1].resolve() in map(Path.resolve, map(Path, found))
+
+
+def test_a_folder_has_the_name_by_which_it_is_imported(tmp_path, monkeypatch):
+    """Not the one behind a link: a prefix for byte code holds the first."""
+    (tmp_path / "real" / "site-packages").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setattr(
+        sys, "path", [str(tmp_path / "link" / "site-packages"), str(tmp_path / "real" / "site-packages")]
+    )
+
+    assert [each for each in compile_byte_code.folders() if each.startswith(str(tmp_path))] == [sys.path[0]]
 
 
 def interpreter(tmp_path: Path, **answer: object) -> str:

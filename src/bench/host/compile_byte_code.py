@@ -33,7 +33,8 @@ LOW = 0xFFFFFFFF
 
 def main() -> None:
     """Writes the answer."""
-    sys.path.remove(str(Path(__file__).parent))  # its neighbours are no modules of vLLM's environment
+    with suppress(ValueError):  # PYTHONSAFEPATH
+        sys.path.remove(str(Path(__file__).parent))  # its neighbours are no modules of vLLM's environment
     roots = folders()
     lacking, broken = [source for source in sources(roots) if not is_fresh(source)], 0
     if len(lacking) <= FEW:
@@ -49,13 +50,15 @@ def main() -> None:
 
 
 def folders() -> list[str]:
-    """The standard library, every folder that pip installs to, and checkouts of vLLM and its largest packages elsewhere."""
+    """The standard library, every folder that pip installs to, and checkouts of vLLM and its largest packages elsewhere; each once, under the
+    name by which Python imports from it, since that is the byte code's below PYTHONPYCACHEPREFIX.
+    """
     found = [sysconfig.get_path("stdlib"), *(each for each in sys.path if Path(each).name in SHARED)]
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         packages = map(Path, (spec and spec.submodule_search_locations) or ())
         found += [str(package.parent if package.parent.name in SHARED else package) for package in packages]
-    return sorted(set(map(os.path.realpath, found)))
+    return list({os.path.realpath(each): each for each in reversed(found)}.values())
 
 
 def sources(roots: Iterable[str]) -> Iterator[str]:

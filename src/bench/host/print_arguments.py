@@ -38,7 +38,8 @@ CLOSURES_AT_MOST = 4
 
 def main() -> None:
     """Writes the answer past all that vLLM itself prints on standard output."""
-    sys.path.remove(str(Path(__file__).parent))  # its neighbours are no modules of vLLM's environment
+    with suppress(ValueError):  # PYTHONSAFEPATH
+        sys.path.remove(str(Path(__file__).parent))  # its neighbours are no modules of vLLM's environment
     answer = os.dup(1)
     os.dup2(2, 1)
     found = state() if sys.argv[1] == "state" else {"arguments": arguments(), "loaders": loaders()}

@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ FILES = ("benchmarks/serve.py", "benchmarks/datasets.py", "benchmarks/datasets/*
 
 def main() -> None:
     """Looks, or generates load."""
-    sys.path.remove(str(Path(__file__).parent))  # its neighbours are no modules of vLLM's environment
+    with suppress(ValueError):  # PYTHONSAFEPATH
+        sys.path.remove(str(Path(__file__).parent))  # its neighbours are no modules of vLLM's environment
     if sys.argv[1:] == ["look"]:
         sys.stdout.write(json.dumps(lacking()) + "\n")
         return
