@@ -13,9 +13,9 @@ from bench.start.metrics import CHECKPOINT_SIZE, FIRST_TOKEN, READY
 from bench.start.record import Startup
 from bench.tracking.owner import user_name
 from bench.tracking.store import Store
+from bench.tracking.views import NOTE
 from bench.vllm.memory import MemorySample, read_memory
 
-NOTE = "mlflow.note.content"
 POINTS_AT_MOST = 200  # of a curve: MLflow draws no more, and each is a row of its database
 DIGEST_AT_MOST = 36  # characters, of a dataset's
 CURVES = "system/"  # what MLflow draws as system metrics, and no number of ours: nothing is read back from them
