@@ -441,3 +441,16 @@ def test_a_name_without_its_id_is_nobody_new():
     assert start.is_new(b"(Worker_TP0 pid=7) hello")
     assert not start.is_new(b"(Worker_TP0 pid=7) hello again")
     assert not start.is_new(b"(Worker_TP0) hello")
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_where_a_start_begins_does_not_depend_on_which_one_is_read(selected):
+    """A front behind numbers is of another start; that of a wrapper, behind none, is not. So `start=2` is the second of them all."""
+    took = RECORD + "Loading weights took 3.00 seconds"
+    fronts = [f"(APIServer pid={pid}) {BANNER}" for pid in (4, 7, 9)]
+    found = starts_of(
+        (line.encode() + b"\n" for line in [fronts[0], fronts[1], took, fronts[2], took]),
+        is_selected=lambda _: selected,
+    )
+
+    assert [start.first_number for start in found] == [1, 4]

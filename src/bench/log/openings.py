@@ -80,7 +80,7 @@ class Source:
         if self._preface:
             return ANY_LINE
         needed = self.start.needed if self._opened or self._has_numbers else self.start.needed | READINGS
-        return needed | TRACED if self._is_front else needed
+        return needed | TRACED | READINGS if self._is_front else needed
 
     def _is_repeated(self, opening: Opening, line: LogLine) -> bool:
         """Whether this is the last opening once more, of the same process and time: a captor, or Ray, shows each line twice."""
