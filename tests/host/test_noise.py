@@ -35,10 +35,8 @@ def gpu(**found: Any) -> Gpu:
         "id": "0",
         "name": "NVIDIA H100 80GB HBM3",
         "memory_used_gib": 0.6,
-        "memory_total_gib": 79.6,
         "processes": (),
         "sm_clock_mhz": 345,
-        "max_sm_clock_mhz": 1980,
         "throttle_reasons": (),
     }
     return Gpu(**usual | found)
@@ -465,11 +463,10 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "nvmlDeviceGetHandleByUUID": {MIG: "slice"}.__getitem__,
         "nvmlDeviceGetUUID": lambda handle: UUIDS[handle],
         "nvmlDeviceGetName": lambda _: "NVIDIA H100 80GB HBM3",
-        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(used=[GIB, 33 * GIB][handle], total=80 * GIB),
+        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(used=[GIB, 33 * GIB][handle]),
         "nvmlDeviceGetComputeRunningProcesses": lambda handle: [[], [SimpleNamespace(pid=77)]][handle],
         "nvmlSystemGetProcessName": lambda _: "/opt/env/bin/python3.11",
         "nvmlDeviceGetClockInfo": lambda handle, _: [345, 1980][handle],
-        "nvmlDeviceGetMaxClockInfo": lambda *_: 1980,
         "nvmlDeviceGetCurrentClocksEventReasons": lambda handle: [0x1 | 0x2, 0x4 | 0x8 | 0x40 | 0x10][handle],
     }
 
@@ -491,14 +488,12 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     assert module.open == 0
 
 
-IDLE = Gpu("0", "NVIDIA H100 80GB HBM3", 1.0, 80.0, (), 345, 1980, ())
+IDLE = Gpu("0", "NVIDIA H100 80GB HBM3", 1.0, (), 345, ())
 USED = Gpu(
     "1",
     "NVIDIA H100 80GB HBM3",
     33.0,
-    80.0,
     ((77, "python3.11"),),
-    1980,
     1980,
     ("SW power cap", "HW slowdown", "HW thermal slowdown"),
 )
@@ -550,23 +545,22 @@ def test_the_environment_chooses_the_gpus_of_the_rig(nvml, monkeypatch):
 
 def test_a_mig_slice_is_a_gpu_of_its_own(nvml):
     """It has memory and processes, and no clocks."""
-    nvml.answers["nvmlDeviceGetMemoryInfo"] = lambda handle: {"slice": SimpleNamespace(used=0, total=10 * GIB)}[handle]
+    nvml.answers["nvmlDeviceGetMemoryInfo"] = lambda handle: {"slice": SimpleNamespace(used=0)}[handle]
     nvml.answers["nvmlDeviceGetComputeRunningProcesses"] = lambda handle: {"slice": []}[handle]
-    for name in ("nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetCurrentClocksEventReasons"):
+    for name in ("nvmlDeviceGetClockInfo", "nvmlDeviceGetCurrentClocksEventReasons"):
         del nvml.answers[name]
 
-    assert look_at_gpus(MIG) == (Gpu(MIG, "NVIDIA H100 80GB HBM3", 0.0, 10.0, ()),)
+    assert look_at_gpus(MIG) == (Gpu(MIG, "NVIDIA H100 80GB HBM3", 0.0, ()),)
 
 
 @pytest.mark.parametrize(
     ("function", "unknown"),
     [
         ("nvmlDeviceGetName", {"name": None}),
-        ("nvmlDeviceGetMemoryInfo", {"memory_used_gib": None, "memory_total_gib": None}),
+        ("nvmlDeviceGetMemoryInfo", {"memory_used_gib": None}),
         ("nvmlDeviceGetComputeRunningProcesses", {"processes": None}),
         ("nvmlSystemGetProcessName", {"processes": ((77, "a process without a name"),)}),
         ("nvmlDeviceGetClockInfo", {"sm_clock_mhz": None}),
-        ("nvmlDeviceGetMaxClockInfo", {"max_sm_clock_mhz": None}),
         ("nvmlDeviceGetCurrentClocksEventReasons", {"throttle_reasons": None}),
     ],
 )

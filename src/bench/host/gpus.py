@@ -30,10 +30,8 @@ class Gpu:
     id: str
     name: str | None = None
     memory_used_gib: float | None = None
-    memory_total_gib: float | None = None
     processes: tuple[tuple[int, str], ...] | None = None
     sm_clock_mhz: int | None = None
-    max_sm_clock_mhz: int | None = None
     throttle_reasons: tuple[str, ...] | None = None
 
 
@@ -105,10 +103,8 @@ class Gpus:
             id=name,
             name=self._query("nvmlDeviceGetName", handle),
             memory_used_gib=None if memory is None else memory.used / GIB,
-            memory_total_gib=None if memory is None else memory.total / GIB,
             processes=None if running is None else tuple((each.pid, self._process_name(each.pid)) for each in running),
             sm_clock_mhz=self._query("nvmlDeviceGetClockInfo", handle, SM_CLOCK),
-            max_sm_clock_mhz=self._query("nvmlDeviceGetMaxClockInfo", handle, SM_CLOCK),
             throttle_reasons=None if reasons is None else tuple(SLOWED_BY[bit] for bit in SLOWED_BY if reasons & bit),
         )
 
