@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,6 @@ from bench.config import AS_IS, Settings, blocks_at_most
 from bench.host.compile_cache import caches_of, written_elsewhere
 from bench.host.device import describe_host, describe_source
 from bench.host.host import Host, identity
-from bench.host.noise_during import loosened
-from bench.host.state import HostState, unknown_compile_cache
 from bench.host.storage import describe_storage
 from bench.host.storage_facts import NAME
 from bench.log.outcome import Ending
@@ -26,11 +24,10 @@ from bench.start.evidence import asked_of, evidence_of
 from bench.start.execution import Execution, PreparedStart, StopKind
 from bench.start.files import FINGERPRINT
 from bench.start.log_metrics import summarise, with_checkpoint
-from bench.start.noise import noise_of, noise_warnings
 from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
-from bench.start.prepare import measured_state
 from bench.start.ran import RanRecord, ran_record
 from bench.start.record import Startup, write_excerpts
+from bench.start.state_record import StateRecord, state_record
 from bench.start.steps import Steps
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import unattributed_warnings, waterfall_metrics
@@ -38,9 +35,8 @@ from bench.system.output import visible
 from bench.vllm.command import Command
 from bench.vllm.completion import Answer
 from bench.weights.checkpoint import place_of, size_gib
-from bench.weights.fingerprint_store import delivered_in, fingerprint_of, keep, verifies
+from bench.weights.fingerprint_store import fingerprint_of, keep, verifies
 from bench.weights.loaded import StartWeights, weights_of
-from bench.weights.manifest import foreign_manifest
 
 NONE_FOUND: tuple[list[str], list[ResultWarning]] = ([], [])
 HUNG_UP = ("BrokenPipeError", "ConnectionResetError")
@@ -167,44 +163,6 @@ def with_failures(startup: Startup, steps: Steps) -> Startup:
         tags=startup.tags if startup.reason else startup.tags | ending,
         warnings=[*startup.warnings, *(each for each in failures if each not in known)],
     )
-
-
-@dataclass(frozen=True)
-class StateRecord:
-    """What the host's state and noise add to a start's record. All empty: it was not reached."""
-
-    tags: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    warnings: list[ResultWarning] = field(default_factory=list)
-    measured: HostState | None = None
-
-
-def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
-    """The state that was requested and measured, and the noise."""
-    before = execution.state_before
-    if before is None:
-        return StateRecord()
-    read = measured_metrics.read_while_loading(outputs.probe)
-    delivered = sum(size for _, size in delivered_in(outputs.probe).values())
-    byte_code = {each.rank or each.kind: each.byte_code for each in outputs.probe.processes if each.byte_code}
-    state = measured_state(before, outputs.log, read, execution.tree_read_bytes, delivered)
-    state = replace(state, byte_code=byte_code)
-    tags, _ = t.state_tags(state)
-    metrics = measured_metrics.state_metrics(state)
-    if before.rig:
-        tags |= t.rig_tags(before.rig, before.noise)
-        metrics |= measured_metrics.rig_metrics(before.rig)
-    during, limits = noise_of(execution, outputs.probe), before.settings.rig
-    metrics |= measured_metrics.noise_metrics(during)
-    tags |= t.RIG_LOOSENED.of("; ".join(loosened(limits)) or None)
-    foreign = foreign_manifest(Path(before.settings.checkpoint_path))
-    noise = [f"noise before the start: {sentence}" for sentence in before.noise]
-    noise += noise_warnings(during, state, limits)
-    warnings = [
-        *warnings_of(WarningKind.NOISE, noise),
-        *warnings_of(WarningKind.STATE, [*unknown_compile_cache(state), *foreign]),
-    ]
-    return StateRecord(tags, metrics, warnings, state)
 
 
 def contradictions(
