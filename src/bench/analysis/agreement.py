@@ -1,4 +1,4 @@
-"""What must agree between the starts of two points, unless it is what the sweep varies. Pure."""
+"""What must agree between the starts of two points, unless it is what the sweep varies, and between those of one. Pure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,6 +18,9 @@ LATER_SETTINGS = {"vllm.entrypoint", "bytecode", "storage", *(f"storage.{name}" 
 NOT_USED = {"not_used", "none"}
 UNKNOWN = {"unverified", "unknown"}  # agrees with nothing
 NOT_SET = "not set"
+# Params that are other ones in each start: the port is in the command.
+OF_ONE_START = {"vllm_command"}
+STARTS = "starts"  # what `ignore=` may call it
 NAMED_AT_MOST = 6  # differences in one sentence
 SHOWN_AT_MOST = 120  # characters of a value
 
@@ -35,10 +38,9 @@ def why_not(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | N
     ]
     if not found:
         return None
-    named = [f"{what} differs ({_both(was, other)})" for _, what, was, other in found[:NAMED_AT_MOST]]
-    more = [f"and {len(found) - NAMED_AT_MOST} more"] if len(found) > NAMED_AT_MOST else []
+    differences = [f"{what} differs ({_both(was, other)})" for _, what, was, other in found]
     names = ",".join(name for name, *_ in found)
-    return f"{', '.join([*named, *more])}; to compare all the same: ignore={names}"
+    return f"{_first(differences)}; to compare all the same: ignore={names}"
 
 
 def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> str | None:
@@ -61,10 +63,8 @@ def known_of_one(baseline: Point, candidate: Point, ignore: Sequence[str]) -> st
     if not found:
         return None
     groups = dict.fromkeys(RAN.prefix if name.startswith(RAN.prefix) else name for name in found)
-    named = [*found.values()][:NAMED_AT_MOST]
-    more = [f"and {len(found) - NAMED_AT_MOST} more"] if len(found) > NAMED_AT_MOST else []
     verb = "is" if len(found) == 1 else "are"
-    return f"{', '.join([*named, *more])} {verb} known of one of them alone; to compare all the same: ignore={','.join(groups)}"
+    return f"{_first([*found.values()])} {verb} known of one of them alone; to compare all the same: ignore={','.join(groups)}"
 
 
 def _predates(point: Point) -> bool:
@@ -99,6 +99,12 @@ def _environments(baseline: Point, candidate: Point) -> Row:
 def is_ignored(name: str, ignore: Sequence[str]) -> bool:
     """Whether `ignore` names it: by its name, or by that of its group: ran.environment"""
     return any(name == each or name.startswith(f"{each}.") for each in ignore)
+
+
+def _first(texts: Sequence[str]) -> str:
+    """A few of them, and how many more there are."""
+    more = [f"and {len(texts) - NAMED_AT_MOST} more"] if len(texts) > NAMED_AT_MOST else []
+    return ", ".join([*texts[:NAMED_AT_MOST], *more])
 
 
 def _both(was: set[str], other: set[str]) -> str:
@@ -166,3 +172,30 @@ def are_two_releases(baseline: Point, candidate: Point) -> bool:
 def is_between_sweeps(baseline: Point, candidate: Point) -> bool:
     """Whether the starts of the two are of different sweeps: then nothing pairs them."""
     return not {start.sweep for start in baseline.starts} & {start.sweep for start in candidate.starts}
+
+
+# The starts of one point: repeats of one thing, with the same settings, host, versions and states.
+
+
+def unlike(point: Point, ignore: Sequence[str]) -> str | None:
+    """Why its starts cannot be joined to one number, with the values; None: they can."""
+    found = [] if is_ignored(STARTS, ignore) else [*_mixed(point, ignore)]
+    if not found:
+        return None
+    return f"the starts of `{point.label}` are not repeats of one another: {_first(found)}; to compare all the same: ignore={STARTS}"
+
+
+def _mixed(point: Point, ignore: Sequence[str]) -> Iterator[str]:
+    """Each fact that has another value in one start than in the next; one that is unknown of some is another value."""
+    for fact in FACTS:
+        values = [start.fact(fact.name) for start in point.starts]
+        yield from _differing(fact.what, values, ignore, fact.name)
+    names = sorted({name for start in point.starts for name in start.params} - OF_ONE_START - MUST_AGREE.keys())
+    for name in names:
+        yield from _differing(f"the setting {name}", [start.params.get(name) for start in point.starts], ignore, name)
+
+
+def _differing(what: str, values: Sequence[str | None], ignore: Sequence[str], name: str) -> Iterator[str]:
+    found = sorted({value or "unknown" for value in values})
+    if not are_same(name, *({value} for value in found)) and not is_ignored(name, ignore):
+        yield f"{what} is {' and '.join(found)}"

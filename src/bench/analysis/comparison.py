@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from bench.analysis.agreement import NOT_USED, are_two_releases, known_of_one, why_not
-from bench.analysis.alike import unlike
+from bench.analysis.agreement import NOT_USED, are_two_releases, known_of_one, unlike, why_not
 from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Block, Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import IGNORED_AS, Weights, weights_of
