@@ -59,7 +59,7 @@ def limit_bypassed(e: Evidence) -> Iterator[str]:
 
 def limit_unknown(e: Evidence) -> Iterator[str]:
     """Limits that nobody can check."""
-    if e.storage and e.storage.asked.limits_reads and e.storage.counted is None:
+    if e.storage and e.storage.is_emulated and e.storage.asked.limits_reads and e.storage.counted is None:
         yield f"whether the limits of storage={e.storage.asked.name} held is not known: the cgroup's count of reads cannot be read"
 
 

@@ -27,7 +27,7 @@ from bench.start.log_metrics import summarise, with_checkpoint
 from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
 from bench.start.ran import RanRecord, ran_record
 from bench.start.record import Startup, write_excerpts
-from bench.start.state_record import StateRecord, state_record
+from bench.start.state_record import StateRecord, loading, state_record
 from bench.start.steps import Steps
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import unattributed_warnings, waterfall_metrics
@@ -207,7 +207,7 @@ def _observed(execution: Execution) -> Ending:
 def metrics_of(settings: Settings, outputs: StartOutputs, execution: Execution) -> dict[str, float]:
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
     of_log = with_checkpoint(summarise(outputs.log.readings), size_gib(settings))
-    of_storage = measured_metrics.storage_metrics(execution.storage)
+    of_storage = measured_metrics.storage_metrics(execution.storage, execution.exec_at_s, loading(outputs.probe))
     of_service = measured_metrics.service_metrics(execution, settings.steady.within)
     of_probe = measured_metrics.probe_metrics(outputs.probe)
     return measured_metrics.clock_metrics(execution) | of_log | of_probe | of_storage | of_service

@@ -72,12 +72,27 @@ def state_metrics(state: HostState) -> dict[str, float]:
     })  # fmt: skip
 
 
-def storage_metrics(storage: StorageInUse | None) -> dict[str, float]:
-    """What the cgroup of an emulated storage counted, from exec to the end of the last process."""
+def storage_metrics(
+    storage: StorageInUse | None, exec_at_s: float | None, load: tuple[float, float] | None
+) -> dict[str, float]:
+    """What the cgroup of an emulated storage counted, from exec to the end of the last process, and while weights were loaded. `load`: that stretch,
+    in s since exec.
+    """
     counted = storage.counted if storage else None
-    if counted is None:
+    if storage is None or counted is None:
         return {}
-    return named({m.CGROUP_READS: float(counted.reads), m.CGROUP_READ: counted.bytes / GIB})
+    found = {m.CGROUP_READS: float(counted.reads), m.CGROUP_READ: counted.bytes / GIB}
+    if load and exec_at_s is not None and load[1] > load[0]:
+        begin_s, end_s = (exec_at_s + moment_s for moment_s in load)
+        before = [look.counted for look in storage.looks if look.ended_s <= begin_s]
+        after = [look.counted for look in storage.looks if look.began_s >= end_s]
+        if before and after:
+            seconds = end_s - begin_s
+            found |= {
+                m.LOAD_READS: (after[0].reads - before[-1].reads) / seconds,
+                m.LOAD_READ_RATE: (after[0].bytes - before[-1].bytes) / GIB / seconds,
+            }
+    return named(found)
 
 
 def rig_metrics(rig: Rig) -> dict[str, float]:

@@ -160,6 +160,10 @@ CGROUP_READS = Metric("io/cgroup_reads", "", "Requests to an emulated storage", 
     what="requests that vLLM's processes made of the device of an emulated storage, from exec to the end")
 CGROUP_READ = Metric("io/cgroup_read_gib", "GiB", "Read from an emulated storage", CGROUP,
     what="what they read of it")
+LOAD_READS = Metric("io/load_reads_per_s", "1/s", "Requests while loading", CGROUP, is_key=True, digits=0,
+    what="requests a second to an emulated storage, from the first rank's `load_weights` to the end of the last's")
+LOAD_READ_RATE = Metric("throughput/load_read_gib_per_s", "GiB/s", "Read while loading", CGROUP, is_key=True,
+    what="what was read of it a second meanwhile")
 LONGEST_GAP = Metric("clock/longest_gap_s", "s", "Longest gap of the driver", Measured("the driver's clock, ten times a second"),
     what="how long bench itself was stopped or got no processor before the first token or answer; 0: less than 0.25 s")
 CPU_VLLM = Metric("cpu/vllm_s", "s", "Processor time of vLLM", KERNEL,

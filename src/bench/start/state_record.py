@@ -66,7 +66,7 @@ def _noise_of(execution: Execution, report: ProbeReport) -> dict[str, NoiseDurin
     if not host.counters:
         return {}
     last_s = host.counters[-1].at_s
-    stretches = {"start": (0.0, execution.measured_s or last_s), "load": _load(report)}
+    stretches = {"start": (0.0, execution.measured_s or last_s), "load": loading(report)}
     return {name: noise_between(*stretch, host.counters, host.gpus) for name, stretch in stretches.items() if stretch}
 
 
