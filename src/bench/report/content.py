@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.analysis.comparison import Comparison
+from bench.analysis.held_back import held_back
 from bench.analysis.losses import missing_starts
 from bench.analysis.warnings import warnings_about
 from bench.report import tables
@@ -33,6 +34,7 @@ class Report:
     speedups: Speedups | None
     seconds: tuple[Table, ...]
     without_waterfall: tuple[str, ...]
+    held_back: tuple[str, ...]
     savings: SavedSeconds | None
     worth: Worth | None
     single_starts: Table | None
@@ -60,6 +62,7 @@ def report_of(comparison: Comparison) -> Report:
         speedups=speedups_of(comparison) if comparison.speedups or comparison.withheld else None,
         seconds=tables.seconds(comparison),
         without_waterfall=tuple(p.label for p in comparison.points if p.n and p.label not in waterfalls),
+        held_back=tuple(filter(None, map(held_back, comparison.points))),
         savings=saved_seconds_of(comparison),
         worth=worth_of(comparison),
         single_starts=tables.single_starts(comparison),
