@@ -70,7 +70,8 @@ def _noise_of(execution: Execution, report: ProbeReport) -> dict[str, NoiseDurin
     return {name: noise_between(*stretch, host.counters, host.gpus) for name, stretch in stretches.items() if stretch}
 
 
-def _load(report: ProbeReport) -> tuple[float, float] | None:
+def loading(report: ProbeReport) -> tuple[float, float] | None:
+    """From where the first rank begins to load weights to where the last one ends, in s since exec. None: not known."""
     spans = [span for rank in report.ranks.values() for span in rank.loads]
     ends_s = [span.end_s for span in spans if span.end_s is not None]
     return (min(span.start_s for span in spans), max(ends_s)) if spans and len(ends_s) == len(spans) else None
