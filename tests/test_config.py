@@ -670,3 +670,19 @@ def test_an_experiment_whose_settings_would_not_count_is_refused(tmp_path, text)
 
     with pytest.raises(SettingError, match="its first line is not `# @package _global_`"):
         compose_settings(["experiment=mine"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["storage.read_iops=500"], "storage=as_is is the host's own. Add storage=limited"),
+        (["storage=limited"], "nothing of it is set"),
+        (["storage=gp3", "storage.allow_read_ahead_of=/dev/vda"], "no effect without storage.read_ahead_kb"),
+        (["storage=gp3", "vllm.command=docker run x"], "in processes whose reads bench cannot limit"),
+        (["storage=limited", "storage.read_ahead_kb=130"], "must be a multiple of 4"),
+    ],
+)
+def test_a_storage_that_could_not_be_or_would_not_count_is_refused(words, why):
+    """Before anything is started, with what to set instead."""
+    with pytest.raises(SettingError, match=why):
+        compose_settings(words)

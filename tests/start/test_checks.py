@@ -114,3 +114,6 @@ def test_a_limit_that_held_raises_none():
         looks(0, 0, 0, 700, 1200, seconds=1.0, size=2 * GIB),
     ):
         assert (problems_in(emulated(found)), doubts_in(emulated(found))) == ([], [])
+    untimed = emulated([])
+    assert untimed.storage is not None
+    assert doubts_in(replace(untimed, storage=replace(untimed.storage, facts={}))) == []  # it reads the host's own

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from bench.compose import compose_settings
+from bench.config import Storage
+from bench.host.emulation.cgroup import Counted
+from bench.host.emulation.emulate import Look, StorageInUse
 from bench.log.texts.phases import RULES
 from bench.start.log_metrics import summarise, with_checkpoint
-from bench.start.measured_metrics import probe_metrics
+from bench.start.measured_metrics import probe_metrics, storage_metrics
 from bench.start.metric_types import FromLog
 from bench.start.metrics import CATALOGUE, FAMILIES, LOAD_WEIGHTS, find, name_of_rank, rank_of
 from bench.start.waterfall import STEPS, Step, step_of, waterfall_metrics
 from bench.vllm.probe_events import read_events
+from bench.vllm.probe_report import GIB
 from made_starts import told
 from metrics_document import render
 from read_lines import read_log, read_phases
@@ -128,3 +133,30 @@ def test_the_document_is_up_to_date():
         DOCUMENT.write_text(made)
 
     assert made == DOCUMENT.read_text(), "docs/metrics.md is out of date: BENCH_WRITE_DOCS=1 writes it anew"
+
+
+def test_requests_while_loading_are_those_between_the_looks_around_it():
+    """Over the load's own seconds; what was read before it, and behind it, is not its own."""
+    storage = StorageInUse(
+        asked_for(),
+        looks=[
+            Look(at, at, Counted(reads, reads * GIB))
+            for at, reads in ((100.0, 0), (104.0, 7), (107.0, 19), (110.0, 30))
+        ],
+    )
+
+    found = storage_metrics(storage, 100.0, (4.0, 7.0))
+
+    assert found == {
+        "io/cgroup_reads": 30,
+        "io/cgroup_read_gib": 30,
+        "io/load_reads_per_s": 4,
+        "throughput/load_read_gib_per_s": 4,
+    }
+    assert storage_metrics(storage, 100.0, None).keys() == {"io/cgroup_reads", "io/cgroup_read_gib"}
+    assert storage_metrics(StorageInUse(asked_for()), 100.0, (4.0, 7.0)) == {}
+
+
+def asked_for() -> Storage:
+    (settings,) = compose_settings(["storage=gp3"])
+    return settings.storage

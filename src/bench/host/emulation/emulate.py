@@ -176,6 +176,8 @@ def storage_in_use(asked: Storage, place: Path, folder: Path | None, caches: Pat
         except OSError as error:
             raise StartError(f"storage={asked.name}: {error.filename or 'this host'}: {error.strerror}") from error
         yield found
+    if found.journal and found.journal.exists():
+        print_message(f"storage={asked.name}: not all could be put back; what is left is in {found.journal}")
 
 
 def _set_up(held: ExitStack, asked: Storage, place: Path, folder: Path | None, caches: Path) -> StorageInUse:
