@@ -22,7 +22,7 @@ def is_asked(running: Command) -> bool:
 
 # The moments of one start that begin before it is complete, in their order; then those at which it is complete.
 BEFORE = [
-    Moment("opening the sweep", SWEEP, "bench.sweep.run:open_or_resume", begun=0),
+    Moment("opening the sweep", SWEEP, "bench.sweep.opening:open_or_resume", begun=0),
     Moment("the sweep is open", SWEEP, "bench.tracking.uploads:begin_sweep>", begun=0),
     Moment("preparing", ("-m", "load_format=auto"), "bench.sweep.prepare:ensure_checkpoint", begun=0),
     Moment("priming", (*SWEEP, "compile_cache=primed"), "bench.sweep.run:prime", begun=0),

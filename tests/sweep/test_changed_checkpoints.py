@@ -9,8 +9,9 @@ import pytest
 
 from bench.compose import compose_settings
 from bench.start.tags import CONTENT
+from bench.sweep.opening import Sweep
 from bench.sweep.plan import Point, Start
-from bench.sweep.run import Sweep, run_blocks
+from bench.sweep.run import run_blocks
 from bench.sweep.verify import changed, read_by_others, resolved
 from made_sweeps import made_start
 
