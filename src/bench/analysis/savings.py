@@ -18,7 +18,7 @@ from bench.start import metrics
 from bench.start.waterfall import Step, step_of
 
 READY = metrics.READY.name
-WEIGHTS = "load_weights"  # the phase that the upper bound takes away
+LOAD_WEIGHTS = "load_weights"  # the phase that the upper bound takes away
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def upper_bound(point: Point) -> UpperBound | None:
         (start.metrics[READY], seconds)
         for start in point.starts
         for step, seconds in waterfall_of(start).items()
-        if step.name == WEIGHTS and 0 <= seconds < start.metrics[READY]
+        if step.name == LOAD_WEIGHTS and 0 <= seconds < start.metrics[READY]
     ]
     ready_s = dict(enumerate(ready for ready, _ in found))
     without_s = dict(enumerate(ready - weights for ready, weights in found))

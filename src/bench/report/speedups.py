@@ -15,7 +15,7 @@ from bench.start.metrics import READY
 from bench.weights.fingerprint import VerdictKind
 
 NAMED = 12  # settings and versions in a sentence; all of them are params and tags of the starts
-WEIGHTS = {
+VERDICT_WORDS = {
     VerdictKind.BITWISE: "the same weights, bit for bit",
     VerdictKind.OUTPUTS: "the same outputs",
     VerdictKind.SAME_FILES: "the same files",
@@ -86,9 +86,9 @@ def speedups_of(comparison: Comparison) -> Speedups:
             dict.fromkeys(each.candidate for each in found if not each.ratio.paired and each.ratio.low is not None)
         ),
         weights=tuple(
-            (label, WEIGHTS[each.kind], each)
+            (label, VERDICT_WORDS[each.kind], each)
             for label, each in comparison.weights.items()
-            if label not in withheld and each.kind in WEIGHTS
+            if label not in withheld and each.kind in VERDICT_WORDS
         ),
         again=tuple(comparison.again.items()),
         differs=tuple(_differing(comparison)),

@@ -13,7 +13,7 @@ from bench.errors import CheckpointError
 from bench.weights.hub import checkpoint_folder, folders_in_caches, is_remote, quantisation_of, reads_hub
 
 INDEX = "model.safetensors.index.json"
-WEIGHTS = ("*.safetensors", "*.bin", "*.pt")  # in vLLM's order of preference
+WEIGHT_PATTERNS = ("*.safetensors", "*.bin", "*.pt")  # in vLLM's order of preference
 # Of a repository, by quantisation; vLLM's download_gguf.
 GGUF = ("*-{}.gguf", "*-{}-*.gguf", "*/*-{}.gguf", "*/*-{}-*.gguf")
 GIB = 1024**3
@@ -26,7 +26,7 @@ def weight_files(folder: Path) -> dict[str, int]:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return next(filter(None, (_unique(folder.glob(pattern)) for pattern in WEIGHTS)), [])
+    return next(filter(None, (_unique(folder.glob(pattern)) for pattern in WEIGHT_PATTERNS)), [])
 
 
 def paths_read(settings: Settings) -> list[Path]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 READ_WHOLE = (".json", ".py")  # index, config, tokenizer; code of the model's own, which decides what its weights mean
 OURS = "bench_"  # manifests and other notes of bench are not content
 BLOCK_BYTES = 4096  # one page
@@ -55,7 +55,7 @@ def content_or_path(path: str) -> str:
 
 def content_files(folder: Path) -> list[Path]:
     """What counts as content, by name."""
-    found = [path for path in folder.iterdir() if path.suffix in (*WEIGHTS, *READ_WHOLE) and path.is_file()]
+    found = [path for path in folder.iterdir() if path.suffix in (*WEIGHT_SUFFIXES, *READ_WHOLE) and path.is_file()]
     return sorted(path for path in found if not path.name.startswith((OURS, ".")))
 
 

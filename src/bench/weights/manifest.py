@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.errors import CheckpointError, OwnershipError
 from bench.system.ownership import MARKER, is_real_folder, mark, marker_of, remove_marked, was_left_behind
-from bench.weights.checkpoint import WEIGHTS, weight_files
+from bench.weights.checkpoint import WEIGHT_PATTERNS, weight_files
 from bench.weights.content import content_digest
 
 MANIFEST = "bench_manifest.json"
@@ -187,7 +187,7 @@ def refuse_foreign_files(folder: Path) -> None:
 
 
 def _written_by_earlier_bench(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in (*WEIGHTS, *BESIDE_WEIGHTS))
+    return any(fnmatchcase(name, pattern) for pattern in (*WEIGHT_PATTERNS, *BESIDE_WEIGHTS))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
-WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
+WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 PART_BYTES = 5 * 1024**3  # of a file, at most, unless a tensor is larger
 CHUNK_BYTES = 64 * 1024**2  # from device to host at a time
 WRITERS = 3  # files at a time, for each rank
@@ -257,14 +257,16 @@ def local_folder(model: str) -> Path:
         return Path(model)
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(model, local_files_only=True, ignore_patterns=[f"*{suffix}" for suffix in WEIGHTS]))
+    return Path(
+        snapshot_download(model, local_files_only=True, ignore_patterns=[f"*{suffix}" for suffix in WEIGHT_SUFFIXES])
+    )
 
 
 def copy_the_rest(source: Path, folder: Path) -> None:
     """Config and tokenizer: every file at the top that holds no weights, is no index of them, and is not bench's own."""
     for path in source.iterdir():
         own = path.name.startswith((".", "bench_"))
-        if path.is_file() and path.suffix not in WEIGHTS and not own and not path.name.endswith(".index.json"):
+        if path.is_file() and path.suffix not in WEIGHT_SUFFIXES and not own and not path.name.endswith(".index.json"):
             shutil.copy(path, folder)
 
 
