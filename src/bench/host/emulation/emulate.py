@@ -22,6 +22,7 @@ from bench.system.locks import locked
 from bench.system.output import print_message
 from bench.system.ownership import mark
 from bench.system.undo import Journal, journal
+from bench.system.undo import folder as undo_folder
 
 FOLDER, LOCK, SUFFIX, IN_MEMORY = "storage", ".bench.lock", ".ext4", "memory"
 DIGITS = 12
@@ -192,6 +193,8 @@ def _set_up(held: ExitStack, asked: Storage, place: Path, folder: Path | None, c
         device = held.enter_context(images.mounted(image, folder.resolve()))
     if device is None:
         raise StartError(f"storage={asked.name}: {place} lies on no disk of this host")
+    if asked.allow_read_ahead_of is not None:  # no other start puts back what this one has set
+        held.enter_context(locked(undo_folder() / f"{device.name}{LOCK}", print_message))
     notes = held.enter_context(journal())
     if read_ahead is not None:
         notes.write(device / READ_AHEAD, str(read_ahead))
