@@ -62,9 +62,7 @@ def find_parent() -> Parent | str:
             if lost and depth > 1:
                 return f"vLLM would leave the limits of bench's own cgroup ({', '.join(sorted({file for file, _ in lost}))})"
             return Parent(folder, is_v2=True, kept=tuple(lost))
-    return (
-        "no cgroup can be made here: this needs root, or a cgroup with the controller io that is delegated to this user"
-    )
+    return "no cgroup can be made here: this needs root outside of a container, or a cgroup with the controller io that is delegated to this user"
 
 
 def _takes_children(folder: Path, *, is_root: bool) -> bool:

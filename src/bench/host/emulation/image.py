@@ -20,6 +20,8 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import CheckpointError, StartError
+from bench.host.mounts import text_of
+from bench.host.storage import describe_storage, disk_of
 
 CLONE_NEWNS = 0x00020000
 MS_RDONLY, MS_REC, MS_SLAVE, MNT_DETACH = 1, 1 << 14, 1 << 19, 2
@@ -28,7 +30,8 @@ LOOP_CTL_GET_FREE, LOOP_CONFIGURE = 0x4C82, 0x4C0A
 LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR, LO_FLAGS_DIRECT_IO = 1, 4, 16
 LOOP_CONFIG = struct.Struct("=II 5Q 4I 64s 64s 32s 2Q 8Q")
 CONTROL = Path("/dev/loop-control")
-BLOCK = 4096  # bytes, of file system and device: what every disk takes with O_DIRECT
+BLOCK = 4096  # bytes, of the file system
+SECTOR = 512  # bytes, of a device of which no other size is known
 MAKER = "mkfs.ext4"
 TRIES = 10  # another process may take the loop device that was free
 ROOM = 64 << 20  # bytes for the file system's own tables
@@ -98,6 +101,7 @@ def in_memory(folder: Path) -> Path:
 
 def _attached(image: Path, *, writable: bool) -> tuple[int, int]:
     """A loop device, opened, over this image, and its number. It is free again when nobody has it open or mounted."""
+    sector = _sector_of(image)
     flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO | (0 if writable else LO_FLAGS_READ_ONLY)
     try:
         control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
@@ -107,7 +111,7 @@ def _attached(image: Path, *, writable: bool) -> tuple[int, int]:
                 number = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
                 device = os.open(f"/dev/loop{number}", os.O_RDWR | os.O_CLOEXEC)
                 name = os.fsencode(image.name)[:63]
-                asked = LOOP_CONFIG.pack(file, BLOCK, *[0] * 5, 0, 0, 0, flags, name, b"", b"", *[0] * 2, *[0] * 8)
+                asked = LOOP_CONFIG.pack(file, sector, *[0] * 5, 0, 0, 0, flags, name, b"", b"", *[0] * 2, *[0] * 8)
                 try:
                     fcntl.ioctl(device, LOOP_CONFIGURE, asked)
                 except BlockingIOError:
@@ -126,6 +130,12 @@ def _attached(image: Path, *, writable: bool) -> tuple[int, int]:
     raise StartError(f"storage: no loop device for {image}: others took each that was free")
 
 
+def _sector_of(image: Path) -> int:
+    """Of the disk below it: with larger ones loaders that read with O_DIRECT could fail, with smaller ones the loop device itself."""
+    disk = disk_of(image)
+    return int((disk and text_of(disk / "queue/logical_block_size")) or SECTOR)
+
+
 def _refuse_cached(image: Path, device: Path) -> None:
     """Refuse a device that reads its image through the page cache, which would answer instead of the disk; in memory that is no difference."""
     if (device / "loop/dio").read_text(encoding="utf-8").strip() != "1" and not _is_in_memory(image):
@@ -136,8 +146,6 @@ def _refuse_cached(image: Path, device: Path) -> None:
 
 
 def _is_in_memory(path: Path) -> bool:
-    from bench.host.storage import describe_storage
-
     return describe_storage(path).get("filesystem") == TMPFS
 
 
