@@ -79,6 +79,15 @@ def test_a_worker_reports_what_vllm_decided(tmp_path):
     }
 
 
+@pytest.mark.parametrize(("known", "found"), [("None", "measured"), ("5", "applied")])
+def test_a_worker_reports_whether_the_startup_plan_was_applied(tmp_path, known, found):
+    """A start that measures its memory takes longer than one that knows it. Without a plan there is nothing to report."""
+    script = f"{LOAD}{CONFIGURED}\nworker.vllm_config.cache_config = Some(kv_cache_memory_bytes={known})\nworker.load_model()"
+    on = os.environ | {"VLLM_ENABLE_STARTUP_PLAN": "1"}
+
+    assert run_with_probe(tmp_path, script, own=on).process.ran.decided["startup_plan"] == found
+
+
 ODD = """
 import os, sys
 worker.vllm_config = type("Config", (), {"model_config": property(lambda self: 1 / 0)})()

@@ -98,6 +98,7 @@ FACTS = (
     Fact(RAN.name("compilation"), "the effective compilation mode", decided_by=COMPILING),
     Fact(RAN.name("cuda_graphs"), "the effective CUDA graph mode", decided_by=COMPILING | BACKEND),
     Fact(RAN.name("ranks"), "the number of ranks", decided_by=RANKS),
+    Fact(RAN.name("startup_plan"), "whether vLLM's startup plan was applied", decided_by={"VLLM_ENABLE_STARTUP_PLAN"}),
 )
 # fmt: on
 MUST_AGREE = {fact.name: fact for fact in FACTS}

@@ -1,10 +1,11 @@
 """What vLLM decided in this process: the configuration that a worker loaded its model with, and what it made of it.
 
-Source: vllm/config/*.py, vllm/v1/worker/worker_base.py, vllm/model_executor/layers/attention/attention.py
+Source: vllm/config/*.py, vllm/v1/worker/startup_plan.py, vllm/v1/worker/worker_base.py, vllm/model_executor/layers/attention/attention.py
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from . import events, surroundings
@@ -45,11 +46,21 @@ def of_worker(worker: Any) -> dict[str, str]:
     for name, places in PLACES.items():
         with events.guarded(f"{name} cannot be read"):
             found[name] = _first(config, places)
+    with events.guarded("the startup plan cannot be read"):
+        found["startup_plan"] = _startup_plan(config)
     with events.guarded("the model's class cannot be read"):
         found["model_class"] = _class_of_model(worker)
     with events.guarded("the attention backend cannot be read"):
         found["attention_backend"] = ", ".join(_attention_backends(config)[:BACKENDS_AT_MOST]) or None
     return {name: text for name, text in found.items() if text is not None}
+
+
+def _startup_plan(config: Any) -> str | None:
+    """Whether the memory of the KV cache was that of an earlier start, or measured in this one. None: vLLM keeps no such plan."""
+    if os.environ.get("VLLM_ENABLE_STARTUP_PLAN", "0") == "0":
+        return None
+    known = getattr(getattr(config, "cache_config", None), "kv_cache_memory_bytes", None)
+    return "measured" if known is None else "applied"
 
 
 def _first(config: Any, places: tuple[str, ...]) -> str | None:
