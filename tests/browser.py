@@ -71,8 +71,8 @@ class Browser:
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
 
-    def open(self, page: Path, width: int, *, dark: bool = False) -> None:
-        """Load a file at this width; returns when it is complete."""
+    def open(self, page: Path | str, width: int, *, dark: bool = False) -> None:
+        """Load a file, or an address, at this width; returns when it is complete."""
         if not self.session:
             target = self.call("Target.createTarget", url="about:blank")["targetId"]
             self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -85,7 +85,7 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="", features=[scheme])
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self.evaluate(
             "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
         )
@@ -95,6 +95,23 @@ class Browser:
         found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    @contextmanager
+    def inside(self, scheme: str) -> Iterator[None]:
+        """In the frame whose address begins so, instead of the page. A frame in a sandbox is a target of its own."""
+        target = None
+        while target is None:
+            found = self.call("Target.getTargets")["targetInfos"]
+            target = next((each["targetId"] for each in found if each["url"].startswith(scheme)), None)
+        page = self.session
+        self.session = ""
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Runtime", "Log"):
+            self.call(f"{domain}.enable")
+        try:
+            yield
+        finally:
+            self.session = page
 
     def picture(self, path: Path) -> Path:
         """A PNG of the whole page."""

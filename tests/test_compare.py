@@ -254,8 +254,13 @@ def test_the_price_that_the_sweep_was_given_is_the_reports(compared):
 def test_the_tables_are_printed(compared):
     """The numbers are what one came for; they are those of the report."""
     tables, _, _ = compared.done.out.partition("\n\nsweep")
+    answer, link, *rest = compared.sweep.data.tags["mlflow.note.content"].split("\n\n")
+    run = compared.sweep.info
 
-    assert tables == compared.sweep.data.tags["mlflow.note.content"]
+    assert tables == "\n\n".join([answer, *rest])
+    assert link == (
+        f"[The whole report](#/experiments/{run.experiment_id}/runs/{run.run_id}/artifacts/report/report.html)"
+    )
     assert all(part in compared.report for part in tables.split("\n\n"))
 
 

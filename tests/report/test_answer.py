@@ -61,6 +61,14 @@ def test_what_is_faster_by_how_much_and_where_from():
     assert found.caveats == ()
 
 
+def test_a_phase_of_which_two_digits_show_nothing_is_not_named():
+    """It is resolved, and it is no reason: `saves 0.00 ± 0.00 s in …` would be the answer's second sentence."""
+    found = answered(*sweep({"a": [each / 5000 for each in A], "b": [each / 5000 for each in HALF]}))
+
+    assert found.sentences[0].startswith("`b` is faster than `a`: wall time to ready 0.01 s instead of 0.01 s, 2.00x")
+    assert found.sentences[1] == "No phase alone is resolved as where the seconds of `b` come from."
+
+
 def test_nothing_resolved_is_an_answer_with_what_could_have_been():
     """And with where the baseline's own seconds go, which no noise hides."""
     found = answered(*sweep({"a": A, "b": NOISY}))

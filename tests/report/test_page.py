@@ -1,10 +1,14 @@
 """report.html, as a real Chromium shows it: on a phone, on a desk, in the dark; and that whatever a start printed stays text."""
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -224,6 +228,56 @@ def test_every_link_leads_to_a_file_or_a_section(pages, browser):
         each for each in links if each.startswith("#") and not browser.evaluate(f"!!document.querySelector('{each}')")
     ] == []
     assert {f"./{path.name}" for path in folder.glob("*.log")} <= set(links)
+
+
+# As MLflow's viewer of artifacts shows it: in a sandbox that allows scripts alone, at a blob's address.
+VIEWER = """<!doctype html><iframe sandbox="allow-scripts" style="width: 100%; height: 800px"></iframe><script>
+fetch("report.html").then(found => found.text()).then(text => {
+  document.querySelector("iframe").src = URL.createObjectURL(new Blob([text], { type: "text/html" }));
+});
+</script>"""
+
+
+@pytest.fixture
+def address(pages: dict[int, Path]) -> Iterator[str]:
+    """Of a server that shows the page of three points in such a viewer."""
+    folder = pages[3].parent
+    (folder / "viewer.html").write_text(VIEWER)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/viewer.html"
+        server.shutdown()
+    (folder / "viewer.html").unlink()
+
+
+def test_in_mlflow_no_click_loses_the_page_and_links_lead_to_mlflows_own(address, pages, browser):
+    """There a relative link leads to a blank frame, and one down the page is refused: it scrolls instead. To a log: its run's."""
+    browser.open(address, 1400)
+    click = "(() => {{ const link = document.querySelector({!r}); link.click(); return link.href; }})()"
+    with browser.inside("blob:"):
+        browser.evaluate(
+            "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
+        )
+        browser.evaluate(click.format("nav a[href='#scope']"))
+        scrolled = browser.evaluate("scrollY")
+        log = browser.evaluate(click.format("#records td a[data-mlflow$='/artifacts/vllm.log']"))
+        report = browser.evaluate(click.format("#files a"))
+        said = browser.evaluate("document.querySelector('#copied').textContent")
+        kept = browser.evaluate("[location.protocol, document.querySelectorAll('h2').length > 5]")
+        elsewhere = browser.evaluate(
+            "[...document.links].map(each => each.href).filter(each => !/^(blob:.*#|http:.*#.experiments)/.test(each))"
+        )
+
+    assert scrolled > 100
+    assert re.fullmatch(rf"{re.escape(address)}#/experiments/1/runs/run of [^/]+/artifacts/vllm\.log", unquote(log))
+    assert unquote(report) == f"{address}#/experiments/1/runs/run of the sweep/artifacts/report/report.md"
+    assert said.endswith(report)
+    assert (kept, elsewhere) == (["blob:", True], [])
+    assert [each for each in browser.problems if "favicon" not in each] == []
 
 
 @pytest.mark.parametrize("points", [1, 3, 11, 30])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from bench.host.storage_facts import FACTS
 from bench.start import tags as t
@@ -12,6 +13,7 @@ from bench.weights.fingerprint import Fingerprint
 Block = tuple[str, int]  # of a sweep, and counted from 0 in it
 
 STORAGE_FACTS = {t.STORAGE.name(fact.name) for fact in FACTS}
+REPORT = "report"  # the folder of a sweep's run that has its report
 PRICE = "cost.usd_per_gpu_hour"  # among the params of a sweep
 
 
@@ -107,6 +109,12 @@ class SweepRecord:
         return {
             name: value for name, value in self.tags.items() if not name.startswith("mlflow.") and name not in owner
         }
+
+    def mlflow_page(self, run_id: str, artifact: str = "") -> str:
+        """Of a run of this sweep, or one of its artifacts: what stands behind the address of MLflow's UI."""
+        return f"#/experiments/{self.experiment_id}/runs/{run_id}" + (
+            f"/artifacts/{quote(artifact)}" if artifact else ""
+        )
 
     @property
     def usd_per_gpu_hour(self) -> float | None:

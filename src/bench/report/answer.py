@@ -195,8 +195,8 @@ def _seconds(comparison: Comparison, verdict: Verdict | None) -> Iterator[str]:
         return
     against = verdict.against[0]
     leading = against.leading
-    if leading and leading.phases:
-        yield _of_phases(leading)
+    if leading and (phases := _to_be_seen(leading)):
+        yield _of_phases(leading, phases)
     elif leading and leading.shown in {Shown.FASTER, Shown.SLOWER} and leading.has_waterfalls:
         yield f"No phase alone is resolved as where the seconds of `{leading.candidate}` come from."
     elif leading and leading.shown is Shown.SINGLE:
@@ -205,9 +205,14 @@ def _seconds(comparison: Comparison, verdict: Verdict | None) -> Iterator[str]:
         yield from _longest(against.baseline)
 
 
-def _of_phases(finding: Finding) -> str:
-    gained = [each for each in finding.phases if each.saved_s.mean > 0]
-    lost = [each for each in finding.phases if each.saved_s.mean < 0]
+def _to_be_seen(finding: Finding) -> list[Saving]:
+    """Its phases but for those of which two digits would show 0.00."""
+    return [each for each in finding.phases if round(each.saved_s.mean, 2)]
+
+
+def _of_phases(finding: Finding, phases: Sequence[Saving]) -> str:
+    gained = [each for each in phases if each.saved_s.mean > 0]
+    lost = [each for each in phases if each.saved_s.mean < 0]
     parts = [
         f"{verb} {listed([_in_phase(each) for each in found], NAMED)}"
         for verb, found in (("saves", gained), ("loses", lost))

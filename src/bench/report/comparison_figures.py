@@ -13,7 +13,7 @@ from bench.analysis.savings import Savings, Waterfall, steps_of
 from bench.analysis.statistics import Interval
 from bench.report.bars import Bar, Lanes, draw_bars, phase_bar, write_beside, write_in_column, write_inside
 from bench.report.numbers import ratio_text, saved_text
-from bench.report.point_rows_figure import draw_point_rows
+from bench.report.point_rows_figure import draw_point_rows, scale_ratios
 from bench.report.style import (
     COLOURS,
     GREY,
@@ -40,7 +40,6 @@ COMPARISON_FIGURE, SAVINGS_FIGURE = "vllm_load_benchmark.png", "savings.png"
 CANDIDATES = 6  # in savings.png, where there are more than colours
 FEWEST_ROWS = 3  # a single bar does not fill the panel
 ROOM_FOR_TIMES = 1.22  # of the longest time
-ROOM_FOR_SPEEDUPS = 1.6  # of the longest interval, for the numbers behind it
 WIDTH = 11  # inches
 HEIGHT = 0.56  # of a waterfall's row
 MARK = 0.38  # where the line at ready ends, below the middle of a row
@@ -101,10 +100,9 @@ def _draw_speedups(axes: "Axes", comparison: Comparison, points: list[Point]) ->
         for name, speedups in found
         if any(speedups)
     ]
-    axes.set_xlim(0, ROOM_FOR_SPEEDUPS * max(1.0, *(dot.end for _, lanes in rows for dots in lanes for dot in dots)))
-    draw_bars(axes, rows, write_beside)
+    scale_ratios(axes, [each.ratio for _, speedups in found for each in speedups if each])
+    draw_bars(axes, rows, write_in_column)
     axes.set_ylim(max(len(rows), FEWEST_ROWS) - 0.5, -0.5)
-    axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
     survivors = f"\n{SURVIVORS}: {', '.join(comparison.survivors)}" if comparison.survivors else ""
     axes.set_xlabel(f"speedup: baseline ÷ candidate (1: equal)\nline: 95 % interval, grey where 1 is inside{survivors}")
 

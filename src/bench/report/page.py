@@ -1,10 +1,12 @@
 """report.html: one file without a network, the same content as report.md with figures that show their values, and every start."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.analysis.comparison import Comparison
-from bench.analysis.records import RunRecord
+from bench.analysis.records import REPORT, RunRecord, SweepRecord
 from bench.analysis.verdict import Shown, verdict_of
 from bench.report.candidate_plots import Forest, Gain, forests, gains
 from bench.report.content import Report
@@ -13,11 +15,13 @@ from bench.report.point_plots import Stack, Strip, stacks, strip
 from bench.report.scope import state_words
 from bench.report.style import COLOURS
 from bench.report.templating import render
+from bench.start.files import EXCERPTS, LOG
 from bench.start.metric_types import Metric
 from bench.start.metrics import FIRST_TOKEN, READY
-from bench.start.tags import COMPILE_CACHE, PAGE_CACHE
+from bench.start.tags import COMPILE_CACHE, PAGE_CACHE, Tag
 
 CURVES = tuple(colour for colour in COLOURS if colour != "#000000")  # which is not seen in the dark
+TITLES = {LOG: "log", EXCERPTS: "excerpts"}
 FEW = 3  # candidates whose figures are all open
 EXCERPTS_AT_MOST = 500_000  # characters of all excerpts together; the page stays below 2 MB
 TEXT_AT_MOST = 1_000  # characters of a reason or a warning
@@ -25,7 +29,7 @@ TEXT_AT_MOST = 1_000  # characters of a reason or a warning
 
 @dataclass(frozen=True)
 class StartRow:
-    """A start in the table of all, as text. `logs`: the names of its files beside the page."""
+    """A start in the table of all, as text. `run`: its page in MLflow."""
 
     name: str
     block: str
@@ -36,7 +40,17 @@ class StartRow:
     page_cache: str
     compile_cache: str
     warnings: tuple[str, ...]
-    logs: tuple[str, ...]
+    run: str
+    logs: tuple["Link", ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file beside the page, and its page in MLflow; empty: it is not there."""
+
+    name: str
+    mlflow: str
+    title: str = ""  # of a start's
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,7 @@ class Page:
     memory: Memory | None
     starts: tuple[StartRow, ...]
     excerpts: Mapping[str, str]
-    beside: Sequence[str]
+    beside: tuple[Link, ...]
     sections: tuple[tuple[str, str], ...]
 
 
@@ -61,13 +75,13 @@ def report_html(
     report: Report,
     memory: Memory | None,
     excerpts: Mapping[str, str],
-    logs: Mapping[str, Sequence[str]],
-    beside: Sequence[str],
+    logs: Mapping[str, Mapping[str, Path]],
+    ours: Sequence[str],
 ) -> str:
-    """The page. `excerpts`: of each point's first start, by label. `logs`: the names of the files of each start, by run. `beside`: of all
-    files in its folder.
+    """The page. `excerpts`: of each point's first start, by label. `logs`: of each start, by run and artifact. `ours`: the names of the report's
+    other files.
     """
-    page = _page(report, memory, _shortened(excerpts), logs, beside)
+    page = _page(report, memory, _shortened(excerpts), logs, ours)
     return render("report.html.j2", report=report, page=page, curve_colours=CURVES)
 
 
@@ -75,11 +89,15 @@ def _page(
     report: Report,
     memory: Memory | None,
     excerpts: Mapping[str, str],
-    logs: Mapping[str, Sequence[str]],
-    beside: Sequence[str],
+    logs: Mapping[str, Mapping[str, Path]],
+    ours: Sequence[str],
 ) -> Page:
     comparison = report.comparison
     drawn = strip(comparison)
+    sweeps = {start.run_id: each for each in comparison.sweep.sweeps for start in each.starts}
+    starts = tuple(
+        _start_row(start, sweeps[start.run_id], logs.get(start.run_id, {})) for start in _in_order(comparison)
+    )
     present = {
         ("speedups", "Speedups"): report.speedups,
         ("starts", "Every start"): drawn,
@@ -104,9 +122,9 @@ def _page(
         stacks=stacks(comparison),
         gains=gains(comparison),
         memory=memory,
-        starts=tuple(_start_row(start, logs.get(start.run_id, ())) for start in _in_order(comparison)),
+        starts=starts,
         excerpts=excerpts,
-        beside=beside,
+        beside=(*_report_links(comparison.sweep, ours), *(link for start in starts for link in start.logs)),
         sections=tuple(section for section, content in present.items() if content),
     )
 
@@ -125,7 +143,13 @@ def _in_order(comparison: Comparison) -> list[RunRecord]:
     return sorted(starts, key=lambda start: start.order)
 
 
-def _start_row(start: RunRecord, logs: Sequence[str]) -> StartRow:
+def _report_links(sweep: SweepRecord, names: Sequence[str]) -> Iterator[Link]:
+    """Files of the report: in MLflow those of one sweep alone, in its own run."""
+    for name in names:
+        yield Link(name, "" if sweep.members else sweep.mlflow_page(sweep.run_id, f"{REPORT}/{name}"))
+
+
+def _start_row(start: RunRecord, sweep: SweepRecord, logs: Mapping[str, Path]) -> StartRow:
     if start.failed:
         outcome = f"failed: {start.reason or 'no reason was recorded'}"
     else:
@@ -137,11 +161,21 @@ def _start_row(start: RunRecord, logs: Sequence[str]) -> StartRow:
         _seconds(start, READY),
         _seconds(start, FIRST_TOKEN),
         _cut(outcome),
-        state_words(start, PAGE_CACHE).partition(" (")[0],
-        state_words(start, COMPILE_CACHE).partition(" by ")[0],
+        _state(start, PAGE_CACHE),
+        _state(start, COMPILE_CACHE),
         tuple(_cut(str(warning)) for warning in start.warnings),
-        tuple(logs),
+        sweep.mlflow_page(start.run_id),
+        tuple(
+            Link(path.name, sweep.mlflow_page(start.run_id, artifact), TITLES[artifact])
+            for artifact, path in logs.items()
+        ),
     )
+
+
+def _state(start: RunRecord, tag: Tag[str]) -> str:
+    """The first of its words: what they say of all starts stands in the scope."""
+    words = state_words(start, tag)
+    return "primed in vain" if "could not load" in words else re.split(r" \(|, | by |: ", words)[0]
 
 
 def _seconds(start: RunRecord, metric: Metric) -> str:

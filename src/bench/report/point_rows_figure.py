@@ -1,5 +1,6 @@
 """vllm_load_benchmark.png of more points than there are colours: a row a point, its starts on the left, its speedup on the right."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,15 +44,7 @@ def draw_point_rows(comparison: Comparison, path: Path) -> Path:
 
 def _draw_ratios(axes: "Axes", comparison: Comparison, points: list[Point]) -> None:
     found = {point.label: comparison.speedup(point.label, READY) for point in points}
-    ratios = [each.ratio for each in found.values() if each]
-    ends = [end for ratio in ratios for end in (ratio.low, ratio.high) if end is not None]
-    axis = ratio_axis((ratio.mean for ratio in ratios), ends)
-    axes.set_xscale("log")
-    axes.set_xlim(axis.low, axis.high)
-    axes.set_xticks([1.0 if text == "1x" else float(text.rstrip("x")) for _, text in axis.ticks])
-    axes.set_xticklabels([text for _, text in axis.ticks])
-    axes.minorticks_off()
-    axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
+    scale_ratios(axes, [each.ratio for each in found.values() if each])
     for row, point in enumerate(points):
         if speedup := found[point.label]:
             _draw_ratio(axes, speedup.ratio, row)
@@ -60,6 +53,17 @@ def _draw_ratios(axes: "Axes", comparison: Comparison, points: list[Point]) -> N
     axes.spines[["top", "right", "left"]].set_visible(False)
     survivors = f"\nsurvivors only: {', '.join(map(_short, comparison.survivors))}" if comparison.survivors else ""
     axes.set_xlabel(f"speedup: baseline ÷ candidate (1: equal)\nline: 95 % interval, grey where 1 is inside{survivors}")
+
+
+def scale_ratios(axes: "Axes", ratios: Sequence[Interval]) -> None:
+    """A logarithmic axis for these, with a line at 1: half as fast is as far from it as twice as fast."""
+    ends = [end for ratio in ratios for end in (ratio.low, ratio.high) if end is not None]
+    axis = ratio_axis((ratio.mean for ratio in ratios), ends)
+    axes.set_xscale("log")
+    axes.set_xlim(axis.low, axis.high)
+    axes.set_xticks([float(text.rstrip("x")) for _, text in axis.ticks], [text for _, text in axis.ticks])
+    axes.minorticks_off()
+    axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
 
 
 def _draw_ratio(axes: "Axes", ratio: Interval, row: int) -> None:

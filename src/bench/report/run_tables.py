@@ -25,12 +25,12 @@ def _starts(comparison: Comparison) -> Columns:
     metrics = [metric for metric in KEY_METRICS if any(start.value(metric) is not None for start in starts)]
     return {
         "start": [start.name for start in starts],
-        "point": [start.point for start in starts],
-        "block": [start.repeat + 1 for start in starts],
-        "order": [start.order or None for start in starts],
         **{metric.name: [start.value(metric) for start in starts] for metric in metrics},
         "outcome": [_outcome(start) for start in starts],
         "reason": [start.reason if start.failed else start.invalid_reason for start in starts],
+        "point": [start.point for start in starts],
+        "block": [start.repeat + 1 for start in starts],
+        "order": [start.order or None for start in starts],
         "page_cache": [PAGE_CACHE.in_(start.tags) for start in starts],
         "compile_cache": [COMPILE_CACHE.in_(start.tags) for start in starts],
         "warnings": [len(start.warnings) for start in starts],

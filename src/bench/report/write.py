@@ -63,10 +63,10 @@ def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Pat
     logs = {run_id: _fetch_logs(run_id, name, folder, fetch) for run_id, name in names.items()}
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
     figures = draw_figures(comparison, folder)
-    named = {run_id: [path.name for path in paths] for run_id, paths in logs.items()}
-    beside = [METRICS, *(path.name for path in figures), *(name for names in named.values() for name in names)]
+    ours = [METRICS, *(path.name for path in figures)]
+    beside = [*ours, *(path.name for found in logs.values() for path in found.values())]
     report = report_of(comparison)
-    page = report_html(report, memory_of(comparison, fetch), excerpts, named, [REPORT, *beside])
+    page = report_html(report, memory_of(comparison, fetch), excerpts, logs, [REPORT, *ours])
     (folder / PAGE).write_text(page, encoding="utf-8")
     (folder / REPORT).write_text(report_markdown(report, excerpts, [PAGE, *beside]), encoding="utf-8")
     return [folder / REPORT, folder / PAGE, *figures, folder / METRICS]
@@ -89,22 +89,20 @@ def file_names(starts: Sequence[RunRecord]) -> dict[str, str]:
     return names
 
 
-def _fetch_logs(run_id: str, name: str, folder: Path, fetch: Fetch) -> list[Path]:
-    kept = []
+def _fetch_logs(run_id: str, name: str, folder: Path, fetch: Fetch) -> dict[str, Path]:
+    """By the names of its artifacts."""
+    kept = {}
     with TemporaryDirectory(dir=folder) as place:
         for artifact, suffix in LOGS.items():
             if found := fetch(run_id, artifact, Path(place)):
                 mask_file(found)
-                kept.append(found.replace(folder / f"{name}{suffix}"))
+                kept[artifact] = found.replace(folder / f"{name}{suffix}")
     return kept
 
 
-def _excerpts(point: Point, logs: dict[str, list[Path]]) -> str | None:
-    for start in point.starts:
-        for path in logs[start.run_id]:
-            if path.name.endswith("_excerpts.log"):
-                return path.read_text(encoding="utf-8", errors="replace")
-    return None
+def _excerpts(point: Point, logs: dict[str, dict[str, Path]]) -> str | None:
+    found = (logs[start.run_id].get(EXCERPTS) for start in point.starts)
+    return next((path.read_text(encoding="utf-8", errors="replace") for path in found if path), None)
 
 
 def report_markdown(report: Report, excerpts: Mapping[str, str], beside: Sequence[str]) -> str:

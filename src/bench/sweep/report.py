@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.comparison import Comparison, compare
-from bench.analysis.records import SweepRecord
+from bench.analysis.records import REPORT, SweepRecord
 from bench.config import Tracking
 from bench.errors import BenchError
 from bench.masking import masked, masked_tree
 from bench.report.content import report_of
 from bench.report.metrics_json import summary_metrics
 from bench.report.run_tables import run_tables
-from bench.report.write import summary_markdown, write_report
+from bench.report.write import PAGE, summary_markdown, write_report
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
 from bench.system.output import print_message, print_result
@@ -65,11 +65,18 @@ def keep_report(tracking: Tracking, comparison: Comparison, summary: str, files:
         logging = partial(
             log_report,
             metrics=summary_metrics(comparison),
-            note=summary,
+            note=_linked(sweep, summary),
             files=files,
             tables=run_tables(comparison),
         )
         unbroken(partial(logging, tracking, sweep.run_id), "MLflow to take the report")
+
+
+def _linked(sweep: SweepRecord, summary: str) -> str:
+    """With a way from the run's description to its page, behind the answer."""
+    answer, *rest = summary.split("\n\n")
+    link = f"[The whole report]({sweep.mlflow_page(sweep.run_id, f'{REPORT}/{PAGE}')})"
+    return "\n\n".join([answer, link, *rest])
 
 
 def _whose(sweep: SweepRecord) -> str:

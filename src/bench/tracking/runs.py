@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis.records import REPORT
 from bench.config import Tracking
 from bench.errors import LockError, TrackingError
 from bench.masking import masked_tree
@@ -37,7 +38,6 @@ Columns = Mapping[str, list[Any]]  # of a table, by their names; a value a row
 
 UPLOAD_LOCK = ".upload.lock"
 UPLOAD_WAIT_S = 60.0  # for another process that uploads the same start
-REPORT = "report"  # a folder of the artifacts of a sweep's run
 LOGGED = "mlflow.loggedArtifacts"  # which of a run's files are tables
 PREPARATIONS = "-prepare"  # an experiment of their own: a start is never listed beside what was made for it
 

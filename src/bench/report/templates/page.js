@@ -31,3 +31,37 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
+
+// MLflow shows the page in a sandboxed frame at a blob's address, where a click may lead nowhere, neither down the page nor out of it: links within the
+// page scroll, the others lead to MLflow's own pages where a key opens a tab, and a click copies their address.
+function copy(text) {
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.style.position = "fixed";
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}
+
+function follow(event) {
+  const link = event.target.closest("a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const inside = link.getAttribute("href")?.startsWith("#");
+  if (inside) return document.querySelector(link.getAttribute("href")).scrollIntoView();
+  const status = document.getElementById("copied");
+  status.textContent = `${copy(link.href) ? "Copied: " : ""}${link.href}`;
+  status.hidden = !link.href;
+}
+
+if (location.protocol === "blob:") {
+  const mlflow = (document.referrer || location.href.replace(/^blob:/, "").replace(/[^/]*$/, "")).replace(/#.*/, "");
+  document.documentElement.classList.add("in-frame");
+  for (const link of document.querySelectorAll("a:not([href^='#'])")) {
+    if (link.dataset.mlflow) link.href = mlflow + link.dataset.mlflow;
+    else link.removeAttribute("href");
+  }
+  document.addEventListener("click", follow);
+}
