@@ -10,9 +10,10 @@ from conftest import Workplace
     [
         ("model.path=s3://models/small-8b/", "load_format=runai_streamer"),
         ("model.path=gs://models/small-8b", "load_format=runai_streamer_sharded"),
+        ("model.path=az://models/small-8b", "load_format=tensorizer", "load_format.extra.tensorizer_uri=null"),
         ("model.path=acme/Small-GGUF:Q4_K_M", "vllm.args.tokenizer=acme/Small", "vllm.env.HF_HUB_OFFLINE=1"),
     ],
-    ids=["s3", "sharded", "gguf"],
+    ids=["s3", "sharded", "tensorizer", "gguf"],
 )
 def test_a_model_that_is_no_folder_here_is_started(workplace: Workplace, words):
     """vLLM finds it; what is not known of it is absent."""
@@ -23,7 +24,7 @@ def test_a_model_that_is_no_folder_here_is_started(workplace: Workplace, words):
     path = words[0].removeprefix("model.path=")
     assert run.data.params["model.path"] == path
     assert "checkpoint/size_gib" not in run.data.metrics
-    assert f"--model {path} ".encode() in workplace.artifacts(run)["startup.json"] or run.info.status == "FINISHED"
+    assert f" --model {path} " in run.data.params["vllm_command"]
 
 
 def test_two_settings_of_a_streamer_from_an_object_store_are_a_sweep(workplace: Workplace):

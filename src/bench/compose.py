@@ -192,7 +192,7 @@ def _refuse_loader_settings(settings: Settings) -> None:
         model_of(load_format).model_validate(extra)
     except ValidationError as error:
         raise SettingError("\n".join(f"load_format.extra.{each}" for each in schema_sentences(error, extra))) from error
-    if why := misfit(load_format, extra, settings.arguments):
+    if why := misfit(load_format, extra, settings.arguments, settings.tensor_parallel_size):
         raise SettingError(why)
 
 

@@ -7,9 +7,11 @@ from omegaconf import OmegaConf
 
 from bench.compose import compose_settings
 from bench.config import conf_dir
-from bench.errors import SettingError
+from bench.errors import CheckpointError, SettingError
 from bench.host.vllm_arguments import ANSWER
 from bench.vllm.loader_settings import LOADERS
+from bench.weights.checkpoint import serialized_files
+from bench.weights.make import refuse_part
 from conftest import FAKE
 
 FILES = sorted((Path(conf_dir()) / "load_format").glob("*.yaml"))
@@ -41,7 +43,6 @@ def test_the_loaders_of_a_release_know_these_names():
         ("auto", "enable_multithread_load=yes", "enable_multithread_load='yes': must be true or false"),
         ("safetensors", "num_threads=1.5", "num_threads=1.5: must be a whole number"),
         ("sharded_state", "pattern=''", "pattern='': must"),
-        ("tensorizer", "tensorizer_uri=null", "tensorizer_uri: this setting has no value yet; tensorizer needs it"),
     ],
 )
 def test_a_value_that_its_loader_would_refuse_is_refused(load_format, setting, words):
@@ -50,6 +51,22 @@ def test_a_value_that_its_loader_would_refuse_is_refused(load_format, setting, w
         compose_settings([f"load_format={load_format}", f"load_format.extra.{setting}"])
 
     assert f"load_format.extra.{words}" in str(refused.value)
+
+
+def test_tensorizer_reads_a_file_a_rank():
+    """As its loader requires; without an address of its own the model's place has it."""
+    words = ["load_format=tensorizer", "model=hf", "model.path=s3://models/small/"]
+    with pytest.raises(SettingError, match=r"tensorizer_uri=null: 2 ranks need a file each, as in /data/model-%03d"):
+        compose_settings([*words, "load_format.extra.tensorizer_uri=null", "tensor_parallel_size=2"])
+    (alone,) = compose_settings([*words, "load_format.extra.tensorizer_uri=null"])
+    (each,) = compose_settings(
+        [*words, "load_format.extra.tensorizer_uri=/data/m-%02d.tensors", "tensor_parallel_size=2"]
+    )
+
+    assert serialized_files(alone) == []
+    assert [path.name for path in serialized_files(each)] == ["m-00.tensors", "m-01.tensors"]
+    with pytest.raises(CheckpointError, match=r"tensorizer_uri: there is no file /data/m-00\.tensors"):
+        refuse_part(each)
 
 
 def test_settings_that_do_not_go_together_are_refused():

@@ -7,6 +7,7 @@ sharded_state_loader.py, tensorizer.py (TensorizerConfig), dummy_loader.py, weig
 gguf_loader.py of 0.20.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any
@@ -64,13 +65,12 @@ def model_of(load_format: str) -> type[BaseModel]:
     return made
 
 
-def misfit(load_format: str, extra: Mapping[str, Any], arguments: Mapping[str, Any]) -> str | None:
-    """Why the loader refuses these values together, though it takes each."""
+def misfit(load_format: str, extra: Mapping[str, Any], arguments: Mapping[str, Any], ranks: int) -> str | None:
+    """Why the loader refuses these values together, though it takes each. `ranks`: of tensor parallelism."""
     strategy = arguments.get("safetensors_load_strategy")
     if settings_of(load_format) is DEFAULT and extra.get("enable_multithread_load") and strategy not in {None, "lazy"}:
         return f"load_format.extra.enable_multithread_load=True: not with safetensors_load_strategy={strategy}, of which it would take nothing."
-    if load_format == "tensorizer" and not (extra.get("tensorizer_uri") or extra.get("tensorizer_dir")):
-        return (
-            "load_format.extra.tensorizer_uri: this setting has no value yet; tensorizer needs it, or tensorizer_dir."
-        )
+    uri = extra.get("tensorizer_uri")
+    if load_format == "tensorizer" and ranks > 1 and not re.search(r"%0\dd", uri or ""):
+        return f"load_format.extra.tensorizer_uri={uri or 'null'}: {ranks} ranks need a file each, as in /data/model-%03d.tensors."
     return None

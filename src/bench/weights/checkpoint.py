@@ -40,7 +40,7 @@ def paths_read(settings: Settings) -> list[Path]:
     """
     layout, place = settings.load_format.checkpoint, checkpoint_folder(settings)
     if layout == "serialized":
-        return _unique(path for path in _serialized(settings) if path.is_file())
+        return _unique(path for path in serialized_files(settings) if path.is_file())
     if layout == "config_only" or place is None:
         return []
     if place.is_file():  # of GGUF
@@ -68,10 +68,12 @@ def _parts_of(file: Path) -> Iterable[Path]:
     return file.parent.glob(f"{glob.escape(found[1])}-*{found[2]}") if found else [file]
 
 
-def _serialized(settings: Settings) -> list[Path]:
-    """Tensorizer's file, one for each rank where its name has the rank's number in it. None of it where it lies in a bucket."""
+def serialized_files(settings: Settings) -> list[Path]:
+    """Tensorizer's file, one for each rank where its name has the rank's number in it, there or not. None where it lies in a bucket."""
     extra = settings.load_format.extra
-    uri = extra.get("tensorizer_uri") or f"{extra.get('tensorizer_dir')}/model.tensors"
+    uri = (
+        extra.get("tensorizer_uri") or f"{extra.get('tensorizer_dir') or settings.model.path.rstrip('/')}/model.tensors"
+    )
     if "://" in uri:
         return []
     ranks = range(settings.tensor_parallel_size)

@@ -12,7 +12,7 @@ from bench.config import Settings
 from bench.errors import CheckpointError
 from bench.host.host import Host
 from bench.vllm.log_copy import OnLine
-from bench.weights.checkpoint import GIB, is_here, paths_read, refuse_holes
+from bench.weights.checkpoint import GIB, is_here, paths_read, refuse_holes, serialized_files
 from bench.weights.hub import could_be_hub_id, is_remote, reads_hub
 from bench.weights.manifest import Manifest, check_manifest, making, read_manifest
 from bench.weights.recipes.write import made_from, write_random
@@ -107,6 +107,10 @@ def refuse_part(settings: Settings) -> None:
     Raises:
         CheckpointError: names the file.
     """
+    is_serialized = settings.load_format.checkpoint == "serialized" and not settings.vllm.command
+    files = serialized_files(settings) if is_serialized else []
+    if missing := [path for path in files if not path.is_file()]:
+        raise CheckpointError(f"load_format.extra.tensorizer_uri: there is no file {missing[0]}.")
     if not reads_hub(settings) or is_here(settings):
         refuse_holes(paths_read(settings))
 
