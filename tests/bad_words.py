@@ -18,7 +18,7 @@ WRONG = {
     int: ("many", "1.5", "[1,2]", "{a:1}", "''", "true", "-7", "nan"),
     float: ("many", "[1,2]", "{a:1}", "''", "true", "-7", "nan", "inf"),
     str: ("[a,b]", "{a:1}", "''", "1", "true", "' '"),
-    Literal: ("other", "[a,b]", "{a:1}", "''", "1", "null"),
+    Literal: ("other", "[a,b]", "{a:1}", "''", "1"),
 }
 
 
@@ -61,7 +61,7 @@ def wrong_values(name: str, kinds: list[Any]) -> Iterator[str]:
     for value in WRONG[kind]:
         if (name, value) not in {("seed", "-7"), ("completion.prompt", "' '")}:
             yield value
-    if type(None) not in kinds and kind is not Literal:
+    if type(None) not in kinds:
         yield "null"
     if kind is int and name not in NO_LIMIT:
         yield HUGE

@@ -650,6 +650,9 @@ def test_a_value_can_differ_by_load_format():
 
     assert [point.gpu_memory_utilization for point in points] == [0.9, 0.8, None]
     assert "it is written as" in refusal("gpu_memory_utilization=${by_load_format:auto,0.9}")
+    assert "there is no load format dumy; nearest: dummy" in refusal(
+        "gpu_memory_utilization=${by_load_format:dumy:0.8}"
+    )
     assert refusal("gpu_memory_utilization=${by_load_format:auto:x}").startswith("gpu_memory_utilization='x': must be")
 
 

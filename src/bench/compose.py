@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ from bench.overrides.setting_names import cut, shown
 from bench.overrides.words import Words
 from bench.system.user_cache import default_cache_dir
 from bench.vllm.config_file import named, with_config_file
-from bench.vllm.loader_settings import misfit, model_of
+from bench.vllm.loader_settings import LOADERS, misfit, model_of
 from bench.weights.content import content_or_path, digest_of
 from bench.weights.hub import is_remote
 
+ALMOST = 0.8  # difflib's ratio of a name that is probably misspelt
 DIGITS = 8  # of a digest, in a folder's name
 
 
@@ -45,13 +47,17 @@ def by_load_format(*pairs: str, _root_: DictConfig) -> Any:
     if not all(":" in str(pair) for pair in pairs):
         raise ValueError("it is written as ${by_load_format:auto:0.9,runai_streamer:0.8}")
     values = dict(str(pair).split(":", 1) for pair in pairs)
+    for name in values.keys() - LOADERS.keys():  # a plugin's may have any name
+        if near := get_close_matches(name, LOADERS, 1, cutoff=ALMOST):
+            raise ValueError(f"there is no load format {name}; nearest: {near[0]}")
     text = values.get(_root_.load_format.name)
     return None if text is None else OmegaConf.create(f"value: {text}").value
 
 
 def in_cache(name: str, _root_: DictConfig) -> str:
     """The resolver `${in_cache:models}`: a folder in `cache_dir`, which is the user's cache where it is null."""
-    return str(Path(_root_.cache_dir or default_cache_dir()) / name)
+    given = _root_.cache_dir  # anything, until the schema has seen it
+    return str(Path(given if given and isinstance(given, str) else default_cache_dir()) / name)
 
 
 OmegaConf.register_new_resolver("in_cache", in_cache, replace=True)

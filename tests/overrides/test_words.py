@@ -34,6 +34,7 @@ def refusal(*words: str) -> str:
         ("--conf", "--conf: there is no such flag; --config-dir=FOLDER"),
         ("model=org/a-model", "a folder or hub id is typed as  model=hf model.path=org/a-model"),
         ("model.path=~/models/a", "Type model.path=$HOME/models/a."),
+        ("vllm.env.1A=1", "between its points a name has letters,"),
         ("--dry-run", "A setting is typed without dashes: dry_run=VALUE."),
     ],
 )
@@ -168,6 +169,17 @@ def test_a_sweep_of_an_experiment_is_read_as_strictly_as_a_command_line(own, par
         f"# @package _global_\nhydra:\n  sweeper:\n    params:\n      {params}\n"
     )
     with pytest.raises(SettingError):
+        compose_settings(["experiment=mine"], own)
+
+
+def test_what_is_wrong_in_the_users_folder_is_answered_with_where_it_belongs(own):
+    """A file one folder too high, and in a file a name that there is not."""
+    (own / "experiment" / "mine.yaml").write_text("# @package _global_\nrepeat: 3\n")
+
+    assert "experiment/mine.yaml belongs into a folder experiment/ beside it." in refusal(
+        f"--config-dir={own}/experiment", "experiment=mine"
+    )
+    with pytest.raises(SettingError, match=r"^repeat: there is no such setting; nearest: repeats"):
         compose_settings(["experiment=mine"], own)
 
 

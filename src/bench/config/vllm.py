@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from bench.config.arguments import Arguments
-from bench.config.values import Count, Scalar, Seconds, Section, Size, Text
+from bench.config.values import Scalar, Seconds, Section, Size, Text
 
 
 class LoadFormat(Section):
@@ -52,11 +52,11 @@ def _switch(section: str) -> BeforeValidator:
 class ServeBench(Section):
     """Load on the server when its start is timed, by vLLM's own generator: random prompts. The defaults are those of conf/."""
 
-    num_prompts: Count | None = None  # None: no load
+    num_prompts: Size | None = None  # None: no load
     input_len: Size = 128  # tokens
     output_len: Size = 32
     request_rate: Annotated[float, Field(gt=0)] | None = None  # a second; None: all at once
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0  # what NumPy takes
     timeout_s: Seconds = 600
 
 
@@ -65,7 +65,7 @@ class Steady(Section):
 
     requests: Annotated[int, Field(ge=8, le=10_000)] | None = None  # the completion among them; None: only that
     within: Annotated[float, Field(gt=0, le=10)] = 0.25  # of the median of the last half, above it
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     timeout_s: Seconds = 600
 
 

@@ -17,6 +17,7 @@ QUOTED_KEY = re.compile(r"""\{\s*["']""")
 PLAIN_KEYS = (
     "A value in braces has no quotes around its keys, as in {method:ngram,num_speculative_tokens:5}, or is whole JSON."
 )
+NAME = re.compile(r"~?[^\W\d][\w-]*([./@:][^\W\d][\w-]*)*")
 QUOTABLE = re.compile(r"""[^"'{}\\$]{1,80}""")  # stands between two quotes as it is
 
 
@@ -31,6 +32,10 @@ def parsed(word: str) -> Override:
         key, equals, value = word.lstrip("+").partition("=")
         if not equals or not all(key.split(".")):
             raise SettingError(f"{shown(word)!r}: a setting is typed as NAME=VALUE.") from error
+        if not NAME.fullmatch(key):
+            raise SettingError(
+                f"{shown(word)}: between its points a name has letters, digits, _ and -, and no digit first."
+            ) from error
         if QUOTED_KEY.search(word):
             raise SettingError(f"{shown(word)}: {PLAIN_KEYS}") from error
         if value.startswith("~/"):

@@ -133,6 +133,8 @@ def _refuse_choice(override: Override, word: str, config_dir: Path | None) -> No
             raise SettingError(f"{shown(word)}: a folder or hub id is typed as  model=hf model.path={cut(str(value))}")
         is_vllms = group == "load_format" and asked in LOADERS
         others = f" Another one of vLLM's: load_format.name={value}." if is_vllms else ""
+        if config_dir and (config_dir / f"{value}.yaml").is_file():
+            others = f" {config_dir / f'{value}.yaml'} belongs into a folder {group}/ beside it."
         missing = f"{group} {cut(str(value))!r}" if override.is_sweep_override() else f"such {group}"
         raise SettingError(f"{shown(word)}: there is no {missing}; {nearest}all: {', '.join(known)}.{others}")
 

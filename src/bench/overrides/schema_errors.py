@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.overrides.setting_names import GROUPS, cut
+from bench.overrides.setting_names import GROUPS, cut, no_such_setting
 
 PERCENT = 100
 
@@ -22,7 +22,7 @@ def schema_sentences(error: ValidationError, tree: Any) -> list[str]:
         elif problem["type"] == "union_tag_not_found":
             name, message = f"{name}.family", "this setting is missing"
         elif problem["type"] == "extra_forbidden":
-            message = "there is no such setting; python -m bench --help lists them"
+            message = no_such_setting(name).removesuffix(".")
         elif problem["type"] == "missing":
             message = "this setting is missing"
         else:
