@@ -31,6 +31,7 @@ PATIENCE_S = 120.0  # for what takes a second or two; only a hopelessly slow hos
 FOREIGN = ("MLFLOW_", "VLLM_", "FAKE_", "BENCH_", "HYDRA_", "HF_", "OTEL_")
 MARK = "BENCH_TEST_MARK"
 CACHE = {"BENCH_CACHE_DIR": "."}  # checkpoints and compile caches of a test lie in its own folder
+os.environ.update(CACHE)  # before tests are collected, since some compose settings in their parameters
 
 
 def own_environment() -> dict[str, str]:
@@ -187,7 +188,6 @@ def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What bench keeps of a vLLM is kept in the user's cache; matplotlib's fonts stay where they are, since listing them takes seconds."""
     os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    os.environ.update(CACHE)
 
 
 @pytest.fixture(scope="session", autouse=True)
