@@ -125,6 +125,7 @@ def fake_for(overrides: tuple[str, ...]) -> list[str]:
         "bytecode": "as_is",
         "verify": "false",
         "report": "false",
+        "storage_limit": "false",
         "rig.wait_s": "0",
         "rig.busy_cores_at_most": "1",
         "rig.others_io_at_most_gib_per_s": "1000",

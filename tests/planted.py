@@ -8,8 +8,10 @@ from bench.config import Storage
 from bench.host.byte_code import ByteCode
 from bench.host.emulation.cgroup import Counted
 from bench.host.emulation.emulate import Look, StorageInUse
+from bench.host.storage_profile import StorageProfile
 from bench.log.readings import Reading
 from bench.start.evidence import Evidence
+from bench.start.storage_use import StorageUse, load_seconds
 from bench.vllm.probe_report import GIB, ProbeProcess
 from bench.vllm.span import Span
 from recorded_evidence import evidence
@@ -118,6 +120,19 @@ def info(**known: Any) -> Evidence:
 
 def shifted(span: Span, by_s: float) -> Span:
     return replace(span, start_s=span.start_s + by_s, end_s=None if span.end_s is None else span.end_s + by_s)
+
+
+def read_against(*limits: float, **known: Any) -> Evidence:
+    """Measurements of its storage, GiB a second. It read 5.41 GiB in 3.4 s, 1.6 GiB a second."""
+    found = evidence(ONE)
+    assert found.state
+    profiles = [
+        StorageProfile("vda ext4", 0.0, each, each, 16, 1024, 2.5, 9.0, **{"is_steady": True} | known)
+        for each in limits
+    ]
+    return replace(
+        found, storage_use=StorageUse(tuple(profiles), found.state.read_gib, load_seconds(found.probe), is_cold=True)
+    )
 
 
 READY_S = evidence(ONE).ready_s or 0.0
@@ -311,6 +326,13 @@ PLANTED: dict[str, tuple[Callable[[], Evidence], ...]] = {
     "delivered_less": (lambda: facts("load_weights", delivered_bytes=3 * GIB),),
     "delivered_fast": (lambda: spans("load_weights", lambda span: replace(span, end_s=span.start_s + 0.003)),),
     "delivered_unread": (lambda: state(read={"TP0": HALF}),),
+    "storage_limit": (lambda: read_against(1.2, 1.25), lambda: read_against(0.4, 0.41, 0.42)),
+    "storage_limit_doubtful": (
+        lambda: read_against(1.2, 0.9),
+        lambda: read_against(1.2),
+        lambda: read_against(1.2, 1.25, is_direct=False),
+        lambda: read_against(1.2, 1.25, is_steady=False),
+    ),
     "streamed": (lambda: values("stream", STREAMED, size_gib=54.0, rate_gib_per_s=16.0),),
     "streamed_less": (lambda: values("stream", STREAMED, size_gib=2.7),),
     "memory": (lambda: values("load_model", memory_gib=1.5),),

@@ -17,6 +17,8 @@ from pydantic import TypeAdapter
 from bench.host.state import HostState
 from bench.log.start_log import read_start
 from bench.start.evidence import Asked, Evidence
+from bench.start.storage_use import StorageUse, load_seconds
+from bench.start.tags import STORAGE_LIMIT
 from bench.vllm.probe_events import read_events
 from bench.weights.fingerprint_store import delivered_in
 from bench.weights.loaded import StartWeights
@@ -65,6 +67,12 @@ def evidence(name: str) -> Evidence:
         cpu_s=facts.get("metrics", {}).get("cpu/vllm_s"),
         ended_s=facts["ended_at"] - started_at if started_at else None,
         state=state,
+        storage_use=StorageUse(
+            STORAGE_LIMIT.in_(facts.get("tags", {})) or (),
+            state.read_gib if state else None,
+            load_seconds(probe),
+            is_cold=facts.get("params", {}).get("page_cache") == "cold",
+        ),
         weights=StartWeights(
             held=delivered_in(probe) if facts.get("tags", {}).get("bench.weights_read") == "whole" else None
         ),

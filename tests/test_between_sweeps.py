@@ -11,6 +11,7 @@ import pytest
 
 from bench import compare, replay
 from bench.config import Tracking
+from bench.start.tags import BLOCKS
 from bench.tracking.runs import log_start
 from bench.tracking.sweeps import SweepRun, close_sweep, open_sweep
 from command_line import call_command, uri
@@ -43,7 +44,9 @@ def plant(  # noqa: PLR0913
         folder.mkdir(parents=True)
         made.save(folder)
         log_start(tracking, made, folder)
-    close_sweep(tracking, parent, failed=False, ended_by="after the asked number of blocks", blocks=len(ready_s))
+    close_sweep(
+        tracking, parent, failed=False, ended_by="after the asked number of blocks", tags=BLOCKS.of(len(ready_s))
+    )
 
 
 @pytest.fixture(scope="module")

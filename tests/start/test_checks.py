@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.start.checks import CHECKS, doubts_in, problems_in
 from bench.vllm.probe_report import GIB
 from checks_document import BEGIN, END, render
-from planted import HALF, ONE, PLANTED, READY_S, emulated, looks, spans, state, values
+from planted import HALF, ONE, PLANTED, READY_S, emulated, looks, read_against, spans, state, values
 from recorded_evidence import evidence, folders
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "trust.md"
@@ -73,6 +73,24 @@ def test_what_a_cold_start_must_read_has_two_limits(share):
 
     assert is_invalid is (share < 0.9)
     assert bool(doubts_in(case)) is (0.9 <= share < 0.95)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        read_against,
+        lambda: read_against(1.5, 1.55),
+        lambda: read_against(0.9, 1.55),  # the best of them is the limit
+        lambda: replace(read_against(0.4, 0.41), storage_use=replace(read_against(0.4, 0.41).storage_use, is_cold=False)),
+        lambda: replace(read_against(0.4, 0.41), storage_use=replace(read_against(0.4, 0.41).storage_use, read_gib=None)),
+        lambda: replace(read_against(0.4, 0.41), storage_use=replace(read_against(0.4, 0.41).storage_use, seconds=None)),
+        lambda: replace(read_against(0.4, 0.41), storage_use=replace(read_against(0.4, 0.41).storage_use, read_gib=0.15, seconds=0.1)),
+    ],
+    ids=["not measured", "within 110 %", "it moved up", "warm", "bytes unknown", "seconds unknown", "too little"],
+)  # fmt: skip
+def test_the_storages_limit_doubts_no_start_that_it_does_not_prove_wrong(case):
+    """What is not known is no verdict; what a queue may hold is too little."""
+    assert (problems_in(case()), doubts_in(case())) == ([], [])
 
 
 def test_of_several_api_servers_one_answers_and_the_others_may_be_late():

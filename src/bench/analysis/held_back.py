@@ -9,7 +9,6 @@ from bench.start.tags import STORAGE
 
 HELD_AT = 0.8  # of a limit, on average over the load: its beginning and its end do not use it
 MIB_PER_GIB = 1024
-MEASURED = m.metric_named("throughput/share_of_storage_limit")
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def held_back(point: Point) -> str | None:
 def _shares(point: Point) -> Iterator[Share]:
     """Of the limits that were set, and of the one that was measured."""
     reads_limit, mib_limit = _setting(point, "read_iops"), _setting(point, "read_mib_per_s")
-    reads, rate, measured = point.mean(m.LOAD_READS), point.mean(m.LOAD_READ_RATE), point.mean(MEASURED)
+    reads, rate, measured = point.mean(m.LOAD_READS), point.mean(m.LOAD_READ_RATE), point.mean(m.STORAGE_SHARE)
     if reads_limit and reads is not None:
         allowed = f"of {reads_limit:,.0f} that are allowed"
         yield Share("requests", reads / reads_limit, f"{reads:,.0f} requests a second while it loaded, {allowed}")

@@ -32,6 +32,7 @@ class Settings(Section):
     cache_dir: Text | None  # None: the user's cache; see bench.system.user_cache
     caches_dir: Text
     verify: bool | None  # verification starts; None: in a sweep, where there is something to compare
+    storage_limit: bool  # measured before the first start and after the last
     probe: bool  # False: nothing of bench runs inside vLLM's processes
     repeats: Blocks
     repeats_of: dict[str, Blocks]  # by load format; never more than `repeats` or `max_blocks`

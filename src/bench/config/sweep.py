@@ -34,7 +34,8 @@ class Sweep(Section):
 
 # Settings that decide how often and in which order starts are made, not what one start is.
 SWEEP_SETTINGS = {
-    "repeats", "repeats_of", "precision", "min_blocks", "max_blocks", "time_budget_s", "aa", "resume", "dry_run", "report", "seed", "verify",
+    "repeats", "repeats_of", "precision", "min_blocks", "max_blocks", "time_budget_s", "aa", "resume", "dry_run", "report", "seed", "storage_limit",
+    "verify",
 }  # fmt: skip
 
 

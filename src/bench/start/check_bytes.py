@@ -9,6 +9,7 @@ from bench.host.state import (
     READ_AT_LEAST,
 )
 from bench.start.evidence import Evidence
+from bench.start.storage_use import StorageUse
 from bench.weights.fingerprint_store import delivered_in
 
 COUNTED_TWICE = 1.01  # what two counters of the same bytes differ by at most, and a page
@@ -81,6 +82,27 @@ def delivered_unread(e: Evidence) -> Iterator[str]:
     unique = max(given) if state.shared_files else sum(given)
     if is_cold and (state.resident_before or 0.0) <= COLD_AT_MOST and state.read_gib * GIB < unique * READ_AT_LEAST:
         yield f"the ranks were given {_gib(unique)} of different tensors and read {state.read_gib:.2f} GiB from storage in a cold start, both by the probe"
+
+
+def faster_than_storage(e: Evidence) -> Iterator[str]:
+    """No storage delivers more than it can: a cache below this host's own has answered."""
+    if e.storage_use.exceeds and e.storage_use.is_firm:
+        yield f"{_against_storage(e.storage_use)}: a cache below this host's page cache has answered"
+
+
+def perhaps_faster_than_storage(e: Evidence) -> Iterator[str]:
+    """The same of a limit that does not hold still, that was measured once, or through the page cache: it proves nothing."""
+    if e.storage_use.exceeds and not e.storage_use.is_firm:
+        direct = "" if all(each.is_direct for each in e.storage_use.profiles) else ", through a cache"
+        yield f"{_against_storage(e.storage_use)}{direct}: a cache below may have answered, or the limit is not steady"
+
+
+def _against_storage(use: StorageUse) -> str:
+    limits = " and ".join(f"{each.read_gib_per_s:.2f}" for each in use.profiles)
+    return (
+        f"the ranks read {use.read_gib:.2f} GiB in {use.seconds:.2f} s of loading by the probe, {use.rate_gib_per_s:.2f} GiB/s: "
+        f"{use.share:.0%} of what their storage was measured to deliver ({limits} GiB/s)"
+    )
 
 
 def stream_unlike_delivered(e: Evidence) -> Iterator[str]:

@@ -29,6 +29,7 @@ from bench.start.ran import RanRecord, ran_record
 from bench.start.record import Startup, write_excerpts
 from bench.start.state_record import StateRecord, loading, state_record
 from bench.start.steps import Steps
+from bench.start.storage_use import StorageUse, storage_use
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import unattributed_warnings, waterfall_metrics
 from bench.system.output import visible
@@ -61,7 +62,10 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     judging = partial(ran_record, prepared, execution, outputs.probe)
     ran = steps.run("judging what ran", judging, RanRecord())
     weights = steps.run("comparing the weights", partial(loaded_weights, prepared, execution, outputs), StartWeights())
-    holding = partial(contradictions, prepared, execution, outputs, (state, ran, weights))
+    read_gib = state.measured.read_gib if state.measured else None
+    using = partial(storage_use, settings, folder, outputs.probe, read_gib)
+    storage = steps.run("comparing with the storage", using, StorageUse())
+    holding = partial(contradictions, prepared, execution, outputs, (state, ran, weights, storage))
     problems, doubts = steps.run("holding the sources against each other", holding, NONE_FOUND)
     ending = steps.run("classifying the end", partial(ending_of, execution, outputs.log), _observed(execution))
     startup = Startup(
@@ -72,6 +76,7 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
         | state.tags
         | ran.tags
         | t.weights_tags(weights)
+        | t.STORAGE_LIMIT.of(storage.profiles or None)
         | (t.validity_tags(problems) if problems else {})
         | t.outcome_tags(ending),
         started_at=execution.started_at,
@@ -82,7 +87,7 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
         text=answer.text if answer else None,
         token_ids=answer.token_ids if answer else None,
         reason=ending.reason,
-        metrics=metrics | state.metrics | of_chain | of_memory,
+        metrics=metrics | state.metrics | measured_metrics.limit_metrics(storage) | of_chain | of_memory,
         spans=outputs.spans,
         warnings=[
             *warnings_of(WarningKind.HOST, host.needs.notes),
@@ -169,15 +174,17 @@ def contradictions(
     prepared: PreparedStart,
     execution: Execution,
     outputs: StartOutputs,
-    judged: tuple[StateRecord, RanRecord, StartWeights],
+    judged: tuple[StateRecord, RanRecord, StartWeights, StorageUse],
 ) -> tuple[list[str], list[ResultWarning]]:
     """Why the start does not count, and what is doubtful, by all sources together."""
     if execution.stop:
         return NONE_FOUND  # it does not count anyway
     asked = asked_of(prepared.settings, prepared.host, prepared.command)
     evidence = evidence_of(asked, outputs.log, outputs.probe, execution)
-    state, ran, weights = judged
-    evidence = replace(evidence, state=state.measured, ran_problems=tuple(ran.problems), weights=weights)
+    state, ran, weights, storage = judged
+    evidence = replace(
+        evidence, state=state.measured, ran_problems=tuple(ran.problems), weights=weights, storage_use=storage
+    )
     return problems_in(evidence), doubts_in(evidence)
 
 

@@ -12,6 +12,7 @@ from bench.host.state import HostState
 from bench.log.lines import LogLine
 from bench.log.start_log import StartLog
 from bench.start.execution import Execution
+from bench.start.storage_use import StorageUse
 from bench.vllm.command import Command
 from bench.vllm.probe_report import ProbeReport
 from bench.weights.loaded import StartWeights
@@ -120,6 +121,7 @@ class Evidence:
     ran_problems: tuple[str, ...] = ()  # what a process had, by itself, against what was started
     weights: StartWeights = field(default_factory=StartWeights)
     storage: StorageInUse | None = None
+    storage_use: StorageUse = field(default_factory=StorageUse)
 
 
 def evidence_of(asked: Asked, log: StartLog, probe: ProbeReport, execution: Execution) -> Evidence:

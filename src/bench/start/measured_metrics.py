@@ -14,6 +14,7 @@ from bench.host.state import HostState
 from bench.start import metrics as m
 from bench.start.execution import Execution
 from bench.start.metric_types import FromProbe, named
+from bench.start.storage_use import StorageUse
 from bench.vllm.memory import MemorySample, peaks
 from bench.vllm.probe_report import ProbeProcess, ProbeReport
 from bench.vllm.steady import steady_request_s, steady_s
@@ -93,6 +94,12 @@ def storage_metrics(
                 m.LOAD_READ_RATE: (after[0].bytes - before[-1].bytes) / GIB / seconds,
             }
     return named(found)
+
+
+def limit_metrics(use: StorageUse) -> dict[str, float]:
+    """What its storage can do, and how much of that it used."""
+    limit = use.limit
+    return named({m.STORAGE_LIMIT: limit.read_gib_per_s if limit else None, m.STORAGE_SHARE: use.share})
 
 
 def rig_metrics(rig: Rig) -> dict[str, float]:

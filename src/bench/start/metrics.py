@@ -111,6 +111,10 @@ STREAM_RATE = Metric("throughput/stream_gib_per_s", "GiB/s", "Stream throughput"
     what="the streamer's rate, as printed")
 DESERIALIZE_RATE = Metric("throughput/deserialize_gib_per_s", "GiB/s", "Deserialize throughput", FromLog("deserialize", "rate_gib_per_s", min), over_ranks=min,
     what="tensorizer's rate, as printed")
+STORAGE_LIMIT = Metric("throughput/storage_limit_gib_per_s", "GiB/s", "Limit of the storage", Measured("direct reads of the checkpoint's files, before and after the sweep"), over_starts=max, is_key=True,
+    what="the most that the checkpoint's storage was seen to deliver: the best second, with as many reads under way as it takes")
+STORAGE_SHARE = Metric("throughput/share_of_storage_limit", "", "Share of the storage's limit", Measured("`io/read_gib` over the seconds of loading, by that limit"), is_key=True,
+    what="`io/read_gib` over the seconds from the first rank's `load_weights` to the end of the last's, as a share of `throughput/storage_limit_gib_per_s`")
 LOAD_WEIGHTS_RATE = Metric("throughput/load_weights_gib_per_s", "GiB/s", "Weights loading throughput", Measured("files and log"),
     what="`checkpoint/size_gib` over `phase/load_weights_s`")
 CHECKPOINT_SIZE = Metric("checkpoint/size_gib", "GiB", "Checkpoint", FILES, is_key=True, digits=3,

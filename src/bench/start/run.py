@@ -26,6 +26,7 @@ from bench.start.files import LOG, PREPARE_LOG, PROBE, SERVE_BENCH, SETTINGS
 from bench.start.prepare import StateBefore, caches_for, prepare_state, resident_now
 from bench.start.record import Startup
 from bench.start.steps import Failure, Steps
+from bench.start.storage_use import measure_before
 from bench.system.interrupts import interruptible
 from bench.system.output import print_message
 from bench.vllm.api_key import api_key
@@ -100,6 +101,7 @@ def execute(prepared: PreparedStart, execution: Execution, on_line: OnLine, step
             compile_missing(settings, prepared.host)
         with interruptible(), checkpoints_claimed(settings, print_message):
             ensure_checkpoint(settings, prepared.host, prepared.folder, on_line)
+            measure_before(settings, prepared.folder)
         with checkpoints_claimed(settings, print_message, shared=True), ExitStack() as held:
             for further in stages(prepared, execution, on_line, held):
                 latest = further

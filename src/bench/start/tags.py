@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from bench.config import Settings
 from bench.host.noise import Rig
 from bench.host.state import HostState, Verdict, judge
+from bench.host.storage_profile import StorageProfile, from_text, to_text
 from bench.log.outcome import Ending
 from bench.log.server_info import ServerInfo
 from bench.start.warning import ResultWarning, from_line, to_line
@@ -186,6 +187,9 @@ RAN = Group("ran")
 RAN_ENVIRONMENT = Tag(RAN.name("environment"), _write_variables, _read_variables)
 RAN_RECORD = _text("bench.ran")  # recorded; or unverified, and why
 RECORDED, UNVERIFIED = "recorded", "unverified"
+
+# Of a start those of its checkpoint's storage that were known when it ended, of a sweep all.
+STORAGE_LIMIT: Tag[tuple[StorageProfile, ...]] = Tag("bench.storage_limit", to_text, from_text)
 
 # Its weights.
 VERDICTS = {kind.value: kind for kind in VerdictKind}

@@ -17,7 +17,7 @@ from bench.host.storage import describe_storage
 from bench.host.storage_facts import of_one_storage
 from bench.masking import masked_value
 from bench.start.ran import inherited
-from bench.start.tags import PLANNED, POINTS, SIGNATURE
+from bench.start.tags import BLOCKS, PLANNED, POINTS, SIGNATURE
 from bench.sweep.job import Outcome
 from bench.sweep.plan import (
     Point,
@@ -28,6 +28,7 @@ from bench.sweep.plan import (
     signature,
 )
 from bench.sweep.prepare import source_tags
+from bench.sweep.storage import limit_tags
 from bench.system.interrupts import is_interrupted, unbroken
 from bench.system.output import print_message
 from bench.tracking.query import unfinished_sweep
@@ -87,9 +88,11 @@ def opened(points: list[Point], hosts: Sequence[Host], above: Above, folder: Pat
             yield sweep
         finally:
             failed = not sweep.ended_by or sweep.change is not None or any(outcome.reason for outcome in sweep.outcomes)
-            blocks = sweep.blocks_made if sweep.ended_by else None
+            tags = BLOCKS.of(sweep.blocks_made if sweep.ended_by else None) | limit_tags(
+                sweep.points[0].settings, sweep.sweep_id
+            )
             ended_by = sweep.ended_by or INTERRUPTION
-            closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=ended_by, blocks=blocks)
+            closing = partial(end_sweep, tracking, folder, failed=failed, ended_by=ended_by, tags=tags)
             if is_interrupted():
                 print_message(
                     f"sweep {sweep.sweep_id} was interrupted; go on with it:  the same command with resume=true"

@@ -33,6 +33,7 @@ from bench.sweep.refusals import (
     refuse_without_effect,
 )
 from bench.sweep.report import report_sweep
+from bench.sweep.storage import measure_limits
 from bench.sweep.verify import changed, found_of, read_by_others, resolved, to_load_again
 from bench.system.interrupts import deferred, interruptible, raise_if_interrupted, unbroken
 from bench.system.output import print_message
@@ -66,7 +67,9 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
         prepare_points(points, folder)
         prime(sweep, launch)
         verify(sweep, launch)
+        measure_limits(points, sweep.sweep_id)
         sweep.ended_by = run_blocks(sweep, launch)
+        measure_limits(points, sweep.sweep_id)
         sweep.outcomes[:] = second_try(settings, sweep.outcomes)
     print_summary(sweep.outcomes, sweep.sweep_id)
     if settings.report and all(outcome.run_id for outcome in sweep.outcomes):

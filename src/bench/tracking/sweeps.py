@@ -1,6 +1,7 @@
 """Writing: the run of a sweep, below which its starts are, and what a run of any kind is made with."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
 SOURCE_TYPE = "mlflow.source.type"  # PROJECT: opened by `mlflow run`
 SWEEP_FILE = "sweep_run.json"
+LATE = {t.BLOCKS.name, t.STORAGE_LIMIT.name}  # tags of a sweep that are known at its end
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,8 @@ def log_sweep(tracking: Tracking, sweep: SweepRun) -> str:
     if run_id is None or sweep.adopted:
         run_id = open_sweep(tracking, sweep, adopted=run_id)
     if sweep.ended_by:
-        blocks = t.BLOCKS.in_(sweep.tags)
         close_sweep(
-            tracking, run_id, failed=sweep.failed, ended_by=sweep.ended_by, adopted=sweep.adopted, blocks=blocks
+            tracking, run_id, failed=sweep.failed, ended_by=sweep.ended_by, adopted=sweep.adopted, tags=sweep.tags
         )
     return run_id
 
@@ -127,14 +128,15 @@ def close_sweep(  # noqa: PLR0913  # each is a fact of its end
     failed: bool,
     ended_by: str | None,
     adopted: bool = False,
-    blocks: int | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
-    """End the sweep's run, and record what ended it and after how many blocks, where that is known. An adopted run is ended by the one
-    that opened it.
+    """End the sweep's run, and record what ended it, and of its tags those that are known only then: after how many blocks, and what its storage
+    can do. An adopted run is ended by the one that opened it.
     """
     with errors_translated(tracking.uri):
         client = connect(tracking.uri).client
-        set_tags(client, run_id, t.ENDED_BY.of(ended_by) | t.BLOCKS.of(blocks))
+        late = {name: value for name, value in (tags or {}).items() if name in LATE}
+        set_tags(client, run_id, t.ENDED_BY.of(ended_by) | late)
         if not adopted:
             client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 

@@ -8,13 +8,14 @@ import json
 import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from bench.config import Settings, Tracking
@@ -23,7 +24,6 @@ from bench.masking import masked
 from bench.start.files import RUN, STARTUP
 from bench.start.folder import recovered
 from bench.start.record import load_startup
-from bench.start.tags import BLOCKS
 from bench.system.output import print_message
 from bench.tracking import outbox
 from bench.tracking.query import is_there
@@ -217,15 +217,17 @@ def begin_sweep(tracking: Tracking, sweep: SweepRun, folder: Path) -> str | None
     return sweep.run_id
 
 
-def end_sweep(tracking: Tracking, folder: Path, *, failed: bool, ended_by: str, blocks: int | None = None) -> None:
-    """Ends the sweep's run. Where MLflow is away, the end is recorded in the file that `begin_sweep` wrote."""
+def end_sweep(
+    tracking: Tracking, folder: Path, *, failed: bool, ended_by: str, tags: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Ends the sweep's run, which has these tags besides. Where MLflow is away, the end is recorded in the file that `begin_sweep` wrote."""
     sweep = SweepRun.load(folder)
     if sweep is None:
         print_message(
             f"{folder}: the file of the sweep's run (sweep_run.json) is missing or damaged; its run in MLflow is not ended"
         )
         return
-    sweep = replace(sweep, failed=failed, ended_by=ended_by, tags=sweep.tags | BLOCKS.of(blocks))
+    sweep = replace(sweep, failed=failed, ended_by=ended_by, tags=sweep.tags | dict(tags))
     try:
         sweep.save(folder)
         log_sweep(tracking, sweep)
