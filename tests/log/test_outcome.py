@@ -106,6 +106,7 @@ def test_a_server_whose_engine_is_up_is_still_starting():
     [
         "INFO 04-01 10:00:00 [api_server.py:268] Started engine process with PID 128",
         "INFO 04-01 10:00:00 [serving_chat.py:117] Using default chat sampling params from model: {'top_p': 0.95}",
+        "INFO 04-01 10:00:00 [serving_responses.py:89] Using default chat sampling params from model: {'top_p': 0.95}",
     ],
 )
 def test_a_server_is_known_by_any_line_of_its_own(line):

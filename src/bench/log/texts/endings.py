@@ -69,6 +69,7 @@ OF_A_SERVER = (
     Text("Started engine process with PID", "INFO 11-24 16:32:35 [api_server.py:246] Started engine process with PID 29395", "recorded 0.8.5"),
     Text("api_server.py:", "api_server.py: error: unrecognized arguments: --no-such-flag", "recorded 0.8.5 - 0.32.0"),
     Text("serving_chat.py:", "(APIServer pid=411) INFO 11-24 16:43:25 [serving_chat.py:182] Warming up chat template processing...", "recorded 0.14.1"),
+    Text("[serving_", "(APIServer pid=411) INFO 11-24 16:43:25 [serving_chat.py:182] Warming up chat template processing...", "recorded 0.14.1"),
     Text("serving_completion.py:", "INFO 11-24 02:56:48 [serving_completion.py:67] Using default completion sampling params from model: {}", ELSEWHERE),
     Text('vllm/entrypoints/openai/api_server.py", line', '  File "/opt/vllm/0.28.0/lib/python3.11/site-packages/vllm/entrypoints/openai/api_server.py", line 29, in <module>', "recorded 0.8.5 - 0.32.0"),
     Text('vllm/entrypoints/launchers/api_server/entry.py", line', '  File "/opt/vllm/0.32.0/lib/python3.11/site-packages/vllm/entrypoints/launchers/api_server/entry.py", line 232, in main', "recorded 0.32.0"),
