@@ -103,16 +103,17 @@ SWEPT: list[Words] = [
 ]  # fmt: skip
 OTHERS: dict[str, list[Words]] = {
     "bench.prepare": [
-        ("remake=perhaps",), ("load_format=[auto,sharded_state]",), ("seed=1", "seed=2"), ("foo=1",), ("--cfg", "job"), ("-x",),
+        ("remake=perhaps",), ("remake=true", "remake=false"), ("load_format=[auto,sharded_state]",), ("seed=1", "seed=2"), ("foo=1",), ("--cfg", "job"), ("-x",),
         ("model.random.layers=2,4",), ("repeats=1,2",), ("--config-dir=nowhere",), ("load_format=glob(zz*)",), ("seed='",),
         ("experiment=load_formats_gpu,tensor_parallel_cpu",), ("model=hf",), ("tensor_parallel_size=two",), ("sweep.id=x",),
     ],
     "bench.compare": [
         ("load_format=auto",), ("tensor_parallel_size=2",), ("tracking.uri=sqlite:///a.db,sqlite:///b.db",), ("foo=1",), ("tracking=nope",),
         ("publish=a/b",), ("--config-dir=nowhere",), ("-x",), ("tracking.uri=''",), ("repeats=3",), ("seed",), ("caches_dir=[a,b]",),
+        ("sweep=a", "sweep=b"), ("where.seed=1", "where.seed=2"), ("gate_metric=first_token_s",), ("junit=x.xml",), ("gate=5",),
     ],
     "bench.replay": [
-        (), ("no.log",), ("no.log", "load_format=auto"), ("no.log", "foo=1"), ("no.log", "start=0"), ("--explian", "no.log"),
+        (), ("no.log",), ("no.log", "load_format=auto"), ("no.log", "foo=1"), ("no.log", "start=0"), ("no.log", "start=1", "start=2"), ("--explian", "no.log"),
         ("no.log", "tracking.uri=a,b"), ("no.log", "--config-dir=nowhere"), ("no.log", "tracking=[local,server]"), ("a*.log",),
     ],
     "bench.mlproject": [

@@ -392,8 +392,9 @@ def test_where_no_sweep_is_ones_own_another_one_is_named_and_not_taken(workplace
             "baseline=nonsense",
             "baseline=nonsense: the points of this sweep that have finished starts are auto, runai_streamer_sharded.",
         ),
-        ("where.load_format=nonsense", "where: none of the 6 starts of sweep"),
-        ("where.nonsense=auto", "where: none of the 6 starts of sweep"),
+        ("where.load_format=nonsense", "where.load_format=nonsense: none of the 6 starts of sweep"),
+        ("where.nonsense=auto", "where.nonsense=auto: none of the 6 starts of sweep"),
+        ("gate_metric=first_token_s", "gate_metric=first_token_s: this has no effect without a gate:  gate=5%"),
         ("where.load_formt=null", "where.load_formt: no start of sweep"),
     ],
 )

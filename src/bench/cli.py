@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 
 from bench import __version__
-from bench.errors import BenchError
+from bench.errors import BenchError, SettingError
 from bench.host.output_folders import refuse_current_folder
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import handled
@@ -51,10 +51,18 @@ def split_arguments(
 ) -> tuple[dict[str, str], dict[str, str], list[str]]:
     """Returns the command's own settings over their defaults, those whose names begin with `prefix`, without it, and the
     remaining arguments, which are overrides of conf/.
+
+    Raises:
+        SettingError: one of them is typed twice, with two values.
     """
     mine, below, rest = dict(own), dict[str, str](), list[str]()
+    typed: dict[str, str] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
+        if equals and (name in own or name.startswith(prefix)) and typed.setdefault(name, argument) != argument:
+            raise SettingError(
+                f"{typed[name]} and {argument} both set {name}, and only one of them could count. Type it once."
+            )
         if equals and name in own:
             mine[name] = value
         elif equals and name.startswith(prefix):

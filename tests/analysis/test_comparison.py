@@ -242,7 +242,7 @@ def test_where_that_leaves_no_start_is_refused(where):
     with pytest.raises(SettingError) as refused:
         compare(sweep, where=where)
 
-    assert "where: none of the 2 starts" in str(refused.value)
+    assert ": none of the 2 starts" in str(refused.value)
     assert next(iter(where)) in str(refused.value)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench import prepare
+from bench.cli import split_arguments
 from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.overrides.words import read_settings, read_words
@@ -82,6 +83,15 @@ def test_no_answer_has_a_plus_that_was_not_typed(workplace, word, answer):
 def test_a_setting_that_is_typed_twice_is_refused_in_whatever_form(words, both):
     """Of two values Hydra takes the last, and of a dict and a value in it as well."""
     assert both in refusal(*words)
+
+
+def test_a_commands_own_setting_is_typed_once_too():
+    """The last would count."""
+    own = {"sweep": "latest"}
+    with pytest.raises(SettingError, match=r"^where\.x=1 and where\.x=2 both set where\.x,"):
+        split_arguments(["where.x=1", "sweep=a", "where.x=2"], own, "where.")
+
+    assert split_arguments(["sweep=a", "sweep=a", "seed=1"], own) == ({"sweep": "a"}, {}, ["seed=1"])
 
 
 def test_empty_braces_take_nothing_away():

@@ -107,7 +107,8 @@ def compare(
     _refuse_unknown(sweep, wanted)
     kept = [start for start in sweep.starts if all(_has(start, name, value) for name, value in wanted.items())]
     if not kept:
-        raise SettingError(f"where: none of the {len(sweep.starts)} starts of sweep {sweep.sweep_id} has {wanted}.")
+        words = " ".join(f"where.{name}={value}" for name, value in wanted.items())
+        raise SettingError(f"{words}: none of the {len(sweep.starts)} starts of sweep {sweep.sweep_id} is left.")
     points = points_of(kept, sweep.order)
     baselines = _baselines(points, baseline, sweep.baselines)
     by_label = {point.label: point for point in points}

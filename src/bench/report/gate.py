@@ -56,6 +56,8 @@ def asked_gate(own: Mapping[str, str]) -> Iterator[AskedGate]:
     if metric is None or metric.unit != "s":
         times = ", ".join(each.name for each in SPEEDUPS)
         raise SettingError(f"gate_metric={own['gate_metric']}: expected a metric in seconds, like {times}.")
+    if metric is not READY and not own["gate"]:
+        raise SettingError(f"gate_metric={metric.name}: this has no effect without a gate:  gate=5%")
     if own["junit"] and not own["gate"]:
         raise SettingError(f"junit={own['junit']}: it is the outcome of a gate:  gate=5%")
     gate = AskedGate(_limit(own["gate"]) if own["gate"] else None, metric, own["junit"])

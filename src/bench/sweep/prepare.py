@@ -41,11 +41,18 @@ def refuse_checkpoints(every: Sequence[Settings], folder: Path, *, remake: bool 
     """Before anything is made or started. `folder` is for what is written besides.
 
     Raises:
-        CheckpointError: an existing one is not the required one, or a disk has too little space for all of them.
+        CheckpointError: an existing one is not the required one, or a disk has too little space for all of them, which a plan only prints.
     """
     if earlier := describe_earlier(every):
         print_message(earlier)
-    refuse_without_space(need for each in every for need in needs_of(each, folder, remake=remake))  # for all together
+    try:
+        refuse_without_space(
+            need for each in every for need in needs_of(each, folder, remake=remake)
+        )  # for all together
+    except CheckpointError as error:
+        if not every[0].dry_run:  # there may be room when it is started, or on another host
+            raise
+        print_message(str(error))
     for settings in every:
         refuse_checkpoint(settings, look_at_host(settings), remake=remake)
     for place in dict.fromkeys(Path(each.checkpoint_path) for each in every if each.model.random is None):
