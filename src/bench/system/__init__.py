@@ -1,1 +1,1 @@
-"""What every package uses of the operating system: signals, locks, folders, streams."""
+"""What every package uses of the operating system: signals, processes, locks, folders, streams."""

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from bench.system.output import print_message
 from bench.system.process_identity import ProcessIdentity, parse, this_process
+from bench.system.processes import TRACKERS_S, every_pid, kill, kill_all
 from bench.system.undo import undo_forsaken
 from bench.vllm import keeper
-from bench.vllm.shared_memory import SharedMemory, every_pid
+from bench.vllm.shared_memory import SharedMemory
 
 DRIVER = "BENCH_DRIVER"
 UNKILLABLE_S = 60.0  # a process that is still there after so long sits in the kernel
@@ -34,7 +35,7 @@ def end_forsaken() -> None:
         for driver, pids in trees.items():
             if keepers := [pid for pid in pids if _is_keeper(pid)]:  # which end it, and know what else it has left
                 for pid in keepers:
-                    keeper.kill(pid, signal.SIGCONT)
+                    kill(pid, signal.SIGCONT)
                 continue
             if driver not in alone:  # its keeper may have ended just now, and so has the tree then
                 alone.add(driver)
@@ -43,7 +44,7 @@ def end_forsaken() -> None:
                 shared_memory[driver] = SharedMemory(began_at=_began_at(driver))
                 print_message(f"ending {len(pids)} processes of vLLM that {parse(driver)}, which is gone, has left")
             shared_memory[driver].look(pids)
-            keeper.kill_all(pids, spare_trackers=lasted_s < keeper.TRACKERS_S)
+            kill_all(pids, spare_trackers=lasted_s < TRACKERS_S)
         time.sleep(keeper.POLL_S)
     for each in shared_memory.values():
         each.remove()

@@ -36,7 +36,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,15 +43,13 @@ from typing import Any
 if __name__ == "__main__":  # by an interpreter that looks for no packages, since that takes time
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from bench.vllm.shared_memory import SharedMemory, every_pid
+from bench.system.processes import TRACKERS_S, adopt_orphans, descendants, kill, kill_all, prctl
+from bench.vllm.shared_memory import SharedMemory
 
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
 SHARED_MEMORY_EVERY_S = 0.5
 HURRY_S = 3.0  # for what failed or was interrupted: vLLM takes no notice of SIGTERM while it loads
-TRACKERS_S = 3.0
-TRACKER = b"multiprocessing.resource_tracker"
 LEFT_AT_MOST = 20  # names in a report
 LINE = 0  # standard input
 CGROUP, UNDO = "BENCH_CGROUP", "BENCH_UNDO"
@@ -123,16 +120,6 @@ def keep(
         cpu_s=cpu_s(resource.RUSAGE_CHILDREN),
         keeper_cpu_s=cpu_s(resource.RUSAGE_SELF),
     )
-
-
-def prctl(option: int, value: int) -> None:
-    """For this process. Where the kernel refuses, the tree is less well kept, which is no reason not to start."""
-    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
-def adopt_orphans(*, on: bool = True) -> None:
-    """Make this process the parent of every process below it whose own parent dies."""
-    prctl(PR_SET_CHILD_SUBREAPER, int(on))
 
 
 def read_bytes() -> int | None:
@@ -216,12 +203,12 @@ def watch(pid: int, reports: int, shared_memory: SharedMemory) -> bool:
         if deaths in readable:
             os.read(deaths, 4096)
             reap(pid, reports)
-        shared_memory.look_if_changed(descendants)
+        shared_memory.look_if_changed(lambda: descendants(os.getpid()))
 
 
 def end(pid: int | None, reports: int, patience_s: float, shared_memory: SharedMemory) -> None:
     """End all that vLLM started: with SIGTERM first, so that it can free its GPU and shared memory itself. `pid` is vLLM's; None: unknown."""
-    tree = descendants()
+    tree = descendants(os.getpid())
     shared_memory.look(tree)
     for first in tree if pid is None else [pid]:
         kill(first, signal.SIGTERM)
@@ -233,31 +220,11 @@ def end(pid: int | None, reports: int, patience_s: float, shared_memory: SharedM
         time.sleep(POLL_S)
     deadline_s = time.monotonic() + TRACKERS_S
     while reap(pid, reports):
-        tree = descendants()
+        tree = descendants(os.getpid())
         shared_memory.look(tree)
         kill_all(tree, spare_trackers=time.monotonic() < deadline_s)
         time.sleep(POLL_S)
     report(reports, left=shared_memory.remove()[:LEFT_AT_MOST])
-
-
-def kill_all(pids: Iterable[int], *, spare_trackers: bool) -> None:
-    """SIGKILL. A resource tracker, if it is spared, ends by itself once all processes that registered shared memory with it are gone."""
-    for pid in pids:
-        if not (spare_trackers and is_tracker(pid)):
-            kill(pid, signal.SIGKILL)
-
-
-def kill(pid: int, name: int) -> None:
-    """A signal to a process that may have ended meanwhile, or whose pid may belong to another user's process."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, name)
-
-
-def is_tracker(pid: int) -> bool:
-    """Whether this is Python's multiprocessing/resource_tracker.py, which unlinks the shared memory of those that died."""
-    with suppress(OSError):
-        return TRACKER in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
 
 
 def reap(pid: int | None, reports: int) -> bool:
@@ -272,37 +239,6 @@ def reap(pid: int | None, reports: int) -> bool:
     except ChildProcessError:
         return False
     return True
-
-
-def descendants(root: int | None = None) -> list[int]:
-    """Every process below this one, or below `root`."""
-    children = children_by_parent()
-    found: list[int] = []
-    frontier = [root or os.getpid()]
-    while frontier:
-        below = children.get(frontier.pop(), [])
-        found += below
-        frontier += below
-    return found
-
-
-def children_by_parent() -> dict[int, list[int]]:
-    """All processes of this host."""
-    children: dict[int, list[int]] = {}
-    for process in every_pid():
-        with suppress(OSError, ValueError, IndexError):  # it ended meanwhile
-            children.setdefault(parent_of(process), []).append(process)
-    return children
-
-
-def parent_of(pid: int) -> int:
-    """Source: proc(5), /proc/PID/stat, field 4; field 2, the name in brackets, may hold blanks and brackets.
-
-    Raises:
-        OSError: it has ended.
-    """
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    return int(stat.rpartition(") ")[2].split()[1])
 
 
 if __name__ == "__main__":

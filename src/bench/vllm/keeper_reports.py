@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import StartError
+from bench.system.processes import parent_of
 from bench.vllm.clocks import Watch
-from bench.vllm.keeper import parent_of
 
 FIRST_REPORT_S = 60.0  # the keeper needs 30 ms to start
 REPORT_AT_MOST = 1 << 16  # bytes

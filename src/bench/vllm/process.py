@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.errors import StartError
 from bench.system.interrupts import is_interrupted, waiting_for
+from bench.system.processes import TRACKERS_S, adopt_orphans, children_by_parent, descendants, kill, kill_all
 from bench.vllm import keeper
 from bench.vllm.forsaken import marks
 from bench.vllm.keeper_reports import Kept, Reports
@@ -107,7 +108,7 @@ class Launched:
             self.hurry()
         with waiting_for("vLLM's processes, which are then killed", grace_s):
             while not self.reports.closed and time.monotonic() < deadline_s:
-                keeper.kill(self.process.pid, signal.SIGCONT)
+                kill(self.process.pid, signal.SIGCONT)
                 try:
                     if (report := self.reports.next(POLL_S)) and running:
                         running.take(report)
@@ -184,7 +185,7 @@ class Orphans:
         """Those in another session: what other threads of the driver start stays in its own."""
         session = os.getsid(0)
         found = []
-        for pid in keeper.children_by_parent().get(os.getpid(), []):
+        for pid in children_by_parent().get(os.getpid(), []):
             with suppress(OSError):
                 if os.getsid(pid) != session:
                     found.append(pid)
@@ -194,9 +195,9 @@ class Orphans:
         """SIGKILL for all of them."""
         began_s = time.monotonic()
         while (mine := set(self._children()) - self._before) and time.monotonic() < began_s + UNKILLABLE_S:
-            tree = [pid for child in mine for pid in (child, *keeper.descendants(child))]
+            tree = [pid for child in mine for pid in (child, *descendants(child))]
             self._shared_memory.look(tree)
-            keeper.kill_all(tree, spare_trackers=time.monotonic() < began_s + keeper.TRACKERS_S)
+            kill_all(tree, spare_trackers=time.monotonic() < began_s + TRACKERS_S)
             for child in mine:
                 with suppress(ChildProcessError):
                     os.waitpid(child, os.WNOHANG)
@@ -207,8 +208,8 @@ class Orphans:
 @contextmanager
 def _adopting() -> Iterator[Orphans]:
     """The driver is the subreaper above the guard."""
-    keeper.adopt_orphans()
+    adopt_orphans()
     try:
         yield Orphans()
     finally:
-        keeper.adopt_orphans(on=False)
+        adopt_orphans(on=False)

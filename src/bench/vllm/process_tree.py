@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from bench.host.counters import Used, used_by
+from bench.system.processes import every_pid
 from bench.vllm.keeper_reports import is_below
-from bench.vllm.shared_memory import every_pid
 
 T = TypeVar("T")
 

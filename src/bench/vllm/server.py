@@ -19,6 +19,7 @@ from bench.host.container import HOST, env_file
 from bench.log.server_info import tasks_in
 from bench.log.texts import Stage
 from bench.log.texts.phases import stage_of
+from bench.system.processes import descendants
 from bench.vllm.bounded_http import exchange
 from bench.vllm.command import Command
 from bench.vllm.completion import (
@@ -34,7 +35,6 @@ from bench.vllm.completion import (
     request_body,
     short,
 )
-from bench.vllm.keeper import descendants
 from bench.vllm.keeper_reports import Kept
 from bench.vllm.listener import is_elsewhere
 from bench.vllm.log_copy import OnLine

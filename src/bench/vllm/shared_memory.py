@@ -13,6 +13,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
+from bench.system.processes import every_pid
+
 FOLDER = "/dev/shm"  # noqa: S108  # where shm_open and sem_open put their files: shm_overview(7)
 LOOKS_AFTER_CHANGE = 2
 LISTING_AT_MOST = 100_000  # files; a tree that makes more of them is not followed to the end
@@ -69,11 +71,6 @@ class SharedMemory:
     def _is_named_by(self, path: str) -> bool:
         found = PID_IN_NAME.match(os.path.basename(path))  # noqa: PTH119
         return found is not None and int(next(filter(None, found.groups()))) in self._pids
-
-
-def every_pid() -> Iterator[int]:
-    """All processes of this host that /proc shows."""
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
 
 
 def _listed(folder: str) -> Iterator[File]:
