@@ -229,7 +229,7 @@ def test_the_kernel_s_counters_are_read(proc):
 
     assert ours == Used(5.0, 4096, 4096)
     assert read_counters(3.0, ours, proc / "vda") == Reading(
-        3.0, 1.7, 10.0, GIB, 2 * GIB, {"cpu": 2.5, "io": 0.0}, {f"{proc}/group": (40, 4)}, 3.0, ours
+        3.0, 1.7, 10.0, GIB, 2 * GIB, {"cpu": 2.5, "io": 0.0}, {f"{proc}/group": (40, 4)}, 3.0, ours, 10, 0.005, 0.001
     )
 
 

@@ -28,6 +28,7 @@ DOCUMENT = ROOT / "docs" / "metrics.md"
 ENDINGS = {
     "s": "_s",
     "GiB": "_gib",
+    "KiB": "_kib",
     "GiB/s": "_gib_per_s",
     "tokens": "tokens",
     "tokens/s": "_tokens_per_s",

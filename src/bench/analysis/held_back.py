@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.analysis.records import Point
+from bench.host.storage_profile import best
 from bench.start import metrics as m
-from bench.start.tags import STORAGE
+from bench.start.tags import STORAGE, STORAGE_LIMIT
 
 HELD_AT = 0.8  # of a limit, on average over the load: its beginning and its end do not use it
 MIB_PER_GIB = 1024
@@ -27,16 +28,27 @@ def held_back(point: Point) -> str | None:
     if point.state == "warm" and read is not None and (found or rate is not None):
         return f"`{point.label}`: held back by what comes after the page cache: {read:.2f} GiB were read from storage."
     if found and found[0].share >= HELD_AT:
-        return f"`{point.label}`: held back by {found[0].what}: {found[0].text}."
+        return f"`{point.label}`: held back by {found[0].what}: {found[0].text}{_under_way(point)}."
+    if found and (point.mean(m.DISK_BUSY) or 0.0) >= HELD_AT:
+        texts = "; ".join(each.text for each in found)
+        return f"`{point.label}`: held back by requests, too few at once: {texts}{_under_way(point)}."
     if found:
-        return f"`{point.label}`: held back by nothing of its storage: {'; '.join(each.text for each in found)}."
+        return f"`{point.label}`: held back by nothing of its storage: {'; '.join(each.text for each in found)}{_under_way(point)}."
     if reads is not None and rate is not None:
         return f"`{point.label}`: held back by nothing that was limited: {reads:,.0f} requests and {rate:.2f} GiB a second while it loaded."
     return None
 
 
+def _under_way(point: Point) -> str:
+    """What its disk had to do. Empty: this was not counted."""
+    busy, at_once = point.mean(m.DISK_BUSY), point.mean(m.DISK_IN_FLIGHT)
+    if busy is None or at_once is None:
+        return ""
+    return f" (its disk had a request under way in {busy:.0%} of the time, {at_once:.1f} reads at once in the mean)"
+
+
 def _shares(point: Point) -> Iterator[Share]:
-    """Of the limits that were set, and of the one that was measured."""
+    """Of the limits that were set, and of those that were measured."""
     reads_limit, mib_limit = _setting(point, "read_iops"), _setting(point, "read_mib_per_s")
     reads, rate, measured = point.mean(m.LOAD_READS), point.mean(m.LOAD_READ_RATE), point.mean(m.STORAGE_SHARE)
     if reads_limit and reads is not None:
@@ -49,6 +61,17 @@ def _shares(point: Point) -> Iterator[Share]:
         yield Share(
             "bandwidth", measured, f"{measured:.0%} of what its storage was measured to deliver, while it loaded"
         )
+    reads, most = point.mean(m.DISK_READS), _most_reads(point)
+    if reads is not None and most and not reads_limit:
+        size_kib = point.mean(m.DISK_REQUEST)
+        size = f" of {size_kib:,.0f} KiB" if size_kib else ""
+        yield Share("requests", reads / most, f"{reads:,.0f} requests{size} a second, of {most:,.0f} that it answers")
+
+
+def _most_reads(point: Point) -> float | None:
+    """Reads of 4 KiB a second that its storage was measured to answer. None: it was not measured."""
+    profiles = [best(STORAGE_LIMIT.in_(start.tags) or ()) for start in point.starts]
+    return max((each.reads_per_s_4_kib for each in profiles if each and each.reads_per_s_4_kib), default=None)
 
 
 def _setting(point: Point, name: str) -> float | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bench.host.storage import cgroup_folders
 
@@ -18,6 +18,7 @@ PROC = "/proc"
 AT_MOST = 1 << 20  # bytes of one of these files
 SECTOR_BYTES = 512  # of every device in its `stat`, whatever its own sectors are
 BYTES_PER_KIB = 1024
+MS_PER_S = 1000
 GIB = 1024**3
 RESOURCES = ("cpu", "io", "memory")  # that processes wait for, as /proc/pressure names them
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -58,17 +59,19 @@ class Reading:
     quotas: dict[str, tuple[int, int]] = field(default_factory=dict)
     free_memory_gib: float | None = None
     ours: Used = field(default_factory=Used)
+    disk_reads: int | None = None  # requests
+    disk_read_wait_s: float | None = None  # of all of them together
+    disk_busy_s: float | None = None  # with a request under way, of whatever kind
 
 
 def read_counters(at_s: float, ours: Used, disk: Path | None = None) -> Reading:
     """Now. `disk`: its folder below /sys; None: it is on none. `ours` is read by the caller, who knows the processes."""
-    ticks, disk_bytes = _ticks(), _disk_bytes(disk)
+    ticks = _ticks()
     return Reading(
         at_s,
         busy_s=ticks[0] / TICKS_PER_S if ticks else None,
         all_s=sum(ticks) / TICKS_PER_S if ticks else None,
-        disk_read_bytes=disk_bytes[0] if disk_bytes else None,
-        disk_written_bytes=disk_bytes[1] if disk_bytes else None,
+        **_of_disk(disk),
         waited_s=_waited_s(),
         quotas=_quotas(),
         free_memory_gib=memory_gib().get("MemAvailable"),
@@ -126,13 +129,19 @@ def _ticks() -> tuple[int, int] | None:
     return (every - idle, idle) if every else None
 
 
-def _disk_bytes(disk: Path | None) -> tuple[int, int] | None:
-    """Read and written. Source: the kernel's Documentation/block/stat.rst, the fields of /proc/diskstats too."""
+def _of_disk(disk: Path | None) -> dict[str, Any]:
+    """What Reading has of a disk. Source: the kernel's Documentation/block/stat.rst, the fields of /proc/diskstats too."""
     with suppress(OSError, ValueError, IndexError):
         if disk is not None:
-            fields = _read(f"{disk}/stat").split()
-            return int(fields[2]) * SECTOR_BYTES, int(fields[6]) * SECTOR_BYTES
-    return None
+            fields = [int(field) for field in _read(f"{disk}/stat").split()]
+            return {
+                "disk_read_bytes": fields[2] * SECTOR_BYTES,
+                "disk_written_bytes": fields[6] * SECTOR_BYTES,
+                "disk_reads": fields[0],
+                "disk_read_wait_s": fields[3] / MS_PER_S,
+                "disk_busy_s": fields[9] / MS_PER_S,
+            }
+    return {}
 
 
 def _waited_s() -> dict[str, float]:

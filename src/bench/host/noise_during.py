@@ -80,14 +80,14 @@ def noise_between(
     """From the last reading at `begin_s` or before to the first at `end_s` or later: what is on its way at a reading (a request to the disk,
     a process that was not found yet) is counted on one side only, so no reading lies within the stretch where much of that is.
     """
-    around = _around(begin_s, end_s, readings)
+    within = around(begin_s, end_s, readings)
 
     def rate(value: Callable[[Reading], float | None]) -> float | None:
-        return _rate([(each.at_s, value(each)) for each in around])
+        return _rate([(each.at_s, value(each)) for each in within])
 
-    gpus = _around(begin_s, end_s, of_gpus)
+    gpus = around(begin_s, end_s, of_gpus)
     busy, cores = rate(lambda each: _less(each.busy_s, each.ours.cpu_s)), rate(lambda each: each.all_s)
-    free_gib = (each.free_memory_gib for each in around if each.free_memory_gib is not None)
+    free_gib = (each.free_memory_gib for each in within if each.free_memory_gib is not None)
     return NoiseDuring(
         others_cpu=min(1.0, busy / cores) if busy is not None and cores else None,
         others_read_gib_per_s=rate(lambda each: _less_gib(each.disk_read_bytes, each.ours.read_bytes)),
@@ -95,7 +95,7 @@ def noise_between(
         cpu_pressure=rate(lambda each: each.waited_s.get("cpu")),
         io_pressure=rate(lambda each: each.waited_s.get("io")),
         memory_pressure=rate(lambda each: each.waited_s.get("memory")),
-        cpu_throttled=_throttled(around),
+        cpu_throttled=_throttled(within),
         free_memory_gib=min(free_gib, default=None),
         gpu_sm_clock_mhz=_clock_mhz(gpus),
         gpu_throttled=_slowed_down(gpus),
@@ -104,7 +104,7 @@ def noise_between(
     )
 
 
-def _around(begin_s: float, end_s: float, readings: Sequence[R]) -> list[R]:
+def around(begin_s: float, end_s: float, readings: Sequence[R]) -> list[R]:
     """Those within, the last one before and the first one after."""
     times_s = [each.at_s for each in readings]
     return list(readings[max(0, bisect_right(times_s, begin_s) - 1) : bisect_left(times_s, end_s) + 1])

@@ -122,7 +122,11 @@ def _profile(found: dict[str, Any], facts: dict[str, str], place: str, *, is_dir
 
 def copied_to_gpu(python: str) -> dict[str, float]:
     """`pinned_gib_per_s` and `pageable_gib_per_s`, from host memory to the first GPU that the measured interpreter's torch sees. Empty: not measured."""
-    found, _ = _answer([python, str(COPY_SCRIPT)], COPY_AT_MOST_S, "  measuring how fast a GPU can be copied to")
+    found, _ = _answer(
+        [python, "-c", COPY_SCRIPT.read_text(encoding="utf-8")],
+        COPY_AT_MOST_S,
+        "  measuring how fast a GPU can be copied to",
+    )
     known = {"pinned_gib_per_s", "pageable_gib_per_s"}
     values = {name: value for name, value in (found or {}).items() if name in known and isinstance(value, float)}
     return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -10,6 +10,7 @@ from typing import Any
 from bench.config import AS_IS, Settings, blocks_at_most
 from bench.host.compile_cache import caches_of, written_elsewhere
 from bench.host.device import describe_host, describe_source
+from bench.host.disk_use import disk_use_between
 from bench.host.host import Host, identity
 from bench.host.storage import describe_storage
 from bench.host.storage_facts import NAME
@@ -214,7 +215,10 @@ def _observed(execution: Execution) -> Ending:
 def metrics_of(settings: Settings, outputs: StartOutputs, execution: Execution) -> dict[str, float]:
     """The log's numbers, the clock's, the checkpoint's and the probe's. What was not found is absent."""
     of_log = with_checkpoint(summarise(outputs.log.readings), size_gib(settings))
-    of_storage = measured_metrics.storage_metrics(execution.storage, execution.exec_at_s, loading(outputs.probe))
+    load = loading(outputs.probe)
+    of_storage = measured_metrics.storage_metrics(execution.storage, execution.exec_at_s, load)
+    if load:
+        of_storage |= measured_metrics.disk_metrics(disk_use_between(*load, execution.memory.host.counters))
     of_service = measured_metrics.service_metrics(execution, settings.steady.within)
     of_probe = measured_metrics.probe_metrics(outputs.probe)
     return measured_metrics.clock_metrics(execution) | of_log | of_probe | of_storage | of_service

@@ -7,6 +7,7 @@ never 0: a dummy loader delivers nothing.
 from collections.abc import Mapping, Sequence
 
 from bench.host.counters import GIB
+from bench.host.disk_use import DiskUse
 from bench.host.emulation.emulate import StorageInUse
 from bench.host.noise import Rig
 from bench.host.noise_during import NoiseDuring
@@ -94,6 +95,18 @@ def storage_metrics(
                 m.LOAD_READ_RATE: (after[0].bytes - before[-1].bytes) / GIB / seconds,
             }
     return named(found)
+
+
+def disk_metrics(use: DiskUse | None) -> dict[str, float]:
+    """What the checkpoint's disk did while weights were loaded."""
+    if use is None:
+        return {}
+    return named({
+        m.DISK_READS: use.reads_per_s,
+        m.DISK_REQUEST: use.request_kib,
+        m.DISK_IN_FLIGHT: use.in_flight,
+        m.DISK_BUSY: use.busy,
+    })  # fmt: skip
 
 
 def limit_metrics(use: StorageUse) -> dict[str, float]:

@@ -35,6 +35,7 @@ PROCESS_IO = Measured("`/proc/PID/io`")
 STATUS = Measured("`/proc/PID/status` of the whole tree, ten times a second")
 NVML = Measured("NVML")
 HOST = Measured("`/proc`")
+DISK = Measured("`/sys/block/*/stat`")
 CGROUP = Measured("`io.stat` or `blkio.throttle.*` of the start's own cgroup")
 
 # fmt: off
@@ -168,6 +169,14 @@ LOAD_READS = Metric("io/load_reads_per_s", "1/s", "Requests while loading", CGRO
     what="requests a second to an emulated storage, from the first rank's `load_weights` to the end of the last's")
 LOAD_READ_RATE = Metric("throughput/load_read_gib_per_s", "GiB/s", "Read while loading", CGROUP, is_key=True,
     what="what was read of it a second meanwhile")
+DISK_READS = Metric("io/disk_reads_per_s", "1/s", "Requests to the disk while loading", DISK, digits=0,
+    what="reads a second of the checkpoint's disk, everybody's, from the first rank's `load_weights` to the end of the last's")
+DISK_REQUEST = Metric("io/disk_request_kib", "KiB", "Size of a request while loading", DISK, digits=0,
+    what="the mean size of such a read")
+DISK_IN_FLIGHT = Metric("io/disk_reads_in_flight", "", "Requests under way while loading", DISK, digits=1,
+    what="how many of them were under way at once, in the mean")
+DISK_BUSY = Metric("io/disk_busy", "", "Disk busy while loading", DISK,
+    what="share of those seconds in which the disk had a request under way, of whatever kind")
 LONGEST_GAP = Metric("clock/longest_gap_s", "s", "Longest gap of the driver", Measured("the driver's clock, ten times a second"),
     what="how long bench itself was stopped or got no processor before the first token or answer; 0: less than 0.25 s")
 CPU_VLLM = Metric("cpu/vllm_s", "s", "Processor time of vLLM", KERNEL,
