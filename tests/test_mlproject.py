@@ -1,5 +1,6 @@
 """`mlflow run`: the project's own run becomes the sweep's, and every parameter arrives as it was given."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from bench.mlproject import words_of
 from command_line import opened, uri
@@ -34,6 +36,14 @@ PARENT = "mlflow.parentRunId"
         (["--overrides", "'completion.prompt=two words'"], ["completion.prompt=two words"]),
         (["--overrides", "vllm.args={a: 1, b: [2, 3]} x=1"], ["vllm.args={a: 1, b: [2, 3]}", "x=1"]),
         (["--overrides", r"completion.prompt='it\'s so'"], [r"completion.prompt='it\'s so'"]),
+        (
+            ["--logs", "a.log 'more/*.log' point.x='b c.log'", "--overrides", ""],
+            ["a.log", "more/*.log", "point.x='b c.log'"],
+        ),
+        (
+            ["--tensor_parallel_size", "2", "--gpu_memory_utilization", "", "--max_model_len", ""],
+            ["tensor_parallel_size=2"],
+        ),
         (["--config-dir", "/mine", "--tensor_parallel_size", "-1"], ["--config-dir=/mine", "tensor_parallel_size=-1"]),
     ],
 )
@@ -42,8 +52,19 @@ def test_parameters_become_words_of_a_command(given, words):
     assert words_of(given) == words
 
 
+def test_every_parameter_of_an_entry_point_is_in_its_command():
+    """MLflow hands over what the command names, and appends the rest; the environment that it makes has all that bench needs."""
+    project = yaml.safe_load((CHECKOUT / "MLproject").read_text())
+    environment = yaml.safe_load((CHECKOUT / project["python_env"]).read_text())
+
+    for name, entry in project["entry_points"].items():
+        assert f"-m bench.mlproject bench{'' if name == 'main' else f'.{name}'} " in entry["command"]
+        assert re.findall(r"--(\w+) \{\1\}", entry["command"]) == list(entry["parameters"])
+    assert environment["dependencies"] == ["."]
+
+
 def test_an_environment_without_bench_s_packages_is_refused_in_a_sentence():
-    """The one that MLflow makes without --env-manager local."""
+    """Whichever is active, for --env-manager local."""
     done = subprocess.run(
         [sys.executable, "-S", "-m", "bench.mlproject", "bench", "--load_format", "auto"],
         env={"PYTHONPATH": str(CHECKOUT / "src")},
@@ -54,7 +75,7 @@ def test_an_environment_without_bench_s_packages_is_refused_in_a_sentence():
 
     assert done.returncode == 2
     assert "has no hydra, mlflow, numpy, pydantic, safetensors, scipy, which bench needs." in done.stderr
-    assert "add --env-manager local" in done.stderr
+    assert "let mlflow run make one: --env-manager uv." in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -85,7 +106,8 @@ def main(new_workplace: Callable[[], Workplace]) -> Ran:
     project = place.folder / "project"
     for name in ("conf", "src"):
         shutil.copytree(CHECKOUT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(CHECKOUT / "MLproject", project)
+    for name in ("MLproject", "python_env.yaml"):
+        shutil.copy(CHECKOUT / name, project)
     as_is = "page_cache=as_is compile_cache=as_is"  # the recorded logs that the fake plays were made in another state
     overrides = f"vllm.python={FAKE} {as_is} rig.wait_s=0 vllm.args.chat_template=* completion.prompt='two words'"
     settings = ("-P", "load_format=auto,safetensors", "-P", "max_model_len=1024")

@@ -2,8 +2,8 @@
 
     python -m bench.mlproject bench --load_format auto,dummy --overrides "repeats=3 completion.prompt='two words'" --max_model_len 128
 
-MLflow appends parameters that MLproject does not name as `--NAME VALUE`. Imports nothing but Python's own library: the environment
-that MLflow makes without `--env-manager local` is empty, and this is where that is noticed.
+MLflow appends parameters that MLproject does not name as `--NAME VALUE`. Imports nothing but Python's own library: `--env-manager local`
+takes whichever `python` is on the PATH, and this is where it is noticed that bench's packages are missing there.
 """
 
 import os
@@ -15,7 +15,9 @@ from bench.errors import SettingError
 
 NEEDED = ("hydra", "mlflow", "numpy", "pydantic", "safetensors", "scipy")
 FLAGS = {"bench": ["-m"]}
-OMITTED = "load_format"  # where it is empty, its default in MLproject: what an experiment sweeps counts
+# Where they are empty, their default in MLproject: what an experiment sets counts.
+OMITTED = {"load_format", "tensor_parallel_size", "gpu_memory_utilization", "max_model_len"}
+DIVIDED = {"overrides", "logs"}  # several words each
 OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
 
 
@@ -38,8 +40,8 @@ def refuse_empty_environment() -> None:
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise SettingError(
-            f"{sys.executable} has no {', '.join(missing)}, which bench needs. Activate bench's own environment, and add"
-            " --env-manager local to mlflow run."
+            f"{sys.executable} has no {', '.join(missing)}, which bench needs. Activate bench's own environment for"
+            " --env-manager local, or let mlflow run make one: --env-manager uv."
         )
 
 
@@ -47,21 +49,21 @@ def words_of(given: Sequence[str]) -> list[str]:
     """`--NAME VALUE` pairs -> words of a command of bench.
 
     Raises:
-        SettingError: a quote in `overrides` is not closed.
+        SettingError: a quote in `overrides` or `logs` is not closed.
     """
     words = list[str]()
     for flag, value in zip(given[::2], given[1::2], strict=True):
         name = flag.removeprefix("--")
-        if name == "overrides":
-            words += divided(value)
+        if name in DIVIDED:
+            words += divided(name, value)
         elif name in {"config-dir", "config_dir"}:
             words.append(f"--config-dir={value}")
-        elif value or name != OMITTED:
+        elif value or name not in OMITTED:
             words.append(f"{name}={value}")
     return words
 
 
-def divided(text: str) -> list[str]:
+def divided(name: str, text: str) -> list[str]:
     """Divided at blanks outside of quotes and brackets, which stay: they belong to Hydra's grammar. A word that is in quotes as a whole
     loses them.
 
@@ -83,7 +85,7 @@ def divided(text: str) -> list[str]:
         else:
             depth += (letter in OPENING) - (letter in CLOSING)
     if quote:
-        raise SettingError(f"-P overrides: a quote ({quote}) in it is not closed.")
+        raise SettingError(f"-P {name}: a quote ({quote}) in it is not closed.")
     return [_unquoted(word) for word in words if word]
 
 

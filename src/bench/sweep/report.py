@@ -1,6 +1,5 @@
 """Where a comparison's report goes: its folder, the terminal, the sweep's own run. For compare, and at the end of a sweep."""
 
-import os
 import sys
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from bench.report.write import PAGE, summary_markdown, write_report
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
 from bench.system.output import print_message, print_result
+from bench.system.program import on_path
 from bench.tracking.owner import owner_of, this_owner
 from bench.tracking.query import download
 from bench.tracking.runs import log_report
@@ -87,5 +87,5 @@ def _ui(uri: str, experiment: str) -> str:
     page = page_of(experiment)
     if uri.startswith("http"):
         return f"{masked(uri).rstrip('/')}/{page}"
-    mlflow = os.path.relpath(Path(sys.executable).parent / "mlflow")
+    mlflow = on_path(str(Path(sys.executable).with_name("mlflow")))
     return f"{mlflow} ui --backend-store-uri {masked(uri)}    then http://127.0.0.1:5000/{page}"

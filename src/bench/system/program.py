@@ -32,6 +32,8 @@ def as_typed(text: str) -> str:
 
 
 def _typed(module: str) -> str:
+    if "MLFLOW_RUN_ID" in os.environ:  # the PATH of `mlflow run` is not that of the shell behind it
+        return f"{shlex.quote(sys.executable)} -m {module}"
     if _script:
         return f"{on_path(_script[0])} {COMMANDS[module]}"
     return f"{on_path(str(Path(sys.executable).with_name('python')), sys.executable)} -m {module}"
