@@ -14,11 +14,12 @@ ROUND_MARGIN = 0.05  # of an axis, on both sides
 
 @dataclass(frozen=True)
 class Axis:
-    """From `low` to `high`, in equal steps or, of ratios, in equal factors."""
+    """From `low` to `high`, in equal steps or, of ratios and rates, in equal factors."""
 
     low: float
     high: float
     is_ratio: bool = False
+    unit: str = "x"  # behind each tick of a ratio
 
     def at(self, value: float) -> float:
         """Per cent of the width; what lies outside stands at its end."""
@@ -40,11 +41,13 @@ class Axis:
             tried = ([part * 10.0**power for power in DECADES for part in parts] for parts in ROUND_RATIOS)
             found = [[value for value in values if self.has(value)] for values in tried]
             kept = next((values for values in found if len(values) <= MOST_TICKS), found[-1])
-            return [(self.at(value), f"{value:g}x") for value in kept]
+            return [(self.at(value), f"{value:g}{self.unit}") for value in kept]
         step = _step(self.high - self.low)
         count = range(ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9) + 1)
         digits = max(0, -floor(log10(step)))
-        return [(self.at(each * step), f"{each * step:.{digits}f}{'x' if self.is_ratio else ''}") for each in count]
+        return [
+            (self.at(each * step), f"{each * step:.{digits}f}{self.unit if self.is_ratio else ''}") for each in count
+        ]
 
 
 def _step(length: float) -> float:
@@ -70,3 +73,10 @@ def ratio_axis(means: Iterable[float], ends: Iterable[float], reach: float = 3.0
     within = [*shown, *(min(max(end, low), high) for end in ends)]
     room = max((max(within) / min(within)) ** ROUND_MARGIN, 1.01)
     return Axis(min(within) / room, max(within) * room, is_ratio=True)
+
+
+def rate_axis(rates: Iterable[float]) -> Axis:
+    """That holds all of these, in equal factors: storage and a GPU's bus are a hundredfold apart."""
+    found = list(rates)
+    room = max((max(found) / min(found)) ** ROUND_MARGIN, 1.1)
+    return Axis(min(found) / room, max(found) * room, is_ratio=True, unit="")

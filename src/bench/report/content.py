@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bench.analysis.comparison import Comparison
 from bench.analysis.held_back import held_back
 from bench.analysis.losses import missing_starts
+from bench.analysis.roofline import Roof, roofs
 from bench.analysis.warnings import warnings_about
 from bench.report import tables
 from bench.report.answer import Answer, answer_of
@@ -35,6 +36,7 @@ class Report:
     seconds: tuple[Table, ...]
     without_waterfall: tuple[str, ...]
     held_back: tuple[str, ...]
+    roofs: tuple[Roof, ...]
     savings: SavedSeconds | None
     worth: Worth | None
     single_starts: Table | None
@@ -63,6 +65,7 @@ def report_of(comparison: Comparison) -> Report:
         seconds=tables.seconds(comparison),
         without_waterfall=tuple(p.label for p in comparison.points if p.n and p.label not in waterfalls),
         held_back=tuple(filter(None, map(held_back, comparison.points))),
+        roofs=roofs(comparison.points),
         savings=saved_seconds_of(comparison),
         worth=worth_of(comparison),
         single_starts=tables.single_starts(comparison),

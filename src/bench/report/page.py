@@ -12,6 +12,7 @@ from bench.report.candidate_plots import Forest, Gain, forests, gains
 from bench.report.content import Report
 from bench.report.memory_curves import Memory
 from bench.report.point_plots import Stack, Strip, stacks, strip
+from bench.report.roofline_plot import Roofline, roofline
 from bench.report.scope import state_words
 from bench.report.style import COLOURS
 from bench.report.templating import render
@@ -63,6 +64,7 @@ class Page:
     forests: tuple[Forest, ...]
     strip: Strip | None
     stacks: tuple[Stack, ...]
+    roofline: Roofline | None
     gains: tuple[Gain, ...]
     memory: Memory | None
     starts: tuple[StartRow, ...]
@@ -103,6 +105,7 @@ def _page(
         ("starts", "Every start"): drawn,
         ("metrics", "Key metrics"): True,
         ("seconds", "Seconds"): report.seconds,
+        ("held_back", "Storage"): report.held_back or report.roofs,
         ("savings", "Saved seconds"): report.savings,
         ("cost", "Cost"): report.worth,
         ("memory", "Memory"): memory,
@@ -120,6 +123,7 @@ def _page(
         forests=forests(comparison),
         strip=drawn,
         stacks=stacks(comparison),
+        roofline=roofline(report.roofs),
         gains=gains(comparison),
         memory=memory,
         starts=starts,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.comparison_figures import COMPARISON_FIGURE, SAVINGS_FIGURE
 from bench.report.numbers import ratio_text, usd_text
+from bench.report.roofline_figure import ROOFLINE_FIGURE
 from bench.start.files import WATERFALL_FIGURE
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def _environment() -> "Environment":
         "comparison_figure": COMPARISON_FIGURE,
         "waterfall_figure": WATERFALL_FIGURE,
         "savings_figure": SAVINGS_FIGURE,
+        "roofline_figure": ROOFLINE_FIGURE,
     }
     made.filters |= {
         "ratio": ratio_text,

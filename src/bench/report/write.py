@@ -17,6 +17,7 @@ from bench.report.content import Report, report_of
 from bench.report.memory_curves import memory_of
 from bench.report.metrics_json import METRICS, is_report, write_metrics
 from bench.report.page import report_html
+from bench.report.roofline_figure import draw_roofline
 from bench.report.templating import render
 from bench.start.files import EXCERPTS, LOG
 from bench.system.ownership import is_real_folder
@@ -74,7 +75,7 @@ def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Pat
 
 def draw_figures(comparison: Comparison, folder: Path) -> list[Path]:
     """All that this comparison has something for."""
-    drawn = [draw_waterfalls(comparison, folder), draw_savings(comparison, folder)]
+    drawn = [draw(comparison, folder) for draw in (draw_waterfalls, draw_savings, draw_roofline)]
     return [draw_comparison(comparison, folder), *filter(None, drawn)]
 
 
