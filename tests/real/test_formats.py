@@ -48,6 +48,7 @@ def swept():
         "model=hf",
         "model.path=int8",
         "compile_cache=as_is",
+        "bytecode=as_is",  # nobody may write to this environment
     )
     swept = sweep(folder, f"load_format={','.join(FORMATS)},{NOT_INSTALLED}", "verify=false", *words, **dict(who))
     sweep(folder, "page_cache=warm", *words, **dict(who))

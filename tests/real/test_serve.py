@@ -32,6 +32,7 @@ def test_vllm_serve_starts_an_api_server_for_each_data_parallel_rank(swept):
     assert swept.done.code == 0, swept.done.err
     assert run.data.tags["bench.entrypoint"] == "serve"
     assert run.data.tags["bench.valid"] == "true", run.data.tags.get("bench.invalid_reason")
+    assert run.data.tags["bench.bytecode"] == "compiled"
     assert set(re.findall(r"\((ApiServer_\d+) pid=", log)) == {"ApiServer_0", "ApiServer_1"}
     assert (kinds["api_server"], kinds["engine_core"]) == (3, 2)
     assert swept.left == set()
