@@ -36,7 +36,8 @@ from bench.report.write import write_report
 from bench.sweep.publish import pack_starts, refuse_name
 from bench.sweep.report import REPORTS, keep_report, show_report
 from bench.system.interrupts import unbroken
-from bench.tracking.query import LATEST, download
+from bench.tracking.artifacts import fetcher
+from bench.tracking.query import LATEST
 from bench.tracking.selection import fingerprint_of, selected
 from bench.tracking.uploads import tidy
 
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> None:
         unbroken(partial(tidy, settings), "MLflow to answer")
         comparison = _compared(settings, own, where)
         sweep, folder = comparison.sweep, _folder(comparison, own)
-        files = write_report(comparison, folder, partial(download, tracking.uri))
+        files = write_report(comparison, folder, fetcher(tracking.uri))
         if own["publish"]:
             pack_starts(sweep, tracking.uri, [each for each in arguments if each.startswith(REPORT_OPTIONS)], folder)
             (folder.parent / "README.md").write_text(published_table(folder.parent), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -235,7 +236,7 @@ def test_a_start_without_its_own_record_is_unchecked(place, monkeypatch, fault, 
     """It counts, and that nothing was held against it is a doubt."""
     if fault == "late":
         monkeypatch.setattr(evidence, "FETCH_S", 0.01)
-        monkeypatch.setattr(evidence, "_fetch_all", lambda *_: None)
+        monkeypatch.setattr(evidence, "_fetch", lambda *_: threading.Event().wait(1))
     elif fault == "too long":
         monkeypatch.setattr(evidence, "BYTES_AT_MOST", 10)
     else:

@@ -6,7 +6,7 @@ the shapes of other services' tokens come from detect-secrets, which is imported
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from bench.masking.names import MASK, is_secret_name
 from bench.masking.views import Span, hidden, views
@@ -58,13 +58,24 @@ BARE = {
     "key", "keys", "token", "tokens", "private", "sig", "pass", "auth", "pin", "pat", "salt", "headers", "signature",
 }  # fmt: skip
 LEAST_BARE = 6
+VALUE_AT_MOST, VALUES_KEPT = (
+    200,
+    4096,
+)  # characters of a name or value, and how many: the starts of a sweep have most in common
 RUN = re.compile(r"[A-Za-z0-9_.:+/=-]{24,}")  # the least that detect-secrets' tokens have
 
 
 def masked_by_form(text: str) -> str:
     """The text with `***` for all that looks like a secret, coloured and percent-encoded text among it."""
+    return _masked_value(text) if len(text) <= VALUE_AT_MOST else _masked_by_form(text)
+
+
+def _masked_by_form(text: str) -> str:
     spans = [view.original(span) for view in views(text) for span in spans_in(view.text) if span[0] < span[1]]
     return hidden(text, spans, MASK)
+
+
+_masked_value = lru_cache(VALUES_KEPT)(_masked_by_form)
 
 
 def secrets_in(text: str) -> set[str]:

@@ -12,6 +12,7 @@ from bench.analysis.records import Point, RunRecord
 from bench.report.axes import Axis, seconds_axis
 from bench.start.files import MEMORY
 from bench.start.metrics import READY
+from bench.system.threads import side_by_side
 from bench.vllm.memory import MemorySample, read_memory
 
 SAMPLES = 120  # of a curve; of those between two, the highest
@@ -50,14 +51,10 @@ class Memory:
 
 
 def memory_of(comparison: Comparison, fetch: Callable[[str, str, Path], Path | None]) -> Memory | None:
-    """None: of no start was it sampled. `fetch` brings an artifact of a run into a folder, as bench.tracking.query.download."""
-    found = []
-    with TemporaryDirectory() as place:
-        for point in comparison.points:
-            if start := median_start(point):
-                path = fetch(start.run_id, MEMORY, Path(place))
-                if path and (samples := read_memory(path)):
-                    found.append((point, start, samples))
+    """None: of no start was it sampled. `fetch` brings an artifact of a run into a folder, as one of bench.tracking.artifacts.fetcher, in several threads."""
+    medians = [(point, start) for point in comparison.points if (start := median_start(point))]
+    sampled = side_by_side(lambda each: _samples(each[1].run_id, fetch), medians)
+    found = [(point, start, samples) for (point, start), samples in zip(medians, sampled, strict=True) if samples]
     lines = [(start, dict(_lines(samples))) for _, start, samples in found]
     if not any(amounts for _, amounts in lines):
         return None
@@ -74,6 +71,12 @@ def memory_of(comparison: Comparison, fetch: Callable[[str, str, Path], Path | N
         if amounts
     ]
     return Memory(seconds, gib, tuple(panels))
+
+
+def _samples(run_id: str, fetch: Callable[[str, str, Path], Path | None]) -> list[MemorySample]:
+    with TemporaryDirectory() as place:
+        path = fetch(run_id, MEMORY, Path(place))
+        return read_memory(path) if path else []
 
 
 def median_start(point: Point) -> RunRecord | None:

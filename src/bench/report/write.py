@@ -21,6 +21,7 @@ from bench.report.roofline_figure import draw_roofline
 from bench.report.templating import render
 from bench.start.files import EXCERPTS, LOG
 from bench.system.ownership import is_real_folder
+from bench.system.threads import side_by_side
 
 REPORT, PAGE = "report.md", "report.html"
 LONGEST = 120  # characters of a file's name
@@ -28,9 +29,9 @@ LOGS = {LOG: ".log", EXCERPTS: "_excerpts.log"}
 
 
 class Fetch(Protocol):
-    """Brings one artifact of a run into a folder; None if the run has no such file."""
+    """Brings one artifact of a run into a folder; None if the run has no such file. It is called in several threads."""
 
-    def __call__(self, run_id: str, name: str, folder: Path) -> Path | None: ...
+    def __call__(self, run_id: str, name: str, folder: Path, /) -> Path | None: ...
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -61,7 +62,8 @@ def write_report(comparison: Comparison, folder: Path, fetch: Fetch) -> list[Pat
     names = file_names(
         [start for point in comparison.points for start in (*point.starts, *point.failed, *point.invalid)]
     )
-    logs = {run_id: _fetch_logs(run_id, name, folder, fetch) for run_id, name in names.items()}
+    fetched = side_by_side(lambda each: _fetch_logs(*each, folder, fetch), [*names.items()])
+    logs = {run_id: found or {} for run_id, found in zip(names, fetched, strict=True)}
     excerpts = {point.label: text for point in comparison.points if (text := _excerpts(point, logs))}
     figures = draw_figures(comparison, folder)
     ours = [METRICS, *(path.name for path in figures)]

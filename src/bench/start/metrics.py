@@ -5,6 +5,7 @@ value in measured_metrics.py. Rows stand in the order in which tables and figure
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 from bench.start.metric_types import Family, FromLog, FromProbe, Measured, Metric, last
 from bench.vllm.probe_report import GIB
@@ -279,6 +280,7 @@ def metric_named(name: str) -> Metric:
     return find(name) or Metric(name, "", name, Measured("another release of bench"), what="")
 
 
+@lru_cache(1000)  # asked for every start
 def find(name: str) -> Metric | None:
     """The row behind a name that MLflow has. None: no start logs it."""
     if of_rank := rank_of(name):

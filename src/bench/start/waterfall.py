@@ -8,6 +8,7 @@ weights is the chain's; the others stand beside it and are never added.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -83,6 +84,7 @@ STEPS = {
 }
 
 
+@lru_cache(1000)  # asked for every start
 def step_of(metric: str) -> Step | None:
     """The phase that a metric of this name is about; one that only a later bench has comes behind the others. None: it is about none."""
     if (part := WATERFALL.part_of(metric)) is None:

@@ -19,7 +19,8 @@ from bench.start.record import file_problem, load_startup
 from bench.start.steps import Steps
 from bench.start.tags import KEY
 from bench.sweep.job import draw
-from bench.tracking.query import download_all, sweep_if_known
+from bench.tracking.artifacts import download_all
+from bench.tracking.query import sweep_if_known
 from bench.tracking.sweeps import SweepRun, close_sweep, open_sweep
 from bench.tracking.uploads import bring_in
 

@@ -18,8 +18,8 @@ from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
 from bench.system.output import print_message, print_result
 from bench.system.program import on_path
+from bench.tracking.artifacts import fetcher
 from bench.tracking.owner import owner_of, this_owner
-from bench.tracking.query import download
 from bench.tracking.runs import log_report
 from bench.tracking.selection import selected
 from bench.tracking.views import page_of
@@ -34,7 +34,7 @@ def report_sweep(tracking: Tracking, sweep_id: str) -> None:
         sweep = replace(sides[0].sweep, doubts=(*sides[0].sweep.doubts, *doubts))
         comparison = replace(compare(sweep), usd_per_gpu_hour=sweep.usd_per_gpu_hour)
         folder = Path(REPORTS) / sweep_id
-        files = write_report(comparison, folder, partial(download, tracking.uri))
+        files = write_report(comparison, folder, fetcher(tracking.uri))
         keep_report(tracking, comparison, show_report(tracking, comparison, folder), files)
     except Exception as error:  # noqa: BLE001  # also a mistake of bench's own
         words = describe_error(error) if isinstance(error, (BenchError, *ENVIRONMENT_ERRORS)) else repr(error)

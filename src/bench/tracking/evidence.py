@@ -3,10 +3,7 @@
 Whoever changes startup.json and MLflow alike is believed.
 """
 
-import queue
 import re
-import threading
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +19,8 @@ from bench.start.files import STARTUP
 from bench.start.metrics import find
 from bench.start.record import BYTES_AT_MOST, load_startup
 from bench.start.warning import WarningKind, from_line
+from bench.system.threads import side_by_side
+from bench.tracking.artifacts import fetch_file, files_of
 from bench.tracking.executions import (
     Held,
     contradictions,
@@ -31,15 +30,14 @@ from bench.tracking.executions import (
     renamed,
     repeated,
 )
-from bench.tracking.log_run import ODD, TAG, as_taken
+from bench.tracking.log_run import ODD, TAG
 from bench.tracking.runs import is_complete
 from bench.tracking.store import Store, errors_translated
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import FileInfo, Run
 
 FETCH_S = 60.0  # for the files of all starts together
-AT_ONCE = 8  # files; a server's answer takes longer than its file
 SHOWN = 20  # differences in a message
 LENGTH = 80  # characters of a value in a message
 TAGS = {tag.name for tag in vars(t).values() if isinstance(tag, t.Tag) and not tag.name.startswith("mlflow.")}
@@ -95,7 +93,7 @@ def differences(each: Held, sweep_id: str, ours: Collection[str] = OURS) -> Iter
     if each.startup is None or not is_complete(each.run):
         return
     data, startup = each.run.data, each.startup
-    params, metrics, tags = as_taken(startup.params, startup.metrics, startup.run_tags)
+    params, metrics, tags = each.taken
     recorded_in = t.SWEEP.in_(startup.tags) or sweep_id
     status = "FAILED" if startup.failed else "FINISHED"
     yield from _differing("the sweep", {"": sweep_id}, {"": recorded_in}, {""})
@@ -147,38 +145,20 @@ def _shown(value: object) -> str:
 
 def fetched(store: Store, runs: "Sequence[Run]") -> list[Held]:
     """The startup.json of each run, in no more than FETCH_S for all of them, several at once."""
-    waiting = queue.SimpleQueue["Run"]()
-    for run in runs:
-        waiting.put(run)
-    found: dict[str, Held] = {}
     with TemporaryDirectory(ignore_cleanup_errors=True) as place:
-        threads = [
-            threading.Thread(target=_fetch_all, args=(store, waiting, Path(place), found), daemon=True)
-            for _ in runs[:AT_ONCE]
-        ]
-        for thread in threads:
-            thread.start()
-        deadline_s = time.monotonic() + FETCH_S
-        for thread in threads:
-            thread.join(max(0.0, deadline_s - time.monotonic()))
-        late = f"its {STARTUP} did not come within {FETCH_S:g} s"
-        return [found.get(run.info.run_id) or Held(run, unchecked=late) for run in runs]
-
-
-def _fetch_all(store: Store, waiting: "queue.SimpleQueue[Run]", place: Path, found: dict[str, Held]) -> None:
-    while True:
-        try:
-            run = waiting.get_nowait()
-        except queue.Empty:
-            return
-        found[run.info.run_id] = _fetch(store, run, place / run.info.run_id)
+        found = side_by_side(lambda run: _fetch(store, run, Path(place) / run.info.run_id), runs, within_s=FETCH_S)
+    late = f"its {STARTUP} did not come within {FETCH_S:g} s"
+    return [held or Held(run, unchecked=late) for run, held in zip(runs, found, strict=True)]
 
 
 def _fetch(store: Store, run: "Run", folder: Path) -> Held:
     try:
         with errors_translated(store.uri):
-            if why := _download(store, str(run.info.artifact_uri), folder):
+            repository, files = files_of(store, str(run.info.artifact_uri))
+            if why := _why_not(files):
                 return Held(run, unchecked=why)
+            folder.mkdir()
+            fetch_file(repository, STARTUP, folder)
         return Held(run, load_startup(folder))
     except EvidenceError as error:
         return Held(run, unreadable=f"its {STARTUP} cannot be read: {str(error).replace(str(folder), 'MLflow')}")
@@ -186,16 +166,11 @@ def _fetch(store: Store, run: "Run", folder: Path) -> Held:
         return Held(run, unchecked=f"its {STARTUP} could not be fetched: {error}")
 
 
-def _download(store: Store, artifact_uri: str, folder: Path) -> str | None:
-    """Returns why not; None: it is in `folder`. By the repository itself: MLflow's client asks for the run and its files twice besides."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    repository = get_artifact_repository(artifact_uri, tracking_uri=store.uri)
-    listed = next((each for each in repository.list_artifacts() if each.path == STARTUP and not each.is_dir), None)
-    if listed is None:
+def _why_not(files: Mapping[str, "FileInfo"]) -> str | None:
+    """Why startup.json is not fetched. None: it is there, and no larger than it may be."""
+    if STARTUP not in files:
         return f"its run has no {STARTUP}"
-    if (listed.file_size or 0) > BYTES_AT_MOST:
-        return f"its {STARTUP} has {listed.file_size} bytes, and no more than {BYTES_AT_MOST} are read"
-    folder.mkdir()
-    repository._download_file(STARTUP, str(folder / STARTUP))  # type: ignore[no-untyped-call]  # noqa: SLF001  # `download_artifacts` does it in threads that outlive a deadline
-    return None
+    size = files[STARTUP].file_size or 0
+    return (
+        f"its {STARTUP} has {size} bytes, and no more than {BYTES_AT_MOST} are read" if size > BYTES_AT_MOST else None
+    )

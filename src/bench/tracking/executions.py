@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import isclose
 from typing import TYPE_CHECKING
@@ -42,12 +43,17 @@ class Held:
         """As the start recorded it: whoever renames a run in MLflow renames no start."""
         return text_of(masked(self.startup.name)) if self.startup else self.name
 
+    @cached_property
+    def taken(self) -> tuple[dict[str, str], dict[str, float], dict[str, str]]:
+        """Params, metrics and tags of its own record, as MLflow takes them; empty where there is none."""
+        if self.startup is None:
+            return {}, {}, {}
+        return as_taken(self.startup.params, self.startup.metrics, self.startup.run_tags)
+
     @property
     def recorded_names(self) -> set[str]:
         """Of its params and tags, as MLflow takes them."""
-        if self.startup is None:
-            return set()
-        params, _, tags = as_taken(self.startup.params, {}, self.startup.run_tags)
+        params, _, tags = self.taken
         return {*params, *tags}
 
     @property

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bench.analysis.records import Doubt, RunRecord, SweepRecord, read_record
@@ -73,7 +72,8 @@ def as_recorded(held: Held) -> RunRecord:
     record = record_of(held.run)
     if held.startup is None:
         return record
-    own = {name: value for name, value in record.params.items() if name in held.recorded_names}
+    recorded = held.recorded_names
+    own = {name: value for name, value in record.params.items() if name in recorded}
     return replace(record, name=held.own_name, params=own)
 
 
@@ -208,19 +208,3 @@ def record_of(run: "Run") -> RunRecord:
         tags=dict(data.tags),
     )
     return record if complete else replace(record, reason=INCOMPLETE)
-
-
-def download(uri: str, run_id: str, name: str, folder: Path) -> Path | None:
-    """One of a run's artifacts, or None if it has no such file."""
-    store = connect(uri)
-    with errors_translated(uri):
-        if name not in {each.path for each in store.client.list_artifacts(run_id)}:
-            return None
-        return Path(store.client.download_artifacts(run_id, name, str(folder)))
-
-
-def download_all(uri: str, run_id: str, folder: Path) -> None:
-    """All of a run's artifacts, with their folders."""
-    store = connect(uri)
-    with errors_translated(uri):
-        store.client.download_artifacts(run_id, "", str(folder))

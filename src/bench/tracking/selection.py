@@ -16,6 +16,7 @@ from bench.masking import masked
 from bench.start import tags as t
 from bench.start.files import FINGERPRINT
 from bench.system.regular_files import read_at_most
+from bench.tracking.artifacts import download
 from bench.tracking.evidence import held
 from bench.tracking.executions import Held, in_one_sweep_only
 from bench.tracking.query import (
@@ -23,7 +24,6 @@ from bench.tracking.query import (
     RECENT,
     as_recorded,
     connect_to_read,
-    download,
     run_called,
     sweep_record,
     sweep_run,

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -47,6 +47,7 @@ class Store:
 
     client: "MlflowClient"
     uri: str
+    artifact_uris: dict[str, str] = field(default_factory=dict)  # of runs that were found so far: they never change
 
 
 @contextmanager
@@ -261,11 +262,13 @@ def search(store: Store, condition: str, experiments: list[str] | None = None, *
         str(each.experiment_id) for each in _pages(lambda token: search_experiments(max_results=PAGE, page_token=token))
     ]
     newest_first = ["attributes.start_time DESC"]
-    yield from _pages(
+    for run in _pages(
         lambda token: store.client.search_runs(
             places, condition, max_results=page, order_by=newest_first, page_token=token
         )
-    )
+    ):
+        store.artifact_uris[run.info.run_id] = str(run.info.artifact_uri)
+        yield run
 
 
 def _pages(page: "Callable[[str | None], PagedList[T]]") -> Iterator[T]:
