@@ -260,6 +260,14 @@ def test_ranks_are_named_as_the_probe_names_them(sizes, names):
     assert rank_names(**sizes) == names
 
 
+def test_processes_of_one_kind_are_told_apart_by_their_byte_code(tmp_path):
+    """`vllm serve` has an API server for each data-parallel rank."""
+    for pid, kind, rank in ((1, "api_server", None), (2, "api_server", None), (3, "worker", "TP0")):
+        Written(tmp_path, pid, kind, rank).write("byte_code", 1010, **COUNTED)
+
+    assert sorted(read(tmp_path).byte_code) == ["TP0", "api_server 1", "api_server 2"]
+
+
 COUNTED = {"modules": 9, "written": 2, "missing": 1, "stale": 0, "unwritable": 0, "named": ["torch"], "writes": True}
 
 

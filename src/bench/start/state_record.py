@@ -37,9 +37,8 @@ def state_record(execution: Execution, outputs: StartOutputs) -> StateRecord:
         return StateRecord()
     read = measured_metrics.read_while_loading(outputs.probe)
     delivered = sum(size for _, size in delivered_in(outputs.probe).values())
-    byte_code = {each.rank or each.kind: each.byte_code for each in outputs.probe.processes if each.byte_code}
     state = measured_state(before, outputs.log, read, execution.tree_read_bytes, delivered)
-    state = replace(state, byte_code=byte_code)
+    state = replace(state, byte_code=outputs.probe.byte_code)
     tags, _ = t.state_tags(state)
     metrics = measured_metrics.state_metrics(state)
     if before.rig:

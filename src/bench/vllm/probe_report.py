@@ -80,3 +80,14 @@ class ProbeReport:
     @property
     def ranks(self) -> dict[str, ProbeProcess]:
         return {each.rank: each for each in self.processes if each.rank}
+
+    @property
+    def byte_code(self) -> dict[str, ByteCode]:
+        """That each process found, by its rank or kind; of several of one kind, as API servers of data-parallel ranks, with the pid behind it."""
+        found = [(each.rank or each.kind, each) for each in self.processes if each.byte_code]
+        names = [name for name, _ in found]
+        return {
+            name if names.count(name) == 1 else f"{name} {each.pid}": each.byte_code
+            for name, each in found
+            if each.byte_code
+        }
