@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bench.host.page_cache import GAUGES, find_gauge, make_cold, mapped_by, residency, warm
+from bench.host.page_cache import find_gauge, make_cold, mapped_by, residency, warm
+from bench.host.page_cache_gauges import GAUGES
 
 T = TypeVar("T")
 

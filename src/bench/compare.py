@@ -22,8 +22,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from bench.analysis.baselines import AUTO
 from bench.analysis.between import joined
-from bench.analysis.comparison import AUTO, Comparison, compare
+from bench.analysis.comparison import Comparison, compare
 from bench.cli import TAKES, command, split_arguments
 from bench.compose import compose_one
 from bench.config import Settings

@@ -18,7 +18,6 @@ import pytest
 
 from bench.host import page_cache
 from bench.host.page_cache import (
-    GAUGES,
     agreeing_gauge,
     evict,
     find_gauge,
@@ -29,6 +28,7 @@ from bench.host.page_cache import (
     unique_files,
     warm,
 )
+from bench.host.page_cache_gauges import GAUGES
 
 MIB = 1024**2
 NOBODY = 65534
@@ -404,7 +404,8 @@ def test_the_pages_of_a_file_that_is_mapped_stay(files):
 AS_NOBODY = """
 import ctypes, json, os, sys
 from pathlib import Path
-from bench.host.page_cache import GAUGES, evict, find_gauge, make_cold, make_warm, residency
+from bench.host.page_cache import evict, find_gauge, make_cold, make_warm, residency
+from bench.host.page_cache_gauges import GAUGES
 
 what, *names = sys.argv[1:]
 files = [Path(name) for name in names]

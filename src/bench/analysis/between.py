@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from bench.analysis.comparison import AGAIN, DERIVED
+from bench.analysis.baselines import DERIVED
+from bench.analysis.comparison import AGAIN
 from bench.analysis.must_agree import MUST_AGREE
 from bench.analysis.records import PRICE, Doubt, Point, RunRecord, SweepRecord
 from bench.errors import SettingError

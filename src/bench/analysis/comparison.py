@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from bench.analysis.agreement import NOT_USED, are_two_releases, known_of_one, unlike, why_not
+from bench.analysis.baselines import AUTO, baselines_of, has_param, refuse_unknown, varied_besides_format
 from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Block, Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import IGNORED_AS, Weights, weights_of
@@ -15,12 +15,7 @@ from bench.start.metrics import FIRST_ANSWER, READY, SPEEDUPS
 from bench.start.tags import ENDPOINT
 from bench.weights.fingerprint import VerdictKind
 
-AUTO = "auto"
 AGAIN = " again"  # the baseline's second name, for a comparison of a point with itself
-
-UNSET = {"null", "none"}  # in `where`, and as params hold it
-# Follow from other settings, and so show nothing of what was varied.
-DERIVED = {"vllm_command", "model.sharded_path"}
 
 
 @dataclass(frozen=True)
@@ -98,19 +93,19 @@ def compare(
 
     `baseline` is a point's label, or "auto": then a load format is compared with load_format=auto at otherwise equal
     settings, and with the sweep's first point where there is no such start. `where` keeps the starts whose params have
-    these values, `null` where they are not set. What differs in MUST_AGREE is not compared, unless it is named in `ignore`.
+    these values, `null` where they are not set. What differs in `must_agree.FACTS` is not compared, unless it is named in `ignore`.
 
     Raises:
         SettingError: no start is left, or the baseline is none of the points.
     """
     wanted = dict(where or {})
-    _refuse_unknown(sweep, wanted)
-    kept = [start for start in sweep.starts if all(_has(start, name, value) for name, value in wanted.items())]
+    refuse_unknown(sweep, wanted)
+    kept = [start for start in sweep.starts if all(has_param(start, name, value) for name, value in wanted.items())]
     if not kept:
         words = " ".join(f"where.{name}={value}" for name, value in wanted.items())
         raise SettingError(f"{words}: none of the {len(sweep.starts)} starts of sweep {sweep.sweep_id} is left.")
     points = points_of(kept, sweep.order)
-    baselines = _baselines(points, baseline, sweep.baselines)
+    baselines = baselines_of(points, baseline, sweep.baselines)
     by_label = {point.label: point for point in points}
     withheld: dict[str, str] = {}
     weights: dict[str, Weights] = {}
@@ -158,68 +153,6 @@ def _obstacles(baseline: Point, candidate: Point, points: Sequence[Point], ignor
     return [why for why in found if why]
 
 
-def _refuse_unknown(sweep: SweepRecord, wanted: Mapping[str, str]) -> None:
-    """Refuse a name that no start has: whoever looks for what is not set would find every start."""
-    known = {name for start in sweep.starts for name in start.params}
-    for name, value in wanted.items():
-        if name not in known and value.lower() in UNSET:
-            near = ", ".join(get_close_matches(name, sorted(known), n=3))
-            raise SettingError(
-                f"where.{name}: no start of sweep {sweep.sweep_id} has such a param"
-                + (f"; near to it are {near}." if near else ".")
-            )
-
-
-def _has(start: RunRecord, name: str, wanted: str) -> bool:
-    """Params hold None as text, and what was set for other points alone they do not hold; of a whole section they hold its settings."""
-    if name not in start.params and any(each.startswith(f"{name}.") for each in start.params):
-        return False  # it is set, and no single value
-    value = (start.params.get(name) or "None").lower()
-    return value == wanted.lower() or {value, wanted.lower()} <= UNSET
-
-
-def _baselines(points: Sequence[Point], baseline: str, of_sweep: Mapping[str, str]) -> dict[str, str]:
-    """The baseline of each candidate. Points that never finished are neither. `of_sweep`: those that the sweep has its points compared by."""
-    finished = [point for point in points if point.starts]
-    labels = {point.label for point in finished}
-    if baseline == AUTO and of_sweep:
-        return {label: base for label, base in of_sweep.items() if {label, base} <= labels}
-    if baseline == AUTO:
-        groups = _auto_groups(finished)
-    elif baseline in labels:
-        groups = {baseline: finished}
-    else:
-        known = ", ".join(point.label for point in finished)
-        raise SettingError(f"baseline={baseline}: the points of this sweep that have finished starts are {known}.")
-    return {point.label: base for base, members in groups.items() for point in members if point.label != base}
-
-
-def _auto_groups(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """Points that differ in the load format alone, by their baseline. Where nothing but other settings was varied,
-    all points are one group.
-    """
-    groups: dict[tuple[tuple[str, str], ...], list[Point]] = {}
-    for point in points:
-        groups.setdefault(_others(point, points), []).append(point)
-    members = list(groups.values())
-    if all(len(group) == 1 for group in members) and len({_format(point) for point in points}) == 1:
-        members = [list(points)]
-    return {next((p.label for p in group if AUTO in {_format(p), p.label}), group[0].label): group for group in members}
-
-
-def _others(point: Point, points: Sequence[Point]) -> tuple[tuple[str, str], ...]:
-    """What was varied besides the load format, with this point's values."""
-    names = {name for each in points for name in each.starts[0].params}
-    varied = {name for name in names if len({each.starts[0].params.get(name) for each in points}) > 1} - DERIVED
-    return tuple(
-        sorted((name, point.starts[0].params.get(name, "")) for name in varied if not name.startswith("load_format"))
-    )
-
-
-def _format(point: Point) -> str | None:
-    return point.starts[0].params.get("load_format")
-
-
 def _weighed(baseline: Point, candidate: Point, points: Sequence[Point], ignore: Sequence[str]) -> Weights:
     """How far the candidate's weights are the baseline's."""
     finished = [point for point in points if point.starts]
@@ -228,7 +161,8 @@ def _weighed(baseline: Point, candidate: Point, points: Sequence[Point], ignore:
         baseline.starts,
         candidate.starts,
         (baseline.label, candidate.label),
-        only_format_varied=not releases and _others(baseline, finished) == _others(candidate, finished),
+        only_format_varied=not releases
+        and varied_besides_format(baseline, finished) == varied_besides_format(candidate, finished),
         ignored=bool(IGNORED_AS & {*ignore}),
     )
 

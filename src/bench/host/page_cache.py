@@ -1,43 +1,25 @@
 """The page cache of a checkpoint's files: evicted or filled on purpose, and always verified by measurement.
 
-No kernel interface reports the resident share correctly everywhere: cachestat(2) refuses other users' files and returns 0 on
-overlayfs, mincore(2) reports 100 % to users who may not write the file, and not every kernel and file system counts what a
-read took from storage. So each is tried on a file of the checkpoint itself, in a known state, and the first one that is
-correct is used. Where none is, the share is None, and the state of the start is called unverified.
+No gauge of the kernel's (page_cache_gauges.py) is correct everywhere. So each is tried on a file of the checkpoint itself, in a known
+state, and the first one that is correct is used. Where none is, the share is None, and the state of the start is called unverified.
 
 Needs read permission only, not root.
 """
 
-import ctypes
 import mmap
 import os
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from bench.host.page_cache_gauges import GAUGES, opened, pages_of
 from bench.host.storage import storage_bytes
 
 CHUNK = 8 * 1024**2
-WINDOW = 1024**3  # bytes mapped for mincore at a time
 SAMPLES = 2000  # pages of all files together; a share of 50 % is then known to ±2.2 % (95 %, binomial)
 TRIES = 3
 PROBED = 4 * 1024**2  # bytes of the file that the gauges are tried on
-CACHESTAT = 451  # the system call's number on every architecture, since Linux 6.5
 TRUE_WITHIN = 0.05
-
-# The share of a file's first bytes, this many; by so many samples, where it samples.
-Gauge = Callable[[Path, int, int], float | None]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """A descriptor that only reads."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def unique_files(paths: Iterable[Path]) -> list[Path]:
@@ -53,7 +35,7 @@ def unique_files(paths: Iterable[Path]) -> list[Path]:
 def evict(paths: Iterable[Path]) -> None:
     """Evict the files from the page cache. Pages that a live process has mapped stay; dirty ones are written first."""
     for path in paths:
-        with _opened(path) as fd:
+        with opened(path) as fd:
             with suppress(OSError):  # some file systems refuse it on a descriptor that only reads
                 os.fsync(fd)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -63,7 +45,7 @@ def warm(paths: Iterable[Path]) -> None:
     """Read the files once, to the end."""
     buffer = memoryview(bytearray(CHUNK))
     for path in paths:
-        with _opened(path) as fd:
+        with opened(path) as fd:
             offset = 0
             while count := os.preadv(fd, [buffer], offset):
                 offset += count
@@ -111,11 +93,11 @@ def find_gauge(paths: Sequence[Path]) -> str | None:
     if chosen is None:
         return None
     size = min(chosen.stat().st_size, PROBED)
-    half = -(-_pages(size) // 2)
+    half = -(-pages_of(size) // 2)
     when_empty = _all_gauges(chosen, size, lambda: evict([chosen]))
     when_half = _all_gauges(chosen, size, lambda: _read_first(chosen, half))
     evict([chosen])
-    known = half / _pages(size)
+    known = half / pages_of(size)
     true = [name for name in GAUGES if _near(when_empty[name], 0.0) and _near(when_half[name], known)]
     return true[0] if true else None
 
@@ -135,7 +117,7 @@ def counts_reads(paths: Sequence[Path]) -> bool | None:
     size = min(chosen.stat().st_size, PROBED)
     evict([chosen])
     before = _storage_bytes_of_thread()
-    _read_first(chosen, _pages(size))
+    _read_first(chosen, pages_of(size))
     after = _storage_bytes_of_thread()
     return None if before is None or after is None else after - before >= (1 - TRUE_WITHIN) * size
 
@@ -186,81 +168,8 @@ def _all_gauges(path: Path, size: int, make_state: Callable[[], None]) -> dict[s
 
 def _read_first(path: Path, pages: int) -> None:
     evict([path])
-    with _opened(path) as fd:
+    with opened(path) as fd:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # without read-ahead, so that it is these pages and no more
         buffer = memoryview(bytearray(mmap.PAGESIZE))
         for page in range(pages):
             os.preadv(fd, [buffer], page * mmap.PAGESIZE)
-
-
-def _pages(size: int) -> int:
-    """The last one may be cut."""
-    return -(-size // mmap.PAGESIZE)
-
-
-def _cachestat(path: Path, size: int, _samples: int) -> float | None:
-    """cachestat(2): exact, and quick. None where the kernel or the file's owner does not allow it."""
-    requested = (ctypes.c_uint64 * 2)(0, size)  # offset, length
-    answer = (ctypes.c_uint64 * 5)()  # nr_cache, nr_dirty, nr_writeback, nr_evicted, nr_recently_evicted
-    with _opened(path) as fd:
-        failed = _libc().syscall(CACHESTAT, fd, ctypes.byref(requested), ctypes.byref(answer), 0)
-    return None if failed else min(1.0, answer[0] / _pages(size))
-
-
-def _mincore(path: Path, size: int, _samples: int) -> float | None:
-    """mincore(2) over a mapping that is never touched."""
-    libc = _libc()
-    libc.mmap.restype = ctypes.c_void_p
-    resident = 0
-    with _opened(path) as fd:
-        for offset in range(0, size, WINDOW):
-            length = min(WINDOW, size - offset)
-            address = libc.mmap(
-                None, ctypes.c_size_t(length), mmap.PROT_READ, mmap.MAP_SHARED, fd, ctypes.c_long(offset)
-            )
-            if address in {None, ctypes.c_void_p(-1).value}:
-                return None
-            pages = (ctypes.c_ubyte * _pages(length))()
-            failed = libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(length), pages)
-            libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(length))
-            if failed:
-                return None
-            resident += sum(bytes(pages).count(value) for value in range(1, 256, 2))  # the lowest bit counts
-    return resident / _pages(size)
-
-
-def _sampled(path: Path, size: int, samples: int) -> float | None:
-    """Pages drawn at random and read: one that this thread had to fetch from storage was absent. Needs read permission only.
-
-    RWF_NOWAIT would query without reading; but kernels start to read the pages for which they return EAGAIN, and fast storage
-    delivers them before that. What was absent is evicted again. None where the kernel does not count what we read.
-    """
-    pages = _pages(size)
-    drawn = sorted(random.Random(size).sample(range(pages), min(samples, pages)))  # noqa: S311  # no secret
-    buffer = memoryview(bytearray(mmap.PAGESIZE))
-    absent = []
-    try:
-        counters = os.open("/proc/thread-self/io", os.O_RDONLY)
-    except OSError:
-        return None
-    with _opened(path) as fd, os.fdopen(counters, "rb", buffering=0):
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-        before = storage_bytes(os.pread(counters, mmap.PAGESIZE, 0))
-        for page in drawn:
-            os.preadv(fd, [buffer], page * mmap.PAGESIZE)
-            after = storage_bytes(os.pread(counters, mmap.PAGESIZE, 0))
-            if after is None:
-                return None
-            if after != before:
-                absent.append(page)
-            before = after
-        for page in absent:
-            os.posix_fadvise(fd, page * mmap.PAGESIZE, mmap.PAGESIZE, os.POSIX_FADV_DONTNEED)
-    return 1.0 - len(absent) / len(drawn)
-
-
-GAUGES: dict[str, Gauge] = {"cachestat": _cachestat, "mincore": _mincore, "sampled": _sampled}
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.analysis.comparison import AGAIN, AUTO, compare
+from bench.analysis.baselines import AUTO
+from bench.analysis.comparison import AGAIN, compare
 from bench.analysis.records import RunRecord, SweepRecord
 from bench.config import Settings, blocks_at_most, conf_dir
 from bench.host.host import Host, identity

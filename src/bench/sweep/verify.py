@@ -8,7 +8,7 @@ start shows by itself.
 import json
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.comparison import AUTO, DERIVED
+from bench.analysis.baselines import AUTO, DERIVED
 from bench.analysis.records import RunRecord
 from bench.config import Settings
 from bench.host.host import look_at_host

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.tracking.store import Store, connect, errors_translated
+from bench.tracking.mlflow_errors import errors_translated
+from bench.tracking.store import Store, connect
 
 if TYPE_CHECKING:
     from mlflow.entities import FileInfo

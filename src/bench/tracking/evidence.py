@@ -31,8 +31,9 @@ from bench.tracking.executions import (
     repeated,
 )
 from bench.tracking.log_run import ODD, TAG
+from bench.tracking.mlflow_errors import errors_translated
 from bench.tracking.runs import is_complete
-from bench.tracking.store import Store, errors_translated
+from bench.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import FileInfo, Run

@@ -13,10 +13,11 @@ from bench.masking import masked
 from bench.start import tags as t
 from bench.tracking import sqlite_file
 from bench.tracking.executions import Held
+from bench.tracking.mlflow_errors import errors_translated
 from bench.tracking.owner import Owner, owner_of, this_owner
 from bench.tracking.page import CURVES
 from bench.tracking.runs import each_once, is_complete
-from bench.tracking.store import Store, connect, errors_translated, search
+from bench.tracking.store import Store, connect, search
 from bench.tracking.sweeps import PARENT
 
 if TYPE_CHECKING:

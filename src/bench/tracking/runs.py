@@ -24,8 +24,9 @@ from bench.start.warning import ResultWarning, WarningKind
 from bench.system.locks import locked
 from bench.system.process_identity import parse, this_process
 from bench.tracking.log_run import log, log_files
+from bench.tracking.mlflow_errors import errors_translated
 from bench.tracking.page import COMMIT, decorate, origin_tags, start_note
-from bench.tracking.store import Store, connect, errors_translated, experiment_id, search
+from bench.tracking.store import Store, connect, experiment_id, search
 from bench.tracking.sweeps import PARENT, SweepRun, create_run, log_sweep, run_if_there, set_tags, sweep_of
 from bench.tracking.traces import log_trace
 from bench.tracking.views import NOTE

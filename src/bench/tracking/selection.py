@@ -19,6 +19,7 @@ from bench.system.regular_files import read_at_most
 from bench.tracking.artifacts import download
 from bench.tracking.evidence import held
 from bench.tracking.executions import Held, in_one_sweep_only
+from bench.tracking.mlflow_errors import errors_translated
 from bench.tracking.query import (
     PREVIOUS,
     RECENT,
@@ -29,7 +30,7 @@ from bench.tracking.query import (
     sweep_run,
     uploads_of,
 )
-from bench.tracking.store import Store, errors_translated
+from bench.tracking.store import Store
 from bench.tracking.sweeps import run_if_there
 from bench.weights.fingerprint import Fingerprint, from_json
 

@@ -4,7 +4,6 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,25 +12,23 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from bench.config import Tracking
-from bench.errors import BenchError, StoreError, TrackingError
+from bench.errors import StoreError
 from bench.host.output_folders import why_unwritable
 from bench.masking import masked
 from bench.system.output import print_message
 from bench.tracking import sqlite_file
+from bench.tracking.mlflow_errors import errors_translated
 from bench.tracking.views import write_views
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-    from mlflow.exceptions import MlflowException
     from mlflow.store.entities import PagedList
 
 T = TypeVar("T")
 
-LENGTH = 300
 PAGE = 1000
 ALL_OF_A_RUN = "metrics.m > 0 AND params.p = '' AND tags.t = ''"  # a condition that reads all that runs have
-REFUSED_STATUS = (400, 401, 403, 404, 405)  # of an HTTP answer: a retry changes nothing
 ENVIRONMENT = {  # a user's own values win
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send while vLLM is being measured
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # its own 7 are four minutes
@@ -48,55 +45,6 @@ class Store:
     client: "MlflowClient"
     uri: str
     artifact_uris: dict[str, str] = field(default_factory=dict)  # of runs that were found so far: they never change
-
-
-@contextmanager
-def errors_translated(uri: str) -> Iterator[None]:
-    """Translates whatever MLflow raises in the block into a TrackingError with a one-line message.
-
-    A server may answer anything, and MLflow then raises anything: only an `assert` passes, which is a mistake of ours.
-    """
-    try:
-        yield
-    except (BenchError, AssertionError, NotImplementedError):
-        raise
-    except Exception as error:
-        words = _shortened(masked(" ".join((str(error) or repr(error)).split())))
-        kind = StoreError if _is_lasting(error) else TrackingError
-        raise kind(f"tracking.uri={masked(uri)}: the request to MLflow failed: {words}") from error
-
-
-def _is_lasting(error: Exception) -> bool:
-    """Whether the error is permanent: the request, or the address itself, is refused."""
-    from mlflow.exceptions import InvalidUrlException, MlflowException
-    from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
-
-    if isinstance(error, (InvalidUrlException, UnsupportedModelRegistryStoreURIException, ImportError, ValueError)):
-        return True
-    if not isinstance(error, MlflowException):
-        return False
-    text = str(error)
-    if "valid JSON" in text:  # a page, from something that is no MLflow server
-        return True
-    if _is_by_mlflow_itself(error):
-        return True
-    no_answer = "failed with exception" in text or error.error_code in {
-        "TEMPORARILY_UNAVAILABLE",
-        "REQUEST_LIMIT_EXCEEDED",
-    }
-    return not no_answer and int(error.get_http_status_code()) in REFUSED_STATUS  # type: ignore[no-untyped-call]  # MLflow has no types there
-
-
-def _is_by_mlflow_itself(error: "MlflowException") -> bool:
-    """Whether nobody was asked before it was raised: credentials are missing, or an address that this MLflow does not serve."""
-    from mlflow.exceptions import RestException
-
-    return not isinstance(error, RestException) and error.__context__ is None and error.error_code == "INTERNAL_ERROR"
-
-
-def _shortened(text: str) -> str:
-    """The text shortened in its middle: it begins with what was tried, and ends with what went wrong."""
-    return text if len(text) <= LENGTH else f"{text[: LENGTH // 3]} … {text[-2 * LENGTH // 3 :]}"
 
 
 def absolute(uri: str) -> str:

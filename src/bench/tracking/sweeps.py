@@ -15,9 +15,10 @@ from bench.start import tags as t
 from bench.system.process_identity import this_process
 from bench.system.whole_files import write_whole
 from bench.tracking.log_run import log, text_of
+from bench.tracking.mlflow_errors import errors_translated
 from bench.tracking.owner import this_owner
 from bench.tracking.page import COMMIT, origin_tags, sweep_name
-from bench.tracking.store import Store, connect, errors_translated, experiment_id, search
+from bench.tracking.store import Store, connect, experiment_id, search
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
