@@ -152,3 +152,18 @@ def test_profiles_are_kept_for_a_sweep_and_for_a_start(tmp_path):
         kept_profiles(settings.model_copy(update={"sweep": settings.sweep.model_copy(update={"id": None})}), tmp_path)
         == ()
     )
+
+
+def test_blocks_are_found_by_number_and_kept_nowhere():
+    """A checkpoint of 60 GiB has 16 million of 4 KiB; of a file that is shorter than a block its begin is read."""
+    blocks = storage_probe.Blocks([3, 1, 2], MIB)
+
+    assert [blocks[number] for number in range(len(blocks))] == [
+        (0, 0),
+        (0, MIB),
+        (0, 2 * MIB),
+        (1, 0),
+        (2, 0),
+        (2, MIB),
+    ]
+    assert len(storage_probe.Blocks([60 << 18], 4096)) == 60 << 18
