@@ -14,7 +14,7 @@ from bench.log.outcome import Ending
 from bench.log.recordings import LogFile, expanded, log_file, recordings_in
 from bench.log.side_by_side import MIXED
 from bench.start.replay import labels_of, places_of
-from bench.start.tags import LABEL_AT_MOST
+from bench.start.tag_types import LABEL_AT_MOST
 
 LOGS = Path(__file__).parents[1] / "logs"
 FIRST = LOGS / "cpu-vllm0.32.0" / "dummy-tp1-eager.log"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench.start import tags
-from bench.start.tags import KIND, ORDER, POINTS, REASON, TAG_AT_MOST, VALID, WARNINGS, Kind, Tag
+from bench.start.tag_types import TAG_AT_MOST, Tag
+from bench.start.tags import KIND, ORDER, POINTS, REASON, VALID, WARNINGS, Kind
 from bench.start.warning import ResultWarning, WarningKind
 
 ALL = [each for each in vars(tags).values() if isinstance(each, Tag)]

@@ -12,7 +12,7 @@ from bench.config import Settings
 from bench.host.device import Device, of_one_host
 from bench.host.host import Host, Needs, identity
 from bench.overrides.points import points_of
-from bench.start.tags import LABEL_AT_MOST
+from bench.start.tag_types import LABEL_AT_MOST
 from bench.sweep.dry_run import describe_duration, describe_plan
 from bench.sweep.plan import Point, Start, blocks_of, label_points, seed_of, signature, with_baseline_again
 

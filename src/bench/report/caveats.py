@@ -11,7 +11,7 @@ from bench.analysis.worth import costs, on_cpu
 from bench.report.numbers import listed, ratio_text
 from bench.report.scope import STATE_WORDS, STATES, emulated_storage, not_recorded, state_words
 from bench.start.metrics import READY
-from bench.start.tags import Tag
+from bench.start.tag_types import Tag
 from bench.weights.fingerprint import VerdictKind
 
 NAMED = 3  # points in a sentence; the sections below have all

@@ -19,7 +19,8 @@ from bench.report.templating import render
 from bench.start.files import EXCERPTS, LOG
 from bench.start.metric_types import Metric
 from bench.start.metrics import FIRST_TOKEN, READY
-from bench.start.tags import COMPILE_CACHE, PAGE_CACHE, Tag
+from bench.start.tag_types import Tag
+from bench.start.tags import COMPILE_CACHE, PAGE_CACHE
 
 CURVES = tuple(colour for colour in COLOURS if colour != "#000000")  # which is not seen in the dark
 TITLES = {LOG: "log", EXCERPTS: "excerpts"}

@@ -3,6 +3,7 @@
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import RunRecord
 from bench.host.storage_facts import EMULATED, FACTS, FREE, NAME
+from bench.start.tag_types import Tag
 from bench.start.tags import (
     COMPILE_CACHE,
     HOST,
@@ -17,7 +18,6 @@ from bench.start.tags import (
     UNVERIFIED,
     VERSION,
     VLLM_VERSION,
-    Tag,
 )
 
 # Of conditions that the table of published results shows too.

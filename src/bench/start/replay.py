@@ -26,6 +26,7 @@ from bench.start.log_metrics import summarise
 from bench.start.metric_types import named
 from bench.start.metrics import COVERAGE, READY, WALL
 from bench.start.record import Startup
+from bench.start.tag_types import brief
 from bench.start.tags import info_tags, outcome_tags, validity_tags
 from bench.start.timeline import log_spans
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
@@ -77,7 +78,7 @@ def places_of(recordings: list[Recording]) -> list[Place]:
     counts = Counter[str]()
     places = []
     for label, point in zip(labels, points, strict=True):
-        places.append(Place(t.brief(label), t.brief(point), counts[point]))
+        places.append(Place(brief(label), brief(point), counts[point]))
         counts[point] += 1
     return places
 

@@ -1,12 +1,7 @@
 """Every tag of a start and of a sweep: its name is spelled here alone, and its value is written and read here as the type that it has."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from itertools import accumulate
-from typing import Generic, TypeVar
 
 from bench.config import Settings
 from bench.host.noise import Rig
@@ -14,17 +9,10 @@ from bench.host.state import HostState, Verdict, judge
 from bench.host.storage_profile import StorageProfile, from_text, to_text
 from bench.log.outcome import Ending
 from bench.log.server_info import ServerInfo
+from bench.start.tag_types import Group, Tag, flag_tag, lines_tag, number_tag, read_variables, text_tag, write_variables
 from bench.start.warning import ResultWarning, from_line, to_line
 from bench.weights.fingerprint import VerdictKind
 from bench.weights.loaded import StartWeights
-
-T = TypeVar("T")
-
-TAG_AT_MOST = 7000  # characters; MLflow keeps 8,000
-LONGEST_VALUES = (TAG_AT_MOST, 200, 40)  # of a variable, as few are shortened as needed
-DIGITS = 12
-LABEL_AT_MOST = 160  # characters; MLflow keeps 250 of a metric's name, which may be `speedup of survivors only probe/load_weights_s/LABEL`
-LABEL_DIGITS = 8
 
 
 class Kind(StrEnum):
@@ -37,155 +25,68 @@ class Kind(StrEnum):
     PREPARE = "prepare"  # a checkpoint that was made
 
 
-@dataclass(frozen=True)
-class Tag(Generic[T]):
-    """One tag. `write` and `read` are inverse: what the store gives back is the value that went in."""
-
-    name: str
-    write: Callable[[T], str]
-    read: Callable[[str], T | None]
-
-    def of(self, value: T | None) -> dict[str, str]:
-        """As the store takes it. Nothing for None."""
-        return {} if value is None else {self.name: self.write(value)}
-
-    def in_(self, tags: Mapping[str, str]) -> T | None:
-        """Its value there. None: the run does not have it."""
-        text = tags.get(self.name)
-        return None if text is None else self.read(text)
-
-    def equals(self, value: T) -> str:
-        """The condition of a search for runs that have this value. No value of ours has both kinds of quotes."""
-        text = self.write(value)
-        mark = '"' if "'" in text else "'"
-        return f"tags.`{self.name}` = {mark}{text.replace(mark, '')}{mark}"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Tags whose names begin alike: facts by their own names, which depend on the host."""
-
-    prefix: str
-
-    def name(self, fact: str) -> str:
-        return f"{self.prefix}.{fact}"
-
-    def of(self, facts: Mapping[str, str]) -> dict[str, str]:
-        return {self.name(fact): value for fact, value in facts.items()}
-
-
-def _text(name: str) -> Tag[str]:
-    return Tag(name, str, str)
-
-
-def _number(name: str) -> Tag[int]:
-    return Tag(name, str, int)
-
-
-def _flag(name: str) -> Tag[bool]:
-    return Tag(name, lambda value: str(value).lower(), lambda text: text == "true")
-
-
-def _lines(name: str) -> Tag[tuple[str, ...]]:
-    """Whole lines, the first ones where all together are longer than a tag."""
-    return Tag(name, _write_lines, lambda text: tuple(text.split("\n")) if text else ())
-
-
-def _write_lines(lines: Sequence[str]) -> str:
-    ends = accumulate(len(line) + 1 for line in lines)
-    return "\n".join(line for line, end in zip(lines, ends, strict=True) if end <= TAG_AT_MOST)
-
-
-def brief(text: str, most: int = LABEL_AT_MOST) -> str:
-    """A point's label, or a part of one, as a name that fits everywhere: one line of at most so many characters. What had to be changed
-    carries a digest of the whole, so that two stay different.
-    """
-    line = " ".join(text.split())
-    if line == text and len(text) <= most:
-        return text
-    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:LABEL_DIGITS]
-    return f"{line[: most - LABEL_DIGITS - 1]}…{digest}"
-
-
-def _write_variables(variables: Mapping[str, str]) -> str:
-    """`NAME=value` in lines, values as in JSON; long ones by their digest where they would not fit into a tag."""
-    for longest in LONGEST_VALUES:
-        lines = [f"{name}={_digested(json.dumps(value)[1:-1], longest)}" for name, value in variables.items()]
-        if sum(map(len, lines)) + len(lines) <= TAG_AT_MOST:
-            return "\n".join(lines)
-    return f"all={_digested(json.dumps(variables, sort_keys=True), 0)}"
-
-
-def _digested(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}"
-
-
-def _read_variables(text: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
-
-
 # A run's place.
 KIND = Tag("bench.kind", str, {kind.value: kind for kind in Kind}.get)  # None: of a later bench
-KEY = _text("bench.start_key")  # of one start, however often it is uploaded
-SWEEP = _text("bench.sweep")
-POINT = _text("bench.point")
-REPEAT = _number("bench.repeat")  # its block, from 0: every point is started once a block
-ORDER = _number("bench.order")  # in the sweep, from 1
-UPLOADED = _flag("bench.uploaded")  # all of this start is in the store
-DRIVER = _text("bench.driver")  # the process that will end this run
+KEY = text_tag("bench.start_key")  # of one start, however often it is uploaded
+SWEEP = text_tag("bench.sweep")
+POINT = text_tag("bench.point")
+REPEAT = number_tag("bench.repeat")  # its block, from 0: every point is started once a block
+ORDER = number_tag("bench.order")  # in the sweep, from 1
+UPLOADED = flag_tag("bench.uploaded")  # all of this start is in the store
+DRIVER = text_tag("bench.driver")  # the process that will end this run
 
 # A sweep's own.
-POINTS = _lines("bench.points")
+POINTS = lines_tag("bench.points")
 # Starts of each point, in the order of bench.points: at most, where `precision` decides.
-PLANNED = _lines("bench.planned")
-BLOCKS = _number("bench.blocks")  # that were made, failed starts and all; only of a sweep that came to its end
-SIGNATURE = _text("bench.signature")
-ENDED_BY = _text("bench.ended_by")
-OWNER_USER = _text("mlflow.user")  # by whom, on which host and in which folder it was made, or brought in
-OWNER_HOST = _text("bench.owner_host")
-OWNER_FOLDER = _text("bench.owner_folder")
-REPLAYED = _flag("bench.replayed")
+PLANNED = lines_tag("bench.planned")
+BLOCKS = number_tag("bench.blocks")  # that were made, failed starts and all; only of a sweep that came to its end
+SIGNATURE = text_tag("bench.signature")
+ENDED_BY = text_tag("bench.ended_by")
+OWNER_USER = text_tag("mlflow.user")  # by whom, on which host and in which folder it was made, or brought in
+OWNER_HOST = text_tag("bench.owner_host")
+OWNER_FOLDER = text_tag("bench.owner_folder")
+REPLAYED = flag_tag("bench.replayed")
 
 # A log from elsewhere.
-FILE = _text("bench.file")
-SOURCE_IN_FILE = _text("bench.source")
-START_IN_FILE = _number("bench.start")
-MODEL = _text("bench.model")
+FILE = text_tag("bench.file")
+SOURCE_IN_FILE = text_tag("bench.source")
+START_IN_FILE = number_tag("bench.start")
+MODEL = text_tag("bench.model")
 
 # What came of a start.
-OUTCOME = _text("bench.outcome")
-REASON = _text("bench.reason")
-REASON_CLASS = _text("bench.reason_class")
+OUTCOME = text_tag("bench.outcome")
+REASON = text_tag("bench.reason")
+REASON_CLASS = text_tag("bench.reason_class")
 BENCH_ENDED = "bench_ended"  # its value where a signal ended bench itself during the start
-STOPPED_IN = _text("bench.stopped_in")
+STOPPED_IN = text_tag("bench.stopped_in")
 WARNINGS: Tag[tuple[ResultWarning, ...]] = Tag(
     "bench.warnings",
     lambda warnings: "\n".join(map(to_line, warnings)),
     lambda text: tuple(map(from_line, text.splitlines())),
 )
-VALID = _flag("bench.valid")
-INVALID_REASON = _text("bench.invalid_reason")
-IDENTITY = _text("bench.identity")
-TOKENS = _text("bench.tokens")
-ENDPOINT = _text("bench.endpoint")  # of the first answer, where it was no completion
-ENTRYPOINT = _text("bench.entrypoint")  # of vLLM's server, which was executed: serve or module
+VALID = flag_tag("bench.valid")
+INVALID_REASON = text_tag("bench.invalid_reason")
+IDENTITY = text_tag("bench.identity")
+TOKENS = text_tag("bench.tokens")
+ENDPOINT = text_tag("bench.endpoint")  # of the first answer, where it was no completion
+ENTRYPOINT = text_tag("bench.entrypoint")  # of vLLM's server, which was executed: serve or module
 
 # The state in which it was made.
-PAGE_CACHE = _text("bench.page_cache")
-PAGE_CACHE_GAUGE = _text("bench.page_cache_gauge")
+PAGE_CACHE = text_tag("bench.page_cache")
+PAGE_CACHE_GAUGE = text_tag("bench.page_cache_gauge")
 NO_FILE = "no file was measured"  # instead of a gauge: it reads none, or which is not known
-BYPASSES_PAGE_CACHE = _flag("bench.bypasses_page_cache")
-COMPILE_CACHE = _text("bench.compile_cache")
-COMPILE_CACHE_FOUND = _text("bench.compile_cache_found")
-BYTE_CODE = _text("bench.bytecode")  # that was found: compiled, missing, unverified
-NOISE = _text("bench.noise")
-THROTTLED = _text("rig.gpu_throttle_reasons")
-RIG_LOOSENED = _text("rig.loosened")  # limits on noise that allow more than bench's own
+BYPASSES_PAGE_CACHE = flag_tag("bench.bypasses_page_cache")
+COMPILE_CACHE = text_tag("bench.compile_cache")
+COMPILE_CACHE_FOUND = text_tag("bench.compile_cache_found")
+BYTE_CODE = text_tag("bench.bytecode")  # that was found: compiled, missing, unverified
+NOISE = text_tag("bench.noise")
+THROTTLED = text_tag("rig.gpu_throttle_reasons")
+RIG_LOOSENED = text_tag("rig.loosened")  # limits on noise that allow more than bench's own
 
 # What ran in its processes, by their own report.
 RAN = Group("ran")
-RAN_ENVIRONMENT = Tag(RAN.name("environment"), _write_variables, _read_variables)
-RAN_RECORD = _text("bench.ran")  # recorded; or unverified, and why
+RAN_ENVIRONMENT = Tag(RAN.name("environment"), write_variables, read_variables)
+RAN_RECORD = text_tag("bench.ran")  # recorded; or unverified, and why
 RECORDED, UNVERIFIED = "recorded", "unverified"
 
 # Of a start those of its checkpoint's storage that were known when it ended, of a sweep all.
@@ -194,13 +95,17 @@ STORAGE_LIMIT: Tag[tuple[StorageProfile, ...]] = Tag("bench.storage_limit", to_t
 # Its weights.
 VERDICTS = {kind.value: kind for kind in VerdictKind}
 WEIGHTS = Tag("bench.weights", str, lambda text: VERDICTS.get(text, VerdictKind.UNVERIFIED))  # of a later bench
-WEIGHTS_WHY = _text("bench.weights_why")
-WEIGHTS_BASELINE = _text("bench.weights_baseline")
-WEIGHTS_READ = _text("bench.weights_read")
-CONTENT = _text("bench.checkpoint_content")
+WEIGHTS_WHY = text_tag("bench.weights_why")
+WEIGHTS_BASELINE = text_tag("bench.weights_baseline")
+WEIGHTS_READ = text_tag("bench.weights_read")
+CONTENT = text_tag("bench.checkpoint_content")
 
 VERSION, HOST, STORAGE, SOURCE = Group("version"), Group("host"), Group("storage"), Group("source")
-VLLM_VERSION, DEVICE, HOST_NAME = _text(VERSION.name("vllm")), _text(HOST.name("device")), _text(HOST.name("host"))
+VLLM_VERSION, DEVICE, HOST_NAME = (
+    text_tag(VERSION.name("vllm")),
+    text_tag(HOST.name("device")),
+    text_tag(HOST.name("host")),
+)
 
 Tags = dict[str, str]
 

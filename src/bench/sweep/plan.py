@@ -17,7 +17,7 @@ from bench.analysis.records import RunRecord, SweepRecord
 from bench.config import Settings, blocks_at_most, conf_dir
 from bench.host.host import Host, identity
 from bench.masking import is_secret_name, masked, masked_value
-from bench.start.tags import brief
+from bench.start.tag_types import brief
 
 SHORT = {
     "tensor_parallel_size": "tp",

@@ -18,6 +18,7 @@ from bench.start import tags as t
 from bench.start.files import STARTUP
 from bench.start.metrics import find
 from bench.start.record import BYTES_AT_MOST, load_startup
+from bench.start.tag_types import Tag
 from bench.start.warning import WarningKind, from_line
 from bench.system.threads import side_by_side
 from bench.tracking.artifacts import fetch_file, files_of
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 FETCH_S = 60.0  # for the files of all starts together
 SHOWN = 20  # differences in a message
 LENGTH = 80  # characters of a value in a message
-TAGS = {tag.name for tag in vars(t).values() if isinstance(tag, t.Tag) and not tag.name.startswith("mlflow.")}
+TAGS = {tag.name for tag in vars(t).values() if isinstance(tag, Tag) and not tag.name.startswith("mlflow.")}
 OURS = TAGS | MUST_AGREE.keys()  # and whatever a sweep's starts recorded
 OF_THE_UPLOAD = {t.KEY.name, t.UPLOADED.name}  # tags that startup.json has not
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.start import tags as t
 from bench.start.metrics import FIRST_TOKEN, PROBE_LOAD_WEIGHTS, READY
+from bench.start.tag_types import Tag
 from bench.start.waterfall import STEPS
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _metric(name: str) -> str:
     return f"metrics.`{name}`"
 
 
-def _tags(*tags: t.Tag[Any]) -> Iterator[str]:
+def _tags(*tags: Tag[Any]) -> Iterator[str]:
     return (f"tags.`{tag.name}`" for tag in tags)
 
 
