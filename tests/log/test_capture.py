@@ -210,6 +210,17 @@ def test_several_records_in_one_line_are_lines():
     assert len(read(" ".join(records[:2]))) == 1
 
 
+def test_two_records_of_a_traceback_in_one_line_are_lines():
+    """None quotes its like."""
+    frame, error = (
+        f"ERROR 11-24 02:47:35 [core.py:597] {text}"
+        for text in ("raise RuntimeError(text)", "RuntimeError: NCCL error")
+    )
+
+    assert [line.text for line in read(f"{frame} {error}")] == [f"{frame} ", error]
+    assert len(read(f"{frame} {error}".replace("core", "loader", 1))) == 1
+
+
 def test_a_number_that_somebody_stressed_is_read():
     """As in a report that was written in Markdown. Other stars are text."""
     line, other = read("INFO finished in **17 secs**, took **-0.48** GiB", "    f(**kwargs, of=2**3)")

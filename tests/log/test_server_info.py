@@ -305,7 +305,7 @@ def test_arguments_that_were_cut_end_where_the_config_begins():
     )
 
     assert (found.gpu_memory_utilization, found.dtype) == (0.4, "float16")
-    assert (found.model, found.version, found.max_model_len) == ("/cache/tiny", "0.29.0", 1024)
+    assert (found.model, found.version, found.max_model_len) == ("org/tiny", "0.29.0", 1024)
 
 
 def test_a_config_that_was_not_wrapped_ends_with_its_line():
@@ -372,7 +372,19 @@ def test_the_engine_knows_better_than_what_was_asked():
         "Initializing a V1 LLM engine (v0.20.2) with config: model='/tmp/tiny', dtype=torch.bfloat16, load_format=bitsandbytes, seed=0",
     )
 
-    assert (found.model, found.dtype, found.load_format) == ("/tmp/tiny", "bfloat16", "bitsandbytes")  # noqa: S108
+    assert (found.dtype, found.load_format) == ("bfloat16", "bitsandbytes")
+
+
+@pytest.mark.parametrize(
+    ("asked", "folder"),
+    [("org/tiny", "/cache/hub/models--org--tiny/snapshots/cf98"), ("s3://bucket/tiny", "/root/.cache/assets/3f0a")],
+)
+def test_a_model_is_called_what_it_was_asked_as(asked, folder):
+    """Offline or streamed the engine has a folder in its place: the same model, in another place on every host."""
+    config = f"Initializing a V1 LLM engine (v0.20.2) with config: model='{folder}', seed=0"
+
+    assert said(f"non-default args: {{'model': '{asked}'}}", config).model == asked
+    assert said(config).model == folder
 
 
 CONFIG_OF_ONE = "INFO 02-11 09:00:00 [core.py:77] Initializing a V1 LLM engine (v0.15.0) with config: model='tiny', data_parallel_size=1, "

@@ -17,6 +17,7 @@ WHOLE_RECORD = re.compile(ANY_PROCESS + "{0,4}" + LEVEL_AND_TIME)
 NAMED_RECORD = re.compile(ANY_PROCESS + "{1,4}" + LEVEL_AND_TIME)
 HEAD = re.compile(rf"(?<!\S){LEVEL_AND_TIME}\[?[\w./*-]{{1,100}}\.py:\d{{1,6}}\] ")
 ENOUGH_HEADS = 3  # in a line: it is of several records, and none quotes another
+ANY_DIGIT = str.maketrans("123456789", "0" * 9)
 BEFORE_RECORD_CHARACTERS = 800  # at most, of the processes in front of it
 
 
@@ -99,7 +100,7 @@ def _decoded(line: bytes) -> str:
 
 def _divided(piece: Piece) -> list[Piece]:
     """A record of vLLM's that is glued behind a bar, or behind a text without a line end, is a line of its own. It has the same stamp.
-    One behind another record only with its process, or among several: else the first may quote it.
+    One behind another record only with its process, or among several or its like: else the first may quote it.
     """
     number, text, cut, source = piece
     if not text or text.isspace():
@@ -122,8 +123,10 @@ def _divided(piece: Piece) -> list[Piece]:
 
 
 def _among_others(text: str) -> re.Pattern[str]:
-    """How a record begins behind another one in this text."""
-    return WHOLE_RECORD if len(HEAD.findall(text)) >= ENOUGH_HEADS else NAMED_RECORD
+    """How a record begins behind another one in this text: a traceback's records have one head, but for the time."""
+    heads = [found[0].translate(ANY_DIGIT) for found in HEAD.finditer(text)]
+    errors = [head for head in heads if head.startswith("ERROR")]
+    return WHOLE_RECORD if len(heads) >= ENOUGH_HEADS or len(set(errors)) < len(errors) else NAMED_RECORD
 
 
 def _may_have_record(text: str, at: int) -> bool:

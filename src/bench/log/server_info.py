@@ -39,7 +39,7 @@ class ServerInfo:
     captures: bool | None = None
     pools: bool | None = None  # True: it answers with vectors and scores instead of text
     is_one_process: bool = False  # True: by its log
-    asked_model: str | None = field(default=None, compare=False)  # vLLM may have put another path in its place
+    engine_model: str | None = field(default=None, compare=False)  # may be the folder that holds the one that was asked
 
     @property
     def has_one_rank(self) -> bool:
@@ -135,7 +135,9 @@ class InfoReader:
         return _count(asked.get("data_parallel_size")) or (None if self._has_replicas and size == 1 else size)
 
     def info(self) -> ServerInfo:
-        """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`."""
+        """As far as the lines went. The engine's word goes before what was asked: it has resolved `auto`. Only a model is called
+        what it was asked as: offline or streamed, the engine has a folder of this host in its place.
+        """
         self._end_wrapped()
         asked, config = self._asked or {}, self._config or {}
         both = asked | config
@@ -145,11 +147,11 @@ class InfoReader:
         return ServerInfo(
             version=version.removeprefix("v") if version else None,
             engine=self._engine,
-            model=_text(config.get("model"))
-            or _text(asked.get("model"))
+            model=_text(asked.get("model"))
             or _text(asked.get("model_tag"))
+            or _text(config.get("model"))
             or first.get("model"),
-            asked_model=_text(asked.get("model")) or _text(asked.get("model_tag")),
+            engine_model=_text(config.get("model")),
             load_format=load_format if load_format and LOAD_FORMAT.fullmatch(load_format) else None,
             tensor_parallel_size=_count(both.get("tensor_parallel_size")),
             pipeline_parallel_size=_count(both.get("pipeline_parallel_size")),

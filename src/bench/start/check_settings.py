@@ -34,7 +34,7 @@ def log_of_another_vllm(e: Evidence) -> Iterator[str]:
 def log_of_other_arguments(e: Evidence) -> Iterator[str]:
     """What the server and the engine print of their arguments, against the settings."""
     info, asked = e.log.info, e.asked
-    logged_as = [name for name in (info.model, info.asked_model) if name]
+    logged_as = [name for name in (info.engine_model, info.model) if name]
     if logged_as and asked.model and asked.model not in logged_as and "://" not in asked.model:
         yield f"model {logged_as[-1]!r} by vLLM's log, {asked.model!r} by the settings"
     if info.load_format and not _may_be(info.load_format, asked):
