@@ -38,9 +38,9 @@ from bench.sweep.publish import pack_starts, refuse_name
 from bench.sweep.report import REPORTS, keep_report, show_report
 from bench.system.interrupts import unbroken
 from bench.tracking.artifacts import fetcher
+from bench.tracking.bring_in import tidy
 from bench.tracking.query import LATEST
 from bench.tracking.selection import fingerprint_of, selected
-from bench.tracking.uploads import tidy
 
 WHICH = {"sweep": LATEST, "runs": "", "baseline": AUTO, "ignore": ""}
 OWN = WHICH | {"output": REPORTS, "publish": "", "title": ""} | GATE

@@ -33,8 +33,8 @@ from bench.sweep.publish import bring_in_result
 from bench.sweep.replay import replay_sweep
 from bench.system.interrupts import unbroken
 from bench.system.output import exit_where_lost, print_result
+from bench.tracking.bring_in import bring_in, tidy
 from bench.tracking.sweeps import SWEEP_FILE, SweepRun, log_sweep
-from bench.tracking.uploads import bring_in, tidy
 
 EXPLAIN, POINT = "--explain", "point."
 CONFIG_DIR = ("--config-dir", "-cd")  # its value may be the next word

@@ -11,16 +11,18 @@ import pytest
 from bench.compose import compose_settings
 from bench.config import Settings, Tracking
 from bench.errors import TrackingError
+from bench.start.files import RUN
 from bench.start.tags import DRIVER, KEY
 from bench.start.warning import ResultWarning, WarningKind
 from bench.system.process_identity import this_process
 from bench.tracking import outbox, runs, sweeps, uploads
+from bench.tracking.bring_in import bring_in, tidy
 from bench.tracking.query import INCOMPLETE
 from bench.tracking.runs import end_abandoned, log_start
 from bench.tracking.selection import selected
 from bench.tracking.store import connect
 from bench.tracking.sweeps import PARENT, SweepRun, open_sweep
-from bench.tracking.uploads import begin_sweep, bring_in, bring_in_rest, end_sweep, tidy, upload_start
+from bench.tracking.uploads import begin_sweep, bring_in_rest, end_sweep, upload_start
 from conftest import quiet
 from made_starts import failed, startup
 
@@ -238,7 +240,7 @@ def test_the_outbox_recognises_a_store_without_its_password(tmp_path):
 def test_a_store_that_hangs_keeps_no_start_waiting_for_long(settings, folder, monkeypatch, capsys):
     """The second does not wait at all; the end of the sweep waits a little, and says what is left and how to bring it in."""
     hangs = threading.Event()
-    monkeypatch.setattr(uploads, "log_start", lambda *_: hangs.wait(20) or "never")
+    monkeypatch.setattr("bench.tracking.bring_in.log_start", lambda *_: hangs.wait(20) or "never")
     monkeypatch.setattr(uploads, "WAIT_S", 0.2)
     monkeypatch.setattr(uploads, "END_WAIT_S", 0.2)
     uploads._worker.cache_clear()  # noqa: SLF001
@@ -303,7 +305,7 @@ def test_a_start_of_an_earlier_bench_has_a_key_too(settings, folder):
 
     assert bring_in(settings.tracking, folder) == bring_in(settings.tracking, copied)
     assert startup(tags=SWEEP).key != failed(tags=SWEEP, name="another").key
-    assert json.loads((copied / uploads.RUN).read_text())["run_id"] == starts_in(settings)[0].info.run_id
+    assert json.loads((copied / RUN).read_text())["run_id"] == starts_in(settings)[0].info.run_id
 
 
 def test_a_start_with_odd_names_and_numbers_is_not_lost(settings, folder):

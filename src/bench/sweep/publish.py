@@ -20,9 +20,9 @@ from bench.start.steps import Steps
 from bench.start.tags import KEY
 from bench.sweep.job import draw
 from bench.tracking.artifacts import download_all
+from bench.tracking.bring_in import bring_in
 from bench.tracking.query import sweep_if_known
 from bench.tracking.sweeps import SweepRun, close_sweep, open_sweep
-from bench.tracking.uploads import bring_in
 
 SWEEP = "sweep.json"
 LEVEL = 19  # of zstd: packed once, kept for ever
