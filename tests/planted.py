@@ -11,7 +11,8 @@ from bench.host.emulation.emulate import Look, StorageInUse
 from bench.host.storage_profile import StorageProfile
 from bench.log.readings import Reading
 from bench.start.evidence import Evidence
-from bench.start.storage_use import StorageUse, load_seconds
+from bench.start.state_record import loading
+from bench.start.storage_use import StorageUse
 from bench.vllm.probe_report import GIB, ProbeProcess
 from bench.vllm.span import Span
 from recorded_evidence import evidence
@@ -126,13 +127,12 @@ def read_against(*limits: float, **known: Any) -> Evidence:
     """Measurements of its storage, GiB a second. It read 5.41 GiB in 3.4 s, 1.6 GiB a second."""
     found = evidence(ONE)
     assert found.state
+    begin_s, end_s = loading(found.probe) or (0.0, 0.0)
     profiles = [
         StorageProfile("vda ext4", 0.0, each, each, 16, 1024, 2.5, 9.0, **{"is_steady": True} | known)
         for each in limits
     ]
-    return replace(
-        found, storage_use=StorageUse(tuple(profiles), found.state.read_gib, load_seconds(found.probe), is_cold=True)
-    )
+    return replace(found, storage_use=StorageUse(tuple(profiles), found.state.read_gib, end_s - begin_s, is_cold=True))
 
 
 READY_S = evidence(ONE).ready_s or 0.0

@@ -17,7 +17,8 @@ from pydantic import TypeAdapter
 from bench.host.state import HostState
 from bench.log.start_log import read_start
 from bench.start.evidence import Asked, Evidence
-from bench.start.storage_use import StorageUse, load_seconds
+from bench.start.state_record import loading
+from bench.start.storage_use import StorageUse
 from bench.start.tags import STORAGE_LIMIT
 from bench.vllm.probe_events import read_events
 from bench.weights.fingerprint_store import delivered_in
@@ -55,7 +56,7 @@ def evidence(name: str) -> Evidence:
     with (folder / "vllm.log").open("rb") as file:
         log = read_start(file)
     state = _state(facts["host_state"]) if "host_state" in facts else None
-    started_at = facts.get("started_at")
+    started_at, load = facts.get("started_at"), loading(probe)
     return Evidence(
         asked=_asked(facts) if "params" in facts else Asked(version="0.26.0", device="cuda", load_format=None),
         log=log,
@@ -70,7 +71,7 @@ def evidence(name: str) -> Evidence:
         storage_use=StorageUse(
             STORAGE_LIMIT.in_(facts.get("tags", {})) or (),
             state.read_gib if state else None,
-            load_seconds(probe),
+            load[1] - load[0] if load else None,
             is_cold=facts.get("params", {}).get("page_cache") == "cold",
         ),
         weights=StartWeights(

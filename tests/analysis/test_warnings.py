@@ -1,11 +1,15 @@
 """Whether two arms were equally disturbed: planted differences are said, with both means, and equal noise is not."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.analysis.comparison import compare
 from bench.analysis.warnings import warnings_about
 from bench.host.noise_during import KINDS
+from bench.host.storage_profile import StorageProfile
 from bench.start.metrics import NOISE
+from bench.start.tags import STORAGE_LIMIT
 from bench.start.warning import WarningKind
 from made_sweeps import made_start, made_sweep
 
@@ -62,3 +66,24 @@ def test_packages_that_one_arm_alone_had_to_read_are_named(usual, other, named):
     found = said(*arms)
 
     assert [text.partition(" read ")[0] for text in found] == ([f"`{named}`"] if named else [])
+
+
+FIRM = StorageProfile("vda ext4", 0.0, 1.2, 1.2, 16, 1024, 2.5, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("profiles", "words"),
+    [
+        ((FIRM, replace(FIRM, read_gib_per_s=1.25)), []),
+        ((FIRM, replace(FIRM, read_gib_per_s=1.6)), ["its limit moved over the sweep (1.20 and 1.60 GiB/s)"]),
+        ((FIRM, replace(FIRM, place="gp3", read_gib_per_s=0.1)), []),
+        ((replace(FIRM, is_direct=False),), ["was measured through a cache"]),
+    ],
+)
+def test_a_limit_that_is_not_firm_is_said(profiles, words):
+    """One that moved over the sweep, of the same storage; and one that a cache may have answered."""
+    sweep = made_sweep(made_start("auto", {"ready_s": 60.0}))
+    found = warnings_about(compare(replace(sweep, tags=STORAGE_LIMIT.of(profiles))))
+
+    assert len(found) == len(words)
+    assert all(each in str(warning) for each, warning in zip(words, found, strict=True))

@@ -7,8 +7,10 @@ from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point, RunRecord
 from bench.analysis.statistics import Drift, drift, outliers
 from bench.host.noise_during import KINDS
+from bench.host.storage_profile import has_moved, of_place
 from bench.start.metric_types import Metric
 from bench.start.metrics import IO_OTHER, NOISE, PAGE_CACHE_LOST, READY, RESIDENT_BEFORE
+from bench.start.tags import STORAGE_LIMIT
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 
 SMALLEST_P = 0.001
@@ -26,7 +28,7 @@ def warnings_about(comparison: Comparison) -> list[ResultWarning]:
         *warnings_of(WarningKind.OUTLIER, _outliers(comparison)),
         *warnings_of(WarningKind.DRIFT, _drift(comparison)),
         *warnings_of(WarningKind.NOISE, _differences(comparison)),
-        *warnings_of(WarningKind.STATE, _unlike_residency(comparison)),
+        *warnings_of(WarningKind.STATE, [*_unlike_residency(comparison), *_no_firm_limits(comparison)]),
     ]
 
 
@@ -130,3 +132,16 @@ def _unlike_residency(comparison: Comparison) -> Iterator[str]:
 
 def _span(shares: list[float]) -> str:
     return f"{min(shares):.0%} to {max(shares):.0%}" if shares else "unknown"
+
+
+def _no_firm_limits(comparison: Comparison) -> Iterator[str]:
+    """Of each storage whose limit was another before the sweep than after it, or was not measured past the page cache."""
+    for sweep in comparison.sweep.sweeps:
+        profiles = STORAGE_LIMIT.in_(sweep.tags) or ()
+        for place in dict.fromkeys(each.place for each in profiles):
+            found = of_place(profiles, place)
+            rates = " and ".join(f"{each.read_gib_per_s:.2f}" for each in found)
+            if has_moved(found):
+                yield f"{place}: its limit moved over the sweep ({rates} GiB/s): shares are of the most that was known when each start ended"
+            if not all(each.is_direct for each in found):
+                yield f"{place}: its limit ({rates} GiB/s) was measured through a cache, and may be the cache's"

@@ -64,7 +64,7 @@ def describe(prepared: PreparedStart, execution: Execution, steps: Steps) -> Sta
     ran = steps.run("judging what ran", judging, RanRecord())
     weights = steps.run("comparing the weights", partial(loaded_weights, prepared, execution, outputs), StartWeights())
     read_gib = state.measured.read_gib if state.measured else None
-    using = partial(storage_use, settings, folder, outputs.probe, read_gib)
+    using = partial(storage_use, settings, folder, loading(outputs.probe), read_gib)
     storage = steps.run("comparing with the storage", using, StorageUse())
     holding = partial(contradictions, prepared, execution, outputs, (state, ran, weights, storage))
     problems, doubts = steps.run("holding the sources against each other", holding, NONE_FOUND)

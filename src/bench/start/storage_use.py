@@ -1,5 +1,6 @@
 """What a start made of its storage: how fast it read while it loaded, against what the storage was measured to deliver."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from bench.host.storage_limit import kept_profiles, measure_and_keep, place_of_f
 from bench.host.storage_profile import StorageProfile, best, is_firm, of_place
 from bench.system.interrupts import interruptible
 from bench.system.output import print_message
-from bench.vllm.probe_report import ProbeReport
 from bench.weights.checkpoint import paths_read
 from bench.weights.hub import checkpoint_folder
 
@@ -57,13 +57,6 @@ class StorageUse:
         return is_firm(self.profiles)
 
 
-def load_seconds(report: ProbeReport) -> float | None:
-    """From the first rank's `load_weights` to the end of the last's. None: none was seen, or one has no end."""
-    spans = [span for each in report.ranks.values() for span in each.spans if span.name == "load_weights"]
-    ends = [span.end_s for span in spans if span.end_s is not None]
-    return max(ends) - min(span.start_s for span in spans) if spans and len(ends) == len(spans) else None
-
-
 def measure_before(settings: Settings, folder: Path) -> None:
     """The storage of a start on its own, which has no sweep that would measure it."""
     is_single = settings.sweep.id is None and settings.sweep.kind == "start"
@@ -71,8 +64,10 @@ def measure_before(settings: Settings, folder: Path) -> None:
         measure_and_keep(settings, paths, checkpoint_folder(settings), folder)
 
 
-def storage_use(settings: Settings, folder: Path, report: ProbeReport, read_gib: float | None) -> StorageUse:
-    """Of a start that is over. One that read faster than the storage's limit has it measured again, now that vLLM is gone: a limit that moves
+def storage_use(
+    settings: Settings, folder: Path, load: tuple[float, float] | None, read_gib: float | None
+) -> StorageUse:
+    """Of a start that is over, which loaded its weights between these moments. One that read faster than the storage's limit has it measured again, now that vLLM is gone: a limit that moves
     proves nothing about a start.
     """
     if not settings.storage_limit or settings.sweep.kind != "start":
@@ -85,12 +80,13 @@ def storage_use(settings: Settings, folder: Path, report: ProbeReport, read_gib:
     use = StorageUse(
         of_place(kept_profiles(settings, folder), place),
         read_gib,
-        load_seconds(report),
+        load[1] - load[0] if load else None,
         settings.page_cache == "cold",
     )
     if not use.exceeds or (len(use.profiles) > 1 and not use.is_firm):
         return use
     print_message("  it read faster than its storage: measuring the limit again")
-    with interruptible():
+    # A signal has no start to lose here: this one is complete, and whoever started it looks for the signal.
+    with suppress(KeyboardInterrupt), interruptible():
         measure_and_keep(settings, paths, checkpoint_folder(settings), folder)
     return replace(use, profiles=of_place(kept_profiles(settings, folder), place))
