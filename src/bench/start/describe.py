@@ -1,19 +1,14 @@
 """A start that is over -> its Startup: what its log, the probe, the clocks and the host show of it."""
 
-import hashlib
 import json
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.config import AS_IS, Settings, blocks_at_most
+from bench.config import Settings
 from bench.host.compile_cache import caches_of, written_elsewhere
-from bench.host.device import describe_host, describe_source
 from bench.host.disk_use import disk_use_between
-from bench.host.host import Host, identity
-from bench.host.storage import describe_storage
-from bench.host.storage_facts import NAME
 from bench.log.outcome import Ending
 from bench.log.start_log import StartLog
 from bench.log.texts.failure_classes import classify
@@ -24,6 +19,7 @@ from bench.start.checks import doubts_in, problems_in
 from bench.start.evidence import asked_of, evidence_of
 from bench.start.execution import Execution, PreparedStart, StopKind
 from bench.start.files import FINGERPRINT
+from bench.start.identification import name_of, params_of, tags_of
 from bench.start.log_metrics import summarise, with_checkpoint
 from bench.start.outputs import StartOutputs, missing_outputs, read_outputs
 from bench.start.ran import RanRecord, ran_record
@@ -34,9 +30,7 @@ from bench.start.storage_use import StorageUse, storage_use
 from bench.start.warning import ResultWarning, WarningKind, warnings_of
 from bench.start.waterfall import unattributed_warnings, waterfall_metrics
 from bench.system.output import visible
-from bench.vllm.command import Command
-from bench.vllm.completion import Answer
-from bench.weights.checkpoint import place_of, size_gib
+from bench.weights.checkpoint import size_gib
 from bench.weights.fingerprint_store import fingerprint_of, keep, verifies
 from bench.weights.loaded import StartWeights, weights_of
 
@@ -222,48 +216,3 @@ def metrics_of(settings: Settings, outputs: StartOutputs, execution: Execution) 
     of_service = measured_metrics.service_metrics(execution, settings.steady.within)
     of_probe = measured_metrics.probe_metrics(outputs.probe)
     return measured_metrics.clock_metrics(execution) | of_log | of_probe | of_storage | of_service
-
-
-def params_of(settings: Settings, host: Host, command: Command) -> dict[str, str]:
-    """Every setting, with what this host decided where the settings left it open, and the command as it was executed."""
-    decided = {f"vllm.args.{name}": value for name, value in host.needs.arguments.items()}
-    decided |= {f"vllm.env.{name}": value for name, value in host.needs.environment.items()}
-    decided["gpu_memory_utilization"] = decided.pop("vllm.args.gpu_memory_utilization")
-    decided["vllm.python"] = host.python
-    chosen = settings.flat()
-    resolved = {name: str(value) for name, value in decided.items() if chosen.get(name, "None") == "None"}
-    return chosen | resolved | {"vllm_command": command.shown()}
-
-
-def name_of(settings: Settings) -> str:
-    """What differs comes first: MLflow cuts names at about 20 characters."""
-    storage = f" storage={settings.storage.name}" if settings.storage.is_emulated else ""
-    point = settings.sweep.point or settings.load_format.name + storage
-    return f"{point} #{settings.sweep.repeat + 1}" if blocks_at_most(settings) > 1 else point
-
-
-def tags_of(settings: Settings, host: Host, execution: Execution) -> dict[str, str]:
-    """What identifies a start and what it ran on."""
-    answer, other = execution.answer, execution.other_answer
-    return (
-        t.place_tags(settings)
-        | t.IDENTITY.of(identity(settings, host))
-        | t.ENTRYPOINT.of(host.entrypoint)
-        | t.TOKENS.of(digest(answer) if answer else None)
-        | t.ENDPOINT.of(other.endpoint if other else None)
-        | t.host_tags(host.versions, describe_host(host.device), describe_source())
-        | t.STORAGE.of(storage_facts(settings, execution))
-    )
-
-
-def storage_facts(settings: Settings, execution: Execution) -> dict[str, str]:
-    """Of the storage that the weights were read from. Only an emulated one has a name besides as_is."""
-    if execution.storage and execution.storage.is_emulated:
-        return execution.storage.facts
-    place = place_of(settings) if settings.load_format.checkpoint != "config_only" else None
-    return ({NAME.name: AS_IS} | describe_storage(place)) if place else {}
-
-
-def digest(answer: Answer) -> str:
-    """A short name for the greedy tokens: equal weights and settings give equal ones."""
-    return hashlib.sha256(json.dumps(answer.token_ids or answer.text).encode()).hexdigest()[:12]

@@ -8,8 +8,9 @@ from pathlib import Path
 from bench.analysis.records import RunRecord, read_record
 from bench.config import Settings
 from bench.host.claims import caches_claimed
-from bench.start.describe import name_of, with_failures
+from bench.start.describe import with_failures
 from bench.start.folder import begin, place_for, saved
+from bench.start.identification import name_of
 from bench.start.perfetto import write_trace
 from bench.start.record import Startup
 from bench.start.run import measure
