@@ -15,9 +15,9 @@ from bench.config import (
     Settings,
     flattened,
 )
-from bench.contradictions import refuse_contradictions
 from bench.errors import SettingError
 from bench.masking import collect_environment, collect_settings
+from bench.overrides.contradictions import refuse_contradictions
 from bench.overrides.grammar import parsed
 from bench.overrides.hydra_checks import WITHOUT_PACKAGE, message_of
 from bench.overrides.points import compose_points, refuse_together
