@@ -6,15 +6,18 @@ bench compare                                    the last sweep -> benchmark_res
 bench prepare load_format=sharded_state          makes the checkpoints that load formats need
 bench replay LOG...                              logs recorded elsewhere become runs, and compare like any other
 
+bench completion bash|zsh|fish                   what the tab key offers: commands, settings, their values; eval "$(bench completion bash)"
 bench COMMAND --help                             its settings
 bench --version
 """
 
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 
 from bench import __version__
+from bench.completion.scripts import SCRIPTS, answer
 from bench.system.interrupts import exit_at_once
 from bench.system.output import exit_where_lost, guard_output, print_message, print_result
 from bench.system.program import MODULES, called_by_script, version_line
@@ -26,6 +29,10 @@ def main() -> None:
     if not sys.argv[0].endswith(".py"):  # of python -m bench.console
         called_by_script(sys.argv[0])
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if word == "complete":
+        with suppress(Exception):  # a shell that waits for the tab key's answer gets none
+            sys.stdout.write("\n".join(answer(*sys.argv[2:])))
+        return
     if word in MODULES:
         del sys.argv[1]
         module = "bench.__main__" if word == "run" else MODULES[word]
@@ -34,6 +41,8 @@ def main() -> None:
     guard_output()
     if word in {"-h", "--help", "help"}:
         print_result((__doc__ or "").strip())
+    elif word == "completion" and sys.argv[2:3] and sys.argv[2] in SCRIPTS:
+        print_result(SCRIPTS[sys.argv[2]].strip())
     elif word == "--version":
         print_result(version_line(__version__))
     else:
@@ -43,6 +52,8 @@ def main() -> None:
 
 
 def _no_such_command(word: str) -> str:
+    if word == "completion":
+        return f"bench completion: of which shell?  {', '.join(f'bench completion {shell}' for shell in SCRIPTS)}"
     every = ", ".join(MODULES)
     if near := get_close_matches(word, MODULES, 1):
         return f"bench {word}: there is no such command; nearest: {near[0]}; all: {every}."

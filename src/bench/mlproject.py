@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from bench.errors import SettingError
+from bench.system.program import BELOW_MLFLOW_RUN
 
 NEEDED = ("hydra", "mlflow", "numpy", "pydantic", "safetensors", "scipy")
 FLAGS = {"bench": ["-m"]}
@@ -30,6 +31,7 @@ def main() -> None:
     except SettingError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
+    os.environ[BELOW_MLFLOW_RUN] = "1"
     os.execv(sys.executable, [sys.executable, "-m", module, *FLAGS.get(module, []), *words])  # noqa: S606  # no shell
 
 

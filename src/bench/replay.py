@@ -33,6 +33,7 @@ from bench.sweep.publish import bring_in_result
 from bench.sweep.replay import replay_sweep
 from bench.system.interrupts import unbroken
 from bench.system.output import exit_where_lost, print_result
+from bench.tracking.address import words_for
 from bench.tracking.bring_in import bring_in, tidy
 from bench.tracking.sweeps import SWEEP_FILE, SweepRun, log_sweep
 
@@ -106,7 +107,7 @@ def _replay(tracking: Tracking, logs: dict[str, str | None], start: int | None) 
         print_result("\n".join(f"{point}: {_starts(count)}" for point, count in repeats.items()))
     print_result(
         f"replayed {_counted(recordings, logs)} as sweep {sweep_id}\n"
-        f"compare them:  python -m bench.compare sweep={sweep_id}"
+        f"compare them:  {_command(tracking, f'sweep={sweep_id}')}"
     )
 
 
@@ -114,8 +115,12 @@ def _bring_in_result(tracking: Tracking, folder: Path) -> None:
     sweep, starts = bring_in_result(tracking, folder)
     print_result(
         f"{folder}: {starts} starts of sweep {sweep.sweep_id}\n"
-        f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={sweep.sweep_id}', *sweep.compare])}"
+        f"compare them:  {_command(tracking, f'sweep={sweep.sweep_id}', *sweep.compare)}"
     )
+
+
+def _command(tracking: Tracking, *words: str) -> str:
+    return shlex.join(["python", "-m", "bench.compare", *words, *words_for(tracking)])
 
 
 def _explain(logs: list[str], start: int | None) -> None:

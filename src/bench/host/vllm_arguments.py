@@ -112,9 +112,19 @@ def _answer(python: str, question: str, environment: Mapping[str, str], timeout_
     )
 
 
+def _folder() -> Path:
+    return user_cache() / "vllm_arguments"
+
+
 def _place(identity: str) -> Path:
     """In the user's cache: it is the same for every folder in which bench is used."""
-    return user_cache() / "vllm_arguments" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
+    return _folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
+
+
+def last_answer() -> Taken | None:
+    """What the vLLM takes that was asked last, by whichever command: of the tab key, which cannot wait for an interpreter. None: none was."""
+    places = sorted(_folder().glob("*.json"), key=lambda place: place.stat().st_mtime)
+    return _read(places[-1]) if places else None
 
 
 def _read(place: Path) -> Taken | None:

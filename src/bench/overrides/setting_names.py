@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -53,6 +53,14 @@ def _kinds(annotation: Any) -> Iterator[Any]:
     if get_origin(annotation) is not dict:
         for each in get_args(annotation):
             yield from _kinds(each)
+
+
+def allowed(name: str) -> list[str]:
+    """What a setting takes, as it is typed; empty where that is any text or number."""
+    kinds = next((kinds for each, kinds in _names(Settings) if each == name), [])
+    found = [str(value) for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+    found += ["true", "false"] * (bool in kinds)
+    return found + ["null"] * (bool(found) and type(None) in kinds)
 
 
 # Below these a user chooses the names.

@@ -3,6 +3,7 @@
 Called by the Hydra sweeper with the composed points and a launcher.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.losses import ALL_BLOCKS
-from bench.config import Settings
+from bench.config import Settings, Tracking
 from bench.errors import CheckpointError
 from bench.host.claims import folder_claimed
 from bench.host.output_folders import refuse_places
@@ -37,6 +38,7 @@ from bench.sweep.storage import measure_limits
 from bench.sweep.verify import changed, found_of, read_by_others, resolved, to_load_again
 from bench.system.interrupts import deferred, interruptible, raise_if_interrupted, unbroken
 from bench.system.output import print_message
+from bench.tracking.address import words_for
 from bench.tracking.store import given_by_mlflow
 from bench.tracking.sweeps import given_run
 from bench.tracking.uploads import bring_in_rest, open_store
@@ -71,7 +73,7 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
         sweep.ended_by = run_blocks(sweep, launch)
         measure_limits(points, sweep.sweep_id)
         sweep.outcomes[:] = second_try(settings, sweep.outcomes)
-    print_summary(sweep.outcomes, sweep.sweep_id)
+    print_summary(sweep.outcomes, sweep.sweep_id, settings.tracking)
     if settings.report and all(outcome.run_id for outcome in sweep.outcomes):
         report_sweep(settings.tracking, sweep.sweep_id)
     if sweep.change:
@@ -149,7 +151,7 @@ def second_try(settings: Settings, outcomes: Sequence[Outcome]) -> list[Outcome]
     return [replace(outcome, run_id=outcome.run_id or run_ids.get(Path(outcome.folder))) for outcome in outcomes]
 
 
-def print_summary(outcomes: Sequence[Outcome], sweep_id: str) -> None:
+def print_summary(outcomes: Sequence[Outcome], sweep_id: str, tracking: Tracking) -> None:
     """Prints the starts that failed or are invalid, with their reasons, and the command that compares the sweep."""
     failures = [outcome for outcome in outcomes if outcome.reason]
     invalid = [outcome for outcome in outcomes if outcome.record.invalid_reason and not outcome.reason]
@@ -158,4 +160,6 @@ def print_summary(outcomes: Sequence[Outcome], sweep_id: str) -> None:
         print_message(f"  INVALID {outcome.name}: {outcome.record.invalid_reason}")
     for outcome in failures:
         print_message(f"  FAILED  {outcome.name}: {outcome.reason}")
-    print_message(f"compare them:  python -m bench.compare sweep={sweep_id}")
+    print_message(
+        f"compare them:  {shlex.join(['python', '-m', 'bench.compare', f'sweep={sweep_id}', *words_for(tracking)])}"
+    )

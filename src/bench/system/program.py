@@ -15,6 +15,7 @@ COMMANDS = {module: command for command, module in MODULES.items()}
 # A command as it is written in bench's texts.
 WRITTEN = re.compile(r"(?<![\w/.-])python -m (bench(?:\.(?:compare|prepare|replay))?)(?![\w.])")
 BESIDE = {"Hydra": "hydra-core", "MLflow": "mlflow"}  # whose versions a bug report needs
+BELOW_MLFLOW_RUN = "BENCH_BELOW_MLFLOW_RUN"  # set by bench.mlproject
 
 _script: list[str] = []  # the console script, where bench was called by it
 
@@ -32,11 +33,16 @@ def as_typed(text: str) -> str:
 
 
 def _typed(module: str) -> str:
-    if "MLFLOW_RUN_ID" in os.environ:  # the PATH of `mlflow run` is not that of the shell behind it
+    if is_below_mlflow_run():
         return f"{shlex.quote(sys.executable)} -m {module}"
     if _script:
         return f"{on_path(_script[0])} {COMMANDS[module]}"
     return f"{on_path(str(Path(sys.executable).with_name('python')), sys.executable)} -m {module}"
+
+
+def is_below_mlflow_run() -> bool:
+    """Whether the shell in which printed commands are pasted has neither this PATH nor these variables."""
+    return BELOW_MLFLOW_RUN in os.environ
 
 
 @cache

@@ -1,0 +1,1 @@
+"""What a shell offers behind `bench` at the tab key: commands, settings by their levels, their values."""
