@@ -288,6 +288,17 @@ def test_what_a_users_own_load_format_brings_is_in_the_label():
     ]
 
 
+def test_what_was_left_out_of_a_point_is_not_in_its_label():
+    """Nor does a word in braces stand there twice."""
+    overrides = [
+        ("load_format=auto", "++load_format.extra.concurrency=null"),
+        ("load_format=runai_streamer", "++load_format.extra={concurrency:4}"),
+    ]
+    found = label_points(overrides, [compose_settings(each)[0] for each in overrides])
+
+    assert [point.label for point in found] == ["auto", "runai_streamer extra={concurrency:4}"]
+
+
 def test_a_label_fits_where_mlflow_has_it():
     """In a metric's name behind others, and in a line; two that were cut stay different, and what stands behind a long value is read too."""
     long = ["/data/" + "deep/" * 200 + name for name in ("one", "two")]

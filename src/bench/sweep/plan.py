@@ -111,6 +111,7 @@ def _label(overrides: Sequence[str], settings: Settings) -> str:
         f"{SHORT.get(key, key.rpartition('.')[2])}={brief(value, VALUE_AT_MOST)}"
         for key, value in pairs
         if key != "load_format"
+        and not (formats and value == "null" and key.startswith("load_format."))  # left out there
     ]
     return re.sub(r"['\"\\]", "", " ".join([*formats, *others]))
 
@@ -132,7 +133,7 @@ def _brought(overrides: Sequence[str], settings: Settings) -> list[str]:
         for name, value in values.items()
         if value is not None
         and value != stock.get(section, {}).get(name)
-        and f"load_format.{section}.{name}" not in given
+        and not given & {f"load_format.{section}", f"load_format.{section}.{name}"}
     ]
 
 
