@@ -1,5 +1,6 @@
 """The words of a command line: what each means, and what is refused beside what."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -184,8 +185,20 @@ def test_a_sweep_of_an_experiment_is_read_as_strictly_as_a_command_line(own, par
 
 def test_what_is_wrong_in_the_users_folder_is_answered_with_where_it_belongs(own):
     """A file one folder too high, and in a file a name that there is not."""
-    (own / "experiment" / "mine.yaml").write_text("# @package _global_\nrepeat: 3\n")
-
+    for name, text in {
+        "mine": "repeat: 3",
+        "path": "vllm.args.seed: 1",
+        "relative": "defaults: [override load_format: dummy]",
+        "second": "defaults: [/load_format: dummy]",
+    }.items():
+        (own / "experiment" / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
+    for name, answer in {
+        "path": "a level of its own: vllm: args: seed: VALUE",
+        "relative": "before its name: `override /load_format: CHOICE`",
+        "second": "it is written as `override /load_format: dummy`",
+    }.items():
+        with pytest.raises(SettingError, match=re.escape(answer)):
+            compose_settings([f"experiment={name}"], own)
     assert "experiment/mine.yaml belongs into a folder experiment/ beside it." in refusal(
         f"--config-dir={own}/experiment", "experiment=mine"
     )

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,41 @@ OUR_PLUSES = re.compile(r"""(?<![^\s"'`(])\+{1,2}(?=[A-Za-z_][\w./@-]*=)""")
 # Of an experiment, whose settings are then below its group.
 WITHOUT_PACKAGE = "its first line is not `# @package _global_`, so none of its settings would count. Write this line above all others."
 MULTIRUN, RUN = "MULTIRUN", "RUN"
+
+
+def _several(found: re.Match[str]) -> str:
+    """For several values without -m."""
+    key, _, value = found[1].lstrip("+").partition("=")
+    one = shown(f'{key}="{value}"')
+    quoted = f"; as one value, quoted:  '{one}'" if re.fullmatch(r"[\w.,/:-]+", value) else ""
+    return f"{shown(found[1])}: several values are a sweep. Add -m{quoted}."
+
+
+# What Hydra says, and what is said instead.
+ANSWERS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (
+        r"Could not delete from config\. '([^']*)'",
+        lambda found: f"~{found[1]}: it is not set, so there is nothing to leave out.",
+    ),
+    (
+        r"In '(experiment/[^']*)': Could not override '[^']*@experiment\.",
+        lambda found: f"{found[1]}.yaml: {WITHOUT_PACKAGE}",
+    ),
+    (
+        r"In '(experiment/[^']*)': Could not override 'experiment/(\w+)@",
+        lambda found: (
+            f"{found[1]}.yaml: in its defaults a group has a slash before its name: `override /{found[2]}: CHOICE`."
+        ),
+    ),
+    (
+        r"Multiple values for (\w+)\. To override a value use 'override \w+: ([^']*)'",
+        lambda found: (
+            f"{found[1]}: a defaults list chooses another one: it is written as `override /{found[1]}: {found[2]}`."
+        ),
+    ),
+    (r"Could not override '([^']*)'", lambda found: f"{found[1]}: {no_such_setting(found[1])}"),
+    (r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?: requires --multirun)?(?:\n|$)", _several),
+)
 
 
 @contextmanager
@@ -72,19 +107,9 @@ def composed() -> None:
 def message_of(error: Exception) -> str:
     """The message of Hydra or OmegaConf, in one line, without its search path and without advice that bench's words do not need."""
     text = str(error) or repr(error)
-    if found := re.match(r"Could not delete from config\. '([^']*)'", text):
-        return f"~{found[1]}: it is not set, so there is nothing to leave out."
-    if found := re.match(r"In '(experiment/[^']*)': Could not override '[^']*@experiment\.", text):
-        return f"{found[1]}.yaml: {WITHOUT_PACKAGE}"
-    if found := re.match(r"Could not override '([^']*)'", text):
-        return f"{found[1]}: {no_such_setting(found[1])}"
-    if found := re.match(
-        r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?: requires --multirun)?$", text.partition("\n")[0]
-    ):
-        key, _, value = found[1].lstrip("+").partition("=")
-        one = shown(f'{key}="{value}"')
-        quoted = f"; as one value, quoted:  '{one}'" if re.fullmatch(r"[\w.,/:-]+", value) else ""
-        return f"{shown(found[1])}: several values are a sweep. Add -m{quoted}."
+    for pattern, answer in ANSWERS:
+        if found := re.match(pattern, text):
+            return answer(found)
     if isinstance(error.__cause__, OmegaConfBaseException):
         text = f"{text} {error.__cause__}"
     kept = [

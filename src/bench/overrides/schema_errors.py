@@ -22,7 +22,9 @@ def schema_sentences(error: ValidationError, tree: Any) -> list[str]:
         elif problem["type"] == "union_tag_not_found":
             name, message = f"{name}.family", "this setting is missing"
         elif problem["type"] == "extra_forbidden":
-            message = no_such_setting(name).removesuffix(".")
+            is_path = "." in str(problem["loc"][-1])
+            levels = f"in a file each part of a name is a level of its own: {name.replace('.', ': ')}: VALUE"
+            message = levels if is_path else no_such_setting(name).removesuffix(".")
         elif problem["type"] == "missing":
             message = "this setting is missing"
         else:
