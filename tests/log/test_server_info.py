@@ -253,6 +253,13 @@ def test_the_config_knows_the_device_better_than_a_source():
     assert said("INFO 11-24 02:56:46 [cpu_worker.py:80] hello", config).device == "tpu"
 
 
+def test_a_config_that_names_the_device_of_the_inputs_knows_less_than_a_source():
+    """Neuron's, in the V0 engine."""
+    config = "Initializing an LLM engine (v0.6.6) with config: model='tiny', device_config=cpu, seed=0"
+
+    assert said("INFO 01-26 10:27:28 neuron_worker.py:80] hello", config).device == "neuron"
+
+
 WRAPPED = (
     "(EngineCore_DP0 pid=7) INFO 09-20 08:00:00 [core.py:77] Initializing a V1 LLM engine (v0.11.0) with co"
     "nfig: model='/models/tiny_llama', tokenizer='/models/tiny_llama', dtype=torch.bfloat16, max_seq_len=81"

@@ -205,4 +205,7 @@ def _device(first: dict[str, str], config: str | None) -> str | None:
         return next((device for part, device in DEVICES_OF_PLUGINS.items() if part in plugin.lower()), plugin.lower())
     if "rocm" in first:
         return "rocm"
-    return first.get("kind") or (config.partition(":")[0] if config else None) or first.get("source")
+    source = first.get("source")
+    if config == "cpu" and source == "neuron":  # the V0 engine's config: that is where Neuron's inputs are made
+        return source
+    return first.get("kind") or (config.partition(":")[0] if config else None) or source
