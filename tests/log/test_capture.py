@@ -199,6 +199,23 @@ def test_records_that_lost_their_line_ends_are_lines():
     assert lines[1].raw == record.format(1) + " vllm | "
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{{"labels": {{"pod": "vllm-0"}}, "line": {}, "timestamp": "2026-11-24T02:47:30Z"}}',
+        '{{"time":"2026-11-24T02:47:30Z","level":"info","msg":{}}}',
+        "time=2026-11-24T02:47:30Z level=info msg={} pod=vllm-0",
+    ],
+)
+def test_the_text_of_a_collector_s_record_is_whole(record):
+    """What stands before it is no beginning to be taken off: there is more behind it, and quotes in it are escaped."""
+    lines = [f'(APIServer pid=7) INFO 11-24 02:47:3{second} [core.py:{second}] model "tiny" ▀▄' for second in range(5)]
+
+    assert [
+        line.raw for line in read(*(record.format(json.dumps(line, ensure_ascii=False)) for line in lines))
+    ] == lines
+
+
 def test_several_records_in_one_line_are_lines():
     """As a page shows a log that was pasted into it as text; below three one may quote the other."""
     records = [f"INFO 11-24 02:47:3{second} [**init**.py:{second}] took {second} s" for second in range(3)]

@@ -115,6 +115,8 @@ class Wrapping:
 
     def _learn_beginning(self, text: str) -> None:
         if (found := BEFORE_VLLM.match(text)) and len(self.beginnings) < MOST_BEGINNINGS > len(self.unsure):
+            if _record_in(text):
+                return  # its text is taken as a whole
             shape = shape_of(found[0])
             self.unsure[shape] += 1
             if self.unsure[shape] >= ENOUGH_ALIKE:
@@ -166,7 +168,7 @@ class Wrapping:
         self._record(self.taken_off(text))
 
     def _record(self, text: str) -> Record | None:
-        record = read_json(text) if text.startswith("{") else read_logfmt(text) if LOGFMT_BEGINS.match(text) else None
+        record = _record_in(text)
         self.was_record = record is not None
         if record and (pod := record.pod):
             self.source = f"{self.source} {pod}".strip()
@@ -183,6 +185,10 @@ class Wrapping:
             del self.waiting[next(iter(self.waiting))]
         self.waiting[self.source, stream] = begun + text if len(begun) < LINE_BYTES else begun
         return []
+
+
+def _record_in(text: str) -> Record | None:
+    return read_json(text) if text.startswith("{") else read_logfmt(text) if LOGFMT_BEGINS.match(text) else None
 
 
 def _kind(found: re.Match[str]) -> str:
