@@ -9,6 +9,7 @@ the ratio of the medians.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,12 @@ def main() -> None:
         "reads of 128 KiB": middle["bench_reads_per_s_128_kib"] / middle["fio_reads_per_s_128_kib"],
     }
     agrees = {name: abs(ratio - 1) <= AGREES for name, ratio in ratios.items()}
-    print(json.dumps({"place": place, "ratios": ratios, "agrees": agrees, "medians": middle, "rounds": rounds}))
+    host = {"cores": len(os.sched_getaffinity(0)), "kernel": os.uname().release, "load_average": os.getloadavg()[0]}
+    print(
+        json.dumps(
+            {"host": host, "place": place, "ratios": ratios, "agrees": agrees, "medians": middle, "rounds": rounds}
+        )
+    )
 
 
 def _round(paths: list[Path], place: str) -> dict[str, float]:

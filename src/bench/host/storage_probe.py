@@ -33,7 +33,7 @@ GIB, MIB, KIB = 1024**3, 1024**2, 1024
 ALIGNED = 4096  # bytes; what O_DIRECT needs at most: a logical block has no more
 REQUESTS = (4 * KIB, 128 * KIB)  # whose number a second is measured, read at random
 REQUESTS_THREADS = 32
-MOST_PROCESSES = 8
+MOST_PROCESSES, THREADS_EACH = 16, 4  # more threads of one interpreter wait for one another
 CELLS = (
     (4, MIB),
     (16, MIB),
@@ -183,11 +183,13 @@ def latency(files: Files) -> tuple[float, float]:
 
 
 def requests(files: Files, threads: int, length: int, seconds: float, bytes_at_most: float) -> tuple[Cell, float]:
-    """Reads of this length a second, at random, by a process for each core: one interpreter makes 50,000 a second. Returns the cell of this
-    process, and the number of all.
+    """Reads of this length a second, at random, by so many threads of several processes: one interpreter makes 50,000 a second. Returns the cell of
+    this process, and the number of all.
     """
-    others = [_forked(files, threads, length, seconds, bytes_at_most) for _ in range(min(MOST_PROCESSES, _cores()) - 1)]
-    own = Cell(threads, length).run(files, seconds, bytes_at_most, at_random=True)
+    processes = max(1, min(MOST_PROCESSES, 2 * _cores(), threads // THREADS_EACH))
+    each = threads // processes
+    others = [_forked(files, each, length, seconds, bytes_at_most) for _ in range(processes - 1)]
+    own = Cell(each, length).run(files, seconds, bytes_at_most, at_random=True)
     total = own.requests
     for pid, pipe in others:
         with os.fdopen(pipe) as answer:
