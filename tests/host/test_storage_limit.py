@@ -100,6 +100,14 @@ def test_what_lies_in_memory_or_is_not_there_has_no_limit(tmp_path):
     assert measure_storage([tmp_path / "gone"], "vda", may_evict=True)[0] is None
 
 
+def test_an_emulated_storage_is_another_place(files):
+    """Whatever loop device it is on this time."""
+    (settings,) = compose_settings(["storage=gp3"])
+
+    assert place_of_files(settings.storage, files) == "storage=gp3 (3,000 reads/s, 125 MiB/s)"
+    assert place_of_files(HOSTS_OWN, files) not in {"", place_of_files(settings.storage, files)}
+
+
 def test_the_begin_of_a_cell_is_not_in_its_rate():
     """A second in which the queue filled, then three at full speed."""
     cell = Cell(1, MIB)
