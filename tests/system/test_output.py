@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.system.output import Output, print_message
+from bench.system.output import Output, print_markdown, print_message
 
 SAYS = """
 import sys
@@ -111,3 +111,21 @@ def test_what_would_do_something_to_a_terminal_is_written_out(monkeypatch):
     sys.stderr.write("\x1b[2K")
 
     assert written.getvalue() == "\\x1b[2J \\x00 \\x9b31m \\u202e \u00e9\tx\n\x1b[2K"
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "term", "is_drawn"),
+    [(True, "xterm", True), (True, "dumb", False), (False, "xterm", False)],
+)
+def test_tables_are_drawn_on_a_terminal_alone(monkeypatch, is_terminal, term, is_drawn):
+    """A log, a pipe and a terminal that cannot have the text as it is in report.md."""
+    stream = io.StringIO()
+    stream.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("TERM", term)
+    text = "One word.\n\n| Metric | auto |\n| --- | ---: |\n| Ready (s) | 4.20 |"
+    print_markdown(text)
+
+    assert (stream.getvalue() == f"{text}\n") is not is_drawn
+    assert "4.20" in stream.getvalue()
+    assert ("| ---: |" in stream.getvalue()) is not is_drawn

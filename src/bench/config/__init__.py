@@ -9,11 +9,11 @@ from bench.config.model import RandomGptOss, RandomLlama, RandomRecipe
 from bench.config.rig import RigLimits
 from bench.config.settings import Settings, blocks_at_most, conf_dir, flattened
 from bench.config.storage import AS_IS, Storage
-from bench.config.sweep import OF_THE_SWEEP, Tracking
+from bench.config.sweep import OF_THE_SWEEP, Sweep, Tracking
 from bench.config.vllm import SWITCHES, Completion, ServeBench, Steady, Vllm
 
 __all__ = [
     "AS_IS", "DTYPES", "OF_THE_SWEEP", "SWITCHES", "TAKEN", "TAKEN_VARIABLES", "UNANSWERED",
-    "Completion", "RandomGptOss", "RandomLlama", "RandomRecipe", "RigLimits", "ServeBench", "Settings", "Steady", "Storage", "Tracking", "Vllm",
+    "Completion", "RandomGptOss", "RandomLlama", "RandomRecipe", "RigLimits", "ServeBench", "Settings", "Steady", "Storage", "Sweep", "Tracking", "Vllm",
     "blocks_at_most", "conf_dir", "flattened", "positive", "underscored",
 ]  # fmt: skip

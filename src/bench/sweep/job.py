@@ -56,7 +56,7 @@ def run_job(settings: Settings, folder: Path) -> Outcome:
             claiming = partial(claims.enter_context, caches_claimed(settings, print_message))
             waited_s = steps.run("claiming caches_dir", claiming, 0.0)
             steps.run("ending what a killed bench left", end_forsaken, None)
-            progress = claims.enter_context(following(name, place.position, place.starts))
+            progress = claims.enter_context(following(name, place))
             startup = measure(settings, folder, progress.on_line, steps)
         startup, folder = write_down(startup, folder, steps)
         outcome(startup, progress)

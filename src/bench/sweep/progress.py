@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from bench.config import Sweep
 from bench.log.texts.phases import stage_of
 from bench.start.metrics import FIRST_ANSWER, FIRST_TOKEN, READY
 from bench.start.record import Startup
@@ -27,11 +28,14 @@ _lasted_s: list[float] = []  # how long the starts of this process took, for the
 
 @dataclass
 class Progress:
-    """One start's place in its sweep, and what vLLM is doing. `on_line` is called with every line that vLLM prints."""
+    """One start's place in its sweep, and what vLLM is doing. `on_line` is called with every line that vLLM prints. `counts`: it is
+    measured; else it fills caches or verifies weights.
+    """
 
     name: str
     position: int
     starts: int
+    counts: bool
     plain: bool
     began_s: float
     stage: str = FIRST_STAGE
@@ -45,7 +49,7 @@ class Progress:
                 print_message(f"{self.head()}  {elapsed_s:7.1f} s  {stage}")
 
     def head(self) -> str:
-        return f"start {self.position}/{self.starts}  {self.name}"
+        return f"{'start' if self.counts else 'untimed'} {self.position}/{self.starts}  {self.name}"
 
     def __rich__(self) -> Spinner:
         elapsed_s = time.monotonic() - self.began_s
@@ -61,10 +65,10 @@ class Progress:
 
 
 @contextmanager
-def following(name: str, position: int, starts: int) -> Iterator[Progress]:
+def following(name: str, place: Sweep) -> Iterator[Progress]:
     """Shows the progress of a start until the block ends."""
-    console = Console(stderr=True)
-    progress = Progress(name, position, starts, not console.is_terminal, time.monotonic())
+    console, counts = Console(stderr=True), place.kind == "start"
+    progress = Progress(name, place.position, place.starts, counts, not console.is_terminal, time.monotonic())
     if progress.plain:
         print_message(f"{progress.head()}{progress.remaining(0.0)}")
         yield progress
@@ -74,9 +78,12 @@ def following(name: str, position: int, starts: int) -> Iterator[Progress]:
 
 
 def outcome(startup: Startup, progress: Progress) -> None:
-    """Prints the result of a start, its problems and its warnings."""
+    """Prints the result of a start, its problems and its warnings; of one that does not count, that it is over: its times are not results."""
     if startup.reason:
         print_message(f"{progress.head()}  FAILED: {startup.reason}")
+    elif not progress.counts:
+        print_message(f"{progress.head()}  over after {clock(startup.ended_at - startup.started_at)}, does not count")
+        return
     else:
         _lasted_s.append(startup.ended_at - startup.started_at)
         print_message(f"{progress.head()}  {', '.join(_reached(startup))}")

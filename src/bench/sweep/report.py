@@ -16,7 +16,7 @@ from bench.report.run_tables import run_tables
 from bench.report.write import PAGE, summary_markdown, write_report
 from bench.start.steps import ENVIRONMENT_ERRORS, describe_error
 from bench.system.interrupts import unbroken
-from bench.system.output import print_message, print_result
+from bench.system.output import print_markdown, print_message, print_result
 from bench.system.program import on_path
 from bench.tracking.artifacts import fetcher
 from bench.tracking.owner import owner_of, this_owner
@@ -44,7 +44,7 @@ def report_sweep(tracking: Tracking, sweep_id: str) -> None:
 def show_report(tracking: Tracking, comparison: Comparison, folder: Path) -> str:
     """Prints the summary, whose sweep it is, and where the report is. Returns the summary, in markdown."""
     summary, sweep = summary_markdown(report_of(comparison)), comparison.sweep
-    print_result(summary)
+    print_markdown(summary)
     print_result("\n" + "\n".join(map(_whose, sweep.sweeps)))
     print_result(f"report   {folder / 'report.md'}")
     print_result(f"page     {folder / 'report.html'}")

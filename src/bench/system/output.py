@@ -109,6 +109,18 @@ def print_result(text: str) -> None:
     _print(sys.stdout, text)
 
 
+def print_markdown(text: str) -> None:
+    """Prints a command's result: on a terminal with its tables drawn, elsewhere as the text that it is."""
+    if not (sys.stdout and sys.stdout.isatty()) or os.environ.get("TERM") in {"dumb", "unknown"}:
+        print_result(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(file=sys.stdout).print(Markdown(visible(as_typed(masked(text)))))
+    sys.stdout.flush()
+
+
 def _print(stream: Any, text: str) -> None:
     output = stream if isinstance(stream, Output) else Output(stream)
     output.write(f"{visible(as_typed(masked(text)))}\n")
