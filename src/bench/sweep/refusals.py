@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bench.config import Settings, flattened
 from bench.errors import SettingError
-from bench.host.byte_code_files import refuse_unwritable
 from bench.host.compile_cache import caches_of
 from bench.host.emulation.emulate import why_not
 from bench.host.host import Host, look_at_host
@@ -93,7 +92,6 @@ def refuse_what_this_host_cannot(points: Sequence[Point]) -> list[Host]:
     if problems:
         raise SettingError("\n".join(dict.fromkeys(problems)))
     refuse_arguments(zip((point.settings for point in points), hosts, strict=True))
-    refuse_unwritable(zip((point.settings for point in points), hosts, strict=True))
     refuse_load(zip((point.settings for point in points), hosts, strict=True))
     return hosts
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.analysis.losses import ALL_BLOCKS
 from bench.config import Settings, Tracking
 from bench.errors import CheckpointError
+from bench.host.byte_code_files import refuse_unwritable
 from bench.host.claims import folder_claimed
 from bench.host.output_folders import refuse_places
 from bench.sweep.dry_run import print_plan
@@ -58,8 +59,9 @@ def run_sweep(points: Sequence[Point], folder: Path, launch: Launch) -> list[Out
     refuse_equal_points(points, hosts)
     refuse_storages([point.settings for point in points])
     refuse_places((point.settings for point in points), folder, "hydra.sweep.dir")
-    points, settings = with_baseline_again(points), points[0].settings
     refuse_checkpoints([point.settings for point in points], folder)
+    refuse_unwritable((point.settings, host) for point, host in zip(points, hosts, strict=True))  # the slowest
+    points, settings = with_baseline_again(points), points[0].settings
     if settings.dry_run:
         print_plan(points, hosts)
         return []

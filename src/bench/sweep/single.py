@@ -59,7 +59,6 @@ class CheckSingle(Callback):
             settings = single(config)
             host = look_at_host(settings)
             refuse_arguments([(settings, host)])
-            refuse_unwritable([(settings, host)])
             refuse_storages([settings])
             refuse_load([(settings, host)])
             HydraConfig.instance().set_config(config)  # for what is interpolated from it
@@ -71,6 +70,7 @@ class CheckSingle(Callback):
             point = Point(settings.load_format.name, (), settings)
             refuse_taken(folder, "hydra.run.dir")
             refuse_checkpoints([settings], folder)
+            refuse_unwritable([(settings, host)])  # the slowest
             if settings.dry_run:
                 print_plan([point], [host])
                 sys.exit(0)
