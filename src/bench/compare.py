@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
     own, where, overrides = split_arguments(arguments, OWN, prefix="where.")
     with asked_gate(own) as gate:
         _refuse_options(own)
-        settings = compose_one(read_settings(overrides, [*OWN]), [*TAKES, "cost"], [*OWN, "where.NAME"])
+        settings = compose_one(read_settings(overrides, [*OWN, "where."]), [*TAKES, "cost"], [*OWN, "where.NAME"])
         tracking = settings.tracking
         unbroken(partial(tidy, settings), "MLflow to answer")
         comparison = _compared(settings, own, where)

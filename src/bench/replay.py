@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     if not places:
         raise LogError("which log?  python -m bench.replay LOG...")
     start = _start(own["start"])
-    words = read_settings(overrides, ["start"])
+    words = read_settings(overrides, ["start", POINT, EXPLAIN])
     if EXPLAIN in arguments:
         _explain(places, start)
         return

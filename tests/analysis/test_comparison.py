@@ -77,6 +77,19 @@ def test_where_refuses_a_name_that_no_start_has():
         compare(made_sweep(varied("auto")), where={"load_formt": "null"})
 
 
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ({"load_formt": "auto"}, r"has such a param; near to it are load_format\.$"),
+        ({"load_format": "atuo"}, r"is left\. Of load_format they have auto\.$"),
+    ],
+)
+def test_where_no_start_is_left_it_is_said_what_there_is(where, why):
+    """A name that none has, or the values that they have."""
+    with pytest.raises(SettingError, match=why):
+        compare(made_sweep(varied("auto")), where=where)
+
+
 # Who is compared with whom.
 
 

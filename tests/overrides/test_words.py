@@ -38,6 +38,8 @@ def refusal(*words: str) -> str:
         ("model.path=~/models/a", "Type model.path=$HOME/models/a."),
         ("vllm.env.1A=1", "between its points a name has letters,"),
         ("--dry-run", "A setting is typed without dashes: dry_run=VALUE."),
+        ("--multrun", "unrecognized arguments: --multrun. Nearest: --multirun."),
+        ("compare", "a setting is typed as NAME=VALUE. The command is  python -m bench.compare"),
     ],
 )
 def test_a_name_that_there_is_not_is_answered_with_the_nearest(word, nearest):
@@ -125,10 +127,19 @@ def test_flags_may_stand_anywhere(tmp_path):
     assert words.config_dir == tmp_path
 
 
-def test_a_name_of_the_commands_own_is_among_the_nearest():
-    """bench.compare has baseline=, which is no setting of a start."""
-    with pytest.raises(SettingError, match=r"^basline=auto: there is no such setting; nearest: baseline\."):
-        read_settings(["basline=auto"], ["sweep", "baseline"])
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [
+        ("basline=auto", "there is no such setting; nearest: baseline."),
+        ("wher.tensor_parallel_size=2", "there is no such setting; nearest: where.tensor_parallel_size."),
+        ("--explian", "there is no such flag; nearest: --explain."),
+        ("trackng.uri=x", "nearest: tracking.uri"),
+    ],
+)
+def test_a_name_of_the_commands_own_is_among_the_nearest(word, nearest):
+    """bench.compare has baseline=, which is no setting of a start; bench.replay has a flag."""
+    with pytest.raises(SettingError, match=f"^{re.escape(f'{word}: ')}.*{re.escape(nearest)}"):
+        read_settings([word], ["sweep", "baseline", "where.", "--explain"])
 
 
 def test_a_plan_of_preparations_makes_nothing(workplace):

@@ -14,14 +14,30 @@ DERIVED = {"vllm_command", "model.sharded_path"}
 
 def refuse_unknown(sweep: SweepRecord, wanted: Mapping[str, str]) -> None:
     """Refuse a name that no start has: whoever looks for what is not set would find every start."""
-    known = {name for start in sweep.starts for name in start.params}
     for name, value in wanted.items():
-        if name not in known and value.lower() in UNSET:
-            near = ", ".join(get_close_matches(name, sorted(known), n=3))
-            raise SettingError(
-                f"where.{name}: no start of sweep {sweep.sweep_id} has such a param"
-                + (f"; near to it are {near}." if near else ".")
-            )
+        if value.lower() in UNSET and (unknown := _unknown(sweep, name)):
+            raise SettingError(f"where.{name}: {unknown}")
+
+
+def _unknown(sweep: SweepRecord, name: str) -> str:
+    """That no start has such a param, with the nearest ones. Empty: one has it, or a setting below it."""
+    known = sorted({each for start in sweep.starts for each in start.params})
+    if any(each == name or each.startswith(f"{name}.") for each in known):
+        return ""
+    near = ", ".join(get_close_matches(name, known, n=3))
+    return f"no start of sweep {sweep.sweep_id} has such a param{f'; near to it are {near}' if near else ''}."
+
+
+def why_none(sweep: SweepRecord, wanted: Mapping[str, str]) -> str:
+    """Why no start is left of those that are looked for: names that none has, and the values that they have."""
+    found = []
+    for name, value in wanted.items():
+        values = sorted({start.params[name] for start in sweep.starts if name in start.params})
+        if unknown := _unknown(sweep, name):
+            found.append(f"where.{name}: {unknown}")
+        elif values and value.lower() not in map(str.lower, values):
+            found.append(f"Of {name} they have {', '.join(values)}.")
+    return " ".join(found)
 
 
 def has_param(start: RunRecord, name: str, wanted: str) -> bool:

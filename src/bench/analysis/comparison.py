@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.analysis.agreement import NOT_USED, are_two_releases, known_of_one, unlike, why_not
-from bench.analysis.baselines import AUTO, baselines_of, has_param, refuse_unknown, varied_besides_format
+from bench.analysis.baselines import AUTO, baselines_of, has_param, refuse_unknown, varied_besides_format, why_none
 from bench.analysis.losses import cut_off, survivors_only
 from bench.analysis.records import Block, Point, RunRecord, SweepRecord, points_of
 from bench.analysis.same_weights import IGNORED_AS, Weights, weights_of
@@ -103,7 +103,9 @@ def compare(
     kept = [start for start in sweep.starts if all(has_param(start, name, value) for name, value in wanted.items())]
     if not kept:
         words = " ".join(f"where.{name}={value}" for name, value in wanted.items())
-        raise SettingError(f"{words}: none of the {len(sweep.starts)} starts of sweep {sweep.sweep_id} is left.")
+        raise SettingError(
+            f"{words}: none of the {len(sweep.starts)} starts of sweep {sweep.sweep_id} is left. {why_none(sweep, wanted)}".rstrip()
+        )
     points = points_of(kept, sweep.order)
     baselines = baselines_of(points, baseline, sweep.baselines)
     by_label = {point.label: point for point in points}

@@ -12,6 +12,7 @@ from hydra.grammar.gen.OverrideParser import OverrideParser
 from bench.errors import SettingError
 from bench.masking import masked_value
 from bench.overrides.setting_names import cut, shown
+from bench.system.program import MODULES
 
 QUOTED_KEY = re.compile(r"""\{\s*["']""")
 PLAIN_KEYS = (
@@ -31,7 +32,8 @@ def parsed(word: str) -> Override:
     except (HydraException, ValueError, RecursionError) as error:
         key, equals, value = word.lstrip("+").partition("=")
         if not equals or not all(key.split(".")):
-            raise SettingError(f"{shown(word)!r}: a setting is typed as NAME=VALUE.") from error
+            command = f" The command is  python -m {MODULES[word]}" if word in MODULES else ""
+            raise SettingError(f"{shown(word)!r}: a setting is typed as NAME=VALUE.{command}") from error
         if not NAME.fullmatch(key):
             raise SettingError(
                 f"{shown(word)}: between its points a name has letters, digits, _ and -, and no digit first."

@@ -61,15 +61,24 @@ def read_words(arguments: Sequence[str]) -> Words:
 
 def read_settings(arguments: Sequence[str], own: Sequence[str] = ()) -> Words:
     """The same for a command that Hydra does not run: of its flags `--config-dir` alone, and `-m`, which changes nothing. `own` are the
-    names of the command's own settings, for one that is almost right.
+    names of the command's own settings, prefixes of names and flags, for one that is almost right.
 
     Raises:
         SettingError: as `read_words`, and for another flag.
     """
     for word in arguments:
+        flags = [each for each in own if each.startswith("--")]
+        if word.startswith("--") and (near := get_close_matches(word, flags, 1)):
+            raise SettingError(f"{cut(word)}: there is no such flag; nearest: {near[0]}.")
         name, equals, _ = word.partition("=")
-        if equals and name not in names() and (near := get_close_matches(name, own, 1, cutoff=0.8)):
-            raise SettingError(f"{shown(word)}: there is no such setting; nearest: {near[0]}.")
+        first, dot, rest = name.partition(".")
+        if equals and name not in names() and first not in names():
+            below = [each for each in own if each.endswith(".")]  # under which the user chooses the names
+            near = get_close_matches(first + dot, [each for each in own if each in below or not dot], 1, cutoff=0.7)
+            if near:
+                raise SettingError(
+                    f"{shown(word)}: there is no such setting; nearest: {near[0]}{rest if near[0] in below else ''}."
+                )
     words = read_words(arguments)
     given = vars(_parsed_flags(words.flags))
     if other := [
@@ -97,6 +106,10 @@ def _parsed_flags(arguments: Sequence[str]) -> argparse.Namespace:
             if "unrecognized" in message
             else ""
         )
+        flags = [option for option in parser._option_string_actions if option.startswith("--")]  # noqa: SLF001
+        is_setting = name.partition("=")[0].replace("-", "_") in names()
+        if not is_setting and (near := get_close_matches(f"--{name}", flags, 1, cutoff=0.7)):
+            advice = f" Nearest: {near[0]}."
         raise SettingError(f"{cut(message)}.{advice}")
 
     parser.error = refuse  # type: ignore[assignment,method-assign]  # argparse prints its usage and exits
