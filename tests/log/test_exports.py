@@ -11,6 +11,7 @@ import pytest
 
 from bench.log import exports
 from bench.log.exports import readable
+from bench.log.literals import lines_in_strings
 from bench.log.recordings import Recording, log_file, recordings_in
 from bench.log.unwrap import TRACEBACK
 from bench.start.log_metrics import summarise
@@ -158,6 +159,9 @@ EXPORTS: dict[str, str] = {
     "CSV with semicolons": table(["Time", "Line"], [[time, line] for time, line in RECORDS], delimiter=";"),
     "Azure": json.dumps({"tables": [{"columns": [{"name": "TimeGenerated"}, {"name": "LogMessage"}], "rows": [[time, line] for time, line in RECORDS[::-1]]}]}),
     "several lines a record": json.dumps([{"timestamp": TIMES[at], "message": "\n".join(LINES[at : at + 7])} for at in (14, 7, 0)]),
+    "a notebook": json.dumps({"cells": [{"cell_type": "code", "source": ["!vllm serve"], "outputs": [{"name": "stdout", "text": [*(line + "\n" for line in LINES[:-1]), LINES[-1]]}]}]}, indent=1),
+    "a tool's answer": json.dumps({"exit_code": 0, "stdout": "".join(line + "\r\n" for line in LINES)}),
+    "a string": json.dumps("\n".join(f"\x1b[36m{line}\x1b[0m" for line in LINES)),
     "behind a command": "$ gcloud logging read --format=json\n" + json.dumps(GCLOUD, indent=2),
     "CSV without quotes": "time,stream,message\n" + "".join(f"{time},stderr,{line}\n" for time, line in RECORDS),
     "logfmt": LOGFMT,
@@ -166,6 +170,17 @@ EXPORTS: dict[str, str] = {
     "plain, newest first, without a last end": "\n".join(LINES[::-1]),
     "docker --timestamps, newest first": "".join(f"{time} {line}\n" for time, line in RECORDS[::-1]),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_strings_of_json_are_read_block_by_block(size):
+    """Whatever is divided: an escape, a letter, a field's name."""
+    text = 'INFO 11-24 02:47:31 [a.py:1] "tiny" \\ ▀\x1b\n\tError'
+    content = json.dumps({"name": "stdout", "text": [text, "end of it"]}).encode()
+    blocks = [content[at : at + size] for at in range(0, len(content), size)]
+
+    lines = b"".join(lines_in_strings(blocks)).decode()
+    assert f"{text}\nend of it\n" in lines
 
 
 @pytest.mark.parametrize("content", EXPORTS.values(), ids=EXPORTS)

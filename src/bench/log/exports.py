@@ -1,8 +1,8 @@
 """A log as an export, a pager or a terminal left it -> a file whose lines can be read one by one from the first to the last.
 
 Most logs are read as they lie there. Written anew, into a file of ours, are: a document of JSON and a table, as a line for each record;
-records that something divided at a width, as whole lines; and what is newest first, the other way round. What a log is shows in its
-first lines; it is written piece by piece, so that memory does not grow with it. Lines are then numbered as they stand in that file.
+what stands in strings of JSON; records that something divided at a width, as whole lines; and what is newest first, the other way
+round. What a log is shows in its first lines; it is written piece by piece, so that memory does not grow with it. Lines are then numbered as they stand in that file.
 """
 
 import re
@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 
-from bench.log import documents, tables
+from bench.log import documents, literals, tables
 from bench.log.encodings import text_of
 from bench.log.files import lines_in, log_blocks
 from bench.log.folded import completed, fold_of, missing_in, unfolded
@@ -73,7 +73,17 @@ def _steps(blocks: Iterator[bytes]) -> list[Step]:
         if (size := size + len(block)) >= SAMPLE_BYTES:
             break
     steps = []
-    for recognised in (_as_octal, _as_document, _as_table, _as_page, _as_typeset, _as_pane, _as_folded, _as_cut):
+    for recognised in (
+        _as_octal,
+        _as_document,
+        _as_literal,
+        _as_table,
+        _as_page,
+        _as_typeset,
+        _as_pane,
+        _as_folded,
+        _as_cut,
+    ):
         if step := recognised(sample):
             steps.append(step)
             sample = [*step.change(sample)]
@@ -106,6 +116,11 @@ def _as_document(sample: Sequence[bytes]) -> Step | None:
     if not documents.begins_document(first) or next(documents.records_in(sample), None) is None:
         return None
     return Step("a document of JSON", documents.records_in)
+
+
+def _as_literal(sample: Sequence[bytes]) -> Step | None:
+    is_literal = literals.is_in_strings(text_of(b"".join(sample)))
+    return Step("strings of JSON", literals.lines_in_strings) if is_literal else None
 
 
 def _as_table(sample: Sequence[bytes]) -> Step | None:
