@@ -90,6 +90,8 @@ def test_what_ends_a_text_of_a_document_is_no_part_of_an_address(behind):
         "2026-11-24 02:52:58,123 - serving.child - INFO - ",
         "INFO:child:",
         '- "',  # a list of YAML
+        "\t",
+        "+",  # a diff's
     ],
 )
 def test_an_unknown_beginning_of_all_lines_is_taken_off(before):

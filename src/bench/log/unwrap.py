@@ -58,7 +58,7 @@ NO_NAME = re.compile(  # what of these is not the name
 # Not torch's [rank0], which is a rank.
 BEFORE_TRACEBACK = re.compile(rf"(?!\[rank)\S.{{0,150}}[|:\]>-] (?={re.escape(TRACEBACK)}\s*$)")
 # Of a logger or a document, as Airflow's `[time] {file:line} INFO - `, with a line of vLLM's behind.
-BEFORE_VLLM = re.compile(rf"(?!\[rank)[^(%]{{1,150}}?(?<=[|:\]>\-\"' ])(?={BEGINNING})")
+BEFORE_VLLM = re.compile(rf"(?!\[rank)[^(%]{{1,150}}?(?<=[|:\]>\-\"' \t+])(?={BEGINNING})")
 MOST_BEGINNINGS, ENOUGH_ALIKE = 8, 3
 
 # Colours and other commands to a terminal; Buildkite's stamps are one of its own. Copied text shows them as ^[ or ESC, or without the escape.
