@@ -97,6 +97,19 @@ def test_a_commands_own_setting_is_typed_once_too():
     assert split_arguments(["sweep=a", "sweep=a", "seed=1"], own) == ({"sweep": "a"}, {}, ["seed=1"])
 
 
+def test_what_hydra_would_reduce_to_its_last_or_drop_is_refused_with_what_to_type():
+    """A list of choices for a group, and a sweep over experiments that bring sweeps."""
+    assert "Several, each a start of its own: -m load_format=auto,safetensors" in refusal(
+        "-m", "load_format=[auto,safetensors]"
+    )
+    with pytest.raises(
+        SettingError, match=r"^experiment=load_formats_gpu: it brings hydra\.sweeper\.params of its own"
+    ):
+        compose_settings(
+            ["experiment=load_formats_gpu,tensor_parallel_cpu", "model=tiny_llama", "gpu_memory_utilization=null"]
+        )
+
+
 def test_empty_braces_take_nothing_away():
     """Hydra merges them into what an experiment brings, all of which would stay."""
     with pytest.raises(SettingError, match=r"^repeats_of=\{\}: .* Leave it out with ~repeats_of\.runai_streamer\.$"):
