@@ -23,10 +23,11 @@ from bench.host.storage_profile import COUNTED, GIB, StorageProfile, from_text, 
 from bench.system.whole_files import write_whole
 
 SCRIPT = Path(__file__).with_name("storage_probe.py")
-COPY_SCRIPT = Path(__file__).with_name("gpu_copy_probe.py")
+COPY_SCRIPT, GPU_SCRIPT = (Path(__file__).with_name(f"{name}.py") for name in ("copy_probe", "gpu_copy_probe"))
 SECONDS, AT_MOST_S = 8.0, 30.0  # that are searched; after which a child is given up: a read may hang
 COPY_AT_MOST_S = 120.0  # to import torch on a cold disk
 ANSWER_AT_MOST = 64 << 10
+FILES_AT_MOST = 256  # that are read: their names are words of a command
 KEPT = 14  # profiles: they are a tag too
 ROUNDS = 4  # how often a small checkpoint is read altogether
 FOLDER = "storage_limits"
@@ -67,7 +68,7 @@ def measure_storage(
         return None, "there are no files on a storage"
     facts, before = describe_storage(files[0]), residency(files, MINCORE)
     asked = {
-        "paths": [str(path) for path in files],
+        "paths": [str(path) for path in files[:FILES_AT_MOST]],
         "seconds": SECONDS,
         "bytes_at_most": ROUNDS * size,
         "may_be_buffered": may_evict or before == 0,
@@ -77,13 +78,16 @@ def measure_storage(
     found, why = _answer(words, AT_MOST_S, f"  measuring how fast {place} can be read")
     if found is None or (why := found.get("error")):
         return None, why
+    copied, _ = _answer(
+        [sys.executable, "-I", "-S", str(COPY_SCRIPT), str(size)], AT_MOST_S, "  measuring copies from the page cache"
+    )
     after = residency(files, MINCORE)
     through_cache = before is not None and after is not None and after > before + (1 - COUNTED) * (1 - before)
     is_direct = found["is_direct"] and not through_cache and facts["filesystem"] not in CACHED_BELOW
     share = found["read_share"]
     if share is not None and share < COUNTED and facts.get("device"):
         is_direct = False
-    return _profile(found, facts, place, is_direct=is_direct), None
+    return _profile(found | (copied or {}), facts, place, is_direct=is_direct), None
 
 
 def _answer(words: list[str], timeout_s: float, doing: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -115,15 +119,15 @@ def _profile(found: dict[str, Any], facts: dict[str, str], place: str, *, is_dir
         read_ahead_kib=int(read_ahead) if read_ahead else None,
         is_direct=is_direct,
         is_steady=found["is_steady"],
-        copy_gib_per_s=found["copy_bytes_per_s"]["all"] / GIB,
-        copy_one_gib_per_s=found["copy_bytes_per_s"]["one"] / GIB,
+        copy_gib_per_s=found["copy_bytes_per_s"] / GIB if "copy_bytes_per_s" in found else None,
+        copy_one_gib_per_s=found["copy_one_bytes_per_s"] / GIB if "copy_one_bytes_per_s" in found else None,
     )
 
 
 def copied_to_gpu(python: str) -> dict[str, float]:
     """`pinned_gib_per_s` and `pageable_gib_per_s`, from host memory to the first GPU that the measured interpreter's torch sees. Empty: not measured."""
     found, _ = _answer(
-        [python, "-c", COPY_SCRIPT.read_text(encoding="utf-8")],
+        [python, "-c", GPU_SCRIPT.read_text(encoding="utf-8")],
         COPY_AT_MOST_S,
         "  measuring how fast a GPU can be copied to",
     )

@@ -43,11 +43,10 @@ CELLS = (
     (64, 4 * MIB),
 )  # threads, bytes: by what is in flight
 IN_FLIGHT_S = 0.2  # of the storage's rate: more in flight only waits
-LATENCY_S, CELL_S, COPY_S, AT_LONGEST_S = 0.15, 0.4, 0.3, 2.5
+LATENCY_S, CELL_S, AT_LONGEST_S = 0.15, 0.4, 2.5
 RAMP = 0.25  # of a cell, at its begin
 WINDOW_S = 0.5  # in which a rate is counted; two of them make the second that is the limit
 STEADY = 0.1  # by which the seconds of a firm limit differ at most
-COPIED, TRIES = 256 * MIB, 3  # a core may be taken away meanwhile
 
 
 class Files:
@@ -282,43 +281,6 @@ def measured(paths: list[str], seconds: float, bytes_at_most: float, *, may_be_b
     return found | {"is_direct": files.is_direct, "read_bytes": files.read, "read_share": share}
 
 
-def copying(size: int) -> dict[str, float]:
-    """Bytes a second from the page cache into memory by read(), with one thread and with one a core. The pages are a file's of this process alone,
-    in memory: nothing else's are touched.
-    """
-    descriptor = os.memfd_create("bench")
-    length = 4 * MIB
-    size = max(length, min(COPIED, size) // length * length)
-    seconds = min(COPY_S, size / GIB)  # a small one is copied a few times
-    source = b"\1" * length
-    for offset in range(0, size, length):
-        os.pwrite(descriptor, source, offset)
-    found = {}
-    for name, threads in (("one", 1), ("all", _cores())):
-        views = [memoryview(bytearray(length)) for _ in range(threads)]
-        found[name] = max(_copied(descriptor, size, seconds / TRIES, views) for _ in range(TRIES))
-    os.close(descriptor)
-    return found
-
-
-def _copied(descriptor: int, size: int, seconds: float, views: list[memoryview]) -> float:
-    counts = [0] * len(views)
-    began_s = time.perf_counter()
-
-    def work(index: int) -> None:
-        offset = index * len(views[index]) % size
-        while time.perf_counter() < began_s + seconds:
-            counts[index] += os.preadv(descriptor, [views[index]], offset)
-            offset = (offset + len(views[index])) % size
-
-    workers = [threading.Thread(target=work, args=(index,), daemon=True) for index in range(len(views))]
-    for each in workers:
-        each.start()
-    for each in workers:
-        each.join()
-    return sum(counts) / (time.perf_counter() - began_s)
-
-
 def main() -> None:
     """Measures what the first word asks for."""
     asked = json.loads(sys.argv[1])
@@ -327,7 +289,6 @@ def main() -> None:
             file.write("0")
     is_allowed = asked.get("may_be_buffered", False)
     found = measured(asked["paths"], asked["seconds"], asked["bytes_at_most"], may_be_buffered=is_allowed)
-    found["copy_bytes_per_s"] = copying(int(asked["bytes_at_most"] / 8))
     print(json.dumps(found))  # noqa: T201  # the answer
 
 
