@@ -14,6 +14,7 @@ from bench import compare, replay
 from bench.errors import LogError
 from command_line import call_command, run_command
 from conftest import FAKE, Done, Workplace
+from recorded_evidence import folders
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -513,3 +514,14 @@ def test_a_start_that_is_brought_in_has_its_own_time(away, workplace):
 
     assert run.info.start_time / 1000 <= (folder / "startup.json").stat().st_mtime
     assert run.info.start_time <= run.info.end_time
+
+
+def test_a_start_is_there_already_where_this_store_has_it(workplace):
+    """A folder remembers the run of the store it was first brought into, which may be another one."""
+    folder = workplace.folder / "start-0"
+    shutil.copytree(folders()["cpu-two_starts/auto"], folder)
+
+    first, again = (call_command(workplace, replay.main, "start-0").out for _ in range(2))
+    elsewhere = call_command(workplace, replay.main, "start-0", "tracking.uri=sqlite:///other.db").out
+
+    assert [" is there already" in each for each in (first, again, elsewhere)] == [False, True, False]

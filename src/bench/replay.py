@@ -28,13 +28,13 @@ from bench.log.recordings import Recording, expanded, log_file, recordings_in
 from bench.overrides.words import read_settings
 from bench.report.published_table import STARTS
 from bench.start.explain import explanation
-from bench.start.files import RUN, STARTUP
+from bench.start.files import STARTUP
 from bench.sweep.publish import bring_in_result
 from bench.sweep.replay import replay_sweep
 from bench.system.interrupts import unbroken
 from bench.system.output import exit_where_lost, print_result
 from bench.tracking.address import words_for
-from bench.tracking.bring_in import bring_in, tidy
+from bench.tracking.bring_in import bring_in, is_in_store, tidy
 from bench.tracking.sweeps import SWEEP_FILE, SweepRun, log_sweep
 
 EXPLAIN, POINT = "--explain", "point."
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
     for result in results:
         _bring_in_result(tracking, result)
     for folder in starts:
-        there = " is there already:" if (folder / RUN).is_file() else ""
+        there = " is there already:" if is_in_store(tracking, folder) else ""
         print_result(f"{folder}:{there} run {bring_in(tracking, folder)}")
     for sweep in filter(None, map(SweepRun.load, folders)):
         log_sweep(tracking, sweep)

@@ -12,8 +12,10 @@ from bench.start.folder import recovered
 from bench.start.record import load_startup
 from bench.system.output import print_message
 from bench.tracking import outbox
+from bench.tracking.mlflow_errors import errors_translated
 from bench.tracking.query import is_there
-from bench.tracking.runs import end_abandoned, log_start
+from bench.tracking.runs import end_abandoned, is_complete, log_start, run_of
+from bench.tracking.store import connect
 
 EARLIER = Path("caches")  # where an earlier bench kept its outbox
 
@@ -66,6 +68,15 @@ def _recovered(folder: Path) -> bool:
     with suppress(OSError, EvidenceError):
         return recovered(folder)
     return False
+
+
+def is_in_store(tracking: Tracking, folder: Path) -> bool:
+    """Whether all of this start is in this store: what its folder says of a run may be of another one."""
+    if not is_there(tracking.uri):
+        return False
+    with errors_translated(tracking.uri):
+        found = run_of(connect(tracking.uri), load_startup(folder).key)
+    return found is not None and is_complete(found)
 
 
 def bring_in(tracking: Tracking, folder: Path) -> str:
