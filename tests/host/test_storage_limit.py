@@ -11,7 +11,16 @@ from bench.host import storage_limit, storage_probe
 from bench.host.page_cache import evict, residency, warm
 from bench.host.storage_limit import keep_profile, kept_profiles, measure_storage, place_of_files
 from bench.host.storage_probe import Cell
-from bench.host.storage_profile import GIB, StorageProfile, best, from_text, has_moved, is_firm, to_text
+from bench.host.storage_profile import (
+    GIB,
+    StorageProfile,
+    best,
+    could_become_firm,
+    from_text,
+    has_moved,
+    is_firm,
+    to_text,
+)
 from bench.start.storage_use import measure_before
 
 MIB = 1024**2
@@ -120,13 +129,16 @@ def test_the_begin_of_a_cell_is_not_in_its_rate():
 
 
 def test_a_limit_is_firm_where_measurements_agree():
-    """Twice, steadily, past the page cache, and within 10 %."""
+    """Three times, steadily, past the page cache, and within 10 %."""
     again = replace(FIRM, read_gib_per_s=1.3, copy_gib_per_s=None)
 
-    assert is_firm([FIRM, again])
-    assert not is_firm([FIRM])
-    assert not is_firm([FIRM, replace(again, is_direct=False)])
-    assert not is_firm([FIRM, replace(again, is_steady=False)])
+    assert is_firm([FIRM, again, FIRM])
+    assert not is_firm([FIRM, again])
+    assert not is_firm([FIRM, FIRM, replace(again, is_direct=False)])
+    assert not is_firm([FIRM, FIRM, replace(again, is_steady=False)])
+    assert not is_firm([FIRM, FIRM, replace(FIRM, read_gib_per_s=1.33)])
+    assert [could_become_firm(each) for each in ([FIRM], [FIRM, again], [FIRM, again, again])] == [True, True, False]
+    assert not could_become_firm([replace(FIRM, is_steady=False)])
     assert has_moved([FIRM, replace(FIRM, read_gib_per_s=1.33)])
     assert best([FIRM, again]) == replace(again, copy_gib_per_s=5.0)
     assert best([replace(FIRM, read_gib_per_s=9.0, is_direct=False), FIRM]) == FIRM

@@ -79,12 +79,12 @@ def test_what_a_cold_start_must_read_has_two_limits(share):
     "case",
     [
         read_against,
-        lambda: read_against(1.5, 1.55),
-        lambda: read_against(0.9, 1.55),  # the best of them is the limit
-        lambda: replace(read_against(0.4, 0.41), storage_use=replace(read_against(0.4, 0.41).storage_use, is_cold=False)),
-        lambda: replace(read_against(0.4, 0.41), storage_use=replace(read_against(0.4, 0.41).storage_use, read_gib=None)),
-        lambda: replace(read_against(0.4, 0.41), storage_use=replace(read_against(0.4, 0.41).storage_use, seconds=None)),
-        lambda: replace(read_against(0.4, 0.41), storage_use=replace(read_against(0.4, 0.41).storage_use, read_gib=0.15, seconds=0.1)),
+        lambda: read_against(1.5, 1.55, 1.52),
+        lambda: read_against(0.9, 0.92, 1.55),  # the best of them is the limit
+        lambda: replace(read_against(0.4, 0.41, 0.42), storage_use=replace(read_against(0.4, 0.41, 0.42).storage_use, is_cold=False)),
+        lambda: replace(read_against(0.4, 0.41, 0.42), storage_use=replace(read_against(0.4, 0.41, 0.42).storage_use, read_gib=None)),
+        lambda: replace(read_against(0.4, 0.41, 0.42), storage_use=replace(read_against(0.4, 0.41, 0.42).storage_use, seconds=None)),
+        lambda: replace(read_against(0.4, 0.41, 0.42), storage_use=replace(read_against(0.4, 0.41, 0.42).storage_use, read_gib=0.15, seconds=0.1)),
     ],
     ids=["not measured", "within 110 %", "it moved up", "warm", "bytes unknown", "seconds unknown", "too little"],
 )  # fmt: skip

@@ -8,8 +8,8 @@ searched, from little in flight to much. What a short probe gets wrong, and what
 - its begin counts for nothing: until all threads have their first read behind them, the queue is not full;
 - too little in flight: the best of all cells counts, up to 256 MiB in flight, but never more than the storage delivers in IN_FLIGHT_S, since
   a slow storage would then answer nothing within a cell;
-- a storage that is shared changes from second to second: the best cell is read for longer, and its best second is the limit. How much its
-  seconds differ is reported, so that a limit that does not hold still is not taken for a firm one.
+- a storage that is shared changes from second to second: the best cell is read for longer, and the best of all is the limit. How much it
+  differs from the seconds of the longest is reported, so that a limit that does not hold still is not taken for a firm one.
 
 Where O_DIRECT is refused the reads go through the page cache, of which the files are evicted before each cell and at the end, and the answer
 says so. The caller has to allow that.
@@ -232,19 +232,22 @@ def limits(files: Files, seconds: float, bytes_at_most: float) -> dict[str, obje
             best = Cell(threads, length).run(files, left_s, quota, at_random=True)
             counted[length] = best.requests
         rate = max(rate, counted[length])
+    fastest = best.rate
     for threads, length in CELLS:
         in_flight = threads * length
         if ends_s - time.perf_counter() > CELL_S and in_flight <= min(IN_FLIGHT_S * best.rate, files.size / 2):
             cell = Cell(threads, length).run(files, CELL_S, quota)
             best = cell if cell.rate > best.rate else best
+            fastest = max(fastest, cell.rate)
     left_s = min(AT_LONGEST_S, ends_s - time.perf_counter())
     longest = Cell(best.threads, best.length).run(files, left_s, 4 * quota) if left_s > CELL_S else best
     windows = longest.windows()
     of_seconds = [sum(pair) / 2 for pair in itertools.pairwise(windows)] or windows
+    fastest = max(fastest, longest.rate, *of_seconds)
     return {
-        "read_bytes_per_s": max(*of_seconds, longest.rate),
+        "read_bytes_per_s": fastest,
         "sustained_bytes_per_s": longest.rate,
-        "is_steady": len(windows) > 1 and max(of_seconds) - min(of_seconds) <= STEADY * max(of_seconds),
+        "is_steady": len(windows) > 1 and fastest - min(of_seconds) <= STEADY * fastest,
         "threads": longest.threads,
         "block_bytes": longest.length,
         "reads_per_s": {str(length): requests for length, requests in counted.items()},

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pydantic import TypeAdapter, ValidationError
 
 GIB = 1024**3
+FIRM_AT_LEAST = 3  # measurements: a shared storage is fast for seconds, and slow for minutes
 MOVED = 0.10  # of the limit: measurements that differ by more are no firm limit
 COUNTED = 0.9  # of what was read past the page cache, at least counted as storage's: else a cache has answered
 
@@ -15,7 +16,7 @@ COUNTED = 0.9  # of what was read past the page cache, at least counted as stora
 class StorageProfile:
     """Of one storage at one moment. Rates are those of all threads together. None: not measured here.
 
-    `read_gib_per_s` is its limit: the best second of direct reads, with as many threads and as large reads as it takes. `sustained_gib_per_s` is
+    `read_gib_per_s` is its limit: the best that direct reads reached, with as many threads and as large reads as it takes. `sustained_gib_per_s` is
     the mean over `seconds`. `reads_per_s_…` are random reads of that size.
     """
 
@@ -99,5 +100,10 @@ def has_moved(profiles: Sequence[StorageProfile]) -> bool:
 
 
 def is_firm(profiles: Sequence[StorageProfile]) -> bool:
-    """Measured more than once, each time steadily and past the page cache, with one result."""
-    return len(profiles) > 1 and all(each.is_firm for each in profiles) and not has_moved(profiles)
+    """Measured often enough, each time steadily and past the page cache, with one result."""
+    return len(profiles) >= FIRM_AT_LEAST and all(each.is_firm for each in profiles) and not has_moved(profiles)
+
+
+def could_become_firm(profiles: Sequence[StorageProfile]) -> bool:
+    """Whether another measurement could make it so."""
+    return len(profiles) < FIRM_AT_LEAST and all(each.is_firm for each in profiles) and not has_moved(profiles)

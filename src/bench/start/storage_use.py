@@ -8,7 +8,7 @@ from bench.config import Settings
 from bench.errors import CheckpointError
 from bench.host.page_cache import unique_files
 from bench.host.storage_limit import kept_profiles, measure_and_keep, place_of_files
-from bench.host.storage_profile import StorageProfile, best, is_firm, of_place
+from bench.host.storage_profile import StorageProfile, best, could_become_firm, is_firm, of_place
 from bench.system.interrupts import interruptible
 from bench.system.output import print_message
 from bench.weights.checkpoint import paths_read
@@ -83,10 +83,13 @@ def storage_use(
         load[1] - load[0] if load else None,
         settings.page_cache == "cold",
     )
-    if not use.exceeds or (len(use.profiles) > 1 and not use.is_firm):
-        return use
-    print_message("  it read faster than its storage: measuring the limit again")
     # A signal has no start to lose here: this one is complete, and whoever started it looks for the signal.
-    with suppress(KeyboardInterrupt), interruptible():
-        measure_and_keep(settings, paths, checkpoint_folder(settings), folder)
-    return replace(use, profiles=of_place(kept_profiles(settings, folder), place))
+    with suppress(KeyboardInterrupt):
+        while use.exceeds and could_become_firm(use.profiles):
+            print_message("  it read faster than its storage: measuring the limit again")
+            with interruptible():
+                _, why = measure_and_keep(settings, paths, checkpoint_folder(settings), folder)
+            use = replace(use, profiles=of_place(kept_profiles(settings, folder), place))
+            if why:
+                break
+    return use
