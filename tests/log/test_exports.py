@@ -172,6 +172,15 @@ EXPORTS: dict[str, str] = {
 }  # fmt: skip
 
 
+def test_a_table_of_records_is_a_table(tmp_path):
+    """Its cells are strings, but not JSON's: quotes in them are doubled."""
+    rows = [[time, json.dumps({"log": line + "\n", "stream": "stderr"})] for time, line in RECORDS]
+
+    recording = read(table(["timestamp", "message"], rows, quoting=csv.QUOTE_ALL).encode(), tmp_path)
+    is_right(recording)
+    assert recording.file.changes == ("a table",)
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_strings_of_json_are_read_block_by_block(size):
     """Whatever is divided: an escape, a letter, a field's name."""

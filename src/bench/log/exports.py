@@ -76,8 +76,8 @@ def _steps(blocks: Iterator[bytes]) -> list[Step]:
     for recognised in (
         _as_octal,
         _as_document,
-        _as_literal,
         _as_table,
+        _as_literal,
         _as_page,
         _as_typeset,
         _as_pane,
