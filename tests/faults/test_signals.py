@@ -61,6 +61,7 @@ COMPLETE = [
     Moment("between blocks", (*SWEEP, "repeats=2"), "bench.sweep.run:why_stop", complete=1),
     Moment("closing the sweep", SWEEP, "bench.tracking.uploads:end_sweep", complete=1),
     Moment("the sweep is closed", SWEEP, "bench.tracking.uploads:end_sweep>", complete=1),
+    Moment("writing the report", (*SWEEP, "report=true"), "bench.report.write:write_report", complete=1),
 ]
 
 
