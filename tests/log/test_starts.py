@@ -355,9 +355,13 @@ def shuffled_together(logs: list[list[bytes]], seed: int) -> list[bytes]:
 
 
 def test_what_is_printed_beside_vllm_is_no_start():
-    """A database in the same Compose file; the kernel, whose word on who was killed counts."""
+    """A database and another server in the same Compose file; the kernel, whose word on who was killed counts."""
     (start,) = starts(f"db-1    | ready to accept connections {BANNER[:4]}", f"vllm-1  | {BANNER}", "db-1    | bye")
     assert start.info.version == "0.10.1"
+
+    served = ["INFO:     Application startup complete.", 'INFO:     10.0.0.1:10001 - "GET / HTTP/1.1" 200 OK']
+    (start,) = starts(f"vllm-1  | {BANNER}", *(f"webui-1 | {line}" for line in [*served, "ValueError: no such chat"]))
+    assert start.ending.outcome == "incomplete"
 
     (start,) = starts(
         f"Nov 24 02:47:31 host vllm[41]: {BANNER}",

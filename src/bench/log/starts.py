@@ -16,6 +16,7 @@ from bench.log.filter import (
     RANK_NAME,
     READINGS,
     SERVER_NAME,
+    SIGN,
     Found,
     filter_for,
     found_in,
@@ -201,7 +202,12 @@ class LogReader:
                 yield source.start.start_log()
 
     def _see(self, piece: Piece, found: Found) -> None:
-        ended = self._source(piece, found).see(parsed(piece), found, self._start)
+        source = self._source(piece, found)
+        if (
+            piece.source and self._sources and piece.source not in self._sources
+        ):  # somebody's beside: only deaths are of a start
+            found = Found(groups=found.groups & SIGN, near=found.near & SIGN)
+        ended = source.see(parsed(piece), found, self._start)
         if ended:
             self.ended.append(ended.start_log())
 
