@@ -19,7 +19,7 @@ TEXT: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize
 @dataclass(frozen=True)
 class Bar:
     """From `start` for `length`, in the unit of the axis. `values` are drawn as dots where there are several. `is_dot`: no bar, but
-    a dot at `length` on its interval, hollow where there is none.
+    a dot at `length` on its interval, hollow where there is none; `line` is the interval's colour, where it is another one.
     """
 
     length: float
@@ -30,6 +30,7 @@ class Bar:
     values: Sequence[float] = ()
     interval: Interval | None = None
     is_dot: bool = False
+    line: str | None = None
 
     @property
     def ends(self) -> tuple[float, float] | None:
@@ -96,7 +97,7 @@ def _draw_bar(axes: "Axes", bar: Bar, y: float, height: float, *, divided: bool)
 
 def _draw_dot(axes: "Axes", dot: Bar, y: float) -> None:
     if dot.ends:
-        axes.plot(dot.ends, [y, y], color=dot.colour, linewidth=2.5, solid_capstyle="butt")
+        axes.plot(dot.ends, [y, y], color=dot.line or dot.colour, linewidth=2.5, solid_capstyle="butt")
     face = dot.colour if dot.ends else "white"
     axes.plot([dot.length], [y], "o", markersize=7, markerfacecolor=face, markeredgecolor=dot.colour)
 

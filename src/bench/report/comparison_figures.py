@@ -108,11 +108,11 @@ def _draw_speedups(axes: "Axes", comparison: Comparison, points: list[Point]) ->
 
 
 def _ratio(ratio: Interval, shade: str) -> Bar:
-    """A dot on its interval, since a bare bar reads as a win."""
+    """A dot of the candidate's colour on its interval, since a bare bar reads as a win."""
     if ratio.low is None or ratio.high is None:
         return Bar(ratio.mean, shade, f"{ratio_text(ratio)} (n = {ratio.n})", is_dot=True)
-    shown = GREY if ratio.low <= 1.0 <= ratio.high else shade
-    return Bar(ratio.mean, shown, ratio_text(ratio), interval=ratio, is_dot=True)
+    line = GREY if ratio.low <= 1.0 <= ratio.high else shade
+    return Bar(ratio.mean, shade, ratio_text(ratio), interval=ratio, is_dot=True, line=line)
 
 
 def draw_waterfalls(comparison: Comparison, folder: Path) -> Path | None:
