@@ -167,6 +167,7 @@ def test_profiles_are_kept_for_a_sweep_and_for_a_start(tmp_path):
     assert (rates[0], rates[-1], len(rates)) == (1.0, 40.0, 1 + storage_limit.KEPT)
     assert len(to_text(kept_profiles(settings))) < 7000
     assert from_text(to_text([FIRM])) == (FIRM,)
+    assert from_text(to_text([replace(FIRM, read_gib_per_s=0.0)])) == ()
     assert from_text('[{"place": 7}]') == from_text("nonsense") == ()
     assert (
         kept_profiles(settings.model_copy(update={"sweep": settings.sweep.model_copy(update={"id": None})}), tmp_path)

@@ -78,6 +78,8 @@ def measure_storage(
     found, why = _answer(words, AT_MOST_S, f"  measuring how fast {place} can be read")
     if found is None or (why := found.get("error")):
         return None, why
+    if not found["read_bytes_per_s"]:
+        return None, f"nothing was read within {SECONDS:g} s"
     copied, _ = _answer(
         [sys.executable, "-I", "-S", str(COPY_SCRIPT), str(size)], AT_MOST_S, "  measuring copies from the page cache"
     )

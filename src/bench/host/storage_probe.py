@@ -43,7 +43,7 @@ CELLS = (
     (64, 4 * MIB),
 )  # threads, bytes: by what is in flight
 IN_FLIGHT_S = 0.2  # of the storage's rate: more in flight only waits
-LATENCY_S, CELL_S, AT_LONGEST_S = 0.15, 0.4, 2.5
+LATENCY_S, CELL_S, AT_LONGEST_S, AT_LEAST_S = 0.15, 0.4, 2.5, 0.05
 RAMP = 0.25  # of a cell, at its begin
 WINDOW_S = 0.5  # in which a rate is counted; two of them make the second that is the limit
 STEADY = 0.1  # by which the seconds of a firm limit differ at most
@@ -225,7 +225,7 @@ def limits(files: Files, seconds: float, bytes_at_most: float) -> dict[str, obje
     best = Cell(1, ALIGNED)
     for length in REQUESTS:
         threads = max(1, min(REQUESTS_THREADS, int(rate * IN_FLIGHT_S)))
-        left_s = min(CELL_S, ends_s - time.perf_counter())
+        left_s = max(AT_LEAST_S, min(CELL_S, ends_s - time.perf_counter()))
         if length == ALIGNED:
             best, counted[length] = requests(files, threads, length, left_s, quota)
         else:

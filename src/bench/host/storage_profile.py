@@ -63,9 +63,9 @@ def to_text(profiles: Iterable[StorageProfile]) -> str:
 
 
 def from_text(text: str) -> tuple[StorageProfile, ...]:
-    """The inverse. Empty: it is something else, as of another release."""
+    """The inverse. Empty: it is something else, as of another release. A limit of 0 is none."""
     try:
-        return tuple(_PROFILES.validate_json(text))
+        return tuple(each for each in _PROFILES.validate_json(text) if each.read_gib_per_s > 0)
     except ValidationError:
         return ()
 
