@@ -112,6 +112,10 @@ OTHERS: dict[str, list[Words]] = {
         ("publish=a/b",), ("--config-dir=nowhere",), ("-x",), ("tracking.uri=''",), ("repeats=3",), ("seed",), ("caches_dir=[a,b]",),
         ("sweep=a", "sweep=b"), ("where.seed=1", "where.seed=2"), ("gate_metric=first_token_s",), ("junit=x.xml",), ("gate=5",),
     ],
+    "bench.predict": [
+        (), ("storage=as_is",), ("storage=nope",), ("storage=gp3", "load_format=auto"), ("storage=gp3,nfs_like",), ("storage=gp3", "latency_ms=0"), ("storage=gp3", "measured=a"),
+        ("storage=gp3", "storage.read_iops=0"), ("storage=memory",),
+    ],
     "bench.replay": [
         (), ("no.log",), ("no.log", "load_format=auto"), ("no.log", "foo=1"), ("no.log", "start=0"), ("no.log", "start=1", "start=2"), ("--explian", "no.log"),
         ("no.log", "tracking.uri=a,b"), ("no.log", "--config-dir=nowhere"), ("no.log", "tracking=[local,server]"), ("a*.log",),

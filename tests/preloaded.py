@@ -23,7 +23,7 @@ from typing import Any
 from hooks import stop_at
 
 MODULES = (
-    "bench.__main__", "bench.compare", "bench.prepare", "bench.replay", "bench.sweep.run", "bench.sweep.job",
+    "bench.__main__", "bench.compare", "bench.predict", "bench.prepare", "bench.replay", "bench.sweep.run", "bench.sweep.job",
     "bench.report.start_figures", "jinja2",
     "hydra_plugins.bench_sweeper.sweeper", "hydra._internal.core_plugins.basic_launcher",
     "mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.db.utils", "alembic.command",

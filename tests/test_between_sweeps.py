@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench import compare, replay
+from bench import compare, predict, replay
 from bench.config import Tracking
 from bench.start.tags import BLOCKS
 from bench.tracking.runs import log_start
@@ -200,3 +200,19 @@ def test_one_log_that_was_read_twice_is_not_compared_with_itself(workplace):
 
     assert done.code == 2
     assert "all of its starts are starts of another sweep" in done.err
+
+
+def test_of_starts_that_counted_no_reads_no_load_is_predicted(place: Workplace):
+    """A line for each point, with the reason."""
+    done = call_command(place, predict.main, "sweep=base", "storage=gp3")
+
+    assert done.code == 0, done.err
+    assert "sweep base, on gp3 (3,000 reads/s, 125 MiB/s):" in done.out
+    assert "not predicted: its starts have no probe/load_weights_s" in done.out
+
+
+def test_a_storage_that_no_sweep_measured_is_refused(place: Workplace):
+    """Rather than taken for one without limits."""
+    done = call_command(place, predict.main, "sweep=base", "measured=slow")
+
+    assert (done.code, done.err) == (2, "measured=slow: sweep slow measured no storage.\n")

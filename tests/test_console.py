@@ -16,7 +16,7 @@ from conftest import Workplace
         ((), 0, "bench run -m load_format=auto,runai_streamer "),
         (("--help",), 0, "bench replay LOG..."),
         (("--version",), 0, "bench 0.1.0, Python 3."),
-        (("comapre",), 2, "bench comapre: there is no such command; nearest: compare; all: run, compare, prepare, replay."),
+        (("comapre",), 2, "bench comapre: there is no such command; nearest: compare; all: run, compare, predict, prepare, replay."),
         (("-m", "seed=1"), 2, "-m: a command comes first, as in  bench run -m  All: run"),
         (("completion", "fish"), 0, "complete -c bench"),
         (("completion", "tcsh"), 2, "of which shell?  bench completion bash, "),

@@ -3,6 +3,7 @@
 bench run                                        one start of vLLM, one MLflow run
 bench run -m load_format=auto,runai_streamer     a sweep: every start a run, nested in the sweep's run
 bench compare                                    the last sweep -> benchmark_results/<sweep>/: report.md, report.html, figures, JSON, logs
+bench predict storage=gp3                        how long each point of the last sweep would load from another storage
 bench prepare load_format=sharded_state          makes the checkpoints that load formats need
 bench replay LOG...                              logs recorded elsewhere become runs, and compare like any other
 

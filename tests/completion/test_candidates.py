@@ -19,7 +19,7 @@ from conftest import mlflow_client, quiet
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("bench ", ["run", "compare", "prepare", "replay", "completion", "--help", "--version"]),
+        ("bench ", ["run", "compare", "predict", "prepare", "replay", "completion", "--help", "--version"]),
         ("bench comp", ["compare", "completion"]),
         ("bench completion ", ["bash", "zsh", "fish"]),
         ("bench run page_c", ["page_cache="]),
@@ -36,6 +36,9 @@ from conftest import mlflow_client, quiet
         ("bench prepare remake=t", ["remake=true"]),
         ("bench compare gate_m", ["gate_metric="]),
         ("bench compare page", []),
+        ("bench predict storage=g", ["storage=gp3"]),
+        ("bench predict storage.read_i", ["storage.read_iops="]),
+        ("bench predict page", []),
         ("bench compare where", ["where."]),
         ("bench replay po", ["point."]),
         ("bench replay base.l", []),

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 
-from bench.analysis.records import Point
+from bench.analysis.records import Point, RunRecord
 from bench.host.storage_profile import best
 from bench.start import metrics as m
 from bench.start.tags import STORAGE, STORAGE_LIMIT
@@ -37,6 +38,39 @@ def held_back(point: Point) -> str | None:
     if reads is not None and rate is not None:
         return f"`{point.label}`: held back by nothing that was limited: {reads:,.0f} requests and {rate:.2f} GiB a second while it loaded."
     return None
+
+
+def is_held_back(point: Point) -> bool | None:
+    """Whether its storage held its loading back. None: no limit of it is known."""
+    shares, busy = [each.share for each in _shares(point)], point.mean(m.DISK_BUSY)
+    if max([*shares, busy or 0.0]) >= HELD_AT:
+        return True
+    return False if shares or _is_unlimited(point) else None
+
+
+def requests_while_loading(point: Point) -> float | None:
+    """How many it made, a median: of its own, where they were counted; else all of its disk. None: neither was counted."""
+    found = [requests for start in point.starts if (requests := _requests(start)) is not None]
+    return median(found) if found else None
+
+
+def _requests(start: RunRecord) -> float | None:
+    own, seconds = start.value(m.LOAD_READS), start.value(m.PROBE_LOAD_WEIGHTS)
+    rate = start.value(m.DISK_READS) if own is None else own
+    return None if rate is None or seconds is None else rate * seconds
+
+
+def under_way(point: Point) -> float | None:
+    """Requests at once, while its disk had any. None: it was not counted."""
+    busy, at_once = point.mean(m.DISK_BUSY), point.mean(m.DISK_IN_FLIGHT)
+    return at_once / busy if busy and at_once else None
+
+
+def _is_unlimited(point: Point) -> bool:
+    """Whether it read a copy in memory, without any limit."""
+    params = point.starts[0].params if point.starts else {}
+    limits = _setting(point, "read_iops"), _setting(point, "read_mib_per_s")
+    return params.get(STORAGE.name("image")) == "memory" and limits == (None, None)
 
 
 def _under_way(point: Point) -> str:

@@ -61,7 +61,7 @@ def _names(command: str, word: str) -> Iterator[str]:
     own = _own(command)
     yield from own
     is_start = command in {"run", "prepare"}
-    taken = (*TAKES, "cost") if command == "compare" else TAKES
+    taken = (*TAKES, *{"compare": ("cost",), "predict": ("storage",)}.get(command, ()))
     for name in dict.fromkeys((*names(), *GROUPS)):
         part_of = name.partition(".")[0]
         if name not in sections() and part_of != "sweep" and (is_start or part_of in taken):
@@ -77,6 +77,8 @@ def _own(command: str) -> tuple[str, ...]:
         from bench.compare import OWN
 
         return (*OWN, f"where.{PLACEHOLDER}")
+    if command == "predict":
+        return ("sweep", "measured", "latency_ms")
     return {"prepare": ("remake",), "replay": ("start", f"point.{PLACEHOLDER}")}.get(command, ())
 
 
@@ -86,7 +88,7 @@ def _values(command: str, name: str, before: Sequence[str]) -> Sequence[str]:
 
     if name in GROUPS:
         return choices(name, _config_dir(before))
-    if command == "compare" and name == "sweep":
+    if (command, name) in {("compare", "sweep"), ("predict", "sweep"), ("predict", "measured")}:
         return _sweeps(before)
     if command == "compare" and name == "gate_metric":
         from bench.start.metrics import CATALOGUE

@@ -10,10 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # A command -> the module that `python -m` executes for it.
-MODULES = {"run": "bench", "compare": "bench.compare", "prepare": "bench.prepare", "replay": "bench.replay"}
+MODULES = {
+    "run": "bench",
+    "compare": "bench.compare",
+    "predict": "bench.predict",
+    "prepare": "bench.prepare",
+    "replay": "bench.replay",
+}
 COMMANDS = {module: command for command, module in MODULES.items()}
 # A command as it is written in bench's texts.
-WRITTEN = re.compile(r"(?<![\w/.-])python -m (bench(?:\.(?:compare|prepare|replay))?)(?![\w.])")
+WRITTEN = re.compile(r"(?<![\w/.-])python -m (bench(?:\.(?:compare|predict|prepare|replay))?)(?![\w.])")
 BESIDE = {"Hydra": "hydra-core", "MLflow": "mlflow"}  # whose versions a bug report needs
 BELOW_MLFLOW_RUN = "BENCH_BELOW_MLFLOW_RUN"  # set by bench.mlproject
 
