@@ -235,3 +235,39 @@ def test_a_checkpoint_of_the_user_is_never_made(ensure):
     """A path that cannot be a hub's id is wrong; bench would not know what to put there."""
     with pytest.raises(CheckpointError, match=r"model\.path=/nowhere/llama: there is no such file or folder"):
         ensure("model=hf", "model.path=/nowhere/llama")
+
+
+@pytest.mark.parametrize(
+    ("path", "is_made"),
+    [
+        ("org/a-model", False),  # a hub's, as which it would be found afterwards
+        ("/data/llama", False),
+        ("mine", False),
+        ("models/../elsewhere", False),
+        ("models", False),
+        ("models/shapes/two", True),
+        ("made", True),  # by bench, and moved
+    ],
+)
+def test_random_weights_are_made_where_they_are_believed_to_be_nobodys(ensure, path, is_made):
+    """Below models_dir, or where they are already. Whoever means a model of their own reads how that is typed."""
+    Path("mine").mkdir()
+    shutil.copytree("models/tiny_llama", "made")
+    asked = f"model.path={path}"
+    if is_made:
+        assert [each.folder for each in ensure(asked)] == ([] if path == "made" else [Path(path)])
+        return
+    with pytest.raises(CheckpointError, match=re.escape(f"a hub id, type model=hf {asked}") + "$"):
+        ensure(asked)
+
+    assert not Path("org").exists()
+
+
+def test_the_command_that_makes_a_random_model_anew_names_its_place(ensure):
+    """And all of its recipe that is not the file's, whatever the one that lies there has."""
+    words = ("model.path=models/two", "model.random.layers=2", "model.random.seed=3")
+    ensure(*words[:2])
+    with pytest.raises(CheckpointError) as refused:
+        ensure(*words)
+
+    assert all(word in str(refused.value) for word in words)

@@ -1,8 +1,10 @@
 """What a load format needs on disk, made where it is missing and checked where it is there."""
 
+import os
 import re
+import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +18,7 @@ from bench.weights.checkpoint import GIB, is_here, paths_read, refuse_holes, ser
 from bench.weights.hub import could_be_hub_id, is_remote, reads_hub
 from bench.weights.manifest import Manifest, check_manifest, making, read_manifest
 from bench.weights.recipes.write import made_from, write_random
-from bench.weights.sharded import LOG, command_arguments, cut, required_manifest
+from bench.weights.sharded import LOG, command_arguments, cut, random_arguments, required_manifest
 from bench.weights.space import needs_of, refuse_without_space
 
 # In which vLLM knows no model, and what was meant: a folder, or a hub id.
@@ -128,12 +130,7 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
         settings.load_format.checkpoint == "sharded",
     )
     if recipe:
-        found = read_manifest(place)
-        known = found.made_from.get(f"random_{recipe.family}", {}) if found else recipe.model_dump()
-        changed = [
-            f"model.random.{name}={value}" for name, value in recipe if name != "family" and known.get(name) != value
-        ]
-        command = _command([f"model={settings.model.name}", *changed])
+        command = _command(map(shlex.quote, random_arguments(settings)))
         required, make = Manifest(made_from(recipe), {}, None, {}), partial(write_random, recipe)
         yield Wanted(place, required, command, make, remake=remake and not is_cut)
     elif is_remote(settings.model.path):
@@ -151,7 +148,8 @@ def wanted(settings: Settings, host: Host, folder: Path, on_line: OnLine, *, rem
 
 
 def refuse_place(settings: Settings) -> None:
-    """Refuse a `model.path` that is nothing vLLM loads a model from. What a container has of its own is not known here.
+    """Refuse a `model.path` that is nothing vLLM loads a model from, and one at which nobody expects random weights. What a container has of
+    its own is not known here.
 
     Raises:
         CheckpointError: says what it is, and what is expected.
@@ -159,6 +157,7 @@ def refuse_place(settings: Settings) -> None:
     path = settings.model.path
     place, setting = Path(path), f"model.path={path}"
     if settings.model.random:
+        _refuse_random_weights_at(place, settings)
         return
     if found := ADDRESS.match(path):
         typed = found["folder"] or found["hub"] or "organisation/name"
@@ -173,11 +172,23 @@ def refuse_place(settings: Settings) -> None:
         raise CheckpointError(f"{setting}: there is no such file or folder, and it cannot be a hub id.{shell}")
 
 
+def _refuse_random_weights_at(place: Path, settings: Settings) -> None:
+    """Random weights in a folder called as a model of a hub, or in a user's own, would be believed to be that model's."""
+    is_below = os.path.abspath(place).startswith(os.path.join(os.path.abspath(settings.models_dir), ""))  # noqa: PTH100, PTH118  # resolves `..`, and no link
+    if is_below or read_manifest(place) is not None:
+        return
+    path, name = settings.model.path, settings.model.name
+    raise CheckpointError(
+        f"model.path={path}: model={name} has random weights, which are made below models_dir={settings.models_dir}. "
+        f"For a checkpoint of your own, or a hub id, type model=hf model.path={path}"
+    )
+
+
 def _is_gguf(file: Path) -> bool:
     with suppress(OSError), file.open("rb") as opened:
         return opened.read(4) == b"GGUF"
     return False
 
 
-def _command(words: list[str]) -> str:
+def _command(words: Iterable[str]) -> str:
     return f"python -m bench.prepare {' '.join(words)} remake=true"

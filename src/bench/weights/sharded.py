@@ -99,16 +99,28 @@ def _in_words(tensor: tuple[str, tuple[int, ...]] | None) -> str:
 
 def command_arguments(settings: Settings) -> list[str]:
     """The settings that make this checkpoint, as they are typed."""
-    model = settings.model
-    words = [f"model={model.name}", *_changed(settings)] if model.random else ["model=hf", f"model.path={model.path}"]
+    words = random_arguments(settings) if settings.model.random else ["model=hf", f"model.path={settings.model.path}"]
     words += [f"load_format={settings.load_format.name}", f"tensor_parallel_size={settings.tensor_parallel_size}"]
     for name, value in settings.cut_arguments.items():
         words.append(f"vllm.args.{name}={value if isinstance(value, str) else json.dumps(value)}")
-    if Path(settings.models_dir) != default_cache_dir() / "models":
-        words.append(f"models_dir={settings.models_dir}")
+    if not settings.model.random:
+        words += _models_dir(settings)
     if Path(settings.checkpoint_path).parent != Path(settings.models_dir):
         words.append(f"model.sharded_path={settings.checkpoint_path}")
     return [shlex.quote(word) for word in words]
+
+
+def random_arguments(settings: Settings) -> list[str]:
+    """The settings that make this random model in its place, as they are typed but for quotes."""
+    model = settings.model
+    is_own = Path(model.path) == Path(settings.models_dir) / model.name
+    place = [] if is_own else [f"model.path={model.path}"]
+    return [f"model={model.name}", *_changed(settings), *place, *_models_dir(settings)]
+
+
+def _models_dir(settings: Settings) -> list[str]:
+    is_default = Path(settings.models_dir) == default_cache_dir() / "models"
+    return [] if is_default else [f"models_dir={settings.models_dir}"]
 
 
 def _changed(settings: Settings) -> list[str]:
