@@ -141,6 +141,7 @@ EXPORTS: dict[str, str] = {
     "a line each, newest first": lines_of(GCLOUD[::-1]),
     "aws logs filter-log-events": json.dumps({"events": [{"timestamp": at, "message": line, "ingestionTime": at} for at, line in zip(EPOCH_MS, LINES, strict=True)], "searchedLogStreams": []}, indent=4),
     "CloudWatch Insights": json.dumps([{"@timestamp": time.replace("T", " ").rstrip("Z"), "@message": line, "@ptr": "x"} for time, line in RECORDS[::-1]]),
+    "aws logs get-query-results": json.dumps({"results": [[{"field": "@timestamp", "value": at[:-1].replace("T", " ")}, {"field": "@message", "value": line}, {"field": "@ptr", "value": "Cq8B"}] for at, line in RECORDS[::-1]], "statistics": {"recordsMatched": 9.0}, "status": "Complete"}),
     "Loki's API": json.dumps({"status": "success", "data": {"resultType": "streams", "result": [{"stream": {"app": "vllm"}, "values": OF_LOKI[::-1]}]}}),
     "logcli": lines_of([{"labels": {"app": "vllm"}, "line": line, "timestamp": time} for time, line in RECORDS]),
     "Elastic": json.dumps({"hits": {"total": 3, "hits": [{"_id": "a", "_source": {"@timestamp": time, "message": line}} for time, line in RECORDS[::-1]]}}),

@@ -1,8 +1,8 @@
 """One document of JSON, or JSON over several lines -> its records, each as a line. Pure.
 
-As `gcloud logging read --format=json` (a list), `aws logs filter-log-events` (a list in an object), `journalctl -o json-pretty`
-(objects one behind another) and Loki's query API (pairs of time and line) write them. It is read piece by piece: only the record that
-is being read is in memory.
+As `gcloud logging read --format=json` (a list), `aws logs filter-log-events` (a list in an object), `aws logs get-query-results` (lists
+of fields), `journalctl -o json-pretty` (objects one behind another) and Loki's query API (pairs of time and line) write them. It is read
+piece by piece: only the record that is being read is in memory.
 """
 
 import codecs
@@ -17,6 +17,8 @@ BEGINS = re.compile(r"\s*(?:\[\s*[\[{]|\{\s*\")")
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
 # Loki's and Azure's: a time, and a text.
 ROW = re.compile(r'\[\s*"(?:\d{16,20}|\d{4}-\d\d-\d\d[T ][^"]{8,30})"\s*,\s*"')
+# Amazon's: a list of fields is a record.
+FIELDS = re.compile(r'\[\s*\{\s*"(?:field|name|key)"\s*:\s*"[^"]{1,100}"\s*,\s*"value"')
 LONGEST = 4 << 20  # characters of a record
 
 
@@ -72,15 +74,17 @@ class _Reader:
             yield fields
 
     def _fields(self, bracket: _Open) -> dict[str, object] | None:
-        if bracket.mark == "[" and not ROW.match(self._text, bracket.start):
+        is_row = bracket.mark == "[" and ROW.match(self._text, bracket.start)
+        if bracket.mark == "[" and not is_row and not FIELDS.match(self._text, bracket.start):
             return None
         try:
             value = json.loads(self._text[bracket.start : self._at])
         except (ValueError, RecursionError):
             return None
-        if isinstance(value, list):
+        if is_row:
             return {"time": value[0], "line": max((each for each in value[1:] if isinstance(each, str)), key=len)}
-        return value if record_of(value) else None
+        record = record_of(value)
+        return record.fields if record else None
 
     def _forget(self) -> None:
         """What no record can begin in any more."""

@@ -23,6 +23,7 @@ TIMES = (
 INSIDE = ("jsonPayload", "_source", "result", "attributes", "body", "event", "data")  # objects that hold the text
 PODS = ("pod_name", "pod", "podName")
 OF_PODS = ("resource", "kubernetes", "labels", "k8s")  # objects that hold the pod's name, or one that does
+NAMES = ("field", "name", "key")  # of a field, where a record is a list of them
 DEPTH = 3
 VLLMS_TIME = re.compile(r"\d{4}-(\d\d-\d\d)[ T](\d\d:\d\d:\d\d)")
 
@@ -75,7 +76,8 @@ def read_logfmt(line: str) -> Record | None:
 
 
 def record_of(fields: Any) -> Record | None:
-    """None where these are no fields of a record of a log."""
+    """None where these are no fields of a record of a log. Some exports list them: objects of a name and a value each."""
+    fields = _named(fields) if isinstance(fields, list) else fields
     if not isinstance(fields, dict):
         return None
     text = text_in(fields)
@@ -84,6 +86,17 @@ def record_of(fields: Any) -> Record | None:
     stream = fields.get("stream")
     is_dockers = isinstance(fields.get("log"), str) and isinstance(stream, str) and bool(stream)
     return Record(fields, text, str(stream or ""), unfinished=is_dockers and not text.endswith("\n"))
+
+
+def _named(pairs: list[Any]) -> dict[str, Any] | None:
+    """The fields that a list has, as Amazon's `get-query-results` writes each record. None: it is another list."""
+    names = [
+        next((each[key] for key in NAMES if isinstance(each.get(key), str)), None) if isinstance(each, dict) else None
+        for each in pairs
+    ]
+    if not pairs or None in names or not all("value" in each for each in pairs):
+        return None
+    return {str(name): each["value"] for name, each in zip(names, pairs, strict=True)}
 
 
 def text_in(fields: dict[str, Any], depth: int = DEPTH) -> str | None:
