@@ -15,6 +15,7 @@ from bench.report.comparison_figures import COMPARISON_FIGURE
 from bench.report.content import report_of
 from bench.report.metrics_json import as_json
 from bench.report.numbers import size_text
+from bench.report.scope import conditions
 from bench.report.templating import render
 from bench.report.write import report_markdown, summary_markdown, write_report
 from bench.start.warning import ResultWarning, WarningKind
@@ -259,6 +260,16 @@ def test_the_scope_lists_what_all_starts_had_in_common():
     assert "- max_model_len: `4096`" in text
     assert "- tensor_parallel_size: `1`, `2`\n" in text
     assert "gpu_memory_utilization" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/home/me/.cache/bench/models/tiny", "tiny"), ("/data/llama", "/data/llama")]
+)
+def test_the_scope_names_a_model_without_the_folder_that_bench_keeps_it_in(path, shown):
+    """A report that is published names no folder of the machine that it was not asked to name."""
+    params = {"model.path": path, "models_dir": "/home/me/.cache/bench/models"}
+
+    assert conditions(compare(made_sweep(made_start("base", params=params))))["Model"] == (shown,)
 
 
 def test_the_scope_names_limits_on_noise_that_were_loosened():

@@ -1,5 +1,7 @@
 """Under which conditions the starts were made, and in which states, in words. Pure."""
 
+from pathlib import PurePath
+
 from bench.analysis.comparison import Comparison
 from bench.analysis.records import RunRecord
 from bench.host.storage_facts import EMULATED, FACTS, FREE, NAME
@@ -22,9 +24,10 @@ from bench.start.tags import (
 
 # Of conditions that the table of published results shows too.
 VLLM, GPU, CPU = "vLLM", "GPU", "CPU"
+MODEL = "Model"
 # The conditions that every start is listed with: title, param or tag.
 CONDITIONS = (
-    ("Model", "model.path"),
+    (MODEL, "model.path"),
     ("tensor_parallel_size", "tensor_parallel_size"),
     ("gpu_memory_utilization", "gpu_memory_utilization"),
     ("max_model_len", "max_model_len"),
@@ -61,9 +64,18 @@ def conditions(comparison: Comparison) -> dict[str, tuple[str, ...]]:
     found = {
         title: tuple(filter(None, dict.fromkeys(start.fact(name) for start in starts))) for title, name in CONDITIONS
     }
+    found[MODEL] = tuple(dict.fromkeys(filter(None, map(_model, starts))))
     if free := found[FREE.title]:  # another one in each start
         found[FREE.title] = (min(free, key=float),)
     return {title: values for title, values in found.items() if values}
+
+
+def _model(start: RunRecord) -> str | None:
+    """Its path, or its name below the folder where bench makes checkpoints, which is another one on each machine."""
+    path, made = start.params.get("model.path"), start.params.get("models_dir")
+    if not path or not made or not PurePath(path).is_relative_to(made):
+        return path
+    return str(PurePath(path).relative_to(made))
 
 
 def emulated_storage(start: RunRecord) -> str:
