@@ -13,6 +13,7 @@ from bench.log import exports
 from bench.log.exports import readable
 from bench.log.literals import lines_in_strings
 from bench.log.recordings import Recording, log_file, recordings_in
+from bench.log.server_info import info_params
 from bench.log.unwrap import TRACEBACK
 from bench.start.log_metrics import summarise
 
@@ -392,6 +393,20 @@ def test_a_maximum_over_ranks_of_which_one_was_cut_off_is_absent(width, tmp_path
     metrics = summarise(log.readings)
 
     assert all(RIGHT.get(name, value) == value for name, value in metrics.items())
+
+
+@pytest.mark.parametrize("mark", ["", "…"])
+@pytest.mark.parametrize("name", ["auto-tp2", "server-runai_streamer-tp1"])
+def test_what_a_start_prints_of_itself_is_right_or_absent_wherever_lines_are_cut_off(name, mark, tmp_path):
+    """`Using max model len 512` at 80 columns ends in 5; each width at which one of its digits is lost, and one beside."""
+    text = (Path(__file__).parents[1] / "logs" / "cpu-vllm0.32.0" / f"{name}.log").read_text()
+    whole = info_params(read(text.encode(), tmp_path).log.info)
+    end = next(len(line) for line in text.splitlines() if "Using max model len 512" in line)
+    for width in range(end - 4, end + 2):
+        lines = (line[:width] + mark * (len(line) > width) for line in text.splitlines())
+        found = info_params(read("".join(line + "\n" for line in lines).encode(), tmp_path).log.info)
+
+        assert found.items() <= whole.items(), width
 
 
 # Each line twice.

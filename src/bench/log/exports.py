@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 
-from bench.log import documents, literals, tables
+from bench.log import cut, documents, literals, tables
 from bench.log.encodings import text_of
 from bench.log.files import lines_in, log_blocks
 from bench.log.folded import completed, fold_of, missing_in, unfolded
@@ -82,6 +82,7 @@ def _steps(blocks: Iterator[bytes]) -> list[Step]:
         _as_typeset,
         _as_pane,
         _as_folded,
+        _as_cut_at,
         _as_cut,
     ):
         if step := recognised(sample):
@@ -166,6 +167,11 @@ def _as_folded(sample: Sequence[bytes]) -> Step | None:
 def _as_cut(sample: Sequence[bytes]) -> Step | None:
     is_cut = any(missing_in(text_of(line).rstrip("\r\n")) for line in lines_in(sample))
     return Step("lines that are cut off", completed) if is_cut else None
+
+
+def _as_cut_at(sample: Sequence[bytes]) -> Step | None:
+    widths = cut.widths_of([text_of(line).rstrip() for line in lines_in(sample)])
+    return Step(f"lines cut off at {max(widths)} columns", partial(cut.marked, widths=widths)) if widths else None
 
 
 def _as_newest_first(sample: Sequence[bytes]) -> Step | None:

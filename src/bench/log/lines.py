@@ -16,6 +16,7 @@ from bench.log.processes import TORCH, origin_of, without_repeats
 from bench.log.texts.phases import RANKS
 from bench.log.unwrap import LEVELS, shape_of
 
+OMITTED = "…"  # by a pager, a table, or cut.py
 READ = 2000  # characters of a line in which it can show how a start ended
 
 # Of a terminal whose lines somebody copied: each is cut at its width, and goes on in the next one.
@@ -57,7 +58,8 @@ class LogLine:
 
     def is_whole(self, end: int) -> bool:
         """Whether a number that ends at this place of the text has all its digits. At the end of a cut line it may have lost some."""
-        return not self.cut or self.text[end:].strip(".,") != ""
+        is_cut = self.cut or self.text.endswith(OMITTED)
+        return not is_cut or self.text[end:].strip(f".,{OMITTED}") != ""
 
 
 def parsed(piece: Piece) -> LogLine:

@@ -94,16 +94,18 @@ class InfoReader:
         text = line.text
         if (ARGUMENTS_TEXT.text in text and self._asked is None) or (CONFIG_TEXT.text in text and self._config is None):
             self._wrapped = Wrapped(line)
-        elif self._takes(text):
+        elif self._takes(line):
             self.lines.append(line)
 
-    def _takes(self, text: str) -> bool:
-        """Whether it holds something for the first time."""
-        is_new = False
+    def _takes(self, line: LogLine) -> bool:
+        """Whether it holds something for the first time, and whole."""
+        is_new, text = False, line.text
         for name, row, pattern in INFO_ROWS:
             if row.text in text and name not in self._first and (found := pattern.search(text[:LONGEST])):
                 if name in OWN_WORDS and not is_at_head(text, found.start()):
                     continue  # quoted: a model can be called anything
+                if found.groupdict() and not line.is_whole(found.end()):
+                    continue
                 self._first[name] = found.groupdict().get(name, "")
                 self._lines_since = 0 if name == "version" else self._lines_since
                 is_new = True
