@@ -87,9 +87,7 @@ def _target(settings: Settings, own: Mapping[str, str]) -> tuple[Target, str]:
         if storage.is_emulated:
             raise SettingError(f"measured= and storage={storage.name} are two storages: leave one of them out.")
         sweep = _sweep(settings.tracking, own["measured"])
-        profile = best(STORAGE_LIMIT.in_(sweep.tags) or ())
-        if profile is None:
-            raise SettingError(f"measured={own['measured']}: sweep {sweep.sweep_id} measured no storage.")
+        profile = profile_of(sweep, own["measured"])
         return _measured(profile, latency_s), f"{profile.place}, as sweep {sweep.sweep_id} measured it"
     if not storage.limits_reads and latency_s is None:
         raise SettingError(
@@ -97,6 +95,22 @@ def _target(settings: Settings, own: Mapping[str, str]) -> tuple[Target, str]:
             "measured=SWEEP. Without a limit on what is read there is nothing to predict."
         )
     return _limited(storage, latency_s), " ".join(filter(None, [storage.name, _described(storage, own["latency_ms"])]))
+
+
+def profile_of(sweep: SweepRecord, called: str) -> StorageProfile:
+    """The one storage that this sweep measured; `called` so by the user.
+
+    Raises:
+        SettingError: it measured none, or several.
+    """
+    profiles = STORAGE_LIMIT.in_(sweep.tags) or ()
+    places = dict.fromkeys(each.place for each in profiles)
+    profile = best(profiles)
+    if profile is None:
+        raise SettingError(f"measured={called}: sweep {sweep.sweep_id} measured no storage.")
+    if len(places) > 1:
+        raise SettingError(f"measured={called}: sweep {sweep.sweep_id} measured {' and '.join(places)}; one is taken.")
+    return profile
 
 
 def _limited(storage: Storage, latency_s: float | None) -> Target:

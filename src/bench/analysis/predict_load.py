@@ -114,7 +114,7 @@ def _missing(reads: Reads, target: Target) -> Iterator[str]:
     if not reads.gib:
         return
     if (target.reads_per_s or target.latency_s) and reads.requests is None:
-        yield "its requests were not counted: the checkpoint's disk has no counters here"
+        yield f"its starts have neither {m.LOAD_READS.name} nor {m.DISK_READS.name}: its requests were not counted"
     elif (target.reads_per_s or target.latency_s) and requests_there(reads, target) is None:
         yield "how many requests it makes with another read-ahead is unknown, since its own is unknown or one of them is 0"
     if target.latency_s and reads.at_once is None:
