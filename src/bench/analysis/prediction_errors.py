@@ -34,9 +34,9 @@ def errors_of(pairs: Iterable[tuple[float, float]]) -> MeasuredError:
 
 
 VALIDATED = {
-    BANDWIDTH: MeasuredError(pairs=2, within=2, low=0.99, high=1.13),
+    BANDWIDTH: MeasuredError(pairs=3, within=2, low=0.99, high=1.28),
     PROCESSING: MeasuredError(pairs=2, within=0, low=2.0, high=3.15),
-    REQUESTS: MeasuredError(pairs=4, within=4, low=0.99, high=1.12),
+    REQUESTS: MeasuredError(pairs=7, within=7, low=0.99, high=1.12),
 }
 
 
