@@ -53,7 +53,8 @@ def split_arguments(
     remaining arguments, which are overrides of conf/.
 
     Raises:
-        SettingError: one of them is typed twice, with two values.
+        SettingError: one of them is typed twice, with two values, or without a value: a variable of the shell that is not set would
+            leave out in silence what it stands for, as a gate.
     """
     mine, below, rest = dict(own), dict[str, str](), list[str]()
     typed: dict[str, str] = {}
@@ -64,6 +65,10 @@ def split_arguments(
                 f"{typed[name]} and {argument} both set {name}, and only one of them could count. Type it once."
             )
         if equals and name in own:
+            if not value.strip():
+                raise SettingError(
+                    f"{name}=: must have a value; it is empty, as a variable that is not set is. Type one, or leave {name}= out."
+                )
             mine[name] = value
         elif equals and name.startswith(prefix):
             below[name.removeprefix(prefix)] = value

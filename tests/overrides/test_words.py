@@ -7,6 +7,7 @@ import pytest
 
 from bench import prepare
 from bench.cli import split_arguments
+from bench.compare import OWN
 from bench.compose import compose_settings
 from bench.errors import SettingError
 from bench.overrides.words import read_settings, read_words
@@ -95,6 +96,13 @@ def test_a_commands_own_setting_is_typed_once_too():
         split_arguments(["where.x=1", "sweep=a", "where.x=2"], own, "where.")
 
     assert split_arguments(["sweep=a", "sweep=a", "seed=1"], own) == ({"sweep": "a"}, {}, ["seed=1"])
+
+
+@pytest.mark.parametrize("word", ["gate=", "junit=", "runs=", "output=", "title= "])
+def test_a_commands_own_setting_without_a_value_is_refused(word):
+    """As gate=$GATE is with the variable unset: no gate would pass every candidate."""
+    with pytest.raises(SettingError, match=rf"^{word.partition('=')[0]}=: must have a value;"):
+        split_arguments([word, "seed=1"], OWN, "where.")
 
 
 def test_what_hydra_would_reduce_to_its_last_or_drop_is_refused_with_what_to_type():
