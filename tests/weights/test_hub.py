@@ -19,7 +19,7 @@ from bench.sweep.prime import describe_untimed, downloads
 from bench.vllm.probe_report import ProbeReport
 from bench.weights.checkpoint import is_here, paths_read, place_of, size_gib, sizes
 from bench.weights.fingerprint_store import files_of
-from bench.weights.hub import could_be_hub_id, snapshot_of
+from bench.weights.hub import could_be_hub_id, quantisation_of, snapshot_of
 from bench.weights.loaded import weights_of
 
 COMMITS = {"main": "a" * 40, "v2": "b" * 40, "refs/pr/1": "c" * 40}
@@ -201,6 +201,28 @@ def test_a_quantisation_of_a_repository_is_its_gguf_files(tmp_path):
     assert settings.model.name == "tiny-Q4_K_M"
     assert sizes(paths_read(settings)) == {"tiny-Q4_K_M.gguf": 1000, "tiny-Q4_K_M-00001-of-00002.gguf": 1000}
     assert len(downloads([Point("auto", (), settings_of("model.path=acme/other:Q4_K_M"))])) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "quantised"),
+    [
+        ("acme/tiny:Q4_K_M", "Q4_K_M"),
+        ("acme/tiny:BF16", "BF16"),
+        ("acme/tiny:IQ2_XXS", "IQ2_XXS"),
+        ("acme/tiny:TQ1_0", "TQ1_0"),
+        ("acme/tiny:MXFP4", "MXFP4"),
+        ("acme/tiny:UD-Q4_K_XL", "UD-Q4_K_XL"),
+        ("acme/tiny:Custom-UD-Q8_0", "Custom-UD-Q8_0"),
+        ("acme/tiny:nonsense", None),
+        ("acme/tiny:UD-nonsense", None),
+        ("acme/tiny:q4_k_m", None),
+        ("acme/tiny:Q4_K_M.gguf", None),
+    ],
+)
+def test_a_hub_id_names_a_quantisation_as_vllm_does(path, quantised):
+    """What stands behind the last dash is a type of GGUF's. Else vLLM finds no model of this name."""
+    assert could_be_hub_id(path) == (quantised is not None)
+    assert quantisation_of(path) == quantised
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,11 @@ from string import Template
 from bench.config import Settings
 from bench.vllm.command import as_environment
 
-# The second group: of its GGUF files, by vLLM's name. `./folder` is no hub id.
-HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<quantised>\w+))?")
+# Of a repository's GGUF files, as vLLM takes it: a type of GGUF's, also behind what its maker wrote before a dash, UD-Q4_K_XL. Types have
+# capitals and a digit; which there are depends on the release.
+QUANTISED = r"(?:[A-Za-z0-9_+-]+-)?[A-Z]{1,6}\d[A-Za-z0-9_]*"
+# `./folder` is no hub id.
+HUB_ID = re.compile(rf"(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<quantised>{QUANTISED}))?")
 OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # s3://, gs://, az://
 MAIN = "main"  # the revision where none is set
 YES = {"1", "ON", "YES", "TRUE"}
