@@ -69,7 +69,7 @@ def test_what_vllm_would_not_read_is_refused(workplace: Workplace, override, wor
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["vllm.args.dtype=float16,half"], "the same start would run for both"),
+        (["vllm.args.dtype=float16,half"], "vllm.args.dtype=float16 and vllm.args.dtype=half: the same start would run for both"),
         (["vllm.args={async_scheduling:false},{no_async_scheduling:true}"], "the same start would run for both"),
         (["vllm.args.speculative_config={method:ngram,num_speculative_tokens:5},{num_speculative_tokens:5,method:ngram}"], "the same start would run for both"),
         (["vllm.args.seed=1,01"], "takes it as 1."),

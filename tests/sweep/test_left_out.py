@@ -21,6 +21,7 @@ def own(*overrides: str) -> list[tuple[str, ...]]:
     [
         (["load_format=auto,runai_streamer", "load_format.extra.concurrency=4,16"], [(AUTO,), (STREAMER, FOUR), (STREAMER, SIXTEEN)]),
         (["load_format.extra.concurrency=4,16", "load_format=auto,runai_streamer"], [(AUTO,), (FOUR, STREAMER), (SIXTEEN, STREAMER)]),
+        (["load_format=auto,runai_streamer", "load_format.extra.concurrency=null,4"], [(AUTO,), (STREAMER, "++load_format.extra.concurrency=null"), (STREAMER, FOUR)]),
         (["load_format=auto,runai_streamer", "load_format.extra.concurrency=4"], [(AUTO,), (STREAMER, FOUR)]),
         (["load_format=auto,runai_streamer", "load_format.env.RUNAI_STREAMER_CONCURRENCY=4"],
          [(AUTO,), (STREAMER, "++load_format.env.RUNAI_STREAMER_CONCURRENCY=4")]),

@@ -28,7 +28,11 @@ def own_settings_only(points: Sequence[Words], settings: Sequence[Settings]) -> 
         for each, names in zip(settings, foreign, strict=True)
         for name in sorted(names)
     }
-    reduced = [tuple(_without(point, names)) for point, names in zip(points, foreign, strict=True)]
+    reduced = []
+    for point, each, names in zip(points, settings, foreign, strict=True):
+        # Beside values that are left out, null is.
+        nulls = {name for word in point for name in _names_in(word) if (name, each.load_format.name) in left_out}
+        reduced.append(tuple(_without(point, names | nulls)))
     found = list(dict.fromkeys(reduced))
     for name in _unread(settings, formats):
         print_message(

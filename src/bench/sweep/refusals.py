@@ -125,12 +125,13 @@ def refuse_equal_points(points: Sequence[Point], hosts: Sequence[Host]) -> None:
         other = seen.setdefault(_what_runs(point, host), point)
         if other is point:
             continue
-        differing = [
-            f"{mine} and {theirs}"
-            for mine, theirs in zip(map(shown, other.overrides), map(shown, point.overrides), strict=False)
-            if mine != theirs
-        ]
-        what = ", ".join(differing) or " ".join(map(shown, point.overrides))
+        mine, theirs = (
+            [word for word in one if word not in two]
+            for one, two in ((other.overrides, point.overrides), (point.overrides, other.overrides))
+        )
+        pairs = [" and ".join(map(shown, pair)) for pair in zip(mine, theirs, strict=False)]
+        more = map(shown, mine[len(pairs) :] + theirs[len(pairs) :])
+        what = ", ".join([*pairs, *more]) or " ".join(map(shown, point.overrides))
         raise SettingError(
             f"{what}: the same start would run for both. Type one of them; aa=true starts the baseline a second time, repeats=N each point N times."
         )
