@@ -179,7 +179,7 @@ def replayed(place: Workplace, log: Path) -> str:
     """The id of a sweep of this log."""
     done = call_command(place, replay.main, str(log))
     assert done.code == 0, done.err
-    return done.out.rpartition("sweep=")[2].strip()
+    return done.out.rpartition("sweep=")[2].split()[0]
 
 
 def test_logs_of_two_releases_are_compared(workplace, tmp_path):

@@ -324,11 +324,24 @@ def test_a_baseline_can_be_named(compared, tmp_path):
 def test_where_leaves_a_part_of_the_sweep(compared, tmp_path):
     """One load format is left, so there is nothing to divide."""
     done = call_command(compared.place, compare.main, "where.load_format=auto", f"output={tmp_path}")
-    text = (tmp_path / compared.sweep_id / "report.md").read_text()
+    text = (tmp_path / f"{compared.sweep_id}_load_format_auto" / "report.md").read_text()
 
     assert done.code == 0
     assert "- Only starts with load_format=auto." in text
     assert "Speedups" not in text
+
+
+@pytest.mark.parametrize("part", ["where.load_format=auto", "sweep={sweep}:auto"])
+def test_the_report_of_a_part_takes_no_place_of_the_wholes(compared, tmp_path, part):
+    """Neither in the sweep's folder nor in its run: it would be the sweep's report from then on."""
+    done = call_command(compared.place, compare.main, part.format(sweep=compared.sweep_id), f"output={tmp_path}")
+    (run,) = (run for run in compared.place.runs() if run.info.run_id == compared.sweep.info.run_id)
+
+    assert done.code == 0
+    assert "keeps the report of all of it" in done.out
+    assert not (tmp_path / compared.sweep_id).exists()
+    assert run.data.tags["mlflow.note.content"] == compared.sweep.data.tags["mlflow.note.content"]
+    assert compared.place.artifacts(run) == compared.artifacts
 
 
 def test_the_latest_sweep_is_the_one_that_began_last(workplace):

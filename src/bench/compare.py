@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.baselines import AUTO
-from bench.analysis.between import joined
+from bench.analysis.between import folder_name, joined
 from bench.analysis.comparison import Comparison, compare
 from bench.cli import TAKES, command, split_arguments
 from bench.compose import compose_one
@@ -109,7 +109,7 @@ def _compared(settings: Settings, own: Mapping[str, str], where: Mapping[str, st
 
 
 def _folder(comparison: Comparison, own: Mapping[str, str]) -> Path:
-    return Path(own["output"]) / (own["publish"] or comparison.sweep.sweep_id)
+    return Path(own["output"]) / (own["publish"] or folder_name(comparison.sweep.sweep_id, comparison.part))
 
 
 if __name__ == "__main__":

@@ -113,7 +113,8 @@ def _only(sweep: SweepRecord, points: Sequence[str | None]) -> SweepRecord:
         tuple(dict(zip(order, planned, strict=True))[label] for label in kept) if len(planned) == len(order) else None
     )
     starts = tuple(start for start in sweep.starts if start.point in kept)
-    return replace(sweep, order=kept, starts=starts, tags=sweep.tags | PLANNED.of(of_kept))
+    part = () if {*kept} == {*order} else tuple(named)
+    return replace(sweep, order=kept, starts=starts, tags=sweep.tags | PLANNED.of(of_kept), part=part)
 
 
 def _of_one_sweep(sweep: SweepRecord, named: Sequence[str]) -> SweepRecord:
@@ -125,10 +126,15 @@ def _of_one_sweep(sweep: SweepRecord, named: Sequence[str]) -> SweepRecord:
 def _name(sweep: SweepRecord, sides: Sequence[Side]) -> str:
     """Of a folder: another one for other points."""
     points = [side.point for side in sides if side.sweep.sweep_id == sweep.sweep_id and side.point]
+    return folder_name(sweep.sweep_id, points)
+
+
+def folder_name(sweep_id: str, parts: Sequence[str]) -> str:
+    """Of a report: another one for another part of a sweep."""
     plain = [
-        "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in point)[:LONGEST] for point in points
+        "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in part)[:LONGEST] for part in parts
     ]
-    return "_".join([sweep.sweep_id, *plain])
+    return "_".join([sweep_id, *plain])
 
 
 def _marks(members: Sequence[SweepRecord]) -> list[str]:

@@ -53,6 +53,11 @@ class Comparison:
     # By candidate with a speedup: of which arm more starts failed, in words.
     survivors: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def part(self) -> tuple[str, ...]:
+        """What of a single sweep was asked for: names of points, NAME=VALUE of settings. Empty: all of it."""
+        return (*self.sweep.part, *(f"{name}={value}" for name, value in self.where.items()))
+
     def point(self, label: str) -> Point:
         """The point of this label, which it has."""
         return next(point for point in self.points if point.label == label)

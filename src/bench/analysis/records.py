@@ -96,6 +96,7 @@ class SweepRecord:
     is_start: bool = False  # a single one, which is compared with others
     members: "tuple[SweepRecord, ...]" = ()  # of which it is made, to compare them; empty: it is one sweep
     baselines: dict[str, str] = field(default_factory=dict)  # of points of the members, by candidate
+    part: tuple[str, ...] = ()  # the points that were named, where they are not all
 
     @property
     def sweeps(self) -> "tuple[SweepRecord, ...]":

@@ -129,7 +129,7 @@ def _page(
         memory=memory,
         starts=starts,
         excerpts=excerpts,
-        beside=(*_report_links(comparison.sweep, ours), *(link for start in starts for link in start.logs)),
+        beside=(*_report_links(comparison, ours), *(link for start in starts for link in start.logs)),
         sections=tuple(section for section, content in present.items() if content),
     )
 
@@ -148,10 +148,13 @@ def _in_order(comparison: Comparison) -> list[RunRecord]:
     return sorted(starts, key=lambda start: start.order)
 
 
-def _report_links(sweep: SweepRecord, names: Sequence[str]) -> Iterator[Link]:
-    """Files of the report: in MLflow those of one sweep alone, in its own run."""
+def _report_links(comparison: Comparison, names: Sequence[str]) -> Iterator[Link]:
+    """Files of the report: in MLflow those of one whole sweep alone, in its own run."""
+    sweep = comparison.sweep
     for name in names:
-        yield Link(name, "" if sweep.members else sweep.mlflow_page(sweep.run_id, f"{REPORT}/{name}"))
+        yield Link(
+            name, "" if sweep.members or comparison.part else sweep.mlflow_page(sweep.run_id, f"{REPORT}/{name}")
+        )
 
 
 def _start_row(start: RunRecord, sweep: SweepRecord, logs: Mapping[str, Path]) -> StartRow:

@@ -57,6 +57,8 @@ def keep_report(tracking: Tracking, comparison: Comparison, summary: str, files:
     sweep, owner = comparison.sweep, owner_of(comparison.sweep.tags)
     if sweep.members:
         print_result("         Each sweep's run keeps its own report: this one is in its folder alone.")
+    elif comparison.part:
+        print_result("         The sweep's run keeps the report of all of it: this one is in its folder alone.")
     elif not owner.is_of(this_owner()):
         print_message(
             f"This sweep was made {owner}: its run keeps the report that it has, and this one is in its folder alone."
