@@ -343,6 +343,38 @@ def test_a_server_that_answers_a_request_with_an_error_was_ready(line):
     assert ending(ASKED, INITIALIZING, DONE, LISTENING, error(SERVER, "ValueError: no"), line) == Ending("ready")
 
 
+TOO_LONG = "ValueError: The decoder prompt is too long"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"{REPLICA}INFO 2026-11-24 02:57:00,100 llm x1 -- Started vLLM engine.", f"{REPLICA}{TOO_LONG}"],
+        [
+            f"{REPLICA}ERROR 2026-11-24 02:58:00,123 llm x1 9f -- Request failed.",
+            "torch.OutOfMemoryError: CUDA out of memory.",
+        ],
+        ['  File "/lib/vllm/entrypoints/llm.py", line 441, in generate', TOO_LONG],
+        ['  File "/lib/vllm/v1/engine/async_llm.py", line 400, in add_request', TOO_LONG],
+        ['  File "/lib/vllm/entrypoints/openai/serving_chat.py", line 300, in create_chat_completion', TOO_LONG],
+        ['I1124 02:57:00.1 1 server.cc:700] "Started HTTPService at 0.0.0.0:8000"', TOO_LONG],
+        ['  File "/opt/tritonserver/backends/vllm/model.py", line 400, in _generate', TOO_LONG],
+    ],
+    ids=lambda lines: lines[0][-40:],
+)
+def test_an_engine_that_is_asked_for_something_had_come_up_whoever_is_its_host(lines):
+    """Of a log that also has a server's lines of its start, and uvicorn's not."""
+    assert ending(ASKED, INITIALIZING, LOADING, DONE, *lines) == Ending("ready")
+    assert ending(ASKED, INITIALIZING, LOADING, *lines).outcome == "failed"
+
+
+def test_a_compiler_that_generates_code_is_asked_for_nothing():
+    """Of another rank, which is still compiling."""
+    frame = '  File "/lib/torch/_inductor/codegen/wrapper.py", line 9, in generate'
+
+    assert ending(ASKED, INITIALIZING, DONE, frame, "RuntimeError: no kernel").outcome == "failed"
+
+
 def test_what_comes_behind_a_server_s_routes_is_a_request_s():
     """Where uvicorn prints nothing: its level was raised. Its port, and its certificates, are its own."""
     begun = [ASKED, INITIALIZING, LOADING, DONE, LISTENING]

@@ -29,6 +29,7 @@ from bench.log.texts import HEAD, has_any
 from bench.log.texts.endings import (
     BEGINS_TO_SERVE,
     DEATH,
+    FRAME_OF_ANOTHER,
     LLM_IS_MADE,
     OF_AN_NPU,
     OF_THE_SHELL,
@@ -132,7 +133,7 @@ class Watch:
 
     def _look_at(self, line: LogLine, text: str, near: int) -> None:
         is_up = bool(near & (SERVES | USES) or (near & SIGN and LLM_IS_MADE.search(text)))
-        is_up |= bool(self._engine_done and near & REQUEST)
+        is_up |= bool(self._engine_done and near & REQUEST and not FRAME_OF_ANOTHER.search(text))
         self._ready = self._ready or is_up
         if is_up or near & IS_DONE or (not self._engine_done and near & STARTS_SERVER):
             self._up = line

@@ -40,7 +40,7 @@ SERVING = (
     Text("Finished server process", "(APIServer pid=4073) INFO:     Finished server process [4073]", "recorded 0.8.5 - 0.32.0"),
     Text("Avg prompt tput:", "[log_stats.rs:2] Avg prompt tput: 1.0 toks/s", ELSEWHERE),
 )
-# A request, where the engine is up: of any host of it, which may have no server of vLLM's. A dump is of a request that failed.
+# A request, or that there may be one, where the engine is up: of any host of it, which may have no server of vLLM's. A dump is of a request that failed.
 REQUESTS = (
     Text("Received request ", "INFO 11-24 16:38:27 [logger.py:41] Received request cmpl-66f77db8c8834164a2c58b866d231059-0: prompt: 'Hello', param", "recorded 0.8.5 - 0.10.0"),
     Text("Added request ", "INFO 11-24 16:38:27 [async_llm.py:269] Added request cmpl-66f77db8c8834164a2c58b866d231059-0.", "recorded 0.8.5 - 0.10.0"),
@@ -49,8 +49,23 @@ REQUESTS = (
     ENGINE_FAILS,
     Text(" -- POST /", "(ServeReplica:llm:LLMServer pid=9) INFO 2026-11-24 02:57:01,123 llm_LLMServer x1 -- POST /v1/completions 500 12.3ms", ELSEWHERE),
     Text('HTTP/1.1" ', 'INFO:     127.0.0.1:41322 - "GET /health HTTP/1.1" 200 OK', "recorded 0.8.5 - 0.32.0"),
+    Text("Request failed.", "(ServeReplica:llm:LLMServer pid=9) ERROR 2026-11-24 02:58:00,123 llm_LLMServer abc 9f21 -- Request failed.", ELSEWHERE),
+    # Hosts of an engine, which print it when it is up.
+    Text("Started vLLM engine", "(ServeReplica:llm:LLMServer pid=9) INFO 2026-11-24 02:57:00,100 llm_LLMServer x1 -- Started vLLM engine.", ELSEWHERE),
+    Text("Started HTTPService at", 'I1124 02:57:00.100000 1 http_server.cc:4755] "Started HTTPService at 0.0.0.0:8000"', ELSEWHERE),
+    Text("Started GRPCInferenceService at", 'I1124 02:57:00.100000 1 grpc_server.cc:2463] "Started GRPCInferenceService at 0.0.0.0:8001"', ELSEWHERE),
+    # Frames of what an engine is asked for. None is of its start: vLLM warms up below these.
+    *(
+        Text(f", in {name}", f'  File "/lib/vllm/v1/engine/async_llm.py", line 400, in {name}', ELSEWHERE)
+        for name in (
+            "generate", "_generate", "add_request", "_add_request", "_validate_and_add_requests", "_render_and_add_requests", "create_chat_completion",
+            "create_completion", "create_messages", "create_responses", "create_embedding", "create_pooling", "create_score", "create_transcription",
+            "create_translation",
+        )
+    ),
     Text(" -- CALL ", "(ServeReplica:llm:LLMServer pid=9) INFO 2026-11-24 02:57:01,123 llm_LLMServer x1 -- CALL chat OK 12.3ms", ELSEWHERE),
 )
+FRAME_OF_ANOTHER = re.compile(r'File "[^"]{0,500}/(?:torch|transformers|triton)/')  # torch's compiler generates code
 STARTING = (
     SERVER_STARTS_API,
     SERVER_STARTS,
