@@ -152,7 +152,7 @@ def test_everything_that_the_report_links_to_is_there(compared):
 
 def test_the_report_names_what_the_starts_had_in_common(compared):
     """The model, the settings, the versions of the environment that was measured, and the host."""
-    for words in ("Model: `models/tiny_llama`", "tensor_parallel_size: `1`", "vLLM: `0.32.0`", "Host: `"):
+    for words in ("Model: `tiny_llama`", "tensor_parallel_size: `1`", "vLLM: `0.32.0`", "Host: `"):
         assert f"- {words}" in compared.report
 
 
