@@ -162,6 +162,7 @@ def test_a_rig_that_finds_what_is_not_there_is_not_believed():
     [
         ([started("a", 60.0)], "`a` was ready after 60.00 s (n = 1: no interval)."),
         (sweep({"a": A}), "`a` is ready after 60.00 s [57.52, 62.48] (n = 3)."),
+        (sweep({"a": [0.1, 0.2, 1.0]}), "`a` is ready after 0.43 s [0.00, 1.66] (n = 3)."),
         ([made_failure("a", "no device")], "No start of this sweep counts, so there is nothing to compare."),
         ([made_start("a", {"phase/load_weights_s": 1.0})], "When `a` was ready is not known (n = 1)."),
     ],

@@ -179,7 +179,8 @@ def _of_point(point: Point) -> str:
         return f"When `{point.label}` was ready is not known (n = {point.n})."
     if ready.low is None or ready.high is None:
         return f"`{point.label}` was ready after {ready.mean:.2f} s (n = 1: no interval)."
-    return f"`{point.label}` is ready after {ready.mean:.2f} s [{ready.low:.2f}, {ready.high:.2f}] (n = {ready.n})."
+    low = max(ready.low, 0.0)  # no time is less
+    return f"`{point.label}` is ready after {ready.mean:.2f} s [{low:.2f}, {ready.high:.2f}] (n = {ready.n})."
 
 
 # Where the seconds come from.
