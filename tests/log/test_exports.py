@@ -366,6 +366,10 @@ SEEN: dict[str, str] = {
     "divided at blanks, and indented": "\n".join(INDENTED),
     "typographic blanks and quotes": TEXT.translate({0x20: "\u00a0", 0x27: "\u2019"}),
     "a web page's source": f"<pre>\n{TEXT.translate(QUOTED)}</pre>\n",
+    "each line twice, the second one later": "".join(
+        f"{line}\n{f'(ServeReplica:app pid=9, ip=10.0.0.1) {before}'}\n"
+        for line, before in zip([*LINES, ""], ["", *LINES], strict=True)
+    ),
     "each line twice": "".join(f"{line}\n{line}\n" for line in LINES),
     "a quotation": "".join(f"> {line}\n" for line in LINES),
     "srun -l": "".join(f"0: {line}\n" for line in LINES),

@@ -13,6 +13,7 @@ from bench.log.texts.server_info import CONFIG, ENGINE, FRONT, PREFACE
 VLLM_PROCESS = re.compile(r"(?:API|Api)Server|EngineCore|Worker|VllmWorker|MainProcess|DPSupervisor|DPCoordinator")
 FRONT_KINDS = {"banner", "arguments", "namespace"}
 NUMBERED = re.compile(r"_(?:DP)?\d+$")
+BEHIND = 100  # lines: a copy of a line is nearer
 
 
 class Opening(NamedTuple):
@@ -83,15 +84,20 @@ class Source:
         return needed | TRACED | READINGS if self._is_front else needed
 
     def _is_repeated(self, opening: Opening, line: LogLine) -> bool:
-        """Whether this is the last opening once more, of the same process and time: a captor, or Ray, shows each line twice."""
+        """Whether this is the last opening once more, of the same process and time: a captor, or Ray, shows each line twice. Or an earlier
+        one, behind the name of who shows it.
+        """
         before = self._opened.get(opening)
         return (
             before is not None
             and not self._has_numbers
-            and next(reversed(self._opened)) == opening
+            and (next(reversed(self._opened)) == opening or self._is_of_another_sink(before, line))
             and (before.pid, before.text) == (line.pid, line.text)
             and stamp_of(line.text) is not None
         )
+
+    def _is_of_another_sink(self, before: LogLine, line: LogLine) -> bool:
+        return before.raw != line.raw and not self._went_wrong and line.number - before.number <= BEHIND
 
     def _comes_again(self, opening: Opening, line: LogLine) -> bool:
         """Whether another process prints the front again, and nothing went wrong: a wrapper starts the server anew, and a script that is
