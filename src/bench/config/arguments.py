@@ -11,20 +11,38 @@ READABLE = {
     "max_num_batched_tokens", "max_num_scheduled_tokens", "kv_cache_memory_bytes", "safetensors_prefetch_block_size", "max_num_queued_tokens",
 }  # fmt: skip
 
+# Those that are numbers with decimals: 0.50 is 0.5. What is typed for another one is text here, as 1.10 of a model's name.
+DECIMALS = {
+    "dp_supervisor_probe_interval_s", "dp_supervisor_probe_timeout_s", "kv_offloading_size", "cpu_offload_gb", "swap_space",
+    "mm_processor_cache_gb", "mm_encoder_fp8_scale_save_margin", "video_pruning_rate", "mm_ipc_gpu_memory_gb", "kv_cache_metrics_sample",
+    "watermark",
+}  # fmt: skip
+
 
 # Names of vLLM's for what has another one. Source: _STR_DTYPE_TO_TORCH_DTYPE in vllm/config/model.py
 DTYPES = {"half": "float16", "float": "float32"}
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of vLLM, equal where what vLLM makes of them is: 8k is 8,000, half is float16."""
+    """Arguments of vLLM, equal where what vLLM makes of them is: 8k is 8,000, half is float16, 0.50 is 0.5."""
     return {name: _argument(underscored(name), value) for name, value in given.items()}
 
 
 def _argument(name: str, value: Any) -> Any:
     if name == "dtype" and isinstance(value, str):
         return DTYPES.get(value, value)
+    if name in DECIMALS and not isinstance(value, bool):
+        return _decimal(value)
     return whole(value) if name in READABLE else value
+
+
+def _decimal(given: Any) -> Any:
+    """A number, or text that is one, in its one spelling: 4.0 is 4. Anything else as it is."""
+    try:
+        number = float(given)
+        return int(number) if number.is_integer() else number
+    except (TypeError, ValueError):
+        return given
 
 
 def underscored(name: str) -> str:

@@ -2,10 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from bench.config.arguments import Arguments
 from bench.config.values import Scalar, Seconds, Section, Size, Text
+
+
+def _as_text(given: dict[str, Any]) -> dict[str, str | None]:
+    """Variables as vLLM's processes have them, equal where their text is. A boolean of a file of settings is 1 or 0; None is not set."""
+    return {
+        name: None if value is None else str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+    }
+
+
+Variables = Annotated[dict[str, Scalar], AfterValidator(_as_text)]
 
 
 class LoadFormat(Section):
@@ -15,7 +26,7 @@ class LoadFormat(Section):
     checkpoint: Literal["original", "sharded", "serialized", "config_only"]  # which layout of the weights it reads
     direct_io: bool  # reads past the page cache, with O_DIRECT, where the file system allows it
     args: Arguments  # vLLM arguments it needs; None: vLLM's default
-    env: dict[str, Scalar]
+    env: Variables
     extra: dict[str, Any]  # --model-loader-extra-config; None: vLLM's default
 
 
@@ -26,7 +37,7 @@ class Vllm(Section):
     entrypoint: Literal["auto", "serve", "module"]  # auto: `vllm serve` where it can be executed, else the module
     command: Text | None  # a template of the command that it is started behind, as `docker run … IMAGE`
     args: Arguments
-    env: dict[str, Scalar]
+    env: Variables
     ready_timeout_s: Seconds
     stop_timeout_s: Seconds
 

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Glob, Override
 
 from bench.config import OF_THE_SWEEP, SWITCHES
 from bench.errors import SettingError
+from bench.overrides.as_typed import as_typed
 from bench.overrides.grammar import parsed
 from bench.overrides.json_override import without_json
 from bench.overrides.setting_names import (
@@ -35,14 +36,14 @@ PARAMS = "hydra.sweeper.params."
 
 def normalised(overrides: Sequence[str], config_dir: Path | None = None) -> list[str]:
     """The overrides with the pluses that Hydra requires, so that a user can leave them out or type them: `++` before a key that may not be
-    in conf/, `+` before a group of the user's own, none before all others. JSON in them becomes Hydra's grammar, and `steady=true` the number
-    that it stands for.
+    in conf/, `+` before a group of the user's own, none before all others. JSON in them becomes Hydra's grammar, text that looks like a
+    number stays text, and `steady=true` becomes the number that it stands for.
     """
     return [_normalised(word, config_dir) for word in overrides]
 
 
 def _normalised(given: str, config_dir: Path | None) -> str:
-    word = without_json(given)
+    word = as_typed(without_json(given))
     key, equals, value = word.lstrip("+").partition("=")
     if not equals or word.startswith("~") or key.startswith("hydra"):
         return word
