@@ -28,6 +28,9 @@ def own(*overrides: str) -> list[tuple[str, ...]]:
         (["load_format=auto,runai_streamer", "load_format.env={RUNAI_STREAMER_CONCURRENCY:4,X:1}"],
          [(AUTO, "++load_format.env={RUNAI_STREAMER_CONCURRENCY:4,X:1}", "++load_format.env.RUNAI_STREAMER_CONCURRENCY=null"),
           (STREAMER, "++load_format.env={RUNAI_STREAMER_CONCURRENCY:4,X:1}")]),
+        (["load_format=auto,safetensors", "load_format.args.safetensors_load_strategy=lazy,prefetch"],
+         [(AUTO,), ("load_format=safetensors", "++load_format.args.safetensors_load_strategy=lazy"),
+          ("load_format=safetensors", "++load_format.args.safetensors_load_strategy=prefetch")]),
         (["load_format=auto,runai_streamer", "load_format.extra={concurrency:4}"], [(AUTO,), (STREAMER, "++load_format.extra={concurrency:4}")]),
         (["load_format=runai_streamer,dummy", "load_format.extra={concurrency:4},{concurrency:4,memory_limit:9}"],
          [(STREAMER, "++load_format.extra={concurrency:4}"), (STREAMER, "++load_format.extra={concurrency:4,memory_limit:9}"), ("load_format=dummy",)]),
@@ -49,6 +52,7 @@ def test_each_format_has_its_own_settings(overrides, points):
         ["load_format=auto,runai_streamer", "load_format.extra.concurrency=null"],
         ["load_format=auto,safetensors", "load_format.extra.num_threads=2,4"],
         ["load_format=auto,runai_streamer", "load_format.extra.num_threadz=2"],
+        ["load_format=auto,runai_streamer", "load_format.args.safetensors_load_strategy=prefetch"],
         ["load_format=auto,runai_streamer", "load_format.env.OMP_NUM_THREADS=2,4"],
     ],
 )

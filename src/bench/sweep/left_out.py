@@ -4,14 +4,18 @@ So `load_format=auto,runai_streamer load_format.extra.concurrency=4,16` is auto 
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
-from bench.config import Settings
+from bench.config import Settings, conf_dir
 from bench.system.output import print_message
 from bench.vllm.loader_settings import reads_variable, settings_of
 
-SECTIONS = ("extra", "env")  # of load_format
+SECTIONS = ("extra", "env", "args")  # of load_format
 
 Words = tuple[str, ...]  # the overrides of a point
 
@@ -65,7 +69,17 @@ def _unread(settings: Sequence[Settings], formats: set[str]) -> Iterator[str]:
 
 def _has(load_format: str, name: str) -> bool:
     section, _, setting = name.partition(".")
+    if section == "args":  # of vLLM's server: those that the format's own file has
+        return setting in stock_format(load_format).get(section, {})
     return reads_variable(load_format, setting) if section == "env" else setting in (settings_of(load_format) or {})
+
+
+@cache
+def stock_format(load_format: str) -> dict[str, Any]:
+    """bench's own file of this load format. Empty: there is none."""
+    path = Path(conf_dir()) / "load_format" / f"{load_format}.yaml"
+    found = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    return {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _without(point: Words, names: set[str]) -> Iterator[str]:

@@ -6,18 +6,16 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
 
 from bench.analysis.baselines import AUTO
 from bench.analysis.comparison import AGAIN, compare
 from bench.analysis.records import RunRecord, SweepRecord
-from bench.config import Settings, blocks_at_most, conf_dir
+from bench.config import Settings, blocks_at_most
 from bench.host.host import Host, identity
 from bench.masking import is_secret_name, masked, masked_value
 from bench.start.tag_types import brief
+from bench.sweep.left_out import stock_format
 
 SHORT = {
     "tensor_parallel_size": "tp",
@@ -125,7 +123,7 @@ def _emulated(label: str, settings: Settings) -> list[str]:
 def _brought(overrides: Sequence[str], settings: Settings) -> list[str]:
     """What a load format of the user's sets besides the file of that name in conf/, and no override does."""
     own = settings.load_format.model_dump(include={"args", "env", "extra"})
-    stock = _stock(settings.load_format.name)
+    stock = stock_format(settings.load_format.name)
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
     return [
         re.sub(r"['\"\\]", "", f"{name}={masked_value(name, value)}")
@@ -135,13 +133,6 @@ def _brought(overrides: Sequence[str], settings: Settings) -> list[str]:
         and value != stock.get(section, {}).get(name)
         and not given & {f"load_format.{section}", f"load_format.{section}.{name}"}
     ]
-
-
-def _stock(load_format: str) -> dict[str, Any]:
-    """bench's own file of this load format. Empty: there is none."""
-    path = Path(conf_dir()) / "load_format" / f"{load_format}.yaml"
-    found = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
-    return {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def with_baseline_again(points: Sequence[Point]) -> list[Point]:
