@@ -73,6 +73,16 @@ def test_the_worst_of_several_candidates_decides(points, outcome):
     assert gated(swept(auto=NARROW, **points)).outcome is outcome
 
 
+def test_each_interval_is_printed_with_its_level():
+    """Of several candidates it is wider than the report's own of one metric, whose level is another."""
+    one, two = (
+        gate_lines(gated(swept(auto=NARROW, **points))) for points in ({"a": NARROW}, {"a": NARROW, "b": slower(0.9)})
+    )
+
+    assert "95 % interval, n = 5" in one[1]
+    assert all("97.5 % interval, n = 5" in line for line in two[1:])
+
+
 def lost(start: RunRecord) -> Comparison:
     return compare(made_sweep(*timed("auto", NARROW), *timed("fast", slower(1.2)[:4]), start))
 

@@ -27,7 +27,8 @@ def _sentence(judgement: Judgement) -> str:
         against = f" against {judgement.baseline}" if judgement.baseline else ""
         return f"{judgement.candidate}{against}: {judgement.why}"
     how = "" if judgement.time.paired else ", not paired (Welch)"
-    time, n = judgement.time, f"n = {judgement.time.n}{how}"
+    time = judgement.time
+    n = f"{time.confidence * 100:.4g} % interval, n = {time.n}{how}"
     ratio = f"{time.mean:.3f} [{time.low:.3f}, {time.high:.3f}]"
     return f"{judgement.candidate} takes {ratio} times as long as {judgement.baseline} ({n}): {judgement.why}"
 
