@@ -40,6 +40,7 @@ MAY_BE_NOTHING = (
     "page_cache/resident_after",
     "io/other_read_gib",
     "probe/read_gib",
+    "bytecode/compiled_modules",  # nothing where all byte code was there
     "memory/host_shmem_peak_gib",
     "clock/longest_gap_s",
 )
