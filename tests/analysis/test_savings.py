@@ -16,7 +16,6 @@ from bench.analysis.savings import (
     savings,
     upper_bound,
     upper_bounds,
-    waterfall_of,
 )
 from bench.start.waterfall import Step
 from made_sweeps import made_failure, made_start, made_sweep, made_waterfall
@@ -76,21 +75,21 @@ def test_phases_are_in_the_order_of_the_chain():
         "rank/TP0/waterfall/09_load_weights_s": 4.0,
         "ready_s": 9.1,
     }
-    steps = waterfall_of(made_start("base", metrics))
+    steps = made_start("base", metrics).phases
 
     assert list(steps.items()) == [(COMPILE, 8.0), (Step(98, "a_phase_of_2030"), 1.0), (REST, 0.1)]
 
 
 def test_only_the_first_token_is_after_ready():
     """What nothing explains has the last number, and belongs to the time to ready all the same."""
-    steps = waterfall_of(started("base", imports=8.0, weights=4.0, first_token=0.5, rest=0.3))
+    steps = started("base", imports=8.0, weights=4.0, first_token=0.5, rest=0.3).phases
 
     assert [step.name for step in steps if not step.before_ready] == ["first_token"]
 
 
 def test_a_start_without_a_time_to_ready_has_no_waterfall():
     """There is nothing that its phases could add up to."""
-    assert waterfall_of(made_start("base", {"waterfall/09_load_weights_s": 4.0})) == {}
+    assert made_start("base", {"waterfall/09_load_weights_s": 4.0}).phases == {}
 
 
 # Means.

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import quote
 
 from bench.host.storage_facts import FACTS
 from bench.start import tags as t
 from bench.start.metric_types import Metric
+from bench.start.metrics import READY
 from bench.start.warning import ResultWarning
+from bench.start.waterfall import Step, step_of
 from bench.weights.fingerprint import Fingerprint
 
 Block = tuple[str, int]  # of a sweep, and counted from 0 in it
@@ -44,6 +47,13 @@ class RunRecord:
     def fact(self, name: str) -> str | None:
         """What is recorded of it under this name: a param, or a tag. Of storage the tag: what was measured, and not what was set. None: nothing."""
         return self.tags.get(name) if name in STORAGE_FACTS else self.params.get(name) or self.tags.get(name)
+
+    @cached_property
+    def phases(self) -> dict[Step, float]:
+        """Seconds of each phase of its waterfall, in the order of the chain. Empty: it has none."""
+        found = ((step_of(name), value) for name, value in self.metrics.items())
+        steps = {step: value for step, value in found if step}
+        return dict(sorted(steps.items())) if READY.name in self.metrics else {}
 
     def value(self, metric: Metric) -> float | None:
         """None: this start does not have it."""

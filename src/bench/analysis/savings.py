@@ -15,7 +15,7 @@ from bench.analysis.comparison import Comparison
 from bench.analysis.records import Point, RunRecord
 from bench.analysis.statistics import Interval, paired, paired_or_welch
 from bench.start import metrics
-from bench.start.waterfall import Step, step_of
+from bench.start.waterfall import Step
 
 READY = metrics.READY.name
 LOAD_WEIGHTS = "load_weights"  # the phase that the upper bound takes away
@@ -88,13 +88,6 @@ class UpperBound:
     ratio: Interval
 
 
-def waterfall_of(start: RunRecord) -> dict[Step, float]:
-    """Seconds of each phase that the start had, in the order of the chain. Empty: it has no waterfall."""
-    found = ((step_of(name), value) for name, value in start.metrics.items())
-    steps = {step: value for step, value in found if step}
-    return dict(sorted(steps.items())) if READY in start.metrics else {}
-
-
 def steps_of(waterfalls: Iterable[Waterfall]) -> list[Step]:
     """Those that any of them has, in the order of the chain."""
     return sorted({each.step for waterfall in waterfalls for each in waterfall.steps})
@@ -106,13 +99,13 @@ def mean_waterfall(point: Point) -> Waterfall | None:
 
 
 def _with_waterfall(point: Point) -> list[RunRecord]:
-    return [start for start in point.starts if waterfall_of(start)]
+    return [start for start in point.starts if start.phases]
 
 
 def _mean_waterfall(label: str, starts: Sequence[RunRecord]) -> Waterfall | None:
     if not starts:
         return None
-    found = [waterfall_of(start) for start in starts]
+    found = [start.phases for start in starts]
     steps = sorted({step for each in found for step in each})
     means = tuple(MeanStep(step, _mean(found, step), sum(step in each for each in found)) for step in steps)
     return Waterfall(label, len(starts), means, fmean(start.metrics[READY] for start in starts))
@@ -174,7 +167,7 @@ def _saved_s(
 
 
 def _seconds(step: Step, start: RunRecord) -> float:
-    return waterfall_of(start).get(step, 0.0)
+    return start.phases.get(step, 0.0)
 
 
 def _ready_s(start: RunRecord) -> float:
@@ -200,7 +193,7 @@ def upper_bound(point: Point) -> UpperBound | None:
     found = [
         (start.metrics[READY], seconds)
         for start in point.starts
-        for step, seconds in waterfall_of(start).items()
+        for step, seconds in start.phases.items()
         if step.name == LOAD_WEIGHTS and 0 <= seconds < start.metrics[READY]
     ]
     ready_s = dict(enumerate(ready for ready, _ in found))
