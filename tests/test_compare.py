@@ -334,14 +334,15 @@ def test_where_leaves_a_part_of_the_sweep(compared, tmp_path):
 @pytest.mark.parametrize("part", ["where.load_format=auto", "sweep={sweep}:auto"])
 def test_the_report_of_a_part_takes_no_place_of_the_wholes(compared, tmp_path, part):
     """Neither in the sweep's folder nor in its run: it would be the sweep's report from then on."""
-    before = compared.place.artifacts(compared.sweep)
+    (was,) = (run for run in compared.place.runs() if run.info.run_id == compared.sweep.info.run_id)
+    before = compared.place.artifacts(was)
     done = call_command(compared.place, compare.main, part.format(sweep=compared.sweep_id), f"output={tmp_path}")
     (run,) = (run for run in compared.place.runs() if run.info.run_id == compared.sweep.info.run_id)
 
     assert done.code == 0
     assert "keeps the report of all of it" in done.out
     assert not (tmp_path / compared.sweep_id).exists()
-    assert run.data.tags["mlflow.note.content"] == compared.sweep.data.tags["mlflow.note.content"]
+    assert run.data.tags["mlflow.note.content"] == was.data.tags["mlflow.note.content"]
     assert compared.place.artifacts(run) == before
 
 
