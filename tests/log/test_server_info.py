@@ -384,7 +384,7 @@ def test_the_engine_knows_better_than_what_was_asked():
 
 @pytest.mark.parametrize(
     ("asked", "folder"),
-    [("org/tiny", "/cache/hub/models--org--tiny/snapshots/cf98"), ("s3://bucket/tiny", "/root/.cache/assets/3f0a")],
+    [("org/tiny", "/cache/hub/models--org--tiny/snapshots/cf98"), ("s3://bucket/tiny", "/assets/3f0a")],
 )
 def test_a_model_is_called_what_it_was_asked_as(asked, folder):
     """Offline or streamed the engine has a folder in its place: the same model, in another place on every host."""

@@ -60,7 +60,7 @@ def _key_twice(word: str) -> str | None:
     """A key that stands twice in one pair of braces: Hydra makes a dict of them, with the last. None: there is none."""
     if "{" not in word:
         return None
-    trees: list[Any] = [OverrideParser(CommonTokenStream(OverrideLexer(InputStream(word)))).override()]  # type: ignore[no-untyped-call]
+    trees: list[Any] = [OverrideParser(CommonTokenStream(OverrideLexer(InputStream(word)))).override()]  # type: ignore[no-untyped-call]  # antlr4 has no types
     while trees:
         tree = trees.pop()
         if isinstance(tree, OverrideParser.DictContainerContext):
